@@ -1,0 +1,63 @@
+//! Data of Evenkeel and its rules: identities, objects, labels, quantities, revisions, own kinds.
+//!
+//! Every other crate speaks in these types. Deliberately not here: what a field of a Kubernetes
+//! kind means (`evenkeel-schema`), indexes and decisions (`evenkeel-core`), and any effect: no
+//! clock, no file, no socket, no randomness (this crate is `no_std`).
+#![no_std]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod canonical;
+pub mod content;
+pub mod ids;
+pub mod key;
+pub mod kind;
+pub mod labels;
+pub mod meta;
+pub mod object;
+pub mod own;
+pub mod quantity;
+pub mod revision;
+pub mod rng;
+pub mod time;
+
+pub use content::{Content, ContentRef};
+pub use ids::{Digest, Uid, Version};
+pub use key::Key;
+pub use kind::{Kind, KindInfo, Scope};
+pub use labels::{Labels, Selector};
+pub use meta::{Meta, OwnerRef};
+pub use object::{Object, ObjectError};
+pub use quantity::Quantity;
+pub use revision::{Doc, Revision, Snapshot, SourceName};
+pub use rng::Rng;
+pub use time::Time;
+
+/// Names of labels and annotations that Evenkeel writes or reads.
+pub mod names {
+    /// Label on every object that a source applied: the source's name.
+    pub const SOURCE: &str = "evenkeel.dev/source";
+    /// Annotation: the last revision that changed this object.
+    pub const REVISION: &str = "evenkeel.dev/revision";
+    /// Annotation in a manifest: moves an object from the named source to this one.
+    pub const TAKE_FROM: &str = "evenkeel.dev/take-from";
+    /// Annotation: `"false"` keeps an object from being pruned.
+    pub const PRUNE: &str = "evenkeel.dev/prune";
+    /// Annotation on a workload: `"false"` stops a config change from rolling its pods.
+    pub const ROLL_ON_CONFIG: &str = "evenkeel.dev/roll-on-config";
+    /// Annotation of a ReplicaSet: digest of the ConfigMaps and Secrets its pods were made with.
+    pub const CONFIG_DIGEST: &str = "evenkeel.dev/config-digest";
+    /// Annotation of a ReplicaSet: JSON map of container name to the image id that ran.
+    pub const IMAGE_IDS: &str = "evenkeel.dev/image-ids";
+    /// Annotation of a ReplicaSet: name of the Release whose apply made it.
+    pub const RELEASE: &str = "evenkeel.dev/release";
+    /// Annotation on a Namespace: `"true"` refuses writes by hand to objects that a source owns.
+    pub const LOCKED: &str = "evenkeel.dev/locked";
+    /// Label that Deployment adds to its ReplicaSets and their pods.
+    pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
+    /// Annotation with a ReplicaSet's rollout number, as Kubernetes writes it.
+    pub const DEPLOYMENT_REVISION: &str = "deployment.kubernetes.io/revision";
+}
