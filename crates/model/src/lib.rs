@@ -12,6 +12,7 @@ extern crate std;
 
 pub mod canonical;
 pub mod content;
+pub mod diagnostic;
 pub mod ids;
 pub mod key;
 pub mod kind;
@@ -25,6 +26,7 @@ pub mod rng;
 pub mod time;
 
 pub use content::{Content, ContentRef};
+pub use diagnostic::{Diagnostic, Place, Reference, Severity};
 pub use ids::{Digest, Uid, Version};
 pub use key::Key;
 pub use kind::{Kind, KindInfo, Scope};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::Value;
 
 use crate::{
+    diagnostic::{Diagnostic, Place, Reference},
     ids::{Digest, IdError},
     key::Key,
 };
@@ -96,17 +97,17 @@ pub struct Doc {
     pub digest: Digest,
     /// `apiVersion`, `kind`, `metadata`, and the rest.
     pub value: Value,
-    /// The file it stands in, relative to the source's root; 1-based line of its start.
-    pub file: Arc<str>,
-    /// 1-based line.
-    pub line: u32,
+    /// Where it starts: file relative to the source's root, 1-based line.
+    pub place: Place,
+    /// Objects that it mentions and that must be there.
+    pub references: Vec<Reference>,
 }
 
 impl Doc {
     /// A document; its digest is made here.
-    pub fn new(key: Key, value: Value, file: impl Into<Arc<str>>, line: u32) -> Self {
+    pub fn new(key: Key, value: Value, place: Place, references: Vec<Reference>) -> Self {
         let digest = Digest::of(&crate::canonical::value_bytes(&value));
-        Self { key, digest, value, file: file.into(), line }
+        Self { key, digest, value, place, references }
     }
 }
 
@@ -115,8 +116,8 @@ impl Doc {
 pub struct Snapshot {
     /// Documents, sorted by key, no key twice.
     pub docs: Vec<Arc<Doc>>,
-    /// Complaints that do not stop it, as `file:line:column: …`.
-    pub warnings: Vec<String>,
+    /// Complaints that do not stop it.
+    pub warnings: Vec<Diagnostic>,
     /// What `unsupported: skip` left out, as `file:line: Kind name`.
     pub skipped: Vec<String>,
 }
