@@ -1,0 +1,229 @@
+//! The messages of a session, as plain data.
+//!
+//! A session opens with [`Hello`]; the server answers with one full [`Assignment`] and then sends
+//! differences with rising sequence numbers. The agent reports what changed, batched.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use evenkeel_model::{Content, Digest, Uid, Version, meta::Deletion};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// From the server to one agent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToAgent {
+    /// Pods to run.
+    Assign(Arc<Assignment>),
+    /// What git cannot tell: kept by the agent for a server that lost its database.
+    Sources(Arc<[SourceCopy]>),
+    /// A pod whose container the agent keeps waiting in crash back-off should start at once, or a
+    /// drifted container should be left or healed: the server's decision on a reported drift.
+    HealDrift {
+        /// The pod.
+        pod: Uid,
+        /// The container; `None` for the sandbox.
+        container: Option<String>,
+        /// False where its source says `selfHeal: false`.
+        heal: bool,
+    },
+}
+
+/// From an agent to the server.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToServer {
+    /// First message of a session.
+    Hello(Box<Hello>),
+    /// What changed; an empty one is a heartbeat.
+    Report(Box<Report>),
+}
+
+/// An agent introduces itself and says all it has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Node name.
+    pub node: Arc<str>,
+    /// Highest store epoch it ever saw; a server of a lower one is refused by the agent.
+    pub epoch: u64,
+    /// The node itself.
+    pub report: NodeReport,
+    /// Every pod it has on disk or in its runtime, with its last status.
+    pub pods: Vec<KnownPod>,
+    /// Its copy of the sources.
+    pub sources: Vec<SourceCopy>,
+}
+
+/// A pod that an agent has, enough to make its object again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KnownPod {
+    /// The Pod in Kubernetes' form with labels, annotations, owners and spec; no status.
+    pub pod: Value,
+    /// Uid.
+    pub uid: Uid,
+    /// Its status now.
+    pub status: Value,
+    /// Image ids by container name, as they run.
+    pub image_ids: BTreeMap<String, String>,
+}
+
+/// The pods that one node shall run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    /// The store's epoch: when it is new to the agent, absence from the assignment stops nothing.
+    pub epoch: u64,
+    /// Rises by one with each assignment of a session; a gap asks for a new session.
+    pub seq: u64,
+    /// Whether it is everything, or a difference.
+    pub full: bool,
+    /// Pods that are new or changed.
+    pub pods: Vec<Arc<PodOrder>>,
+    /// Pods that the agent may forget: their objects are gone. (A pod that shall stop is in `pods`
+    /// with its deletion set.)
+    pub forget: Vec<Uid>,
+    /// Images that clean-up must spare: those of every last good revision.
+    pub keep_images: Option<Arc<[String]>>,
+    /// While true, pods that the agent has and the assignment does not name run on untouched: the
+    /// server is recovering.
+    pub recovering: bool,
+}
+
+/// One pod to run, with all that it needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PodOrder {
+    /// Uid.
+    pub uid: Uid,
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// Version of the object that this was made from.
+    pub version: Version,
+    /// The Pod in Kubernetes' form, defaults filled in, without status and managedFields; canonical.
+    pub pod: Value,
+    /// Set when the pod shall stop.
+    pub deletion: Option<Deletion>,
+    /// The ConfigMaps and Secrets it mentions. A name that is missing here does not exist.
+    pub contents: Vec<PodContent>,
+    /// Image id by container name that must be used where the node has it, without a pull.
+    pub image_ids: BTreeMap<String, String>,
+    /// False where drift of its containers is recorded but not healed.
+    pub self_heal: bool,
+}
+
+/// The content of a ConfigMap or Secret under the name by which pods mention it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PodContent {
+    /// True for a Secret.
+    pub secret: bool,
+    /// Name.
+    pub name: Arc<str>,
+    /// `type` of a Secret; empty for a ConfigMap.
+    pub secret_type: String,
+    /// Digest of the content.
+    pub digest: Digest,
+    /// The content.
+    pub content: Arc<Content>,
+}
+
+/// What changed on a node since the last report.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// Set when something of the node itself changed.
+    pub node: Option<NodeReport>,
+    /// Pods whose status changed; newest wins.
+    pub pods: Vec<PodReport>,
+    /// Container drifts, in the order seen.
+    pub drifts: Vec<ContainerDrift>,
+}
+
+/// The state of the node itself.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// `capacity` by resource name, as Kubernetes quantities: `cpu`, `memory`, `pods`,
+    /// `ephemeral-storage`.
+    pub capacity: BTreeMap<String, String>,
+    /// `allocatable`: capacity less what is reserved.
+    pub allocatable: BTreeMap<String, String>,
+    /// Labels that the agent sets: `kubernetes.io/arch`, `os`, `hostname`, and those of its flags.
+    pub labels: BTreeMap<String, String>,
+    /// `nodeInfo` in Kubernetes' form.
+    pub node_info: Value,
+    /// `addresses` as (type, address).
+    pub addresses: Vec<(String, String)>,
+    /// Why the node is not ready (the engine does not answer); `None` when it is.
+    pub not_ready: Option<String>,
+    /// Pressure conditions that hold: `MemoryPressure`, `DiskPressure`, `PIDPressure`.
+    pub pressures: Vec<String>,
+    /// Version of the agent.
+    pub version: String,
+}
+
+/// A pod's status as its agent sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PodReport {
+    /// Uid.
+    pub uid: Uid,
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// Canonical JSON of the whole PodStatus (phase, conditions, containerStatuses, podIP …).
+    pub status: Arc<[u8]>,
+    /// True once nothing of the pod is left on the node: the object may go.
+    pub gone: bool,
+    /// Image ids by container name, once known.
+    pub image_ids: BTreeMap<String, String>,
+    /// Last lines of a container that failed, by its name, Secret values struck out; at most 20.
+    pub logs: BTreeMap<String, Vec<String>>,
+}
+
+/// What someone other than the agent did to a managed container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerDrift {
+    /// The pod.
+    pub pod: Uid,
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// The container; `None` for the sandbox.
+    pub container: Option<String>,
+    /// What was done.
+    pub action: DriftAction,
+    /// What it should be, for people.
+    pub desired: Value,
+    /// What it was found to be.
+    pub live: Value,
+    /// Whether the agent has put it right by now.
+    pub healed: bool,
+}
+
+/// What can be done to a container behind the agent's back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum DriftAction {
+    /// Stopped with a signal and a grace.
+    Stopped,
+    /// Killed.
+    Killed,
+    /// Paused.
+    Paused,
+    /// Removed.
+    Removed,
+    /// Given another name.
+    Renamed,
+    /// Limits changed.
+    Updated,
+    /// Runs another image or configuration than its pod says.
+    Differs,
+}
+
+/// What an agent keeps of a Source for a server that lost its database: the object without
+/// credentials' contents (files are named, not held).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceCopy {
+    /// Name.
+    pub name: Arc<str>,
+    /// `spec`.
+    pub spec: evenkeel_model::own::SourceSpec,
+    /// `status`, conditions left out.
+    pub status: evenkeel_model::own::SourceStatus,
+}
