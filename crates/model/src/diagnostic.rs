@@ -3,8 +3,10 @@
 use alloc::{string::String, sync::Arc};
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Whether a complaint stops a revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Severity {
     /// The revision is rejected.
     Error,
@@ -13,7 +15,7 @@ pub enum Severity {
 }
 
 /// A place in a source's file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Place {
     /// File, relative to the source's root.
     pub file: Arc<str>,
@@ -37,7 +39,7 @@ impl fmt::Display for Place {
 }
 
 /// One complaint. Its order is the order of places: file, line, column.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Diagnostic {
     /// Where.
     pub place: Place,
@@ -76,7 +78,7 @@ impl fmt::Display for Diagnostic {
 
 /// A mention of a ConfigMap, Secret or other object inside a document: checked against the
 /// snapshot and the cluster when the revision is admitted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reference {
     /// The object that must be there.
     pub key: crate::key::Key,
