@@ -1,1 +1,28 @@
-//! Placeholder.
+//! The pure core: the world and everything that decides about it.
+//!
+//! The conductor owns a [`World`], feeds it events and runs the controllers of the keys that they
+//! touched. Controllers are pure: they read the world and the time they are given and answer with
+//! [`Change`]s. Deliberately not here: any clock, thread, file or socket, Docker, SQLite, git.
+#![no_std]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod ask;
+pub mod change;
+pub mod controllers;
+pub mod cx;
+pub mod drift;
+pub mod release;
+pub mod scheduler;
+pub mod settings;
+pub mod world;
+
+pub use ask::{Answer, Ask, Refusal};
+pub use change::{Change, Changed};
+pub use controllers::{ControllerId, Controllers};
+pub use cx::Cx;
+pub use settings::Settings;
+pub use world::World;

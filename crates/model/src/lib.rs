@@ -23,6 +23,7 @@ pub mod own;
 pub mod quantity;
 pub mod revision;
 pub mod rng;
+pub mod session;
 pub mod time;
 
 pub use content::{Content, ContentRef};

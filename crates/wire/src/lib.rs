@@ -1,14 +1,13 @@
 //! What server and agents say to each other.
 //!
-//! Plain types and one trait. In `evenkeel up` both halves live in one process and the messages
+//! Plain types (`evenkeel_model::session`, named here again) and their ways of travel. In `evenkeel up` both halves live in one process and the messages
 //! cross a bounded channel ([`local`]); over a network they will cross a stream with the very same
 //! types. Nothing here decides anything.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod local;
-pub mod messages;
 
-pub use messages::{
+pub use evenkeel_model::session::{
     Assignment, ContainerDrift, DriftAction, Hello, KnownPod, NodeReport, PodContent, PodOrder, PodReport, Report,
     SourceCopy, ToAgent, ToServer,
 };

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use crate::messages::{ToAgent, ToServer};
+use crate::{ToAgent, ToServer};
 
 /// Messages under way in each direction. A report is merged by the agent while the channel is
 /// full, so a small number suffices.

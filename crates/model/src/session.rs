@@ -1,11 +1,17 @@
-//! The messages of a session, as plain data.
+//! What server and agents say to each other, as plain data. `evenkeel-wire` carries it; the core
+//! reads it.
 //!
 //! A session opens with [`Hello`]; the server answers with one full [`Assignment`] and then sends
 //! differences with rising sequence numbers. The agent reports what changed, batched.
 
-use std::{collections::BTreeMap, sync::Arc};
+use alloc::{boxed::Box, collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
-use evenkeel_model::{Content, Digest, Uid, Version, meta::Deletion};
+use crate::{
+    content::Content,
+    ids::{Digest, Uid, Version},
+    meta::Deletion,
+    own,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -223,7 +229,7 @@ pub struct SourceCopy {
     /// Name.
     pub name: Arc<str>,
     /// `spec`.
-    pub spec: evenkeel_model::own::SourceSpec,
+    pub spec: own::SourceSpec,
     /// `status`, conditions left out.
-    pub status: evenkeel_model::own::SourceStatus,
+    pub status: own::SourceStatus,
 }

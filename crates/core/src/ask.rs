@@ -1,0 +1,190 @@
+//! What users ask of the server beyond reading, and its answers.
+//!
+//! The API layer parses a request into an [`Ask`]; the conductor hands it to [`handle`], which
+//! decides and leaves changes in the context. The caller is answered after they are durable.
+
+use alloc::{string::String, sync::Arc, vec::Vec};
+
+use evenkeel_model::{Diagnostic, Key, Object, Revision, Snapshot, SourceName};
+use serde_json::Value;
+
+use crate::{cx::Cx, drift, release, world::World};
+
+/// A request that may change the world.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// Creates a Source: its name and its `spec` as checked JSON.
+    CreateSource {
+        /// Name.
+        name: SourceName,
+        /// `spec`, already decoded strictly and validated.
+        spec: evenkeel_model::own::SourceSpec,
+        /// Labels and annotations of the new object.
+        meta: evenkeel_model::Meta,
+    },
+    /// Replaces a Source's `spec`.
+    UpdateSource {
+        /// Name.
+        name: SourceName,
+        /// The new `spec`.
+        spec: evenkeel_model::own::SourceSpec,
+        /// Refused with a conflict unless the Source still has this version.
+        if_version: Option<evenkeel_model::Version>,
+    },
+    /// Deletes a Source; its objects stay unless `prune`.
+    DeleteSource {
+        /// Name.
+        name: SourceName,
+        /// Deletes what it made, too.
+        prune: bool,
+    },
+    /// `sources/NAME/sync`.
+    Sync {
+        /// Name.
+        name: SourceName,
+        /// Does not wait for a rollout under way to settle.
+        now: bool,
+        /// Lets a held-back mass deletion through.
+        allow_mass_delete: bool,
+    },
+    /// `sources/NAME/retry`: tries a failed or quarantined revision again.
+    Retry {
+        /// Name.
+        name: SourceName,
+    },
+    /// `sources/NAME/rollback`.
+    Rollback {
+        /// Name.
+        name: SourceName,
+        /// Where to; the last good revision before the applied one if absent.
+        revision: Option<Revision>,
+        /// Why.
+        reason: String,
+        /// Whether the pin ends with the next commit.
+        until_next_commit: bool,
+    },
+    /// `sources/NAME/unpin`.
+    Unpin {
+        /// Name.
+        name: SourceName,
+    },
+    /// `drifts/NAME/accept`.
+    DriftAccept {
+        /// The Drift's name.
+        name: Arc<str>,
+    },
+    /// `drifts/NAME/heal`.
+    DriftHeal {
+        /// The Drift's name.
+        name: Arc<str>,
+    },
+    /// Sets `spec.unschedulable` of a Node.
+    NodeUnschedulable {
+        /// Node.
+        name: Arc<str>,
+        /// The new value.
+        unschedulable: bool,
+    },
+    /// Deletes a Node: its pods are gone with it.
+    DeleteNode {
+        /// Node.
+        name: Arc<str>,
+    },
+    /// What applying this snapshot as the source's next revision would do: nothing is written.
+    Diff {
+        /// Source whose revision it would be.
+        source: SourceName,
+        /// The documents.
+        snapshot: Arc<Snapshot>,
+    },
+}
+
+/// What came of an [`Ask`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The object as it is now; read it from the world after the batch.
+    Object(Key),
+    /// It is gone; as it was.
+    Deleted(Arc<Object>),
+    /// A plan.
+    Plan(Plan),
+}
+
+/// What a revision would change.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// Objects, in the order of their keys; unchanged ones left out.
+    pub objects: Vec<PlannedObject>,
+    /// Why the revision would be rejected.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Objects that would stay as they are.
+    pub unchanged: u32,
+}
+
+/// One object of a plan. Secret values are keyed digests in both trees.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedObject {
+    /// The object.
+    pub key: Key,
+    /// Now; `None` if it would be created.
+    pub before: Option<Value>,
+    /// Then; `None` if it would be deleted.
+    pub after: Option<Value>,
+    /// Where its new pods would go: node names, or the reason why nowhere; empty if none are made.
+    pub placement: Vec<String>,
+}
+
+/// Why a request was refused, in HTTP's and Kubernetes' terms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// HTTP status code.
+    pub code: u16,
+    /// `Status.reason`, as `NotFound`.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+impl Refusal {
+    /// 404 for an object.
+    pub fn not_found(key: &Key) -> Self {
+        Self {
+            code: 404,
+            reason: "NotFound",
+            message: alloc::format!("{} \"{}\" not found", key.kind.resource(), key.name),
+        }
+    }
+
+    /// 409: there is one already.
+    pub fn exists(key: &Key, why: &str) -> Self {
+        let gap = if why.is_empty() { "" } else { ": " };
+        Self {
+            code: 409,
+            reason: "AlreadyExists",
+            message: alloc::format!("{} \"{}\" already exists{gap}{why}", key.kind.resource(), key.name),
+        }
+    }
+
+    /// 409: the state of things does not allow it.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self { code: 409, reason: "Conflict", message: message.into() }
+    }
+
+    /// 422: the request itself is wrong.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self { code: 422, reason: "Invalid", message: message.into() }
+    }
+}
+
+/// Decides on a request of `user`.
+pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
+    match ask {
+        Ask::DriftAccept { name } => drift::accept(world, name, user, cx),
+        Ask::DriftHeal { name } => drift::heal(world, name, user, cx),
+        Ask::NodeUnschedulable { name, unschedulable } => {
+            crate::controllers::node::set_unschedulable(world, name, *unschedulable, cx)
+        }
+        Ask::DeleteNode { name } => crate::controllers::node::remove(world, name, cx),
+        source => release::ask::handle(world, source, user, cx),
+    }
+}

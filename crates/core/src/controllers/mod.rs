@@ -1,0 +1,117 @@
+//! The controllers: one file a kind, each a pure function from world and time to changes.
+//!
+//! A controller has a route, which says for a change of any object which of its keys it wants to
+//! look at, and a reconcile, which looks at one key. It is not told why it runs.
+
+pub mod deployment;
+pub mod gc;
+pub mod namespace;
+pub mod node;
+pub mod pod;
+pub mod replicaset;
+pub mod report;
+pub mod retention;
+
+use evenkeel_model::Key;
+
+use crate::{change::Changed, cx::Cx, drift, release, scheduler, world::World};
+
+/// A controller. The order is that in which they are marked for one change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ControllerId {
+    /// Releases of a source; key: the Source.
+    Release,
+    /// Brings an object to what its source wants; key: the object.
+    Sync,
+    /// Namespaces: their end.
+    Namespace,
+    /// Deployment to ReplicaSets.
+    Deployment,
+    /// ReplicaSet to Pods.
+    ReplicaSet,
+    /// Binds a pod to a node; key: the Pod.
+    Scheduler,
+    /// Pods that finished, lost their node, or wait for nothing.
+    Pod,
+    /// Life of a node.
+    Node,
+    /// Garbage collection by owner references; key: the dependent.
+    Gc,
+    /// Drift records: resolution, back-off.
+    Drift,
+    /// Bounds of events, drifts, releases, contents, snapshots; key: the first object of a kind's
+    /// concern, see there.
+    Retention,
+}
+
+impl ControllerId {
+    /// All of them, in order.
+    pub const ALL: &'static [Self] = &[
+        Self::Release,
+        Self::Sync,
+        Self::Namespace,
+        Self::Deployment,
+        Self::ReplicaSet,
+        Self::Scheduler,
+        Self::Pod,
+        Self::Node,
+        Self::Gc,
+        Self::Drift,
+        Self::Retention,
+    ];
+
+    /// Its name in logs, conditions and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Sync => "sync",
+            Self::Namespace => "namespace",
+            Self::Deployment => "deployment",
+            Self::ReplicaSet => "replicaset",
+            Self::Scheduler => "scheduler",
+            Self::Pod => "pod",
+            Self::Node => "node",
+            Self::Gc => "gc",
+            Self::Drift => "drift",
+            Self::Retention => "retention",
+        }
+    }
+}
+
+/// The set of all controllers: the one place that knows them by name.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Controllers;
+
+impl Controllers {
+    /// Marks the keys that a change concerns. The world has it already.
+    pub fn route(self, world: &World, changed: &Changed, mark: &mut dyn FnMut(ControllerId, Key)) {
+        release::engine::route(world, changed, &mut |k| mark(ControllerId::Release, k));
+        release::sync::route(world, changed, &mut |k| mark(ControllerId::Sync, k));
+        namespace::route(world, changed, &mut |k| mark(ControllerId::Namespace, k));
+        deployment::route(world, changed, &mut |k| mark(ControllerId::Deployment, k));
+        replicaset::route(world, changed, &mut |k| mark(ControllerId::ReplicaSet, k));
+        scheduler::route(world, changed, &mut |k| mark(ControllerId::Scheduler, k));
+        pod::route(world, changed, &mut |k| mark(ControllerId::Pod, k));
+        node::route(world, changed, &mut |k| mark(ControllerId::Node, k));
+        gc::route(world, changed, &mut |k| mark(ControllerId::Gc, k));
+        drift::route(world, changed, &mut |k| mark(ControllerId::Drift, k));
+        retention::route(world, changed, &mut |k| mark(ControllerId::Retention, k));
+    }
+
+    /// Runs one controller for one key.
+    pub fn reconcile(self, id: ControllerId, world: &World, key: &Key, cx: &mut Cx<'_>) {
+        match id {
+            ControllerId::Release => release::engine::reconcile(world, key, cx),
+            ControllerId::Sync => release::sync::reconcile(world, key, cx),
+            ControllerId::Namespace => namespace::reconcile(world, key, cx),
+            ControllerId::Deployment => deployment::reconcile(world, key, cx),
+            ControllerId::ReplicaSet => replicaset::reconcile(world, key, cx),
+            ControllerId::Scheduler => scheduler::reconcile(world, key, cx),
+            ControllerId::Pod => pod::reconcile(world, key, cx),
+            ControllerId::Node => node::reconcile(world, key, cx),
+            ControllerId::Gc => gc::reconcile(world, key, cx),
+            ControllerId::Drift => drift::reconcile(world, key, cx),
+            ControllerId::Retention => retention::reconcile(world, key, cx),
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The world: all objects in memory, indexed. One owner, the conductor; readers get a [`View`].
+//!
+//! Everything is a persistent map, so a copy of the whole costs nothing: that is how a batch that
+//! panics is undone and how readers never block the conductor. Cost follows the change: indexes
+//! are kept with each write, and nothing here walks all pods.
+
+pub mod deletion;
+pub mod desired;
+pub mod nodes;
+pub mod pods;
+pub mod timers;
+
+use alloc::{sync::Arc, vec::Vec};
+
+use evenkeel_model::{Content, Digest, Key, Kind, Object, Snapshot, SourceName, Time, Uid, Version};
+use imbl::{OrdMap, OrdSet};
+
+use crate::change::{Change, Changed};
+
+/// All objects and what is derived from them.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    /// The version of the last change.
+    pub version: Version,
+    /// The store's epoch.
+    pub epoch: u64,
+    /// Key of all digests that stand for Secret values.
+    pub digest_key: [u8; 32],
+    /// While the server is recovering: until when it waits at most.
+    pub recovering: Option<Time>,
+    objects: OrdMap<Key, Arc<Object>>,
+    owned: OrdMap<Uid, OrdSet<Key>>,
+    contents: OrdMap<Digest, Arc<Content>>,
+    snapshots: OrdMap<Digest, KeptSnapshot>,
+    /// Pods: compact records and who runs where.
+    pub pods: pods::Pods,
+    /// Nodes: room, readiness, last word.
+    pub nodes: nodes::Nodes,
+    /// What the applied revisions of all sources want, by object.
+    pub desired: desired::Desired,
+}
+
+/// Documents that are kept.
+#[derive(Debug, Clone)]
+pub struct KeptSnapshot {
+    /// Source.
+    pub source: SourceName,
+    /// Revision it was first seen as.
+    pub revision: evenkeel_model::Revision,
+    /// The documents.
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// What readers see: the objects as of one version.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// The version.
+    pub version: Version,
+    objects: OrdMap<Key, Arc<Object>>,
+}
+
+impl View {
+    /// One object.
+    pub fn get(&self, key: &Key) -> Option<&Arc<Object>> {
+        self.objects.get(key)
+    }
+
+    /// All objects of a kind, in a namespace or (empty) in all, in the order of their keys.
+    pub fn list<'a>(&'a self, kind: Kind, namespace: &'a str) -> impl Iterator<Item = &'a Arc<Object>> + 'a {
+        list(&self.objects, kind, namespace)
+    }
+}
+
+fn list<'a>(
+    objects: &'a OrdMap<Key, Arc<Object>>,
+    kind: Kind,
+    namespace: &'a str,
+) -> impl Iterator<Item = &'a Arc<Object>> + 'a {
+    let from = Key { kind, namespace: namespace.into(), name: "".into() };
+    objects
+        .range(from..)
+        .take_while(move |(k, _)| k.kind == kind && (namespace.is_empty() || &*k.namespace == namespace))
+        .map(|(_, o)| o)
+}
+
+impl World {
+    /// An empty world at a version.
+    pub fn new(version: Version, epoch: u64, digest_key: [u8; 32]) -> Self {
+        Self { version, epoch, digest_key, ..Self::default() }
+    }
+
+    /// One object.
+    pub fn get(&self, key: &Key) -> Option<&Arc<Object>> {
+        self.objects.get(key)
+    }
+
+    /// All objects of a kind, in a namespace or (empty) in all, in the order of their keys.
+    pub fn list<'a>(&'a self, kind: Kind, namespace: &'a str) -> impl Iterator<Item = &'a Arc<Object>> + 'a {
+        list(&self.objects, kind, namespace)
+    }
+
+    /// Every object.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.values()
+    }
+
+    /// Dependents of an owner, whatever their kind.
+    pub fn owned_by(&self, owner: Uid) -> impl Iterator<Item = &Arc<Object>> {
+        self.owned.get(&owner).into_iter().flatten().filter_map(|k| self.objects.get(k))
+    }
+
+    /// Kept content by digest.
+    pub fn content(&self, digest: &Digest) -> Option<&Arc<Content>> {
+        self.contents.get(digest)
+    }
+
+    /// Digests of all kept contents.
+    pub fn content_digests(&self) -> impl Iterator<Item = &Digest> {
+        self.contents.keys()
+    }
+
+    /// Kept documents by digest.
+    pub fn snapshot(&self, digest: &Digest) -> Option<&KeptSnapshot> {
+        self.snapshots.get(digest)
+    }
+
+    /// All kept documents.
+    pub fn snapshots(&self) -> impl Iterator<Item = (&Digest, &KeptSnapshot)> {
+        self.snapshots.iter()
+    }
+
+    /// What readers shall see.
+    pub fn view(&self) -> View {
+        View { version: self.version, objects: self.objects.clone() }
+    }
+
+    /// Takes a write in. Gives what happened to an object, and the write as it must be stored (the
+    /// object with its version); `None` if it changes nothing.
+    pub fn apply(&mut self, change: Change) -> Option<(Option<Changed>, Change)> {
+        match change {
+            Change::Put(object) => self.put(object),
+            Change::Delete(key) => {
+                let old = self.objects.remove(&key)?;
+                self.version = self.version.next();
+                self.unindex(&old);
+                let changed = Changed { key: key.clone(), old: Some(old), new: None };
+                self.derive(&changed);
+                Some((Some(changed), Change::Delete(key)))
+            }
+            Change::PutContent(content) => {
+                let digest = content.digest();
+                if self.contents.contains_key(&digest) {
+                    return None;
+                }
+                self.version = self.version.next();
+                self.contents.insert(digest, content.clone());
+                Some((None, Change::PutContent(content)))
+            }
+            Change::DropContent(digest) => {
+                self.contents.remove(&digest)?;
+                self.version = self.version.next();
+                Some((None, Change::DropContent(digest)))
+            }
+            Change::KeepSnapshot { source, revision, snapshot } => {
+                let digest = snapshot.digest();
+                if self.snapshots.contains_key(&digest) {
+                    return None;
+                }
+                self.version = self.version.next();
+                let kept =
+                    KeptSnapshot { source: source.clone(), revision: revision.clone(), snapshot: snapshot.clone() };
+                self.snapshots.insert(digest, kept);
+                Some((None, Change::KeepSnapshot { source, revision, snapshot }))
+            }
+            Change::DropSnapshot(digest) => {
+                self.snapshots.remove(&digest)?;
+                self.version = self.version.next();
+                Some((None, Change::DropSnapshot(digest)))
+            }
+        }
+    }
+
+    /// Takes in what the store held at start: as [`World::apply`], with the versions as they are.
+    pub fn restore(&mut self, objects: Vec<Object>, contents: Vec<Arc<Content>>, snapshots: Vec<KeptSnapshot>) {
+        for kept in snapshots {
+            self.snapshots.insert(kept.snapshot.digest(), kept);
+        }
+        for content in contents {
+            self.contents.insert(content.digest(), content);
+        }
+        for object in objects {
+            let object = Arc::new(self.pods.intern(object));
+            self.index(&object);
+            self.objects.insert(object.key.clone(), object.clone());
+            self.derive(&Changed { key: object.key.clone(), old: None, new: Some(object) });
+        }
+    }
+
+    fn put(&mut self, object: Arc<Object>) -> Option<(Option<Changed>, Change)> {
+        let old = self.objects.get(&object.key).cloned();
+        if let Some(old) = &old {
+            if old.same_content(&object) {
+                return None;
+            }
+            self.unindex(old);
+        }
+        self.version = self.version.next();
+        let mut object = Arc::unwrap_or_clone(object);
+        object.version = self.version;
+        let object = Arc::new(self.pods.intern(object));
+        self.index(&object);
+        self.objects.insert(object.key.clone(), object.clone());
+        let changed = Changed { key: object.key.clone(), old, new: Some(object.clone()) };
+        self.derive(&changed);
+        Some((Some(changed), Change::Put(object)))
+    }
+
+    fn index(&mut self, object: &Object) {
+        for owner in object.meta.owners.iter() {
+            self.owned.entry(owner.uid).or_default().insert(object.key.clone());
+        }
+    }
+
+    fn unindex(&mut self, object: &Object) {
+        for owner in object.meta.owners.iter() {
+            if let Some(set) = self.owned.get_mut(&owner.uid) {
+                set.remove(&object.key);
+                if set.is_empty() {
+                    self.owned.remove(&owner.uid);
+                }
+            }
+        }
+    }
+
+    /// Keeps the derived records in step with an object.
+    fn derive(&mut self, changed: &Changed) {
+        match changed.key.kind {
+            Kind::Pod => {
+                let old = self.pods.get(&changed.key).cloned();
+                self.pods.update(changed);
+                let new = self.pods.get(&changed.key).cloned();
+                self.nodes.pod_changed(&changed.key, old.as_ref(), new.as_ref());
+            }
+            Kind::Node => self.nodes.node_changed(changed),
+            Kind::Source => {
+                let snapshots = &self.snapshots;
+                self.desired.source_changed(changed, |digest| snapshots.get(digest).map(|k| k.snapshot.clone()));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Compact records of pods, and their shapes: what of a pod's specification is asked for all the
+//! time, decoded once for each distinct body and shared by all pods of one template.
+
+use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+
+use evenkeel_model::{Key, Kind, Object, Quantity, Time, Uid};
+use imbl::{OrdMap, OrdSet};
+use k8s_openapi::api::core::v1::{Container, PodSpec, PodStatus, Toleration};
+
+use crate::{change::Changed, world::deletion::DEFAULT_GRACE_SECONDS};
+
+/// A pod's phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum PodPhase {
+    /// Not all containers have started.
+    #[default]
+    Pending,
+    /// At least one runs.
+    Running,
+    /// All ended well and none is restarted.
+    Succeeded,
+    /// All ended, at least one badly.
+    Failed,
+    /// Its node cannot be asked.
+    Unknown,
+}
+
+/// What pods of one body have in common.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PodShape {
+    /// Effective cpu request in millicores (KEP-753 arithmetic for init containers and sidecars).
+    pub cpu_milli: i64,
+    /// Effective memory request in bytes.
+    pub memory: i64,
+    /// Other requested resources by name, in units.
+    pub other: BTreeMap<String, i64>,
+    /// (protocol, host ip or empty, host port).
+    pub host_ports: Vec<(String, String, i32)>,
+    /// `nodeSelector`.
+    pub node_selector: BTreeMap<String, String>,
+    /// `tolerations`.
+    pub tolerations: Vec<Toleration>,
+    /// `terminationGracePeriodSeconds`.
+    pub grace_seconds: i64,
+    /// `priority`.
+    pub priority: i32,
+}
+
+/// What is kept of a pod beside its object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PodRecord {
+    /// Uid.
+    pub uid: Uid,
+    /// Phase.
+    pub phase: PodPhase,
+    /// Since when its `Ready` condition is true.
+    pub ready_since: Option<Time>,
+    /// Whether deletion was asked for.
+    pub terminating: bool,
+    /// Where it is bound.
+    pub node: Option<Arc<str>>,
+    /// The managing controller's uid.
+    pub controller: Option<Uid>,
+    /// When it was made.
+    pub created: Time,
+    /// Its template's demands.
+    pub shape: Arc<PodShape>,
+}
+
+impl PodRecord {
+    /// Whether it is ready and stays: counts for availability.
+    pub fn ready(&self) -> bool {
+        self.ready_since.is_some() && !self.terminating
+    }
+
+    /// Whether it ended for good.
+    pub fn finished(&self) -> bool {
+        matches!(self.phase, PodPhase::Succeeded | PodPhase::Failed)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Shared {
+    body: Arc<[u8]>,
+    shape: Arc<PodShape>,
+    users: u32,
+}
+
+/// All pods.
+#[derive(Debug, Clone, Default)]
+pub struct Pods {
+    records: OrdMap<Key, PodRecord>,
+    by_node: OrdMap<Arc<str>, OrdSet<Key>>,
+    unbound: OrdSet<Key>,
+    bodies: OrdMap<Arc<[u8]>, Shared>,
+    labels: OrdMap<evenkeel_model::Labels, u32>,
+}
+
+impl Pods {
+    /// A pod's record.
+    pub fn get(&self, key: &Key) -> Option<&PodRecord> {
+        self.records.get(key)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Whether a pod ended for good.
+    pub fn finished(&self, key: &Key) -> bool {
+        self.records.get(key).is_some_and(PodRecord::finished)
+    }
+
+    /// Keys of the pods bound to a node.
+    pub fn on_node(&self, node: &str) -> impl Iterator<Item = &Key> {
+        self.by_node.get(node).into_iter().flatten()
+    }
+
+    /// Keys of pods that are bound nowhere and not finished or terminating.
+    pub fn unbound(&self) -> impl Iterator<Item = &Key> {
+        self.unbound.iter()
+    }
+
+    /// The shape of a body, from the shared ones or decoded.
+    pub fn shape(&self, body: &[u8]) -> Arc<PodShape> {
+        self.bodies.get(body).map_or_else(|| Arc::new(shape_of(body)), |s| s.shape.clone())
+    }
+
+    /// Gives a pod the body and labels that its like already share. Other kinds pass through.
+    pub(super) fn intern(&mut self, mut object: Object) -> Object {
+        if object.key.kind == Kind::Pod {
+            if let Some(shared) = self.bodies.get(&object.body) {
+                object.body = shared.body.clone();
+            }
+            if let Some((labels, _)) = self.labels.get_key_value(&object.meta.labels) {
+                object.meta.labels = labels.clone();
+            }
+        }
+        object
+    }
+
+    /// Follows a pod's object.
+    pub(super) fn update(&mut self, changed: &Changed) {
+        if let Some(new) = &changed.new {
+            self.share(new);
+        }
+        if let Some(old) = &changed.old {
+            self.unshare(old);
+        }
+        if let Some(record) = self.records.remove(&changed.key)
+            && let Some(node) = &record.node
+            && let Some(set) = self.by_node.get_mut(node)
+        {
+            set.remove(&changed.key);
+            if set.is_empty() {
+                self.by_node.remove(node);
+            }
+        }
+        self.unbound.remove(&changed.key);
+        let Some(new) = &changed.new else { return };
+        let record = self.record(new);
+        match &record.node {
+            Some(node) => {
+                self.by_node.entry(node.clone()).or_default().insert(changed.key.clone());
+            }
+            None if !record.finished() && !record.terminating => {
+                self.unbound.insert(changed.key.clone());
+            }
+            None => {}
+        }
+        self.records.insert(changed.key.clone(), record);
+    }
+
+    fn record(&self, object: &Object) -> PodRecord {
+        let status: PodStatus = object.status().ok().flatten().unwrap_or_default();
+        let phase = match status.phase.as_deref() {
+            Some("Running") => PodPhase::Running,
+            Some("Succeeded") => PodPhase::Succeeded,
+            Some("Failed") => PodPhase::Failed,
+            Some("Unknown") => PodPhase::Unknown,
+            _ => PodPhase::Pending,
+        };
+        let ready_since = status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|c| c.type_ == "Ready" && c.status == "True")
+            .map(|c| c.last_transition_time.as_ref().map_or(object.meta.created, |t| Time(t.0.as_millisecond())));
+        PodRecord {
+            uid: object.uid,
+            phase,
+            ready_since,
+            terminating: object.deleting(),
+            node: object.node.clone(),
+            controller: object.meta.controller().map(|o| o.uid),
+            created: object.meta.created,
+            shape: self.shape(&object.body),
+        }
+    }
+
+    fn share(&mut self, object: &Object) {
+        match self.bodies.get_mut(&object.body) {
+            Some(shared) => shared.users += 1,
+            None => {
+                let shape = Arc::new(shape_of(&object.body));
+                self.bodies.insert(object.body.clone(), Shared { body: object.body.clone(), shape, users: 1 });
+            }
+        }
+        *self.labels.entry(object.meta.labels.clone()).or_insert(0) += 1;
+    }
+
+    fn unshare(&mut self, object: &Object) {
+        if let Some(shared) = self.bodies.get_mut(&object.body) {
+            shared.users -= 1;
+            if shared.users == 0 {
+                self.bodies.remove(&object.body);
+            }
+        }
+        if let Some(users) = self.labels.get_mut(&object.meta.labels) {
+            *users -= 1;
+            if *users == 0 {
+                self.labels.remove(&object.meta.labels);
+            }
+        }
+    }
+}
+
+/// Decodes a body. One that cannot be decoded (it was checked when it came in) asks for nothing.
+fn shape_of(body: &[u8]) -> PodShape {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        spec: PodSpec,
+    }
+    let Ok(Body { spec }) = serde_json::from_slice::<Body>(body) else {
+        return PodShape { grace_seconds: DEFAULT_GRACE_SECONDS, ..PodShape::default() };
+    };
+    let requests = effective_requests(&spec);
+    let host_ports = spec
+        .containers
+        .iter()
+        .chain(spec.init_containers.iter().flatten())
+        .flat_map(|c| c.ports.iter().flatten())
+        .filter_map(|p| {
+            let port = p.host_port.filter(|n| *n != 0)?;
+            let protocol = p.protocol.clone().unwrap_or_else(|| "TCP".into());
+            let ip = p.host_ip.clone().filter(|ip| ip != "0.0.0.0").unwrap_or_default();
+            Some((protocol, ip, port))
+        })
+        .collect();
+    let mut other = requests;
+    PodShape {
+        cpu_milli: other.remove("cpu").unwrap_or_default().milli(),
+        memory: other.remove("memory").unwrap_or_default().units(),
+        other: other.into_iter().map(|(k, v)| (k, v.units())).collect(),
+        host_ports,
+        node_selector: spec.node_selector.unwrap_or_default(),
+        tolerations: spec.tolerations.unwrap_or_default(),
+        grace_seconds: spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_SECONDS),
+        priority: spec.priority.unwrap_or_default(),
+    }
+}
+
+type Requests = BTreeMap<String, Quantity>;
+
+fn requests(c: &Container) -> Requests {
+    let resources = c.resources.clone().unwrap_or_default();
+    let mut all: Requests = BTreeMap::new();
+    for (name, q) in resources.limits.iter().flatten().chain(resources.requests.iter().flatten()) {
+        if let Ok(q) = q.0.parse() {
+            all.insert(name.clone(), q);
+        }
+    }
+    all
+}
+
+/// The larger of what runs together: all containers and sidecars; or, while starting, one init
+/// container and the sidecars before it (KEP-753).
+fn effective_requests(spec: &PodSpec) -> Requests {
+    let add = |into: &mut Requests, more: &Requests| {
+        for (name, q) in more {
+            let slot = into.entry(name.clone()).or_default();
+            slot.0 = slot.0.saturating_add(q.0);
+        }
+    };
+    let mut peak: Requests = BTreeMap::new();
+    let mut sidecars: Requests = BTreeMap::new();
+    for c in spec.init_containers.iter().flatten() {
+        let mut at_start = sidecars.clone();
+        add(&mut at_start, &requests(c));
+        if c.restart_policy.as_deref() == Some("Always") {
+            sidecars = at_start.clone();
+        }
+        for (name, q) in at_start {
+            let slot = peak.entry(name).or_default();
+            *slot = (*slot).max(q);
+        }
+    }
+    let mut running = sidecars;
+    for c in &spec.containers {
+        add(&mut running, &requests(c));
+    }
+    for (name, q) in running {
+        let slot = peak.entry(name).or_default();
+        *slot = (*slot).max(q);
+    }
+    peak
+}
