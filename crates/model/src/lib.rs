@@ -20,6 +20,7 @@ pub mod labels;
 pub mod meta;
 pub mod object;
 pub mod own;
+pub mod podstatus;
 pub mod quantity;
 pub mod revision;
 pub mod rng;
@@ -53,6 +54,10 @@ pub mod names {
     pub const ROLL_ON_CONFIG: &str = "evenkeel.dev/roll-on-config";
     /// Annotation of a ReplicaSet: digest of the ConfigMaps and Secrets its pods were made with.
     pub const CONFIG_DIGEST: &str = "evenkeel.dev/config-digest";
+    /// Annotation of a ReplicaSet: JSON list of `ContentRef`, the contents that its pods get.
+    pub const CONTENTS: &str = "evenkeel.dev/contents";
+    /// Label on a pod that nothing explains after a recovery: it runs on untouched.
+    pub const ORPHAN: &str = "evenkeel.dev/orphan";
     /// Annotation of a ReplicaSet: JSON map of container name to the image id that ran.
     pub const IMAGE_IDS: &str = "evenkeel.dev/image-ids";
     /// Annotation of a ReplicaSet: name of the Release whose apply made it.

@@ -1,0 +1,109 @@
+//! What the agent keeps on disk: for each pod its order and what was made for it, and beside the
+//! pods the highest epoch and the copies of the sources. The driver writes and reads the files; the
+//! format carries [`FORMAT`], and fields are only ever added.
+//!
+//! A pod's entry holds Secrets' values (in its order): the driver encrypts it.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use evenkeel_model::Time;
+use evenkeel_runtime::ContainerId;
+use evenkeel_wire::{PodOrder, SourceCopy};
+use serde::{Deserialize, Serialize};
+
+/// Version of these types on disk.
+pub const FORMAT: u32 = 1;
+
+/// Everything on disk, as it is read at the agent's start.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Journal {
+    /// Beside the pods.
+    pub agent: AgentRecord,
+    /// The pods.
+    pub pods: Vec<JournalPod>,
+}
+
+/// What the agent knows beside its pods.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AgentRecord {
+    /// Highest epoch of a server's store that it ever saw.
+    pub epoch: u64,
+    /// Copies of the sources, for a server that lost its database.
+    pub sources: Vec<SourceCopy>,
+}
+
+/// A pod on disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JournalPod {
+    /// What the server ordered.
+    pub order: Arc<PodOrder>,
+    /// When the agent took it on: `status.startTime`.
+    pub started: Time,
+    /// Attempts at the sandbox so far; the name of each carries its number.
+    pub sandbox_attempt: u32,
+    /// The sandbox that was made, until it is known to be gone.
+    pub sandbox: Option<JournalSandbox>,
+    /// What was made for each container, init containers included.
+    pub containers: BTreeMap<String, JournalContainer>,
+    /// Set once all containers ended for good: `Succeeded` or `Failed`.
+    #[serde(default)]
+    pub finished: Option<String>,
+    /// Sandboxes and containers of earlier attempts that are still to be removed.
+    #[serde(default)]
+    pub garbage: Vec<ContainerId>,
+}
+
+/// A sandbox on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalSandbox {
+    /// Id.
+    pub id: ContainerId,
+    /// The pod's address.
+    pub ip: Option<IpAddr>,
+}
+
+/// A container on disk.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JournalContainer {
+    /// Attempts so far; the name of each carries its number.
+    pub attempt: u32,
+    /// The container that was made, until it is known to be removed.
+    pub id: Option<ContainerId>,
+    /// Whether it was started, so that adoption knows a first start from a restart.
+    pub started: bool,
+    /// Every restart.
+    pub restarts: u32,
+    /// Restarts that it did not cause itself.
+    pub disturbed: u32,
+    /// Readiness as last known.
+    pub ready: bool,
+    /// Whether its startup probe has succeeded.
+    pub startup_done: bool,
+    /// An init container that has ended well.
+    pub completed: bool,
+    /// How its last run ended.
+    pub last: Option<Terminated>,
+    /// Id of its image.
+    pub image_id: String,
+    /// Since when crashes follow each other, as the length of the next wait in milliseconds.
+    pub backoff_millis: u64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terminated {
+    /// Of which container.
+    pub id: ContainerId,
+    /// Exit code.
+    pub code: i32,
+    /// `Completed`, `Error`, `OOMKilled`, `ContainerDrift`, `EngineRestarted` …
+    pub reason: String,
+    /// More, for people.
+    pub message: String,
+    /// When it had started.
+    pub started: Time,
+    /// When it ended.
+    pub finished: Time,
+}
