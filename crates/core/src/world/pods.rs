@@ -1,7 +1,12 @@
 //! Compact records of pods, and their shapes: what of a pod's specification is asked for all the
 //! time, decoded once for each distinct body and shared by all pods of one template.
 
-use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    sync::Arc,
+    vec::Vec,
+};
 
 use evenkeel_model::{Key, Kind, Object, Quantity, Time, Uid};
 use imbl::{OrdMap, OrdSet};
@@ -44,6 +49,8 @@ pub struct PodShape {
     pub grace_seconds: i64,
     /// `priority`.
     pub priority: i32,
+    /// ConfigMaps (false) and Secrets (true) that it mentions, sorted.
+    pub contents: Vec<(bool, Arc<str>)>,
 }
 
 /// What is kept of a pod beside its object.
@@ -92,6 +99,7 @@ pub struct Pods {
     records: OrdMap<Key, PodRecord>,
     by_node: OrdMap<Arc<str>, OrdSet<Key>>,
     unbound: OrdSet<Key>,
+    by_content: OrdMap<Key, OrdSet<Key>>,
     bodies: OrdMap<Arc<[u8]>, Shared>,
     labels: OrdMap<evenkeel_model::Labels, u32>,
 }
@@ -127,6 +135,11 @@ impl Pods {
         self.unbound.iter()
     }
 
+    /// Keys of pods that mention a ConfigMap or Secret.
+    pub fn using(&self, content: &Key) -> impl Iterator<Item = &Key> {
+        self.by_content.get(content).into_iter().flatten()
+    }
+
     /// The shape of a body, from the shared ones or decoded.
     pub fn shape(&self, body: &[u8]) -> Arc<PodShape> {
         self.bodies.get(body).map_or_else(|| Arc::new(shape_of(body)), |s| s.shape.clone())
@@ -153,18 +166,20 @@ impl Pods {
         if let Some(old) = &changed.old {
             self.unshare(old);
         }
-        if let Some(record) = self.records.remove(&changed.key)
-            && let Some(node) = &record.node
-            && let Some(set) = self.by_node.get_mut(node)
-        {
-            set.remove(&changed.key);
-            if set.is_empty() {
-                self.by_node.remove(node);
+        if let Some(record) = self.records.remove(&changed.key) {
+            for (secret, name) in &record.shape.contents {
+                drop_from(&mut self.by_content, &content_key(&changed.key, *secret, name), &changed.key);
+            }
+            if let Some(node) = &record.node {
+                drop_from(&mut self.by_node, node, &changed.key);
             }
         }
         self.unbound.remove(&changed.key);
         let Some(new) = &changed.new else { return };
         let record = self.record(new);
+        for (secret, name) in &record.shape.contents {
+            self.by_content.entry(content_key(&changed.key, *secret, name)).or_default().insert(changed.key.clone());
+        }
         match &record.node {
             Some(node) => {
                 self.by_node.entry(node.clone()).or_default().insert(changed.key.clone());
@@ -231,6 +246,19 @@ impl Pods {
     }
 }
 
+fn content_key(pod: &Key, secret: bool, name: &Arc<str>) -> Key {
+    pod.sibling(if secret { Kind::Secret } else { Kind::ConfigMap }, name.clone())
+}
+
+fn drop_from<K: Ord + Clone>(index: &mut OrdMap<K, OrdSet<Key>>, at: &K, key: &Key) {
+    if let Some(set) = index.get_mut(at) {
+        set.remove(key);
+        if set.is_empty() {
+            index.remove(at);
+        }
+    }
+}
+
 /// Decodes a body. One that cannot be decoded (it was checked when it came in) asks for nothing.
 fn shape_of(body: &[u8]) -> PodShape {
     #[derive(serde::Deserialize)]
@@ -241,6 +269,7 @@ fn shape_of(body: &[u8]) -> PodShape {
         return PodShape { grace_seconds: DEFAULT_GRACE_SECONDS, ..PodShape::default() };
     };
     let requests = effective_requests(&spec);
+    let contents = mentioned(&spec);
     let host_ports = spec
         .containers
         .iter()
@@ -263,7 +292,40 @@ fn shape_of(body: &[u8]) -> PodShape {
         tolerations: spec.tolerations.unwrap_or_default(),
         grace_seconds: spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_SECONDS),
         priority: spec.priority.unwrap_or_default(),
+        contents,
     }
+}
+
+/// ConfigMaps and Secrets that a pod mentions, sorted, each once.
+pub fn mentioned(spec: &PodSpec) -> Vec<(bool, Arc<str>)> {
+    let mut out: BTreeSet<(bool, Arc<str>)> = BTreeSet::new();
+    let mut note = |secret: bool, name: &str| {
+        if !name.is_empty() {
+            out.insert((secret, name.into()));
+        }
+    };
+    for c in spec.containers.iter().chain(spec.init_containers.iter().flatten()) {
+        for from in c.env_from.iter().flatten() {
+            from.config_map_ref.iter().for_each(|r| note(false, &r.name));
+            from.secret_ref.iter().for_each(|r| note(true, &r.name));
+        }
+        for value in c.env.iter().flatten().filter_map(|e| e.value_from.as_ref()) {
+            value.config_map_key_ref.iter().for_each(|r| note(false, &r.name));
+            value.secret_key_ref.iter().for_each(|r| note(true, &r.name));
+        }
+    }
+    for v in spec.volumes.iter().flatten() {
+        v.config_map.iter().for_each(|r| note(false, &r.name));
+        v.secret.iter().filter_map(|r| r.secret_name.as_deref()).for_each(|n| note(true, n));
+        for p in v.projected.iter().flat_map(|p| p.sources.iter().flatten()) {
+            p.config_map.iter().for_each(|r| note(false, &r.name));
+            p.secret.iter().for_each(|r| note(true, &r.name));
+        }
+    }
+    for r in spec.image_pull_secrets.iter().flatten() {
+        note(true, &r.name);
+    }
+    out.into_iter().collect()
 }
 
 type Requests = BTreeMap<String, Quantity>;
