@@ -1,1 +1,32 @@
-//! Placeholder.
+//! What Kubernetes says of every field, as data, and the walks over it.
+//!
+//! One table of definitions (`tables/`, generated from `data/`) and one walk a question: does a
+//! tree decode strictly ([`decode`]), what are its defaults ([`defaults`]), what is it without them
+//! ([`canonical`]), is it valid ([`validate`]), does Evenkeel do it ([`support`]), how does it merge
+//! ([`merge`]). So a further kind is a matter of table entries.
+//!
+//! The tables hold the definitions reachable from the kinds of the groups core, apps, batch, policy
+//! and networking (v1) and from Evenkeel's own kinds, and the names of all 95 kinds of Kubernetes
+//! 1.36. Conditional defaults and validation across fields are code, for the kinds of
+//! [`evenkeel_model::Kind`].
+//!
+//! Deliberately not here: reading YAML (`evenkeel-manifest`), and any effect.
+#![no_std]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod base64;
+pub mod decode;
+pub mod input;
+pub mod kinds;
+pub mod nearest;
+pub mod path;
+mod tables;
+pub mod types;
+
+pub use kinds::{KnownKind, Lookup, definition, lookup, of_kind};
+pub use path::{Path, Step, Trail};
+pub use types::{Field, ListType, Literal, Object, Patch, Support, Type};

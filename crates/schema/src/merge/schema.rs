@@ -1,0 +1,59 @@
+//! What merging needs to know of a field: the seam between the walks here and the tables.
+//!
+//! Implemented for the static tables (`tables.rs`) and, in tests, for a small hand-made schema.
+//! Deliberately not here: names of kinds, descriptions, validation.
+
+use serde_json::Value;
+
+/// How values of one field are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaf {
+    /// As they are.
+    Plain,
+    /// A whole number: decides how a path's text is read.
+    Integer,
+    /// By numeric value: `1000m` is `1`.
+    Quantity,
+}
+
+/// How the value of a field is merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape<N> {
+    /// One value.
+    Scalar(Leaf),
+    /// A mapping with known fields, each merged for itself.
+    Struct,
+    /// A mapping from free keys to values of one type, each merged for itself.
+    Map(N),
+    /// A list of scalars, each of which is there or not.
+    Set(N),
+    /// A list whose items are known by the fields named here.
+    Keyed(N, &'static [&'static str]),
+    /// A mapping with known fields, replaced as a whole.
+    AtomicStruct,
+    /// A mapping with free keys, replaced as a whole.
+    AtomicMap(N),
+    /// A list, replaced as a whole.
+    AtomicList(N),
+    /// Any tree, replaced as a whole.
+    Any,
+}
+
+/// A node of a schema.
+pub trait SchemaNode: Copy {
+    /// How a value here is merged.
+    fn shape(self) -> Shape<Self>;
+
+    /// The node of a known field, for the two struct shapes.
+    fn field(self, name: &str) -> Option<Self>;
+
+    /// Whether a change here takes away the fields that the change does not name and nobody owns:
+    /// Kubernetes' patch strategy `retainKeys`, for structs that are a choice of one.
+    fn retain_keys(self) -> bool {
+        false
+    }
+
+    /// Fills in what Kubernetes would, so that an atomic value as written compares equal to one as
+    /// stored.
+    fn fill_defaults(self, _value: &mut Value) {}
+}
