@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The loop that owns the world, as a step function over core and store.
+//!
+//! [`Conductor::step`] takes a batch of events, lets the core handle them, runs the controllers of
+//! the keys they touched, commits everything as one transaction, and says what to answer, publish
+//! and send. No thread, no socket, no clock: the server drives it from a thread of its own, the
+//! simulation from virtual time, with the very same code.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod batch;
+mod conductor;
+mod dirty;
+mod dispatch;
+mod event;
+mod guard;
+mod orders;
+mod recovery;
+
+pub use conductor::{Conductor, Start};
+pub use event::{AskId, Event, Failure, Output, Published};

@@ -5,9 +5,10 @@
 
 use alloc::{collections::BTreeMap, string::String, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 
-use crate::{ids::Digest, kind::Kind};
+use crate::{ids::Digest, kind::Kind, object::Object};
 
 /// Data of one ConfigMap or Secret. Secret values are plain bytes in memory; the store encrypts
 /// them. `Debug` never shows a value.
@@ -26,6 +27,30 @@ impl core::fmt::Debug for Content {
 }
 
 impl Content {
+    /// The content of a ConfigMap or Secret; of any other kind it is empty. A value that is no
+    /// base64 (it was checked when it came in) is left out.
+    pub fn of_object(object: &Object) -> Self {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body {
+            #[serde(default)]
+            data: Option<BTreeMap<String, String>>,
+            #[serde(default)]
+            binary_data: Option<BTreeMap<String, String>>,
+        }
+        let secret = object.key.kind == Kind::Secret;
+        let body: Body = object.view().unwrap_or(Body { data: None, binary_data: None });
+        let decode = |(k, v): (String, String)| Some((k, BASE64.decode(v).ok()?.into()));
+        let plain = body.data.unwrap_or_default();
+        let mut data: BTreeMap<String, Arc<[u8]>> = if secret {
+            plain.into_iter().filter_map(decode).collect()
+        } else {
+            plain.into_iter().map(|(k, v)| (k, v.into_bytes().into())).collect()
+        };
+        data.extend(body.binary_data.unwrap_or_default().into_iter().filter_map(decode));
+        Self { secret, data }
+    }
+
     /// The digest of kind, keys and values.
     pub fn digest(&self) -> Digest {
         let marker: &[u8] = if self.secret { b"secret" } else { b"configmap" };
@@ -48,5 +73,26 @@ impl ContentRef {
     /// The kind of the object it stands for.
     pub fn kind(&self) -> Kind {
         if self.secret { Kind::Secret } else { Kind::ConfigMap }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn content_is_bytes_whatever_field_it_stood_in() {
+        let meta = json!({"name": "a", "namespace": "b"});
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"a": "x"}, "binaryData": {"b": "AAE="}});
+        let content = Content::of_object(&Object::from_value(map).unwrap());
+        assert_eq!(content.data["a"].as_ref(), b"x");
+        assert_eq!(content.data["b"].as_ref(), [0, 1]);
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {"a": "eA=="}});
+        let secret = Content::of_object(&Object::from_value(secret).unwrap());
+        assert_eq!(secret.data["a"].as_ref(), b"x");
+        assert!(!alloc::format!("{secret:?}").contains('x'));
+        assert_ne!(secret.digest(), content.digest());
     }
 }

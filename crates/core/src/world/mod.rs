@@ -10,7 +10,7 @@ pub mod nodes;
 pub mod pods;
 pub mod timers;
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
 use evenkeel_model::{Content, Digest, Key, Kind, Object, Snapshot, SourceName, Time, Uid, Version};
 use imbl::{OrdMap, OrdSet};
@@ -32,6 +32,7 @@ pub struct World {
     owned: OrdMap<Uid, OrdSet<Key>>,
     contents: OrdMap<Digest, Arc<Content>>,
     snapshots: OrdMap<Digest, KeptSnapshot>,
+    logs: OrdMap<Uid, Arc<BTreeMap<String, Vec<String>>>>,
     /// Pods: compact records and who runs where.
     pub pods: pods::Pods,
     /// Nodes: room, readiness, last word.
@@ -129,6 +130,21 @@ impl World {
         self.snapshots.iter()
     }
 
+    /// Last lines of a pod's failed containers, by container: at most 20 each, in memory only.
+    pub fn logs(&self, pod: Uid) -> Option<&Arc<BTreeMap<String, Vec<String>>>> {
+        self.logs.get(&pod)
+    }
+
+    /// Keeps the last lines of a pod's failed containers for the cause of a release. They go with
+    /// the pod's object.
+    pub fn note_logs(&mut self, pod: Uid, logs: &BTreeMap<String, Vec<String>>) {
+        if !logs.is_empty() {
+            let mut all = self.logs.get(&pod).map(|l| BTreeMap::clone(l)).unwrap_or_default();
+            all.extend(logs.iter().map(|(k, v)| (k.clone(), v.clone())));
+            self.logs.insert(pod, Arc::new(all));
+        }
+    }
+
     /// What readers shall see.
     pub fn view(&self) -> View {
         View { version: self.version, objects: self.objects.clone() }
@@ -142,6 +158,7 @@ impl World {
             Change::Delete(key) => {
                 let old = self.objects.remove(&key)?;
                 self.version = self.version.next();
+                self.logs.remove(&old.uid);
                 self.unindex(&old);
                 let changed = Changed { key: key.clone(), old: Some(old), new: None };
                 self.derive(&changed);

@@ -1,0 +1,444 @@
+//! The step itself: events in, one transaction, answers out.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use evenkeel_core::{
+    Change, Changed, ControllerId, Controllers, Cx, Settings, World,
+    ask::handle,
+    controllers::{namespace, report},
+    cx::Heal,
+    release::inbound,
+    world::{KeptSnapshot, View, timers::Timers},
+};
+use evenkeel_model::{Key, Kind, Rng, Time, own::Condition};
+use evenkeel_store::{Store, StoreError};
+use serde_json::Value;
+use tracing::{debug, error, warn};
+
+use crate::{
+    batch,
+    dirty::Dirty,
+    dispatch::Dispatch,
+    event::{AskId, Event, Failure, Output, Published},
+    guard::{self, Writers},
+    recovery::Recovery,
+};
+
+/// Events taken into one batch. A count, not a clock, so that a replay cuts at the same places.
+pub(crate) const BATCH_EVENTS: usize = 512;
+/// Controller runs in one batch: about 5 ms at 20 µs each.
+pub(crate) const BATCH_RUNS: usize = 256;
+/// Timers taken in one batch; the rest stay due.
+const BATCH_TIMERS: usize = 256;
+/// How long a full disk is left alone before the next try to write.
+const FULL_DISK_RETRY: Duration = Duration::from_secs(2);
+
+/// How a conductor starts.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// Now.
+    pub now: Time,
+    /// Seed of everything that is chosen by chance.
+    pub seed: u64,
+    /// Key of digests that stand for Secret values.
+    pub digest_key: [u8; 32],
+    /// Settings.
+    pub settings: Settings,
+    /// Nodes that must report before anything is created or removed, where the store is empty or
+    /// restored but the cluster is not new; `None` for a plain start.
+    pub recover: Option<BTreeSet<Arc<str>>>,
+}
+
+/// The loop's state. See the crate's documentation.
+#[derive(Debug)]
+pub struct Conductor<S> {
+    store: S,
+    world: World,
+    settings: Settings,
+    rng: Rng,
+    timers: Timers,
+    dirty: Dirty,
+    dispatch: Dispatch,
+    writers: Writers,
+    recovery: Recovery,
+    started: Time,
+    last_step: Time,
+    /// Events that could not be committed because the disk is full: tried again.
+    held: Vec<Event>,
+    disk_full: bool,
+}
+
+/// What a batch did before it was committed.
+#[derive(Default)]
+struct Work {
+    changes: Vec<Change>,
+    published: Vec<Published>,
+    replies: Vec<(AskId, Result<evenkeel_core::Answer, Failure>)>,
+    heals: Vec<Heal>,
+    noted: Vec<Changed>,
+}
+
+/// Who was at work when a panic came.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Guilty {
+    Event(usize),
+    Controller(ControllerId, Key),
+}
+
+impl<S: Store> Conductor<S> {
+    /// Loads the world from the store. Every object is marked, so that whatever was under way goes
+    /// on and every timer is set again.
+    pub fn start(mut store: S, start: Start) -> Result<Self, StoreError> {
+        let loaded = store.load()?;
+        let mut world = World::new(loaded.version, loaded.epoch, start.digest_key);
+        let mut snapshots = Vec::new();
+        for head in &loaded.snapshots {
+            let Some(seal) = &head.seal else { continue };
+            if let Some(snapshot) = store.snapshot(head.digest)? {
+                snapshots.push(KeptSnapshot {
+                    source: seal.source.clone(),
+                    revision: seal.revision.clone(),
+                    snapshot: Arc::new(snapshot),
+                });
+            }
+        }
+        let contents = loaded.contents.into_iter().map(|(_, c)| Arc::new(c)).collect();
+        world.restore(loaded.objects, contents, snapshots);
+        let recovery = match start.recover {
+            Some(expected) => Recovery::begin(&mut world, expected, start.now + start.settings.recovery_wait),
+            None => Recovery::default(),
+        };
+        let mut this = Self {
+            store,
+            world,
+            settings: start.settings,
+            rng: Rng::new(start.seed),
+            timers: Timers::default(),
+            dirty: Dirty::default(),
+            dispatch: Dispatch::default(),
+            writers: Writers::default(),
+            recovery,
+            started: start.now,
+            last_step: start.now,
+            held: Vec::new(),
+            disk_full: false,
+        };
+        this.mark_all();
+        Ok(this)
+    }
+
+    /// What readers see now.
+    pub fn view(&self) -> View {
+        self.world.view()
+    }
+
+    /// The world, for tests and the auditor.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Whether writes are refused because the disk is full.
+    pub fn disk_full(&self) -> bool {
+        self.disk_full
+    }
+
+    /// Controller runs that wait.
+    pub fn backlog(&self) -> usize {
+        self.dirty.len()
+    }
+
+    /// The store, for reads that the driver makes between steps (history, backup).
+    pub fn store(&mut self) -> &mut S {
+        &mut self.store
+    }
+
+    /// Takes events (at most [`BATCH_EVENTS`]: the caller keeps the rest), does a batch of work and
+    /// commits it. An error means that the store is in doubt: start again from it.
+    pub fn step(&mut self, now: Time, events: Vec<Event>) -> Result<Output, StoreError> {
+        let now = now.max(self.last_step);
+        self.notice_pause(now);
+        let mut events = events;
+        if !self.held.is_empty() {
+            let mut all = std::mem::take(&mut self.held);
+            all.append(&mut events);
+            events = all;
+        }
+        debug_assert!(events.len() <= 2 * BATCH_EVENTS);
+        self.mark_due(now, !events.is_empty());
+        let before = self.world.clone();
+        let (rng_before, timers_before, dirty_before) = (self.rng.clone(), self.timers.clone(), self.dirty.clone());
+        let mut guilty: BTreeSet<Guilty> = BTreeSet::new();
+        let work = loop {
+            match self.work(now, &events, &guilty) {
+                Ok(work) => break work,
+                Err((who, message)) => {
+                    error!(?who, message, "panic; the batch is undone and run again without it");
+                    self.world = before.clone();
+                    self.rng = rng_before.clone();
+                    self.timers = timers_before.clone();
+                    self.dirty = dirty_before.clone();
+                    guilty.insert(who);
+                }
+            }
+        };
+        match self.commit(before.version, &work) {
+            Ok(()) => {
+                self.disk_full = false;
+                Ok(self.finish(now, work))
+            }
+            Err(e) if e.is_full() => {
+                warn!(error = %e, "the disk is full; writes are refused");
+                self.world = before;
+                self.rng = rng_before;
+                self.timers = timers_before;
+                self.dirty = dirty_before;
+                Ok(self.refuse_for_space(now, events))
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// A long pause (a sleeping laptop, a paused machine): nobody watched, so every node gets a
+    /// full grace.
+    fn notice_pause(&mut self, now: Time) {
+        if now.since(self.last_step) > self.settings.pause_limit && self.quiet_until_expected(now) {
+            debug!("a pause was noticed; nodes get a full grace");
+            self.world.nodes.hear_all(now);
+        }
+        self.last_step = now;
+    }
+
+    /// Whether the time since the last step is longer than any wait that was asked for.
+    fn quiet_until_expected(&self, now: Time) -> bool {
+        self.timers.next().is_some_and(|at| now.since(at) > self.settings.pause_limit)
+    }
+
+    fn mark_due(&mut self, now: Time, outside: bool) {
+        if outside {
+            for (controller, key) in self.writers.event_from_outside() {
+                self.dirty.mark(controller, key);
+            }
+        }
+        for (controller, key) in self.timers.due(now, BATCH_TIMERS) {
+            self.dirty.mark(controller, key);
+        }
+        if self.recovery.check(&mut self.world, now) {
+            self.mark_all();
+            self.dispatch.all_again();
+        }
+    }
+
+    fn mark_all(&mut self) {
+        let objects: Vec<_> = self.world.all().cloned().collect();
+        for object in objects {
+            let changed = Changed { key: object.key.clone(), old: None, new: Some(object) };
+            let dirty = &mut self.dirty;
+            Controllers.route(&self.world, &changed, &mut |c, k| dirty.mark(c, k));
+        }
+        for key in self.world.desired.take_touched() {
+            self.dirty.mark(ControllerId::Sync, key);
+        }
+    }
+
+    /// Handles the events and runs controllers, without committing.
+    fn work(&mut self, now: Time, events: &[Event], guilty: &BTreeSet<Guilty>) -> Result<Work, (Guilty, String)> {
+        let mut work = Work::default();
+        self.ensure_defaults(now, &mut work);
+        for (i, event) in events.iter().enumerate() {
+            if guilty.contains(&Guilty::Event(i)) {
+                if let Event::Ask { id, .. } = event {
+                    work.replies.push((*id, Err(Failure::Panicked)));
+                }
+                continue;
+            }
+            let handled = guard::caught(|| self.handle(now, event, &mut work));
+            handled.map_err(|message| (Guilty::Event(i), format!("{}: {message}", event.describe())))?;
+        }
+        for _ in 0..BATCH_RUNS {
+            let Some((controller, key)) = self.dirty.pop() else { break };
+            if self.writers.is_parked(controller, &key) {
+                continue;
+            }
+            if guilty.contains(&Guilty::Controller(controller, key.clone())) {
+                self.writers.park(controller, key.clone());
+                self.stall(now, &key, &format!("controller {} panicked", controller.name()), &mut work);
+                continue;
+            }
+            guard::caught(|| self.run(now, controller, &key, &mut work))
+                .map_err(|message| (Guilty::Controller(controller, key), message))?;
+        }
+        Ok(work)
+    }
+
+    fn ensure_defaults(&mut self, now: Time, work: &mut Work) {
+        if self.world.get(&Key::cluster(Kind::Namespace, "default")).is_none() {
+            let mut cx = Cx::new(now, self.started, &self.settings, &mut self.rng);
+            namespace::ensure_defaults(&self.world, &mut cx);
+            let (changes, wakes, heals) = (cx.changes, cx.wakes, cx.heals);
+            self.take(changes, wakes, heals, work, None);
+        }
+    }
+
+    fn handle(&mut self, now: Time, event: &Event, work: &mut Work) {
+        let mut cx = Cx::new(now, self.started, &self.settings, &mut self.rng);
+        let world = &self.world;
+        match event {
+            Event::Seen(seen) => inbound::seen(world, seen, &mut cx),
+            Event::Away { source, reason, message, next_try } => {
+                inbound::away(world, source, reason, message, *next_try, &mut cx);
+            }
+            Event::Reachable { source } => inbound::reachable(world, source, &mut cx),
+            Event::Ask { id, ask, user } => {
+                let answer = handle(world, ask, user, &mut cx).map_err(Failure::Refused);
+                if answer.is_err() {
+                    cx.changes.clear();
+                    cx.wakes.clear();
+                }
+                work.replies.push((*id, answer));
+            }
+            Event::Hello(hello) => {
+                inbound::recover(world, &hello.sources, &mut cx);
+                report::hello(world, hello, &mut cx);
+            }
+            Event::Report { node, report: r } => report::report(world, node, r, &mut cx),
+            Event::Ended { .. } => {}
+        }
+        let (changes, wakes, heals) = (cx.changes, cx.wakes, cx.heals);
+        match event {
+            Event::Hello(hello) => {
+                self.world.nodes.hear(&hello.node, now);
+                self.recovery.heard(&hello.node);
+                self.dispatch.begin(hello.node.clone());
+            }
+            Event::Report { node, report } => {
+                self.world.nodes.hear(node, now);
+                for pod in &report.pods {
+                    self.world.note_logs(pod.uid, &pod.logs);
+                }
+            }
+            Event::Ended { node } => self.dispatch.end(node),
+            _ => {}
+        }
+        self.take(changes, wakes, heals, work, None);
+        if matches!(event, Event::Hello(_)) && self.recovery.check(&mut self.world, now) {
+            self.mark_all();
+            self.dispatch.all_again();
+        }
+    }
+
+    fn run(&mut self, now: Time, controller: ControllerId, key: &Key, work: &mut Work) {
+        self.timers.clear(controller, key);
+        let mut cx = Cx::new(now, self.started, &self.settings, &mut self.rng);
+        Controllers.reconcile(controller, &self.world, key, &mut cx);
+        let (changes, wakes, heals) = (cx.changes, cx.wakes, cx.heals);
+        let stalled = self.take(changes, wakes, heals, work, Some((controller, key)));
+        if let Some((object, writers)) = stalled {
+            let names: Vec<&str> = writers.iter().map(|w| w.name()).collect();
+            let why = format!("parked: it was written again and again by {}", names.join(" and "));
+            warn!(%object, why);
+            self.stall(now, &object, &why, work);
+        }
+    }
+
+    /// Applies what a handler or controller wants. Gives the object and its writers when the
+    /// controller was parked for writing too often.
+    fn take(
+        &mut self,
+        changes: Vec<Change>,
+        wakes: Vec<(Time, ControllerId, Key)>,
+        mut heals: Vec<Heal>,
+        work: &mut Work,
+        by: Option<(ControllerId, &Key)>,
+    ) -> Option<(Key, Vec<ControllerId>)> {
+        let mut stalled = None;
+        for change in changes {
+            let Some((changed, change)) = self.world.apply(change) else { continue };
+            work.changes.push(change);
+            let Some(changed) = changed else { continue };
+            let dirty = &mut self.dirty;
+            Controllers.route(&self.world, &changed, &mut |c, k| dirty.mark(c, k));
+            for key in self.world.desired.take_touched() {
+                self.dirty.mark(ControllerId::Sync, key);
+            }
+            if let Some((controller, at)) = by
+                && let Some(writers) = self.writers.wrote(controller, at, &changed.key)
+            {
+                stalled = Some((changed.key.clone(), writers));
+            }
+            work.published.push(Published {
+                version: self.world.version,
+                key: changed.key.clone(),
+                old: changed.old.clone(),
+                new: changed.new.clone(),
+            });
+            work.noted.push(changed);
+        }
+        for (at, controller, key) in wakes {
+            self.timers.set(at, controller, key);
+        }
+        work.heals.append(&mut heals);
+        stalled
+    }
+
+    /// Sets the condition `Stalled` on an object.
+    fn stall(&mut self, now: Time, key: &Key, why: &str, work: &mut Work) {
+        let Some(object) = self.world.get(key) else { return };
+        let mut status =
+            object.status::<Value>().ok().flatten().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+        let Some(map) = status.as_object_mut() else { return };
+        let mut conditions: Vec<Condition> =
+            map.get("conditions").and_then(|c| serde_json::from_value(c.clone()).ok()).unwrap_or_default();
+        if !Condition::set(&mut conditions, "Stalled", true, "ControllerParked", why, now) {
+            return;
+        }
+        map.insert("conditions".into(), serde_json::to_value(&conditions).unwrap_or_default());
+        let object = Arc::new(object.with_status(&status));
+        self.take(vec![Change::Put(object)], Vec::new(), Vec::new(), work, None);
+    }
+
+    fn commit(&mut self, from: evenkeel_model::Version, work: &Work) -> Result<(), StoreError> {
+        if work.changes.is_empty() {
+            return Ok(());
+        }
+        let (staged, batch) = batch::transactions(from, self.world.version, &work.changes);
+        for part in &staged {
+            self.store.commit(part)?;
+        }
+        self.store.commit(&batch)
+    }
+
+    fn finish(&mut self, now: Time, work: Work) -> Output {
+        for changed in &work.noted {
+            self.dispatch.note(&self.world, changed);
+        }
+        let to_agents = self.dispatch.take(&self.world, work.heals);
+        let wake = if self.dirty.is_empty() { self.next_wake() } else { Some(now) };
+        Output {
+            replies: work.replies,
+            view: (!work.published.is_empty()).then(|| self.world.view()),
+            published: work.published,
+            to_agents,
+            wake,
+        }
+    }
+
+    fn next_wake(&self) -> Option<Time> {
+        [self.timers.next(), self.world.recovering].into_iter().flatten().min()
+    }
+
+    /// The disk is full: requests are refused, everything else waits for the next try.
+    fn refuse_for_space(&mut self, now: Time, events: Vec<Event>) -> Output {
+        self.disk_full = true;
+        let mut replies = Vec::new();
+        for event in events {
+            match event {
+                Event::Ask { id, .. } => replies.push((id, Err(Failure::DiskFull))),
+                other if self.held.len() < BATCH_EVENTS => self.held.push(other),
+                // Beyond the bound agents are asked for everything again when their session ends.
+                Event::Report { node, .. } => self.dispatch.end(&node),
+                _ => {}
+            }
+        }
+        Output { replies, wake: Some(now + FULL_DISK_RETRY), ..Output::default() }
+    }
+}

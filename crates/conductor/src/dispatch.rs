@@ -1,0 +1,194 @@
+//! What each agent is told: everything when its session begins, then differences.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use evenkeel_core::{Changed, World, cx::Heal};
+use evenkeel_model::{
+    Digest, Key, Kind, Uid, canonical,
+    own::{SourceSpec, SourceStatus},
+    session::{Assignment, PodOrder, SourceCopy, ToAgent},
+};
+
+use crate::orders;
+
+/// One agent's session, as far as the conductor needs it.
+#[derive(Debug, Default)]
+struct Session {
+    seq: u64,
+    /// Digest of the order last sent, by pod.
+    sent: BTreeMap<Uid, Digest>,
+}
+
+/// All sessions, and what they must hear next.
+#[derive(Debug, Default)]
+pub(crate) struct Dispatch {
+    sessions: BTreeMap<Arc<str>, Session>,
+    fresh: BTreeSet<Arc<str>>,
+    touched: BTreeMap<Arc<str>, BTreeSet<Key>>,
+    forgotten: BTreeMap<Arc<str>, BTreeSet<Uid>>,
+    sources_changed: bool,
+    images_changed: bool,
+}
+
+impl Dispatch {
+    /// A session began: its agent hears everything.
+    pub(crate) fn begin(&mut self, node: Arc<str>) {
+        self.sessions.insert(node.clone(), Session::default());
+        self.fresh.insert(node);
+    }
+
+    /// A session ended.
+    pub(crate) fn end(&mut self, node: &str) {
+        self.sessions.remove(node);
+        self.fresh.remove(node);
+        self.touched.remove(node);
+        self.forgotten.remove(node);
+    }
+
+    /// Everybody hears everything again: the recovery is over.
+    pub(crate) fn all_again(&mut self) {
+        self.fresh = self.sessions.keys().cloned().collect();
+    }
+
+    /// Notes what a change means for agents.
+    pub(crate) fn note(&mut self, world: &World, changed: &Changed) {
+        match changed.key.kind {
+            Kind::Pod => self.note_pod(changed),
+            Kind::ConfigMap | Kind::Secret if changed.body_changed() => {
+                let users: Vec<Key> = world.pods.using(&changed.key).cloned().collect();
+                for pod in users {
+                    self.touch(world, &pod);
+                }
+            }
+            Kind::ReplicaSet => {
+                let annotation = |o: &Option<Arc<evenkeel_model::Object>>| {
+                    o.as_ref().and_then(|o| o.meta.annotation(evenkeel_model::names::IMAGE_IDS).map(String::from))
+                };
+                self.images_changed |= annotation(&changed.old) != annotation(&changed.new);
+            }
+            Kind::Source => self.sources_changed = true,
+            _ => {}
+        }
+    }
+
+    fn note_pod(&mut self, changed: &Changed) {
+        match (&changed.old, &changed.new) {
+            (Some(old), new) if new.as_ref().is_none_or(|n| n.uid != old.uid || n.node != old.node) => {
+                if let Some(node) = &old.node {
+                    self.forgotten.entry(node.clone()).or_default().insert(old.uid);
+                }
+            }
+            (Some(old), Some(new)) if old.body == new.body && old.meta == new.meta => return,
+            _ => {}
+        }
+        if let Some(node) = changed.new.as_ref().and_then(|n| n.node.clone()) {
+            self.touched.entry(node).or_default().insert(changed.key.clone());
+        }
+    }
+
+    fn touch(&mut self, world: &World, pod: &Key) {
+        if let Some(node) = world.pods.get(pod).and_then(|r| r.node.clone()) {
+            self.touched.entry(node).or_default().insert(pod.clone());
+        }
+    }
+
+    /// The messages for everything that was noted.
+    pub(crate) fn take(&mut self, world: &World, heals: Vec<Heal>) -> Vec<(Arc<str>, ToAgent)> {
+        let mut out = Vec::new();
+        let touched = std::mem::take(&mut self.touched);
+        let mut forgotten = std::mem::take(&mut self.forgotten);
+        let fresh = std::mem::take(&mut self.fresh);
+        let images = (self.images_changed || !fresh.is_empty()).then(|| orders::keep_images(world));
+        let sources = (self.sources_changed || !fresh.is_empty()).then(|| source_copies(world));
+        for (node, session) in &mut self.sessions {
+            let full = fresh.contains(node);
+            let gone = forgotten.remove(node).unwrap_or_default();
+            let pods: Vec<Key> = if full {
+                world.pods.on_node(node).cloned().collect()
+            } else {
+                touched.get(node).into_iter().flatten().cloned().collect()
+            };
+            if let Some(sources) = &sources
+                && (full || self.sources_changed)
+                && world.recovering.is_none()
+            {
+                out.push((node.clone(), ToAgent::Sources(sources.clone())));
+            }
+            let images = images.clone().filter(|_| full || self.images_changed);
+            if let Some(assignment) = session.assignment(world, full, &pods, gone, images) {
+                out.push((node.clone(), ToAgent::Assign(Arc::new(assignment))));
+            }
+        }
+        self.sources_changed = false;
+        self.images_changed = false;
+        for heal in heals {
+            if self.sessions.contains_key(&heal.node) {
+                let message = ToAgent::HealDrift { pod: heal.pod, container: heal.container, heal: heal.heal };
+                out.push((heal.node, message));
+            }
+        }
+        out
+    }
+}
+
+impl Session {
+    fn assignment(
+        &mut self,
+        world: &World,
+        full: bool,
+        pods: &[Key],
+        gone: BTreeSet<Uid>,
+        keep_images: Option<Arc<[String]>>,
+    ) -> Option<Assignment> {
+        if full {
+            self.sent.clear();
+        }
+        let mut orders: Vec<Arc<PodOrder>> = Vec::new();
+        for key in pods {
+            let Some(pod) = world.get(key) else { continue };
+            let order = orders::order(world, pod);
+            let digest = fingerprint(&order);
+            if self.sent.insert(order.uid, digest) != Some(digest) {
+                orders.push(Arc::new(order));
+            }
+        }
+        let forget: Vec<Uid> = gone.into_iter().filter(|uid| self.sent.remove(uid).is_some()).collect();
+        if !full && orders.is_empty() && forget.is_empty() && keep_images.is_none() {
+            return None;
+        }
+        self.seq += 1;
+        Some(Assignment {
+            epoch: world.epoch,
+            seq: self.seq,
+            full,
+            pods: orders,
+            forget,
+            keep_images,
+            recovering: world.recovering.is_some(),
+        })
+    }
+}
+
+/// Equal orders have equal fingerprints; the object's version does not count.
+fn fingerprint(order: &PodOrder) -> Digest {
+    let deletion = order.deletion.map(|d| format!("{} {}", d.at, d.grace_seconds)).unwrap_or_default();
+    let images = canonical::to_bytes(&order.image_ids).unwrap_or_else(|_| Arc::from([]));
+    let contents: Vec<u8> = order.contents.iter().flat_map(|c| c.digest.0).collect();
+    let pod = canonical::value_bytes(&order.pod);
+    Digest::of_parts([&pod[..], deletion.as_bytes(), &images, &contents, &[u8::from(order.self_heal)]])
+}
+
+fn source_copies(world: &World) -> Arc<[SourceCopy]> {
+    world
+        .list(Kind::Source, "")
+        .filter_map(|object| {
+            let spec: SourceSpec = object.spec().ok()?;
+            let mut status: SourceStatus = object.status().ok().flatten().unwrap_or_default();
+            status.conditions.clear();
+            Some(SourceCopy { name: object.key.name.clone(), spec, status })
+        })
+        .collect()
+}
