@@ -15,11 +15,13 @@ mod key;
 mod ledger;
 mod lock;
 mod memory;
+mod sqlite;
 
 pub use error::StoreError;
 pub use key::{EncryptionKey, KeyError};
 pub use lock::DirLock;
 pub use memory::{Crash, MemoryDisk, MemoryStore};
+pub use sqlite::{Checkpoint, Checkpointer, DEFAULT_RESERVE, OpenOptions, SqliteStore};
 
 /// The durable state of a cluster. Every method is synchronous: an answer means that it happened.
 pub trait Store: Send {
@@ -195,4 +197,13 @@ pub fn database_path(dir: &Path) -> std::path::PathBuf {
 /// repeats as long as there is less than one change a microsecond.
 pub(crate) fn first_version(now: Time) -> Version {
     Version(u64::try_from(now.0.max(0)).unwrap_or(0).saturating_add(1).saturating_mul(1000))
+}
+
+/// Whether a batch fits the stored version.
+pub(crate) fn check_versions(batch: &Batch, found: Version) -> Result<(), StoreError> {
+    if batch.from != found {
+        return Err(StoreError::Conflict { expected: batch.from, found });
+    }
+    // A batch that counts backwards would let a version repeat.
+    if batch.to < batch.from { Err(StoreError::Conflict { expected: batch.to, found }) } else { Ok(()) }
 }

@@ -155,9 +155,7 @@ impl Store for MemoryStore {
             state.incarnation += 1;
             return Err(StoreError::Crashed);
         }
-        if state.version != batch.from {
-            return Err(StoreError::Conflict { expected: batch.from, found: state.version });
-        }
+        crate::check_versions(batch, state.version)?;
         if state.full {
             return Err(StoreError::Full { dir: PathBuf::from("memory"), reason: "simulated".into() });
         }
