@@ -5,9 +5,12 @@
 //! machine decides those), and any memory of what was made: labels and the agent's journal are that.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod docker;
 mod error;
+pub mod sandbox;
 mod types;
 
+pub use docker::Docker;
 pub use error::{PullFailure, RuntimeError, StartFailure};
 pub use types::*;
 

@@ -121,7 +121,8 @@ pub struct Mount {
 /// A container's limits. `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Resources {
-    /// Share of cpu under contention; 1024 is one core's. At least 2.
+    /// Share of cpu under contention; 1024 is one core's. At least 2. Best always said: an engine
+    /// has its own default, which reads back as a number once it was updated to.
     pub cpu_shares: Option<u64>,
     /// Microseconds of cpu in each [`CPU_PERIOD_MICROS`].
     pub cpu_quota_micros: Option<u64>,

@@ -1,0 +1,109 @@
+//! What the engine sends piece by piece: events, logs, the output of commands.
+
+use std::{collections::HashMap, time::Duration};
+
+use bollard::{
+    container::LogOutput,
+    exec::{CreateExecOptions, StartExecResults},
+    query_parameters as query,
+};
+use evenkeel_model::Time;
+use futures_util::StreamExt as _;
+
+use super::{Docker, READ_TIMEOUT, classify, containers::label_filters, convert};
+use crate::{
+    ContainerId, EventStream, ExecLimits, ExecResult, LogChunk, LogOptions, LogStream, Result, RuntimeError, Stream,
+};
+
+/// The engine ends the output a moment before it knows the exit code.
+const EXIT_CODE_POLL: Duration = Duration::from_millis(10);
+
+impl Docker {
+    pub(super) fn event_stream(&self, selector: &[(String, String)], since: Option<Time>) -> Result<EventStream> {
+        let filters = HashMap::from([
+            ("type".to_owned(), vec!["container".to_owned()]),
+            ("label".to_owned(), label_filters(selector)),
+        ]);
+        let mut options = query::EventsOptionsBuilder::new().filters(&filters);
+        if let Some(at) = since {
+            options = options.since(&format!("{}.{:03}", at.secs(), at.0.rem_euclid(1000)));
+        }
+        let client = self.client()?.clone();
+        let stream = client.events(Some(options.build()));
+        Ok(stream
+            .filter_map(|message| async move {
+                match message {
+                    Ok(message) => convert::event(message).map(Ok),
+                    Err(error) => Some(Err(classify::general(error))),
+                }
+            })
+            .boxed())
+    }
+
+    pub(super) async fn log_stream(&self, id: ContainerId, options: LogOptions) -> Result<LogStream> {
+        // The stream itself reports a missing container only as its first item; a caller wants to
+        // know before it sends a header of its own.
+        self.inspect_container(&id).await?;
+        let tail = options.tail.map_or_else(|| "all".to_owned(), |n| n.to_string());
+        let mut query = query::LogsOptionsBuilder::new()
+            .stdout(true)
+            .stderr(true)
+            .follow(options.follow)
+            .timestamps(options.timestamps)
+            .tail(&tail);
+        if let Some(at) = options.since {
+            query = query.since(i32::try_from(at.secs()).unwrap_or(i32::MAX));
+        }
+        let client = self.client()?.clone();
+        let stream = client.logs(&id.0, Some(query.build()));
+        Ok(stream
+            .map(|item| match item {
+                Ok(LogOutput::StdErr { message }) => Ok(LogChunk { stream: Stream::Stderr, bytes: message }),
+                Ok(output) => Ok(LogChunk { stream: Stream::Stdout, bytes: output.into_bytes() }),
+                Err(error) => Err(classify::general(error)),
+            })
+            .boxed())
+    }
+
+    pub(super) async fn run_exec(
+        &self,
+        id: ContainerId,
+        command: Vec<String>,
+        limits: ExecLimits,
+    ) -> Result<ExecResult> {
+        let client = self.client()?;
+        let options = CreateExecOptions {
+            cmd: Some(command),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..Default::default()
+        };
+        let mut result = ExecResult { exit_code: None, output: Vec::new(), truncated: false };
+        let run = async {
+            let made = Self::within("create exec", READ_TIMEOUT, client.create_exec(&id.0, options))
+                .await?
+                .map_err(classify::general)?;
+            let started = client.start_exec(&made.id, None).await.map_err(classify::general)?;
+            if let StartExecResults::Attached { mut output, .. } = started {
+                while let Some(piece) = output.next().await {
+                    let bytes = piece.map_err(classify::general)?.into_bytes();
+                    let room = limits.max_output.saturating_sub(result.output.len());
+                    result.truncated |= bytes.len() > room;
+                    result.output.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                }
+            }
+            loop {
+                let state = client.inspect_exec(&made.id).await.map_err(classify::general)?;
+                if let (Some(false), Some(code)) = (state.running, state.exit_code) {
+                    return Ok::<i64, RuntimeError>(code);
+                }
+                tokio::time::sleep(EXIT_CODE_POLL).await;
+            }
+        };
+        match tokio::time::timeout(limits.timeout, run).await {
+            Ok(code) => result.exit_code = Some(code?),
+            Err(_) => result.exit_code = None,
+        }
+        Ok(result)
+    }
+}

@@ -1,0 +1,376 @@
+//! The Docker runtime against the engine of this machine. A missing engine is a failure.
+//!
+//! Each test has a label of its own, removes what it made, and never looks at other containers.
+//! The image is built from a static program and imported; no registry is asked for it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use evenkeel_model::Digest;
+use evenkeel_runtime::{
+    ContainerId, ContainerSpec, ContainerState, Docker, EnvVar, EventAction, ExecLimits, LogOptions, Mount,
+    Propagation, PullFailure, Resources, Runtime, RuntimeError, SandboxSpec, StartFailure, Stream,
+    docker::DEFAULT_SOCKET,
+};
+use futures_util::StreamExt as _;
+use tokio::sync::OnceCell;
+
+const LABEL: &str = "evenkeel.dev/runtime-test";
+
+fn docker() -> Docker {
+    let address = std::env::var("DOCKER_HOST").unwrap_or_else(|_| DEFAULT_SOCKET.into());
+    Docker::new(&address).unwrap()
+}
+
+/// Builds the test program and loads its image once.
+async fn image() -> &'static str {
+    static IMAGE: OnceCell<String> = OnceCell::const_new();
+    IMAGE
+        .get_or_init(|| async {
+            let dir = tempfile::tempdir().unwrap();
+            let binary = dir.path().join("program");
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program.c");
+            let built = Command::new("gcc").args(["-O1", "-static", "-o"]).arg(&binary).arg(source).status().unwrap();
+            assert!(built.success());
+            let program = std::fs::read(&binary).unwrap();
+            docker().load_images(Bytes::from(archive(&program))).await.unwrap();
+            docker().image("evenkeel.test/runtime:1").await.unwrap().unwrap().id
+        })
+        .await
+}
+
+fn archive(program: &[u8]) -> Vec<u8> {
+    let layer = tar(&[("program", 0o755, program)]);
+    let digest = Digest::of(&layer);
+    let arch = if std::env::consts::ARCH == "aarch64" { "arm64" } else { "amd64" };
+    let config = format!(
+        r#"{{"architecture":"{arch}","os":"linux","config":{{"Entrypoint":["/program"],"Cmd":["run"]}},"rootfs":{{"type":"layers","diff_ids":["sha256:{digest}"]}}}}"#
+    );
+    let name = format!("{}.json", Digest::of(config.as_bytes()));
+    let manifest =
+        format!(r#"[{{"Config":"{name}","RepoTags":["evenkeel.test/runtime:1"],"Layers":["{digest}/layer.tar"]}}]"#);
+    tar(&[
+        (&name, 0o644, config.as_bytes()),
+        (&format!("{digest}/layer.tar"), 0o644, &layer),
+        ("manifest.json", 0o644, manifest.as_bytes()),
+    ])
+}
+
+fn tar(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, mode, bytes) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_path(name).unwrap();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(*mode);
+        header.set_cksum();
+        tar.append(&header, *bytes).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+/// One test's containers: a label of its own, a sandbox, clean-up.
+struct Pod {
+    docker: Docker,
+    mark: String,
+    sandbox: ContainerId,
+}
+
+impl Pod {
+    async fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let docker = docker();
+        let mark = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let spec = SandboxSpec {
+            name: format!("ekrt-{mark}"),
+            labels: BTreeMap::from([(LABEL.to_owned(), mark.clone())]),
+            hostname: "pod-host".into(),
+            ..Default::default()
+        };
+        let sandbox = docker.run_sandbox(&spec).await.unwrap();
+        Self { docker, mark, sandbox }
+    }
+
+    fn selector(&self) -> Vec<(String, String)> {
+        vec![(LABEL.into(), self.mark.clone())]
+    }
+
+    async fn spec(&self, name: &str, args: &[&str]) -> ContainerSpec {
+        ContainerSpec {
+            name: format!("ekrt-{}-{name}", self.mark),
+            labels: BTreeMap::from([(LABEL.to_owned(), self.mark.clone())]),
+            image: image().await.to_owned(),
+            args: args.iter().map(|a| (*a).to_owned()).collect(),
+            ..Default::default()
+        }
+    }
+
+    async fn create(&self, spec: &ContainerSpec) -> ContainerId {
+        self.docker.create_container(&self.sandbox, spec).await.unwrap()
+    }
+
+    async fn run(&self, name: &str, args: &[&str]) -> ContainerId {
+        let id = self.create(&self.spec(name, args).await).await;
+        self.docker.start(&id).await.unwrap();
+        id
+    }
+
+    async fn exited(&self, id: &ContainerId) -> ContainerState {
+        for _ in 0..200 {
+            let state = self.docker.inspect(id).await.unwrap().state;
+            if matches!(state, ContainerState::Exited { .. }) {
+                return state;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{id} did not end");
+    }
+
+    async fn logs(&self, id: &ContainerId, options: &LogOptions) -> (String, String) {
+        let (mut out, mut err) = (String::new(), String::new());
+        let mut stream = self.docker.logs(id, options).await.unwrap();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.unwrap();
+            let text = String::from_utf8(chunk.bytes.to_vec()).unwrap();
+            if chunk.stream == Stream::Stdout { out.push_str(&text) } else { err.push_str(&text) }
+        }
+        (out, err)
+    }
+
+    async fn end(self) {
+        for c in self.docker.list(&self.selector()).await.unwrap() {
+            self.docker.remove(&c.id).await.unwrap();
+        }
+        assert!(self.docker.list(&self.selector()).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_engine_tells_what_it_is() {
+    let info = docker().info().await.unwrap();
+    assert!(info.cpus > 0 && info.memory_bytes > 1 << 20);
+    assert_eq!(info.os, "linux");
+    assert!(["amd64", "arm64"].contains(&info.arch.as_str()), "{}", info.arch);
+    assert!(!info.kernel.is_empty() && !info.root_dir.as_os_str().is_empty());
+    let gone = Docker::new("/nonexistent/docker.sock").unwrap();
+    assert!(matches!(gone.info().await, Err(RuntimeError::EngineUnavailable { .. })));
+}
+
+#[tokio::test]
+async fn a_container_lives_in_its_sandbox() {
+    let pod = Pod::new().await;
+    let sandbox = pod.docker.inspect(&pod.sandbox).await.unwrap();
+    assert!(sandbox.state.is_alive());
+    assert_eq!(sandbox.ip.is_some(), pod.docker.info().await.unwrap().has_default_network);
+
+    let host = tempfile::tempdir().unwrap();
+    std::fs::write(host.path().join("file"), "from the host").unwrap();
+    let mut spec = pod.spec("app", &["run"]).await;
+    spec.env.push(EnvVar { name: "GREETING".into(), value: "hello = you".into() });
+    spec.mounts.push(Mount {
+        source: PathBuf::from(host.path()),
+        target: "/data".into(),
+        read_only: true,
+        propagation: Propagation::Private,
+    });
+    spec.security.user = Some("1000".into());
+    spec.security.group = Some(2000);
+    spec.resources = Resources { cpu_shares: Some(256), cpu_quota_micros: Some(50_000), memory_bytes: Some(64 << 20) };
+    let id = pod.create(&spec).await;
+    let info = pod.docker.inspect(&id).await.unwrap();
+    assert_eq!(info.state, ContainerState::Created);
+    assert_eq!(info.joins.as_ref(), Some(&pod.sandbox));
+    assert_eq!((info.name.as_str(), info.resources, info.engine_restarts), (spec.name.as_str(), spec.resources, false));
+    assert_eq!(info.image_id, image().await);
+    pod.docker.start(&id).await.unwrap();
+    pod.docker.start(&id).await.unwrap();
+
+    let limits = ExecLimits { timeout: Duration::from_secs(10), max_output: 64 };
+    let exec = async |args: &[&str]| {
+        let command: Vec<String> = std::iter::once("/program").chain(args.iter().copied()).map(Into::into).collect();
+        let result = pod.docker.exec(&id, &command, &limits).await.unwrap();
+        (result.exit_code, String::from_utf8(result.output).unwrap())
+    };
+    assert_eq!(exec(&["env", "GREETING"]).await, (Some(0), "hello = you\n".into()));
+    assert_eq!(exec(&["cat", "/data/file"]).await, (Some(0), "from the host".into()));
+    assert_eq!(exec(&["cat", "/etc/hostname"]).await, (Some(0), "pod-host\n".into()));
+    assert_eq!(exec(&["ids"]).await, (Some(0), "1000 2000\n".into()));
+    assert_eq!(exec(&["exit", "5"]).await.0, Some(5));
+    let missing = pod.docker.exec(&id, &["/nope".to_owned()], &limits).await.unwrap();
+    assert!(matches!(missing.exit_code, Some(126 | 127)), "{missing:?}");
+    let short = ExecLimits { timeout: Duration::from_millis(700), max_output: 64 };
+    let slow = pod.docker.exec(&id, &["/program".into(), "sleep".into(), "20".into()], &short).await.unwrap();
+    assert!(slow.timed_out());
+
+    assert!(pod.docker.stats(&id).await.unwrap().memory_bytes > 0);
+    assert!(pod.docker.images_in_use().await.unwrap().contains(&image().await.to_owned()));
+
+    // Limits change at once, in both directions.
+    pod.docker.update(&id, &Resources { memory_bytes: Some(32 << 20), ..spec.resources }).await.unwrap();
+    assert_eq!(pod.docker.inspect(&id).await.unwrap().resources.memory_bytes, Some(32 << 20));
+    pod.docker.update(&id, &spec.resources).await.unwrap();
+    assert_eq!(pod.docker.inspect(&id).await.unwrap().resources, spec.resources);
+
+    pod.docker.stop(&id, Duration::from_secs(5)).await.unwrap();
+    assert!(matches!(pod.exited(&id).await, ContainerState::Exited { code: 7, oom: false, .. }));
+    pod.docker.stop(&id, Duration::from_secs(5)).await.unwrap();
+    pod.docker.kill(&id, "SIGKILL").await.unwrap();
+    pod.docker.unpause(&id).await.unwrap();
+    pod.docker.remove(&id).await.unwrap();
+    pod.docker.remove(&id).await.unwrap();
+    assert!(matches!(pod.docker.inspect(&id).await, Err(RuntimeError::NotFound { .. })));
+    assert!(matches!(pod.docker.stop(&id, Duration::ZERO).await, Err(RuntimeError::NotFound { .. })));
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn output_is_read_by_stream_and_tail() {
+    let pod = Pod::new().await;
+    let id = pod.run("app", &["print"]).await;
+    pod.exited(&id).await;
+    let all = LogOptions { follow: true, ..Default::default() };
+    assert_eq!(pod.logs(&id, &all).await, ("out 1\nout 2\n".into(), "err 1\n".into()));
+    let last = LogOptions { tail: Some(1), ..Default::default() };
+    let (out, err) = pod.logs(&id, &last).await;
+    assert_eq!(out.lines().count() + err.lines().count(), 1);
+    let stamped = LogOptions { timestamps: true, ..Default::default() };
+    assert!(pod.logs(&id, &stamped).await.0.lines().all(|l| l.split_once('T').is_some()));
+    assert!(matches!(
+        pod.docker.logs(&ContainerId("nonexistent".into()), &all).await.map(|_| ()),
+        Err(RuntimeError::NotFound { .. })
+    ));
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn memory_is_bounded() {
+    let pod = Pod::new().await;
+    let mut spec = pod.spec("eater", &["eat"]).await;
+    spec.resources.memory_bytes = Some(16 << 20);
+    let id = pod.create(&spec).await;
+    pod.docker.start(&id).await.unwrap();
+    assert!(matches!(pod.exited(&id).await, ContainerState::Exited { code: 137, oom: true, .. }));
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn failures_have_their_kinds() {
+    let pod = Pod::new().await;
+    let mut spec = pod.spec("nocmd", &[]).await;
+    spec.command = vec!["/no/such/command".into()];
+    let id = pod.create(&spec).await;
+    assert!(matches!(
+        pod.docker.start(&id).await,
+        Err(RuntimeError::Start { failure: StartFailure::ExecutableNotFound, .. })
+    ));
+
+    let mut spec = pod.spec("noimage", &[]).await;
+    spec.image = "evenkeel.test/nonexistent:1".into();
+    assert!(matches!(
+        pod.docker.create_container(&pod.sandbox, &spec).await,
+        Err(RuntimeError::ImageNotPresent { .. })
+    ));
+
+    let mut spec = pod.spec("badmount", &[]).await;
+    spec.mounts.push(Mount {
+        source: "/nonexistent/path".into(),
+        target: "/x".into(),
+        read_only: false,
+        propagation: Propagation::Private,
+    });
+    assert!(matches!(pod.docker.create_container(&pod.sandbox, &spec).await, Err(RuntimeError::Create { .. })));
+
+    let spec = pod.spec("app", &["run"]).await;
+    let id = pod.create(&spec).await;
+    assert!(matches!(pod.docker.create_container(&pod.sandbox, &spec).await, Err(RuntimeError::Conflict { .. })));
+
+    // A dead sandbox is a dead pod.
+    pod.docker.kill(&pod.sandbox, "SIGKILL").await.unwrap();
+    pod.exited(&pod.sandbox).await;
+    match pod.docker.start(&id).await {
+        Err(RuntimeError::Start { failure: StartFailure::SandboxGone, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn pulls_fail_with_the_reason() {
+    let docker = docker();
+    // Nothing listens on the discard port of this machine.
+    let error = docker.pull("127.0.0.1:9/evenkeel/none:1", None).await.unwrap_err();
+    assert!(
+        matches!(&error, RuntimeError::Pull { failure: PullFailure::RegistryUnreachable, image, .. } if image.ends_with("none:1")),
+        "{error:?}"
+    );
+    let error = docker.pull("Not A Reference", None).await.unwrap_err();
+    assert!(matches!(error, RuntimeError::Pull { failure: PullFailure::InvalidReference, .. }), "{error:?}");
+    assert_eq!(docker.image("evenkeel.test/nonexistent:1").await.unwrap(), None);
+    docker.remove_image("evenkeel.test/nonexistent:1").await.unwrap();
+}
+
+#[tokio::test]
+async fn events_tell_what_is_done_to_a_container() {
+    let pod = Pod::new().await;
+    let id = pod.create(&pod.spec("app", &["run"]).await).await;
+    let created = pod.docker.inspect(&id).await.unwrap().created;
+    let mut events = pod.docker.events(&pod.selector(), Some(created)).await.unwrap();
+    pod.docker.start(&id).await.unwrap();
+    let cli = |args: &[&str]| assert!(Command::new("docker").args(args).output().unwrap().status.success());
+    cli(&["pause", &id.0]);
+    assert!(matches!(pod.docker.inspect(&id).await.unwrap().state, ContainerState::Paused { .. }));
+    pod.docker.unpause(&id).await.unwrap();
+    cli(&["rename", &id.0, &format!("ekrt-{}-other", pod.mark)]);
+    pod.docker.rename(&id, &format!("ekrt-{}-app", pod.mark)).await.unwrap();
+    cli(&["update", "--memory", "64m", "--memory-swap", "64m", "--restart", "always", &id.0]);
+    let drifted = pod.docker.inspect(&id).await.unwrap();
+    assert!(drifted.engine_restarts && drifted.resources.memory_bytes == Some(64 << 20));
+    pod.docker.update(&id, &Resources::default()).await.unwrap();
+    let healed = pod.docker.inspect(&id).await.unwrap();
+    assert!(!healed.engine_restarts && healed.resources.memory_bytes.is_none(), "{healed:?}");
+    cli(&["kill", &id.0]);
+    pod.exited(&id).await;
+    pod.docker.remove(&id).await.unwrap();
+
+    let mut seen = Vec::new();
+    while !matches!(seen.last(), Some(EventAction::Destroyed)) {
+        let event = tokio::time::timeout(Duration::from_secs(10), events.next()).await.unwrap().unwrap().unwrap();
+        if event.id == id {
+            assert_eq!(event.labels.get(LABEL), Some(&pod.mark));
+            seen.push(event.action);
+        }
+    }
+    let before = format!("ekrt-{}-app", pod.mark);
+    for action in [
+        EventAction::Started,
+        EventAction::Paused,
+        EventAction::Unpaused,
+        EventAction::Renamed { old_name: before },
+        EventAction::Updated,
+        EventAction::Killed { signal: 9 },
+        EventAction::Died { exit_code: 137 },
+    ] {
+        assert!(seen.contains(&action), "{action:?} is missing in {seen:?}");
+    }
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn the_sandbox_image_is_loaded_once_and_stops_at_once() {
+    let docker = docker();
+    let id = docker.ensure_sandbox_image().await.unwrap();
+    assert_eq!(docker.ensure_sandbox_image().await.unwrap(), id);
+    let pod = Pod::new().await;
+    let begun = std::time::Instant::now();
+    pod.docker.stop(&pod.sandbox, Duration::from_secs(10)).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(matches!(pod.exited(&pod.sandbox).await, ContainerState::Exited { code: 0, .. }));
+    pod.end().await;
+}
