@@ -1,0 +1,132 @@
+//! The seam between the API and the rest of the server: all that a request can reach.
+//!
+//! The host implements [`Backend`]; tests of the API have a fake. Deliberately not here: anything
+//! of HTTP.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use evenkeel_core::{Answer, Ask, Refusal};
+use evenkeel_model::{Object, Snapshot, SourceName, Time};
+use futures_util::Stream;
+use serde_json::Value;
+use thiserror::Error;
+
+use super::live::Live;
+
+/// A boxed future, so that `dyn Backend` works.
+pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A container's output as it comes, in whole or in part lines.
+pub type LogStream = Pin<Box<dyn Stream<Item = Result<Bytes, LogError>> + Send>>;
+
+/// What the API needs of the server.
+pub trait Backend: Send + Sync + 'static {
+    /// The last committed view, and the changes that led to it.
+    fn live(&self) -> &Live;
+
+    /// Puts a question to the conductor. The answer comes after what it changed is durable and
+    /// published in [`Backend::live`].
+    fn ask(&self, ask: Ask, user: String) -> Later<Result<Answer, AskError>>;
+
+    /// A container's output, from the node that its pod is on.
+    fn logs(&self, request: LogRequest) -> Later<Result<LogStream, LogError>>;
+
+    /// Runs the auditor over the world and the agents' last reports. The JSON answer is
+    /// `{"violations": [{"promise", "object", "message"}…], "objects": n}`.
+    fn audit(&self) -> Later<Result<Value, AskError>>;
+
+    /// A revision of a source, read and parsed by its follower, for a diff.
+    fn snapshot(&self, source: SourceName, revision: String) -> Later<Result<Arc<Snapshot>, SnapshotError>>;
+
+    /// The source shall look now; without waiting.
+    fn nudge(&self, source: &SourceName);
+
+    /// How the conductor's loop does.
+    fn health(&self) -> Health;
+}
+
+/// How the conductor's loop does: what `/livez` and `/readyz` say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Health {
+    /// For how long the batch under way has been running; `None` if it is idle.
+    pub batch: Option<Duration>,
+    /// For how long the oldest event has been waiting; `None` if none waits.
+    pub waiting: Option<Duration>,
+    /// Whether what the store held was loaded, so that lists are whole.
+    pub loaded: bool,
+}
+
+/// Why a question was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AskError {
+    /// The conductor said no.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+    /// The channel of events is full.
+    #[error("the server is busy: its queue of events is full")]
+    Busy,
+    /// The disk is full: reads only.
+    #[error("the server's disk is full: it answers reads and refuses writes")]
+    DiskFull,
+    /// The server is stopping, or starting again.
+    #[error("the server is stopping")]
+    Stopped,
+    /// This very request made the conductor fail; everything else goes on.
+    #[error("the server failed on this request; its log has the reason")]
+    Panicked,
+}
+
+/// Whose output, and how much of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogRequest {
+    /// The Pod as it is in the view: bound to a node.
+    pub pod: Arc<Object>,
+    /// A container of its specification, init containers included.
+    pub container: String,
+    /// Wait for more.
+    pub follow: bool,
+    /// The run before the current one.
+    pub previous: bool,
+    /// RFC 3339 time stamps before the lines.
+    pub timestamps: bool,
+    /// Only so many of the last lines.
+    pub tail: Option<u64>,
+    /// Only from then on.
+    pub since: Option<Time>,
+    /// End after so many bytes.
+    pub limit_bytes: Option<u64>,
+}
+
+/// Why there is no output.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LogError {
+    /// The container has not started, or its (previous) run is gone: 400 with this text.
+    #[error("{0}")]
+    NotThere(String),
+    /// Its node cannot be asked: 503.
+    #[error("node {node} cannot be asked: {reason}")]
+    NodeAway {
+        /// The node.
+        node: String,
+        /// Why.
+        reason: String,
+    },
+    /// The engine failed in the middle.
+    #[error("the container engine failed: {0}")]
+    Engine(String),
+}
+
+/// Why a revision could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SnapshotError {
+    /// The source, or the revision in it, does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// Its documents do not pass the checks.
+    #[error("the revision's documents do not pass the checks")]
+    Invalid(Vec<evenkeel_model::Diagnostic>),
+    /// It cannot be reached.
+    #[error("the source cannot be read: {0}")]
+    Away(String),
+}

@@ -1,0 +1,306 @@
+//! What was committed, for readers: the last view, and the last changes for watchers.
+//!
+//! The host publishes after each commit; lists read the view, watches pull from the ring of
+//! changes. A watcher has no queue of its own: it holds a place in the ring, so a slow one costs
+//! nothing, and one that the ring has left behind is told to list again. Deliberately not here:
+//! selection by namespace or label, and anything of HTTP.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use evenkeel_core::{change::Changed, world::View};
+use evenkeel_model::{Key, Kind, Object, Version};
+use thiserror::Error;
+use tokio::sync::watch;
+
+/// Bytes of objects that the ring keeps alive, counted as [`Object::weight`]: the design's bound.
+pub const RING_BYTES: usize = 64 << 20;
+/// Changes that the ring keeps: bounds a search by version, and small objects' overhead.
+pub const RING_CHANGES: usize = 65_536;
+/// Changes that a watcher takes at once: bounds how long the ring is locked for one of them.
+pub const TAKE: usize = 256;
+
+/// One committed change of an object.
+#[derive(Debug, Clone)]
+pub struct WatchEvent {
+    /// The version at which it happened: a written object's own, a deleted one's last step.
+    pub version: Version,
+    /// The object.
+    pub key: Key,
+    /// Before; `None` if it is new.
+    pub old: Option<Arc<Object>>,
+    /// After; `None` if it is gone.
+    pub new: Option<Arc<Object>>,
+}
+
+impl WatchEvent {
+    /// From what the world said when a change was applied, at the version after it.
+    pub fn new(version: Version, changed: Changed) -> Self {
+        Self { version, key: changed.key, old: changed.old, new: changed.new }
+    }
+
+    fn weight(&self) -> usize {
+        // The old object is the new one of an earlier event or in the view, most of the time.
+        self.new.as_ref().or(self.old.as_ref()).map_or(0, |o| o.weight())
+    }
+}
+
+/// The version is not in the ring: before its start, or one that was never committed here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("too old resource version: {asked} ({oldest})")]
+pub struct TooOld {
+    /// What was asked for.
+    pub asked: Version,
+    /// From where on it could be.
+    pub oldest: Version,
+}
+
+/// The published state.
+#[derive(Debug)]
+pub struct Live {
+    inner: Mutex<Inner>,
+    head: watch::Sender<Version>,
+    bounds: Bounds,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    bytes: usize,
+    changes: usize,
+}
+
+#[derive(Debug)]
+struct Inner {
+    view: Arc<View>,
+    ring: VecDeque<Arc<WatchEvent>>,
+    weight: usize,
+    /// Every change after this version is in the ring.
+    start: Version,
+}
+
+impl Live {
+    /// Starts with what was loaded: watches from this view's version on.
+    pub fn new(view: View) -> Self {
+        Self::with_bounds(view, RING_BYTES, RING_CHANGES)
+    }
+
+    fn with_bounds(view: View, bytes: usize, changes: usize) -> Self {
+        let (head, _) = watch::channel(view.version);
+        let start = view.version;
+        let inner = Inner { view: Arc::new(view), ring: VecDeque::new(), weight: 0, start };
+        Self { inner: Mutex::new(inner), head, bounds: Bounds { bytes, changes } }
+    }
+
+    /// Makes a committed batch visible: the changes in the order of their versions, and the view
+    /// after them. To be called before the callers of the batch are answered.
+    pub fn publish(&self, view: View, changes: impl IntoIterator<Item = WatchEvent>) {
+        let version = view.version;
+        {
+            let mut inner = self.lock();
+            for change in changes {
+                inner.weight += change.weight();
+                inner.ring.push_back(Arc::new(change));
+            }
+            while inner.weight > self.bounds.bytes || inner.ring.len() > self.bounds.changes {
+                let Some(oldest) = inner.ring.pop_front() else { break };
+                inner.weight -= oldest.weight();
+                inner.start = oldest.version;
+            }
+            inner.view = Arc::new(view);
+            metrics::gauge!("evenkeel_watch_ring_bytes").set(f64_of(inner.weight));
+            metrics::gauge!("evenkeel_watch_ring_changes").set(f64_of(inner.ring.len()));
+        }
+        self.head.send_replace(version);
+    }
+
+    /// Starts over after the store was loaded again: all watchers end with "too old".
+    pub fn reset(&self, view: View) {
+        let version = view.version;
+        {
+            let mut inner = self.lock();
+            inner.ring.clear();
+            inner.weight = 0;
+            // Above every version that was published: a watcher's place is always older.
+            inner.start = Version(version.0.max(self.head.borrow().0.saturating_add(1)));
+            inner.view = Arc::new(view);
+        }
+        self.head.send_replace(version);
+    }
+
+    /// The last view.
+    pub fn view(&self) -> Arc<View> {
+        self.lock().view.clone()
+    }
+
+    /// Changes of one kind after a version.
+    pub fn subscribe(&self, kind: Kind, after: Version) -> Result<Subscription, TooOld> {
+        let inner = self.lock();
+        let newest = inner.view.version;
+        if after < inner.start || after > newest {
+            return Err(TooOld { asked: after, oldest: inner.start });
+        }
+        Ok(Subscription { kind, after, head: self.head.subscribe() })
+    }
+
+    fn take(&self, kind: Kind, after: Version) -> Result<Taken, TooOld> {
+        let inner = self.lock();
+        if after < inner.start {
+            return Err(TooOld { asked: after, oldest: inner.start });
+        }
+        let from = inner.ring.partition_point(|e| e.version <= after);
+        let mut taken = Taken { events: Vec::new(), up_to: inner.view.version };
+        for event in inner.ring.range(from..).filter(|e| e.key.kind == kind) {
+            if taken.events.len() == TAKE {
+                taken.up_to = taken.events.last().map_or(after, |e: &Arc<WatchEvent>| e.version);
+                break;
+            }
+            taken.events.push(event.clone());
+        }
+        Ok(taken)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // The state is whole at every point where this lock is released, even by a panic.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // a gauge
+fn f64_of(n: usize) -> f64 {
+    n as f64
+}
+
+/// Some changes, and the version up to which there are no others of the kind.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// In the order of their versions.
+    pub events: Vec<Arc<WatchEvent>>,
+    /// Everything up to here was seen.
+    pub up_to: Version,
+}
+
+/// A watcher's place in the ring.
+#[derive(Debug)]
+pub struct Subscription {
+    kind: Kind,
+    after: Version,
+    head: watch::Receiver<Version>,
+}
+
+impl Subscription {
+    /// The version up to which everything was taken.
+    pub fn position(&self) -> Version {
+        self.after
+    }
+
+    /// Waits for the next changes of the kind. `None` when the server ends. May be dropped while
+    /// waiting.
+    pub async fn next(&mut self, live: &Live) -> Option<Result<Taken, TooOld>> {
+        loop {
+            self.head.borrow_and_update();
+            match live.take(self.kind, self.after) {
+                Err(e) => return Some(Err(e)),
+                Ok(taken) => {
+                    self.after = taken.up_to;
+                    if !taken.events.is_empty() {
+                        return Some(Ok(taken));
+                    }
+                }
+            }
+            self.head.changed().await.ok()?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use evenkeel_core::{World, change::Change};
+    use evenkeel_model::{Meta, Uid};
+    use futures_util::FutureExt;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn write(world: &mut World, kind: Kind, name: u8, content: u8) -> Option<WatchEvent> {
+        let key = Key::new(kind, "d", format!("o{name}"));
+        let body = format!("{{\"data\":{content}}}");
+        let object = Object::new(key, Uid(1), Meta::default(), body.as_bytes().into());
+        let change = if content == 0 { Change::Delete(object.key) } else { Change::Put(Arc::new(object)) };
+        let (changed, _) = world.apply(change)?;
+        Some(WatchEvent::new(world.version, changed?))
+    }
+
+    proptest! {
+        /// Whoever watches from a view's version and applies every event sees each later view.
+        #[test]
+        fn a_watcher_follows_the_views(writes in prop::collection::vec((0_u8..4, 0_u8..4, any::<bool>()), 1..80),
+                                       start in 0_usize..40, changes in 4_usize..100) {
+            let mut world = World::default();
+            let live = Live::with_bounds(world.view(), RING_BYTES, changes);
+            let mut watcher = None;
+            for (i, (name, content, pod)) in writes.iter().enumerate() {
+                if i == start {
+                    let view = live.view();
+                    let known: BTreeMap<_, _> = view.list(Kind::Secret, "").map(|o| (o.key.clone(), o.clone())).collect();
+                    watcher = Some((live.subscribe(Kind::Secret, view.version).unwrap(), known));
+                }
+                let kind = if *pod { Kind::Pod } else { Kind::Secret };
+                let event = write(&mut world, kind, *name, *content);
+                live.publish(world.view(), event);
+            }
+            let Some((mut sub, mut known)) = watcher else { return Ok(()) };
+            while let Some(next) = sub.next(&live).now_or_never() {
+                match next.unwrap() {
+                    Err(old) => {
+                        prop_assert!(old.asked < old.oldest);
+                        return Ok(());
+                    }
+                    Ok(taken) => {
+                        for e in &taken.events {
+                            prop_assert_eq!(known.get(&e.key).map(|o| o.version), e.old.as_ref().map(|o| o.version));
+                            match &e.new {
+                                Some(o) => known.insert(e.key.clone(), o.clone()),
+                                None => known.remove(&e.key),
+                            };
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(sub.position(), world.version);
+            let now: BTreeMap<_, _> = live.view().list(Kind::Secret, "").map(|o| (o.key.clone(), o.clone())).collect();
+            prop_assert_eq!(known, now);
+        }
+    }
+
+    #[test]
+    fn versions_outside_the_ring_are_refused() {
+        let mut world = World::new(Version(100), 1, [0; 32]);
+        let live = Live::with_bounds(world.view(), RING_BYTES, 2);
+        for content in 1..5 {
+            let event = write(&mut world, Kind::Secret, 1, content);
+            live.publish(world.view(), event);
+        }
+        assert!(live.subscribe(Kind::Secret, Version(101)).is_err());
+        assert!(live.subscribe(Kind::Secret, Version(102)).is_ok());
+        assert!(live.subscribe(Kind::Secret, Version(105)).is_err());
+        let mut sub = live.subscribe(Kind::Secret, Version(104)).unwrap();
+        live.reset(world.view());
+        assert!(sub.next(&live).now_or_never().unwrap().unwrap().is_err());
+    }
+
+    #[test]
+    fn heavy_objects_push_old_changes_out() {
+        let mut world = World::default();
+        let live = Live::with_bounds(world.view(), 600, 100);
+        for content in 1..4 {
+            let event = write(&mut world, Kind::Secret, 1, content);
+            live.publish(world.view(), event);
+        }
+        assert!(live.subscribe(Kind::Secret, Version(0)).is_err());
+        assert!(live.subscribe(Kind::Secret, Version(1)).is_ok());
+    }
+}
