@@ -46,6 +46,13 @@ pub mod names {
     pub const SOURCE: &str = "evenkeel.dev/source";
     /// Annotation: the last revision that changed this object.
     pub const REVISION: &str = "evenkeel.dev/revision";
+    /// Annotation: first digits of the digest of the document that an object was last written from
+    /// (keyed for a Secret).
+    pub const APPLIED: &str = "evenkeel.dev/applied";
+    /// Annotation: what a taken-over object was before, as JSON: a prune gives it back.
+    pub const FORMER: &str = "evenkeel.dev/former";
+    /// Annotation of a Source that is being removed together with what it made.
+    pub const REMOVE_WITH_OBJECTS: &str = "evenkeel.dev/remove-with-objects";
     /// Annotation in a manifest: moves an object from the named source to this one.
     pub const TAKE_FROM: &str = "evenkeel.dev/take-from";
     /// Annotation: `"false"` keeps an object from being pruned.

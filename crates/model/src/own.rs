@@ -244,9 +244,12 @@ pub struct SourceStatus {
     /// Set by `evenkeel rollback`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pinned: Option<Pin>,
-    /// Name of the Release that is current.
+    /// Name of the Release that was applied last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_release: Option<String>,
+    /// Name of the newest Release where it is not applied: it waits, or was rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_release: Option<String>,
     /// `Synced`, `Healthy`, `Suspended`, `Fetched`, `Complete`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -384,6 +387,43 @@ pub struct ReleaseStatus {
     /// How often a failure from outside was tried again.
     #[serde(default, skip_serializing_if = "is_default")]
     pub attempts: u32,
+    /// Someone let its mass deletion through.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub allow_mass_delete: bool,
+    /// Someone asked not to wait for the rollout under way.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub now: bool,
+    /// A directory's revision of which a second scan has yet to say the same: nothing is pruned.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unconfirmed: bool,
+}
+
+impl ReleaseStatus {
+    /// A release that was just seen.
+    pub fn new(now: Time) -> Self {
+        Self {
+            phase: Phase::Pending,
+            reason: String::new(),
+            message: String::new(),
+            cause: None,
+            timeline: alloc::vec![PhaseAt { phase: Phase::Pending, at: now }],
+            changes: None,
+            diagnostics: Vec::new(),
+            workloads: Vec::new(),
+            created: Vec::new(),
+            takes_back: Vec::new(),
+            rollback_to: None,
+            attempts: 0,
+            allow_mass_delete: false,
+            now: false,
+            unconfirmed: false,
+        }
+    }
+
+    /// When it last entered a phase.
+    pub fn entered(&self, phase: Phase) -> Option<Time> {
+        self.timeline.iter().rev().find(|p| p.phase == phase).map(|p| p.at)
+    }
 }
 
 /// One step of a release's timeline.
