@@ -6,7 +6,7 @@
 
 use alloc::{sync::Arc, vec::Vec};
 
-use evenkeel_model::{Digest, Doc, Key, Revision, Snapshot, SourceName, own::SourceStatus};
+use evenkeel_model::{Digest, Doc, Key, Kind, Revision, Snapshot, SourceName, own::SourceStatus};
 use imbl::OrdMap;
 
 use crate::change::Changed;
@@ -56,6 +56,21 @@ impl Desired {
         self.applied.get(source).map(|a| &a.snapshot)
     }
 
+    /// The applied revision of a source whose documents are here.
+    pub fn applied_revision(&self, source: &str) -> Option<&Revision> {
+        self.applied.get(source).map(|a| &a.revision)
+    }
+
+    /// Keys that are wanted in a namespace.
+    pub fn in_namespace<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Key> + 'a {
+        Kind::ALL.iter().filter(|k| k.namespaced()).flat_map(move |kind| {
+            self.by_key
+                .range(Key::new(*kind, namespace, "")..)
+                .map(|(k, _)| k)
+                .take_while(move |k| k.kind == *kind && &*k.namespace == namespace)
+        })
+    }
+
     /// Takes the keys whose wanted document changed.
     pub fn take_touched(&mut self) -> Vec<Key> {
         core::mem::take(&mut self.touched)
@@ -87,6 +102,13 @@ impl Desired {
             }
         }
         for doc in &new.docs {
+            // A restart reads Sources by name: whoever takes an object from another keeps it.
+            if let Some((other, held)) = self.by_key.get(&doc.key)
+                && other != name
+                && taken_from(held) == Some(&**name)
+            {
+                continue;
+            }
             let same = self.by_key.get(&doc.key).is_some_and(|(s, d)| s == name && d.digest == doc.digest);
             if !same {
                 self.touched.push(doc.key.clone());
@@ -98,4 +120,9 @@ impl Desired {
             None => self.applied.remove(name),
         };
     }
+}
+
+/// The source that a document takes its object from.
+pub fn taken_from(doc: &Doc) -> Option<&str> {
+    doc.value.get("metadata")?.get("annotations")?.get(evenkeel_model::names::TAKE_FROM)?.as_str()
 }

@@ -30,6 +30,7 @@ pub struct World {
     pub recovering: Option<Time>,
     objects: OrdMap<Key, Arc<Object>>,
     owned: OrdMap<Uid, OrdSet<Key>>,
+    by_source: OrdMap<SourceName, OrdSet<Key>>,
     contents: OrdMap<Digest, Arc<Content>>,
     snapshots: OrdMap<Digest, KeptSnapshot>,
     logs: OrdMap<Uid, Arc<BTreeMap<String, Vec<String>>>>,
@@ -110,6 +111,11 @@ impl World {
         self.owned.get(&owner).into_iter().flatten().filter_map(|k| self.objects.get(k))
     }
 
+    /// Keys of the objects that carry a source's label.
+    pub fn of_source(&self, source: &str) -> impl Iterator<Item = &Key> {
+        self.by_source.get(source).into_iter().flatten()
+    }
+
     /// Kept content by digest.
     pub fn content(&self, digest: &Digest) -> Option<&Arc<Content>> {
         self.contents.get(digest)
@@ -187,6 +193,7 @@ impl World {
                 let kept =
                     KeptSnapshot { source: source.clone(), revision: revision.clone(), snapshot: snapshot.clone() };
                 self.snapshots.insert(digest, kept);
+                self.snapshot_arrived(&source, digest);
                 Some((None, Change::KeepSnapshot { source, revision, snapshot }))
             }
             Change::DropSnapshot(digest) => {
@@ -232,13 +239,34 @@ impl World {
         Some((Some(changed), Change::Put(object)))
     }
 
+    /// After a recovery a Source may name applied documents before they are here.
+    fn snapshot_arrived(&mut self, source: &SourceName, digest: Digest) {
+        let key = Key::cluster(Kind::Source, source.clone());
+        let Some(object) = self.objects.get(&key).cloned() else { return };
+        let applied = object.status::<evenkeel_model::own::SourceStatus>().ok().flatten().and_then(|s| s.applied_digest);
+        if applied == Some(digest) {
+            self.derive(&Changed { key, old: Some(object.clone()), new: Some(object) });
+        }
+    }
+
     fn index(&mut self, object: &Object) {
+        if let Some(source) = object.source() {
+            self.by_source.entry(source.into()).or_default().insert(object.key.clone());
+        }
         for owner in object.meta.owners.iter() {
             self.owned.entry(owner.uid).or_default().insert(object.key.clone());
         }
     }
 
     fn unindex(&mut self, object: &Object) {
+        if let Some(source) = object.source()
+            && let Some(set) = self.by_source.get_mut(source)
+        {
+            set.remove(&object.key);
+            if set.is_empty() {
+                self.by_source.remove(source);
+            }
+        }
         for owner in object.meta.owners.iter() {
             if let Some(set) = self.owned.get_mut(&owner.uid) {
                 set.remove(&object.key);
