@@ -11,8 +11,7 @@ use std::{
 };
 
 use evenkeel_model::{
-    Content, Digest, Doc, Key, Kind, Meta, Object, Place, Revision, Snapshot, Time, Uid, Version,
-    canonical,
+    Content, Digest, Doc, Key, Kind, Meta, Object, Place, Revision, Snapshot, Time, Uid, Version, canonical,
 };
 use evenkeel_store::{
     About, Batch, EncryptionKey, HistoryQuery, Ledger, MemoryDisk, MemoryStore, Op, OpenOptions, Seal, SqliteStore,
@@ -187,7 +186,8 @@ proptest! {
                     let batch = Batch { from: Version(1), to: Version(2), ops: Vec::new() };
                     for store in [&mut model as &mut dyn Store, sqlite.as_mut().unwrap()] {
                         let refused = store.commit(&batch);
-                        prop_assert!(matches!(refused, Err(StoreError::Conflict { .. })));
+                        let conflict = matches!(refused, Err(StoreError::Conflict { .. }));
+                        prop_assert!(conflict);
                     }
                 }
                 Step::Reopen => {
@@ -284,7 +284,8 @@ fn a_database_that_fills_its_quota_goes_on_afterwards() {
 fn damage_is_told_and_not_loaded() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    std::fs::write(dir.path().join("evenkeel.db"), b"this is no database at all, but long enough to be looked at").unwrap();
+    std::fs::write(dir.path().join("evenkeel.db"), b"this is no database at all, but long enough to be looked at")
+        .unwrap();
     let error = SqliteStore::open(dir.path(), options()).unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
 }
@@ -382,6 +383,9 @@ fn write_the_sample() {
     let to = from.next();
     store.commit(&Batch { from, to, ops: sample_ops(to) }).unwrap();
     store.backup(Path::new(SAMPLE)).unwrap();
+    // Small pages: most of the file would be empty ones.
+    let sample = rusqlite::Connection::open(SAMPLE).unwrap();
+    sample.execute_batch("PRAGMA page_size = 512; VACUUM;").unwrap();
 }
 
 #[test]

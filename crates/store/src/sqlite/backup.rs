@@ -20,12 +20,7 @@ pub(super) fn copy(from: &Connection, dir: &Path, to: &Path) -> Result<(), Store
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(StoreError::io("remove", &part)(e)),
         _ => {}
     }
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&part)
-        .map_err(StoreError::io("create", &part))?;
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(StoreError::io("create", &part))?;
     let failed = || sql(dir, "copy the database");
     let mut target = Connection::open(&part).map_err(failed())?;
     // All pages in one step: the writer is this very thread, so nothing waits for it.

@@ -5,9 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use evenkeel_model::{
-    Content, Diagnostic, Labels, Meta, OwnerRef, Place, Reference, Time, meta::Deletion,
-};
+use evenkeel_model::{Content, Diagnostic, Labels, Meta, OwnerRef, Place, Reference, Time, meta::Deletion};
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;

@@ -51,9 +51,7 @@ impl Reader<'_> {
 
     /// A column of bytes, without a copy.
     fn bytes<'r>(&self, row: &'r Row<'_>, column: &str) -> Result<&'r [u8], StoreError> {
-        row.get_ref(column)
-            .and_then(|v| Ok(v.as_blob()?))
-            .map_err(sql(self.dir, "read a column"))
+        row.get_ref(column).and_then(|v| Ok(v.as_blob()?)).map_err(sql(self.dir, "read a column"))
     }
 
     pub(super) fn objects(&self) -> Result<Vec<Object>, StoreError> {
@@ -205,9 +203,8 @@ impl Reader<'_> {
 
     fn doc(&self, row: &Row<'_>) -> Result<Doc, StoreError> {
         let text: String = self.get(row, "key")?;
-        let key: Key = text
-            .parse()
-            .map_err(|e: evenkeel_model::ids::IdError| StoreError::corrupt_by("a document's key", e))?;
+        let key: Key =
+            text.parse().map_err(|e: evenkeel_model::ids::IdError| StoreError::corrupt_by("a document's key", e))?;
         let what = || format!("the document of {text}");
         let bytes = self.bytes(row, "value")?;
         let value = if key.kind == Kind::Secret {

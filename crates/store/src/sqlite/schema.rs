@@ -61,11 +61,7 @@ fn backup_before(conn: &Connection, dir: &Path) -> Result<(), StoreError> {
         .query_row("SELECT version FROM store", [], |row| row.get(0))
         .map_err(sql(dir, "read the store's version"))?;
     let folder = backups_dir(dir);
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .map_err(StoreError::io("create", &folder))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(StoreError::io("create", &folder))?;
     let to = folder.join(format!("backup-{version}.db"));
     backup::copy(conn, dir, &to)?;
     tracing::info!(backup = %to.display(), "the database was copied before its schema changes");
@@ -145,11 +141,8 @@ mod tests {
 
         // The command that it names works, and what comes back counts on from above the clock.
         fs::copy(&backup, database_path(dir)).unwrap();
-        let mut store = SqliteStore::open(
-            dir,
-            OpenOptions::new(Time(5_000), EncryptionKey::from_bytes([1; 32])),
-        )
-        .unwrap();
+        let mut store =
+            SqliteStore::open(dir, OpenOptions::new(Time(5_000), EncryptionKey::from_bytes([1; 32]))).unwrap();
         let loaded = store.load().unwrap();
         assert!(loaded.version > version && loaded.version.0 > 5_000_000);
         assert!(!loaded.created);

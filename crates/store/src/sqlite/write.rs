@@ -126,10 +126,7 @@ impl Writer<'_> {
     /// Metadata, body, status and managed fields as they lie in the table. All of a Secret's are
     /// sealed: an annotation may hold its values as well.
     #[allow(clippy::type_complexity)] // four columns, named where they are used
-    fn columns<'o>(
-        &mut self,
-        object: &'o Object,
-    ) -> Result<(Vec<u8>, Cell<'o>, Cow<'o, [u8]>, Cell<'o>), StoreError> {
+    fn columns<'o>(&mut self, object: &'o Object) -> Result<(Vec<u8>, Cell<'o>, Cow<'o, [u8]>, Cell<'o>), StoreError> {
         let meta = codec::meta_bytes(&object.meta)?;
         if object.key.kind != Kind::Secret {
             let body = self.blobs.cell(self.conn, self.dir, &object.body)?;
@@ -251,8 +248,7 @@ impl Writer<'_> {
         let snapshot = self.snapshot_id(snapshot)?;
         for (position, doc) in (first..).zip(docs) {
             let id = self.doc_id(doc)?;
-            let place =
-                codec::json_bytes(&DocPlace { place: doc.place.clone(), references: doc.references.clone() })?;
+            let place = codec::json_bytes(&DocPlace { place: doc.place.clone(), references: doc.references.clone() })?;
             self.conn
                 .prepare_cached(
                     "INSERT OR REPLACE INTO snapshot_docs (snapshot, position, doc, place) VALUES (?1, ?2, ?3, ?4)",
@@ -298,8 +294,7 @@ impl Writer<'_> {
                 expected: u64::from(seal.docs),
             });
         }
-        let remarks =
-            codec::json_bytes(&Remarks { warnings: seal.warnings.clone(), skipped: seal.skipped.clone() })?;
+        let remarks = codec::json_bytes(&Remarks { warnings: seal.warnings.clone(), skipped: seal.skipped.clone() })?;
         self.conn
             .prepare_cached("UPDATE snapshots SET source = ?1, revision = ?2, docs = ?3, remarks = ?4 WHERE id = ?5")
             .and_then(|mut s| s.execute(params![&*seal.source, seal.revision.as_str(), seal.docs, remarks, id]))
