@@ -61,9 +61,9 @@ fn both<N: SchemaNode>(node: Option<N>, old: &Value, new: &Value) -> Comparison 
         }
         (None, None) => out.modified.member = !same(node, Some(old), Some(new)),
         // One can be told apart and the other not: whole against parts.
-        (before, _) => {
+        _ => {
             if !same(node, Some(old), Some(new)) {
-                out.modified.member = before.is_some();
+                out.modified.member = true;
                 out.removed = to_set(node, old);
                 out.added = to_set(node, new);
             }

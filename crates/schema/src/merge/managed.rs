@@ -76,14 +76,16 @@ impl ManagedEntry {
 
     /// As Kubernetes names a manager in a conflict: `"kubectl" using apps/v1`.
     pub fn describe(&self) -> String {
-        let mut text = Value::String(self.manager.clone()).to_string();
-        if !self.subresource.is_empty() {
-            text += &alloc::format!(" with subresource {}", Value::String(self.subresource.clone()));
+        // Quoted as JSON, which is Go's quoting for every name that a manager may have.
+        let manager = Value::String(self.manager.clone());
+        let through = match &self.subresource[..] {
+            "" => String::new(),
+            name => alloc::format!(" with subresource {}", Value::String(name.into())),
+        };
+        match self.operation {
+            Operation::Apply => alloc::format!("{manager}{through}"),
+            Operation::Update => alloc::format!("{manager}{through} using {}", self.api_version),
         }
-        if self.operation == Operation::Update {
-            text += &alloc::format!(" using {}", self.api_version);
-        }
-        text
     }
 }
 
@@ -170,7 +172,8 @@ impl Managed {
         let first = self.0.iter().position(|e| e.operation == Operation::Update).unwrap_or(self.0.len());
         let surplus = (self.0.len() - first).saturating_sub(MAX_UPDATE_MANAGERS);
         if surplus > 0 {
-            let mut oldest = self.0.drain(first..=first + surplus);
+            let oldest: Vec<ManagedEntry> = self.0.drain(first..=first + surplus).collect();
+            let mut oldest = oldest.into_iter();
             if let Some(mut ancient) = oldest.next() {
                 ancient.manager = ANCIENT.to_string();
                 ancient.subresource = String::new();
@@ -239,7 +242,11 @@ mod tests {
 
     #[test]
     fn order_and_bound_are_kubernetes() {
-        let mut managed = Managed((0..12).map(|i| entry(&alloc::format!("u{i:02}"), Operation::Update, 100 - i, &alloc::format!("f{i}"))).collect());
+        let mut managed = Managed(
+            (0..12)
+                .map(|i| entry(&alloc::format!("u{i:02}"), Operation::Update, 100 - i, &alloc::format!("f{i}")))
+                .collect(),
+        );
         managed.0.push(entry("applier", Operation::Apply, 500, "a"));
         managed.0.push(ManagedEntry { fields: FieldSet::default(), ..entry("none", Operation::Apply, 1, "a") });
         managed.normalize();

@@ -11,6 +11,7 @@ mod managed;
 mod path;
 mod schema;
 mod set;
+mod tables;
 #[cfg(test)]
 mod testing;
 mod walk;
@@ -21,3 +22,4 @@ pub use managed::{Managed, ManagedEntry, ManagedError, Operation};
 pub use path::{FieldPath, PathElement, PathError, Scalar};
 pub use schema::{Leaf, SchemaNode, Shape};
 pub use set::{FieldSet, FieldsError};
+pub use tables::Node;

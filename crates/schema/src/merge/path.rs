@@ -229,28 +229,25 @@ impl FieldPath {
         let mismatch = || PathError::Mismatch { path: self.to_string() };
         let mut at = value;
         for element in &self.0 {
-            match element {
-                PathElement::Field(name) => {
-                    if at.is_null() {
-                        *at = Value::Object(Map::new());
-                    }
-                    at = at.as_object_mut().ok_or_else(mismatch)?.entry(name.clone()).or_insert(Value::Null);
+            if let PathElement::Field(name) = element {
+                if at.is_null() {
+                    *at = Value::Object(Map::new());
                 }
-                _ => {
-                    if at.is_null() {
-                        *at = Value::Array(Vec::new());
-                    }
-                    let list = at.as_array_mut().ok_or_else(mismatch)?;
-                    let i = match element.position(list) {
-                        Some(i) => i,
-                        None if matches!(element, PathElement::Index(i) if *i != list.len()) => return Err(mismatch()),
-                        None => {
-                            list.push(element.skeleton());
-                            list.len() - 1
-                        }
-                    };
-                    at = &mut list[i];
+                at = at.as_object_mut().ok_or_else(mismatch)?.entry(name.clone()).or_insert(Value::Null);
+            } else {
+                if at.is_null() {
+                    *at = Value::Array(Vec::new());
                 }
+                let list = at.as_array_mut().ok_or_else(mismatch)?;
+                let i = match element.position(list) {
+                    Some(i) => i,
+                    None if matches!(element, PathElement::Index(i) if *i != list.len()) => return Err(mismatch()),
+                    None => {
+                        list.push(element.skeleton());
+                        list.len() - 1
+                    }
+                };
+                at = &mut list[i];
             }
         }
         *at = new;
@@ -259,26 +256,23 @@ impl FieldPath {
 
     /// Takes the part of a value that the path leads to away; says what it was.
     pub fn remove(&self, value: &mut Value) -> Option<Value> {
-        let (last, way) = self.0.split_last()?;
+        let (end, way) = self.0.split_last()?;
         let mut at = value;
         for element in way {
-            at = match element {
-                PathElement::Field(name) => at.get_mut(name)?,
-                _ => {
-                    let list = at.as_array_mut()?;
-                    let i = element.position(list)?;
-                    &mut list[i]
-                }
+            at = if let PathElement::Field(name) = element {
+                at.get_mut(name)?
+            } else {
+                let list = at.as_array_mut()?;
+                let i = element.position(list)?;
+                &mut list[i]
             };
         }
-        match last {
-            PathElement::Field(name) => at.as_object_mut()?.remove(name),
-            _ => {
-                let list = at.as_array_mut()?;
-                let i = last.position(list)?;
-                Some(list.remove(i))
-            }
+        if let PathElement::Field(name) = end {
+            return at.as_object_mut()?.remove(name);
         }
+        let list = at.as_array_mut()?;
+        let i = end.position(list)?;
+        Some(list.remove(i))
     }
 
     /// As Kubernetes writes it: `.spec.template.spec.containers[name="web"].image`.
@@ -457,7 +451,10 @@ mod tests {
                 "spec.template.spec.containers[web].ports[containerPort=80,protocol=TCP].name",
                 r#".spec.template.spec.containers[name="web"].ports[containerPort=80,protocol="TCP"].name"#,
             ),
-            ("spec.template.spec.containers[web].command[0]", r#".spec.template.spec.containers[name="web"].command[0]"#),
+            (
+                "spec.template.spec.containers[web].command[0]",
+                r#".spec.template.spec.containers[name="web"].command[0]"#,
+            ),
             ("metadata.labels[example.com/x]", ".metadata.labels.example.com/x"),
             ("metadata.labels.app", ".metadata.labels.app"),
             (r#"metadata.labels["a]b"]"#, ".metadata.labels.a]b"),

@@ -53,6 +53,11 @@ pub trait SchemaNode: Copy {
         false
     }
 
+    /// Whether a value here means the same as none at all (`hostNetwork: false`).
+    fn is_absence(self, _value: &Value) -> bool {
+        false
+    }
+
     /// Fills in what Kubernetes would, so that an atomic value as written compares equal to one as
     /// stored.
     fn fill_defaults(self, _value: &mut Value) {}

@@ -65,8 +65,17 @@ const CONTAINER: Node = Struct(&[
     ("name", Text),
     ("image", Text),
     ("command", List(&Text)),
-    ("env", Keyed(&Struct(&[("name", Text), ("value", Text), ("valueFrom", Struct(&[("fieldRef", FIELD_REF)]))]), &["name"])),
-    ("ports", Keyed(&Struct(&[("containerPort", Int), ("protocol", Text), ("name", Text)]), &["containerPort", "protocol"])),
+    (
+        "env",
+        Keyed(
+            &Struct(&[("name", Text), ("value", Text), ("valueFrom", Struct(&[("fieldRef", FIELD_REF)]))]),
+            &["name"],
+        ),
+    ),
+    (
+        "ports",
+        Keyed(&Struct(&[("containerPort", Int), ("protocol", Text), ("name", Text)]), &["containerPort", "protocol"]),
+    ),
     ("resources", Struct(&[("limits", LIMITS), ("requests", LIMITS)])),
 ]);
 const VOLUME: Node = Choice(&[

@@ -66,11 +66,11 @@ pub(super) fn parts<N: SchemaNode>(node: Option<N>, value: &Value) -> Option<Vec
     }
 }
 
-fn items<'v, N: SchemaNode>(
+fn items<N: SchemaNode>(
     node: N,
-    list: &'v [Value],
+    list: &[Value],
     name: impl Fn(&Value) -> Option<PathElement>,
-) -> Option<Vec<Part<'v, N>>> {
+) -> Option<Vec<Part<'_, N>>> {
     let mut out = Vec::with_capacity(list.len());
     for value in list {
         out.push(Part { element: name(value)?, value, node: Some(node), role: Role::Item });
@@ -88,6 +88,16 @@ pub(super) fn by_element<'p, 'v, N>(parts: &'p [Part<'v, N>]) -> BTreeMap<&'p Pa
 pub(super) fn is_empty_container(value: &Value) -> bool {
     match value {
         Value::Object(m) => m.is_empty(),
+        Value::Array(a) => a.is_empty(),
+        _ => false,
+    }
+}
+
+/// Whether a value says nothing: `null`, or containers with nothing but such.
+pub(super) fn is_hollow(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(m) => m.values().all(is_hollow),
         Value::Array(a) => a.is_empty(),
         _ => false,
     }
@@ -111,40 +121,48 @@ pub(super) fn to_set<N: SchemaNode>(node: Option<N>, value: &Value) -> FieldSet 
 }
 
 /// Whether two values mean the same: quantities by number, absent like empty.
-pub(super) fn same<N: SchemaNode>(node: Option<N>, a: Option<&Value>, b: Option<&Value>) -> bool {
-    let there = |v: Option<&Value>| v.is_some_and(|v| !v.is_null() && !is_empty_container(v));
-    let (Some(a), Some(b)) = (a, b) else { return !there(a) && !there(b) };
-    if a == b {
+pub(super) fn same<N: SchemaNode>(node: Option<N>, one: Option<&Value>, two: Option<&Value>) -> bool {
+    let there = |v: Option<&Value>| v.is_some_and(|v| !is_hollow(v) && !node.is_some_and(|n| n.is_absence(v)));
+    let (Some(one), Some(two)) = (one, two) else { return !there(one) && !there(two) };
+    if one == two {
         return true;
     }
-    match (node.map(SchemaNode::shape), a, b) {
+    match (node.map(SchemaNode::shape), one, two) {
         (Some(Shape::Scalar(Leaf::Quantity)), _, _) => {
-            let number = |v: &Value| match v {
-                Value::String(s) => s.parse::<Quantity>().ok(),
-                Value::Number(n) => alloc::format!("{n}").parse().ok(),
-                _ => None,
-            };
-            matches!((number(a), number(b)), (Some(a), Some(b)) if a == b)
+            let (one, two) = (quantity(one), quantity(two));
+            one.is_some() && one == two
         }
-        (Some(Shape::Struct | Shape::AtomicStruct), Value::Object(x), Value::Object(y)) => {
-            same_maps(x, y, |k| node.and_then(|n| n.field(k)))
+        (Some(Shape::Struct | Shape::AtomicStruct), Value::Object(one), Value::Object(two)) => {
+            same_maps(one, two, |k| node.and_then(|n| n.field(k)))
         }
-        (Some(Shape::Map(n) | Shape::AtomicMap(n)), Value::Object(x), Value::Object(y)) => same_maps(x, y, |_| Some(n)),
-        (Some(Shape::AtomicList(n)), Value::Array(x), Value::Array(y)) => same_lists(n, x, y),
-        (Some(Shape::Set(n) | Shape::Keyed(n, _)), Value::Array(x), Value::Array(y)) => {
-            match (parts(node, a), parts(node, b)) {
-                (Some(p), Some(q)) => {
-                    let q = by_element(&q);
-                    p.len() == q.len()
-                        && p.iter().all(|p| {
-                            q.get(&p.element).is_some_and(|q| same_item(p.node, &p.element, p.value, q.value))
-                        })
-                }
-                _ => same_lists(n, x, y),
+        (Some(Shape::Map(inner) | Shape::AtomicMap(inner)), Value::Object(one), Value::Object(two)) => {
+            same_maps(one, two, |_| Some(inner))
+        }
+        (Some(Shape::AtomicList(inner)), Value::Array(one), Value::Array(two)) => same_lists(inner, one, two),
+        (Some(Shape::Set(inner) | Shape::Keyed(inner, _)), Value::Array(first), Value::Array(second)) => {
+            match (parts(node, one), parts(node, two)) {
+                (Some(first), Some(second)) => same_items(&first, &second),
+                _ => same_lists(inner, first, second),
             }
         }
-        _ => !there(Some(a)) && !there(Some(b)),
+        _ => !there(Some(one)) && !there(Some(two)),
     }
+}
+
+fn quantity(value: &Value) -> Option<Quantity> {
+    match value {
+        Value::String(s) => s.parse().ok(),
+        Value::Number(n) => alloc::format!("{n}").parse().ok(),
+        _ => None,
+    }
+}
+
+fn same_items<N: SchemaNode>(one: &[Part<'_, N>], two: &[Part<'_, N>]) -> bool {
+    let others = by_element(two);
+    let same_as_other = |p: &Part<'_, N>| {
+        others.get(&p.element).is_some_and(|other| same_item(p.node, &p.element, p.value, other.value))
+    };
+    one.len() == two.len() && one.iter().all(same_as_other)
 }
 
 /// Items of one element, whose keys are equal even where one leaves out a default.
@@ -162,11 +180,12 @@ fn same_item<N: SchemaNode>(node: Option<N>, element: &PathElement, a: &Value, b
 }
 
 fn same_maps<N: SchemaNode>(
-    x: &Map<String, Value>,
-    y: &Map<String, Value>,
+    one: &Map<String, Value>,
+    two: &Map<String, Value>,
     node: impl Fn(&str) -> Option<N>,
 ) -> bool {
-    x.iter().all(|(k, v)| same(node(k), Some(v), y.get(k))) && y.iter().all(|(k, v)| x.contains_key(k) || same(node(k), None, Some(v)))
+    one.iter().all(|(k, v)| same(node(k), Some(v), two.get(k)))
+        && two.iter().all(|(k, v)| one.contains_key(k) || same(node(k), None, Some(v)))
 }
 
 fn same_lists<N: SchemaNode>(node: N, x: &[Value], y: &[Value]) -> bool {
@@ -211,7 +230,8 @@ pub(super) fn own_part<N: SchemaNode>(
             kept.push((&part.element, own));
         }
     }
-    if kept.is_empty() && !parts.is_empty() {
+    // What held only `null`s is still there, empty; what held only others' fields is not.
+    if kept.is_empty() && parts.iter().any(|p| !p.value.is_null()) {
         return None;
     }
     Some(match value {
@@ -294,7 +314,7 @@ mod tests {
         assert!(is_same(&a, &with(json!({"cpu": 1}), json!(["y", "x"]))));
         assert!(!is_same(&a, &with(json!({"cpu": 2}), json!(["y", "x"]))));
         assert!(!is_same(&a, &with(json!({"cpu": 1}), json!(["y"]))));
-        assert!(is_same(&json!({}), &with(json!({}), json!([]))) == false);
+        assert!(!is_same(&json!({}), &with(json!({}), json!([]))));
         assert!(is_same(&json!({"spec": {}}), &json!({"metadata": {"labels": {}}})));
     }
 
