@@ -47,7 +47,7 @@ fn main() {
 }
 
 /// The generated files by name.
-pub fn render(root: &Path) -> Vec<(&'static str, String)> {
+pub(crate) fn render(root: &Path) -> Vec<(&'static str, String)> {
     let data = read(root);
     let reachable = reachable(&data);
     check_support(&data);

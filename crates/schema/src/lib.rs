@@ -19,11 +19,15 @@ extern crate alloc;
 extern crate std;
 
 pub mod base64;
+pub mod canonical;
 pub mod decode;
+pub mod defaults;
 pub mod input;
 pub mod kinds;
+pub mod merge;
 pub mod nearest;
 pub mod path;
+pub mod support;
 mod tables;
 pub mod types;
 
