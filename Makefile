@@ -1,0 +1,37 @@
+# Two commands do all the set-up: `make up` runs the example, `make test` passes the tests.
+.PHONY: up build test needs images fmt lint deny advisories bench docs
+
+needs:
+	@sh scripts/build-needs.sh
+
+build: needs
+	cargo build --release
+
+images:
+	@sh scripts/docker.sh
+	@sh scripts/example-images.sh
+
+# Builds, makes sure that a Docker engine runs, makes the example's images, runs the example.
+up: build images
+	target/release/evenkeel up manifests-example
+
+# Everything: unit, property, simulation, and end to end on Docker, git and kubectl.
+test: needs images
+	@sh scripts/test-needs.sh
+	cargo build --bin evenkeel
+	cargo test --workspace
+
+fmt:
+	cargo fmt --all --check
+
+lint: needs
+	cargo clippy --workspace --all-targets -- -D warnings
+
+deny:
+	@sh scripts/cargo-deny.sh
+	cargo deny --log-level error check bans licenses sources
+
+# Needs the advisory database from the network, so it is no part of CI.
+advisories:
+	@sh scripts/cargo-deny.sh
+	cargo deny check advisories

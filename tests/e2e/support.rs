@@ -1,0 +1,511 @@
+//! What the stories share: a repository, a running Evenkeel on it, and eyes on both.
+//!
+//! Every cluster has a data directory, a port and a label of its own, so that stories run beside
+//! each other and leave nothing behind: `down --purge` at the end, and the engine is asked whether
+//! that was all.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// Clusters at one time: container starts share the machine's cores.
+const AT_ONCE: usize = 3;
+/// How long a condition may take at most, on a slow machine under load.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+static IMAGES: Mutex<bool> = Mutex::new(false);
+
+/// Waits until `check` gives something; panics with `what` after [`PATIENCE`].
+pub fn eventually<T>(what: &str, check: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, check)
+}
+
+/// Waits until `check` gives something; panics with `what` after `limit`.
+pub fn within<T>(limit: Duration, what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(Instant::now() < end, "not within {limit:?}: {what}");
+        pause();
+    }
+}
+
+/// Holds for the whole time: `check` says what is wrong if it does not.
+pub fn holds_for(time: Duration, mut check: impl FnMut() -> Result<(), String>) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        if let Err(wrong) = check() {
+            panic!("{wrong}");
+        }
+        pause();
+    }
+}
+
+/// The step of all polling.
+pub fn pause() {
+    thread::sleep(Duration::from_millis(50));
+}
+
+/// Runs a command; panics with its output unless it ends well.
+pub fn run(command: &mut Command) -> String {
+    let output = output(command);
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("output is UTF-8")
+}
+
+/// Runs a command, whatever its end.
+pub fn output(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?} cannot be run: {e}"))
+}
+
+/// Runs `docker`.
+pub fn docker(args: &[&str]) -> String {
+    run(Command::new("docker").args(args)).trim().to_string()
+}
+
+/// A git repository with manifests.
+pub struct Repo {
+    pub path: PathBuf,
+}
+
+impl Repo {
+    pub fn new(dir: &Path) -> Self {
+        let path = dir.join("repo");
+        fs::create_dir_all(&path).unwrap();
+        let repo = Self { path };
+        repo.git(&["init", "-q", "-b", "main"]);
+        repo.git(&["config", "user.name", "Someone"]);
+        repo.git(&["config", "user.email", "someone@shop.example"]);
+        repo
+    }
+
+    pub fn git(&self, args: &[&str]) -> String {
+        run(Command::new("git").arg("-C").arg(&self.path).args(args)).trim().to_string()
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Commits everything; gives the commit's hash.
+    pub fn commit(&self, message: &str) -> String {
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "--allow-empty", "-m", message]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+}
+
+/// A running Evenkeel.
+pub struct Cluster {
+    pub dir: tempfile::TempDir,
+    pub repo: Repo,
+    child: Option<Child>,
+    log: Arc<Mutex<Vec<String>>>,
+    flags: Vec<String>,
+    binary: PathBuf,
+}
+
+/// The built binary.
+pub fn binary() -> PathBuf {
+    env!("CARGO_BIN_EXE_evenkeel").into()
+}
+
+impl Cluster {
+    /// A cluster that follows a new repository with these files.
+    pub fn start(files: &[(&str, &str)]) -> Self {
+        Self::start_with(files, &[])
+    }
+
+    /// As [`Cluster::start`], with more flags for `up`.
+    pub fn start_with(files: &[(&str, &str)], flags: &[&str]) -> Self {
+        let mut cluster = Self::prepare(files, flags);
+        cluster.up();
+        cluster
+    }
+
+    /// Everything but the start.
+    pub fn prepare(files: &[(&str, &str)], flags: &[&str]) -> Self {
+        images();
+        take_turn();
+        let dir = tempfile::Builder::new().prefix("evenkeel-e2e-").tempdir().unwrap();
+        let repo = Repo::new(dir.path());
+        for (name, text) in files {
+            repo.write(name, text);
+        }
+        repo.commit("first");
+        let flags = flags.iter().map(ToString::to_string).collect();
+        Self { dir, repo, child: None, log: Arc::default(), flags, binary: binary() }
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Runs another binary from the next start on.
+    pub fn use_binary(&mut self, binary: PathBuf) {
+        self.binary = binary;
+    }
+
+    /// Starts it and waits until it serves.
+    pub fn up(&mut self) {
+        let mut command = Command::new(&self.binary);
+        command.arg("up").arg(&self.repo.path).arg("--data-dir").arg(self.data());
+        command.args(["--listen", "127.0.0.1:0", "--log-format", "text"]).args(&self.flags);
+        command.env("EVENKEEL_LOG", "info").env_remove("KUBECONFIG");
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        follow(child.stdout.take().unwrap(), self.log.clone());
+        follow(child.stderr.take().unwrap(), self.log.clone());
+        self.child = Some(child);
+        eventually("the API answers", || self.kubectl_try(&["get", "--raw", "/readyz"]).ok());
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Ctrl-C; waits for the end.
+    pub fn interrupt(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        run(Command::new("kill").args(["-INT", &child.id().to_string()]));
+        let end = Instant::now() + PATIENCE;
+        while child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < end, "it does not stop on Ctrl-C");
+            pause();
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// Runs a verb of the command line; panics unless it ends well.
+    pub fn evenkeel(&self, args: &[&str]) -> String {
+        run(&mut self.verb(args))
+    }
+
+    /// Runs a verb, whatever its end.
+    pub fn evenkeel_output(&self, args: &[&str]) -> Output {
+        output(&mut self.verb(args))
+    }
+
+    fn verb(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(args).arg("--data-dir").arg(self.data()).env_remove("KUBECONFIG");
+        command
+    }
+
+    pub fn kubectl(&self, args: &[&str]) -> String {
+        self.kubectl_try(args).unwrap_or_else(|e| panic!("kubectl {args:?}: {e}"))
+    }
+
+    pub fn kubectl_try(&self, args: &[&str]) -> Result<String, String> {
+        let config = self.data().join("admin.kubeconfig");
+        if !config.exists() {
+            return Err("no kubeconfig yet".into());
+        }
+        let cache = self.dir.path().join("kubectl-cache");
+        let output = output(
+            Command::new("kubectl").arg("--kubeconfig").arg(config).arg("--cache-dir").arg(cache).args(args),
+        );
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+
+    /// An object or list as JSON; `None` if it is not there.
+    pub fn json(&self, args: &[&str]) -> Option<Value> {
+        let mut all = vec!["get", "-o", "json"];
+        all.extend(args);
+        serde_json::from_str(&self.kubectl_try(&all).ok()?).ok()
+    }
+
+    /// The items of a list.
+    pub fn items(&self, args: &[&str]) -> Vec<Value> {
+        self.json(args).and_then(|l| l["items"].as_array().cloned()).unwrap_or_default()
+    }
+
+    /// The release of a commit (its newest attempt).
+    pub fn release(&self, commit: &str) -> Option<Value> {
+        let releases = self.items(&["releases"]);
+        releases.into_iter().rfind(|r| r["spec"]["revision"].as_str().is_some_and(|v| v.ends_with(commit)))
+    }
+
+    /// Waits until the release of a commit has a phase.
+    pub fn wait_phase(&self, commit: &str, phase: &str) -> Value {
+        let mut last = Value::Null;
+        eventually(&format!("release of {commit} is {phase}"), || {
+            let release = self.release(commit)?;
+            if last != release["status"]["phase"] {
+                last = release["status"]["phase"].clone();
+            }
+            (release["status"]["phase"] == phase).then_some(release)
+        })
+    }
+
+    /// The only source's status.
+    pub fn source(&self) -> Value {
+        self.json(&["sources", "repo"]).map(|s| s["status"].clone()).unwrap_or_default()
+    }
+
+    /// Waits until a commit is the last good one.
+    pub fn wait_good(&self, commit: &str) {
+        eventually(&format!("{commit} is last good"), || {
+            self.source()["lastGoodRevision"].as_str().filter(|r| r.ends_with(commit)).map(|_| ())
+        });
+    }
+
+    /// Waits until a Deployment has so many ready pods of its newest template, and no others.
+    pub fn wait_ready(&self, namespace: &str, name: &str, replicas: u64) {
+        eventually(&format!("{namespace}/{name} has {replicas} ready"), || {
+            let d = self.json(&["deployment", name, "-n", namespace])?;
+            let s = &d["status"];
+            let all = ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"];
+            (all.iter().all(|f| s[f].as_u64().unwrap_or(0) == replicas)
+                && s["observedGeneration"] == d["metadata"]["generation"])
+                .then_some(())
+        });
+    }
+
+    /// Pods of a label, not terminating.
+    pub fn pods(&self, namespace: &str, selector: &str) -> Vec<Value> {
+        let mut pods = self.items(&["pods", "-n", namespace, "-l", selector]);
+        pods.retain(|p| p["metadata"]["deletionTimestamp"].is_null());
+        pods
+    }
+
+    /// This cluster's id, as its containers' label has it.
+    pub fn id(&self) -> String {
+        fs::read_to_string(self.data().join("ca/cluster-id")).unwrap_or_default().trim().to_string()
+    }
+
+    /// Ids of this cluster's containers; with their pod's name, container name and whether they
+    /// run.
+    pub fn containers(&self) -> Vec<Container> {
+        let id = self.id();
+        if id.is_empty() {
+            return Vec::new();
+        }
+        let format = "{{.ID}}\t{{.Label \"evenkeel.dev/pod\"}}\t{{.Label \"evenkeel.dev/container\"}}\t{{.State}}";
+        let filter = format!("label=evenkeel.dev/cluster={id}");
+        let text = docker(&["ps", "-a", "--no-trunc", "--filter", &filter, "--format", format]);
+        let mut all: Vec<Container> = text
+            .lines()
+            .map(|line| {
+                let mut parts = line.split('\t').map(String::from);
+                let mut next = || parts.next().unwrap_or_default();
+                Container { id: next(), pod: next(), name: next(), state: next() }
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    /// Running application containers (no sandboxes) of pods whose name begins so.
+    pub fn running(&self, pod_prefix: &str) -> Vec<Container> {
+        let mut all = self.containers();
+        all.retain(|c| c.pod.starts_with(pod_prefix) && !c.name.is_empty() && c.state == "running");
+        all
+    }
+
+    /// What it has said on the terminal so far.
+    pub fn said(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// Asks the auditor: no broken promise.
+    pub fn audit(&self) {
+        let output = self.evenkeel_output(&["audit"]);
+        assert!(
+            output.status.success(),
+            "the auditor complains:\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+/// A container of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Container {
+    pub id: String,
+    pub pod: String,
+    pub name: String,
+    pub state: String,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let log = self.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let from = log.len().saturating_sub(200);
+            eprintln!("--- the last of what evenkeel said ---\n{}\n---", log[from..].join("\n"));
+        }
+        let id = self.id();
+        let _ = self.verb(&["down", "--purge"]).stdin(Stdio::null()).output();
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if !id.is_empty() {
+            let filter = format!("label=evenkeel.dev/cluster={id}");
+            let left = Command::new("docker").args(["ps", "-aq", "--filter", &filter]).output();
+            let left = left.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+            for container in left.lines() {
+                let _ = Command::new("docker").args(["rm", "-f", container]).output();
+            }
+            if !left.is_empty() && !thread::panicking() {
+                RUNNING.fetch_sub(1, Ordering::SeqCst);
+                panic!("`down` left containers behind:\n{left}");
+            }
+        }
+        RUNNING.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn take_turn() {
+    eventually_for(Duration::from_secs(3600), || {
+        RUNNING.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| (n < AT_ONCE).then_some(n + 1)).ok()
+    });
+}
+
+fn eventually_for<T>(limit: Duration, check: impl FnMut() -> Option<T>) -> T {
+    within(limit, "a turn", check)
+}
+
+fn follow(from: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>) {
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            log.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line);
+        }
+    });
+}
+
+/// Makes the example's images once.
+fn images() {
+    let mut made: MutexGuard<'_, bool> = IMAGES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if !*made {
+        let root = env!("CARGO_MANIFEST_DIR");
+        run(Command::new("sh").arg("scripts/docker.sh").current_dir(root));
+        run(Command::new("sh").arg("scripts/example-images.sh").current_dir(root));
+        *made = true;
+    }
+}
+
+/// GET over plain HTTP; the status code.
+pub fn http_status(address: &str, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect_timeout(&address.parse().ok()?, Duration::from_millis(500)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    text.split(' ').nth(1)?.parse().ok()
+}
+
+/// Samples something at 20 Hz on a thread of its own until it is stopped.
+pub struct Sampler<T> {
+    stop: Arc<AtomicBool>,
+    samples: mpsc::Receiver<T>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl<T: Send + 'static> Sampler<T> {
+    pub fn start(mut sample: impl FnMut() -> T + Send + 'static) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (send, samples) = mpsc::channel();
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::SeqCst) {
+                if send.send(sample()).is_err() {
+                    return;
+                }
+                pause();
+            }
+        });
+        Self { stop, samples, thread }
+    }
+
+    pub fn stop(self) -> Vec<T> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().unwrap();
+        self.samples.try_iter().collect()
+    }
+}
+
+/// A Deployment of the example's program.
+pub struct App<'a> {
+    pub name: &'a str,
+    pub replicas: u32,
+    pub tag: &'a str,
+    /// Further lines under `spec.strategy`, JSON.
+    pub strategy: &'a str,
+    /// Further fields of the container, JSON without braces.
+    pub container: &'a str,
+    /// Further fields of the pod's spec, JSON without braces.
+    pub pod: &'a str,
+    /// Further fields of the Deployment's spec, JSON without braces.
+    pub spec: &'a str,
+}
+
+impl Default for App<'_> {
+    fn default() -> Self {
+        Self {
+            name: "web",
+            replicas: 1,
+            tag: "1.0",
+            strategy: r#"{"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}"#,
+            container: r#""readinessProbe": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1}"#,
+            pod: "",
+            spec: "",
+        }
+    }
+}
+
+impl App<'_> {
+    /// The manifest.
+    pub fn yaml(&self) -> String {
+        let comma = |s: &str| if s.is_empty() { String::new() } else { format!(", {s}") };
+        format!(
+            r#"{{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {{"name": "{0}"}},
+ "spec": {{"replicas": {1}, "selector": {{"matchLabels": {{"app": "{0}"}}}}, "strategy": {2}{5},
+  "template": {{"metadata": {{"labels": {{"app": "{0}"}}}},
+   "spec": {{"terminationGracePeriodSeconds": 2, "containers": [{{"name": "shop", "image": "shop.example/shop:{3}"{4}}}]{6}}}}}}}}}
+"#,
+            self.name,
+            self.replicas,
+            self.strategy,
+            self.tag,
+            comma(self.container),
+            comma(self.spec),
+            comma(self.pod)
+        )
+    }
+}
