@@ -30,6 +30,7 @@ pub mod path;
 pub mod support;
 mod tables;
 pub mod types;
+pub mod validate;
 
 pub use kinds::{KnownKind, Lookup, definition, lookup, of_kind};
 pub use path::{Path, Step, Trail};

@@ -1,0 +1,50 @@
+//! All files of a revision together: one snapshot, or every complaint.
+//!
+//! Called by sources once all files are parsed.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use evenkeel_model::{Diagnostic, Doc, Key, Place, Severity, Snapshot};
+
+use crate::{file::FileParse, paths::tool_file};
+
+/// Puts the files of a revision together: documents in the order of their keys, no key twice.
+///
+/// # Errors
+/// Every complaint of every file, warnings included, in the order of files and places, where at
+/// least one is an error.
+pub fn assemble(files: &[Arc<FileParse>]) -> Result<Snapshot, Vec<Diagnostic>> {
+    let mut order: Vec<&FileParse> = files.iter().map(AsRef::as_ref).collect();
+    order.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut diagnostics: Vec<Diagnostic> = Vec::new();
+    let mut docs: BTreeMap<&Key, &Arc<Doc>> = BTreeMap::new();
+    let mut skipped = Vec::new();
+    for file in order {
+        if let Some(message) = tool_file(&file.path) {
+            let place = Place { file: file.path.clone(), ..Place::default() };
+            diagnostics.push(error(place, "", message.into()));
+            continue;
+        }
+        diagnostics.extend(file.diagnostics.iter().cloned());
+        skipped.extend(file.skipped.iter().map(|s| format!("{}:{}: {}", file.path, s.line, s.what)));
+        for doc in &file.docs {
+            if let Some(first) = docs.get(&doc.key) {
+                let message = format!("duplicate object {}, first at {}", doc.key, first.place);
+                diagnostics.push(error(doc.place.clone(), "metadata.name", message));
+            } else {
+                docs.insert(&doc.key, doc);
+            }
+        }
+    }
+    // Stable, so that complaints of one place stay in the order in which they were made.
+    diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
+    if diagnostics.iter().any(|d| d.severity == Severity::Error) {
+        return Err(diagnostics);
+    }
+    Ok(Snapshot { docs: docs.into_values().cloned().collect(), warnings: diagnostics, skipped })
+}
+
+fn error(place: Place, path: &str, message: String) -> Diagnostic {
+    let (path, excerpt) = (path.into(), String::new());
+    Diagnostic { place, path, message, excerpt, width: 1, severity: Severity::Error }
+}

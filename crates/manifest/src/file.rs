@@ -1,0 +1,181 @@
+//! One file: its text, its documents, its complaints.
+//!
+//! [`parse_file`] is what sources call. It looks at nothing but its arguments, and at the path for
+//! nothing but places, so a result can be kept by the content's id and used again under another
+//! path ([`FileParse::with_path`]).
+
+use std::sync::Arc;
+
+use evenkeel_model::{Diagnostic, Doc, Place, Severity, own::UnsupportedMode};
+
+use crate::{
+    document,
+    json,
+    limits::{MAX_DIAGNOSTICS, MAX_DOCUMENTS},
+    text::{self, Lines},
+    tree::{Flaw, Pos},
+    yaml,
+};
+
+/// How a source wants its files read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// What to do with a kind that is not supported.
+    pub unsupported: UnsupportedMode,
+}
+
+/// A document that `unsupported: skip` left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Where it starts.
+    pub line: u32,
+    /// Kind and name, as `StatefulSet db`.
+    pub what: String,
+}
+
+/// What one file holds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FileParse {
+    /// Relative to the source's root.
+    pub path: Arc<str>,
+    /// Its documents, in the order of the file; those with complaints are left out.
+    pub docs: Vec<Arc<Doc>>,
+    /// Its complaints, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What was left out.
+    pub skipped: Vec<Skipped>,
+}
+
+impl FileParse {
+    /// Whether anything in it stops the revision.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// The same content under another path.
+    pub fn with_path(&self, path: &str) -> Self {
+        let path: Arc<str> = path.into();
+        let docs = self.docs.iter().map(|doc| {
+            let mut doc = Doc::clone(doc);
+            doc.place.file = path.clone();
+            doc.references.iter_mut().for_each(|r| r.place.file = path.clone());
+            Arc::new(doc)
+        });
+        let diagnostics = self.diagnostics.iter().cloned().map(|mut d| {
+            d.place.file = path.clone();
+            d
+        });
+        let (docs, diagnostics) = (docs.collect(), diagnostics.collect());
+        Self { path, docs, diagnostics, skipped: self.skipped.clone() }
+    }
+}
+
+/// Reads a file whole: all its documents, all its complaints.
+pub fn parse_file(path: &str, bytes: &[u8], options: &Options) -> FileParse {
+    let path: Arc<str> = path.into();
+    let mut file = match text::check(bytes) {
+        Ok(text) => {
+            let mut file = File::new(path, text, *options);
+            file.read();
+            file
+        }
+        Err(flaw) => {
+            let mut file = File::new(path, "", *options);
+            file.complain(flaw.at, "", flaw.message, Severity::Error, true);
+            file
+        }
+    };
+    file.finish()
+}
+
+/// A file under way.
+pub(crate) struct File<'a> {
+    text: &'a str,
+    lines: Lines<'a>,
+    pub(crate) options: Options,
+    pub(crate) out: FileParse,
+    /// Complaints that were not kept.
+    more: usize,
+    /// Documents so far, items of lists included.
+    count: usize,
+}
+
+impl<'a> File<'a> {
+    fn new(path: Arc<str>, text: &'a str, options: Options) -> Self {
+        let out = FileParse { path, ..FileParse::default() };
+        Self { text, lines: Lines::new(text), options, out, more: 0, count: 0 }
+    }
+
+    fn read(&mut self) {
+        let text = self.text;
+        if text.trim_start().starts_with(['{', '['])
+            && let Ok(true) = json::document(text, &mut |tree, root, flaws| self.document(tree.node(root), flaws))
+        {
+            return;
+        }
+        let end = yaml::documents(text, &mut |tree, root, flaws| self.document(tree.node(root), flaws));
+        if let Err(flaw) = end {
+            // What kind of object the broken text is in is not known: no line if there may be a Secret.
+            let hide = text.contains("Secret");
+            self.complain(flaw.at, "", flaw.message, Severity::Error, hide);
+        }
+    }
+
+    fn document(&mut self, root: crate::tree::NodeRef<'_>, flaws: &[Flaw]) {
+        if flaws.is_empty() {
+            document::read(self, root);
+            return;
+        }
+        let hide = document::may_hold_secret(root);
+        for flaw in flaws {
+            self.complain(flaw.at, "", flaw.message.clone(), Severity::Error, hide);
+        }
+        // Further complaints of the same document, without what has two values.
+        let before = self.out.docs.len();
+        document::read(self, root);
+        self.out.docs.truncate(before);
+    }
+
+    /// Counts a document; says whether it is still within bounds.
+    pub(crate) fn admit_one_more(&mut self, at: Pos) -> bool {
+        self.count += 1;
+        if self.count == MAX_DOCUMENTS + 1 {
+            let message = format!("the file has more than {MAX_DOCUMENTS} documents");
+            self.complain(at, "", message, Severity::Error, false);
+        }
+        self.count <= MAX_DOCUMENTS
+    }
+
+    pub(crate) fn place(&self, at: Pos) -> Place {
+        Place { file: self.out.path.clone(), line: at.line, column: at.column }
+    }
+
+    pub(crate) fn excerpt(&self, at: Pos, hide: bool) -> String {
+        self.lines.excerpt(at, hide)
+    }
+
+    pub(crate) fn complain(&mut self, at: Pos, path: &str, message: String, severity: Severity, hide: bool) {
+        if self.out.diagnostics.len() >= MAX_DIAGNOSTICS {
+            self.more += 1;
+            return;
+        }
+        let excerpt = self.excerpt(at, hide);
+        let room = u32::try_from(excerpt.chars().count()).unwrap_or(u32::MAX).saturating_sub(at.column.saturating_sub(1));
+        let width = at.width.min(room).max(1);
+        let path = path.to_owned();
+        self.out.diagnostics.push(Diagnostic { place: self.place(at), path, message, excerpt, width, severity });
+    }
+
+    fn finish(&mut self) -> FileParse {
+        let mut out = std::mem::take(&mut self.out);
+        out.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
+        out.diagnostics.dedup();
+        if self.more > 0 {
+            let place = Place { file: out.path.clone(), ..Place::default() };
+            let message = format!("{} more complaints about this file", self.more);
+            let (path, excerpt) = (String::new(), String::new());
+            out.diagnostics.push(Diagnostic { place, path, message, excerpt, width: 1, severity: Severity::Error });
+        }
+        out
+    }
+}

@@ -1,0 +1,23 @@
+//! Bounds of what a source's files may be, each with its reason. Beyond them a file is refused
+//! with a clear error.
+
+/// A file's size in bytes. Manifests are written by people and generators; the largest that are
+/// seen (bundles of custom resource definitions) have a few MiB.
+pub const MAX_FILE_BYTES: usize = 32 << 20;
+
+/// Documents of one file, items of lists included.
+pub const MAX_DOCUMENTS: usize = 100_000;
+
+/// Levels of mappings and lists, aliases expanded. The deepest field of Kubernetes lies below 20;
+/// the walks that follow are recursive and need a bound.
+pub const MAX_DEPTH: u32 = 100;
+
+/// Bytes (64 a node, and its text) that aliases of one file may add by being expanded.
+/// Honest files repeat a block some dozen times; a bomb wants gigabytes.
+pub const MAX_ALIAS_BYTES: u64 = 64 << 20;
+
+/// Complaints kept of one file; the rest is counted.
+pub const MAX_DIAGNOSTICS: usize = 1000;
+
+/// Characters of a line that a complaint shows.
+pub const MAX_EXCERPT: usize = 160;

@@ -1,0 +1,84 @@
+//! Problems, worded as Kubernetes' `field.Error` words them.
+
+use alloc::{format, string::String, vec::Vec};
+
+use serde_json::Value;
+
+use crate::path::{Path, Trail};
+
+/// Problems kept of one object. Beyond it nobody reads them.
+const MAX_PROBLEMS: usize = 100;
+/// Characters of a value that a message shows.
+const MAX_VALUE: usize = 120;
+
+/// What is wrong with a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The field.
+    pub path: Path,
+    /// Kubernetes' name of the sort of mistake, as `FieldValueRequired`: the `reason` of a cause.
+    pub reason: &'static str,
+    /// What is wrong, as `Invalid value: "x": …`.
+    pub message: String,
+}
+
+/// The problems of one object, under way.
+#[derive(Debug, Default)]
+pub(super) struct Complaints {
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Complaints {
+    fn add(&mut self, at: &Trail<'_>, reason: &'static str, message: String) {
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(Problem { path: at.path(), reason, message });
+        }
+    }
+
+    pub(super) fn required(&mut self, at: &Trail<'_>, why: &str) {
+        let message = if why.is_empty() { "Required value".into() } else { format!("Required value: {why}") };
+        self.add(at, "FieldValueRequired", message);
+    }
+
+    pub(super) fn invalid(&mut self, at: &Trail<'_>, value: &Value, why: &str) {
+        self.add(at, "FieldValueInvalid", format!("Invalid value: {}: {why}", shown(value)));
+    }
+
+    pub(super) fn invalid_str(&mut self, at: &Trail<'_>, value: &str, why: &str) {
+        self.invalid(at, &Value::from(value), why);
+    }
+
+    /// A value that must not be shown.
+    pub(super) fn invalid_hidden(&mut self, at: &Trail<'_>, why: &str) {
+        self.add(at, "FieldValueInvalid", format!("Invalid value: \"<secret contents redacted>\": {why}"));
+    }
+
+    pub(super) fn unsupported(&mut self, at: &Trail<'_>, value: &Value, supported: &[&str]) {
+        let list: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
+        let message = format!("Unsupported value: {}: supported values: {}", shown(value), list.join(", "));
+        self.add(at, "FieldValueNotSupported", message);
+    }
+
+    pub(super) fn duplicate(&mut self, at: &Trail<'_>, value: &Value) {
+        self.add(at, "FieldValueDuplicate", format!("Duplicate value: {}", shown(value)));
+    }
+
+    pub(super) fn forbidden(&mut self, at: &Trail<'_>, why: &str) {
+        self.add(at, "FieldValueForbidden", format!("Forbidden: {why}"));
+    }
+
+    pub(super) fn too_long(&mut self, at: &Trail<'_>, limit: usize) {
+        self.add(at, "FieldValueTooLong", format!("Too long: may not be more than {limit} bytes"));
+    }
+}
+
+/// A value as JSON, cut where it is long.
+fn shown(value: &Value) -> String {
+    let text = format!("{value}");
+    if text.chars().count() <= MAX_VALUE {
+        return text;
+    }
+    let mut out: String = text.chars().take(MAX_VALUE).collect();
+    out.push('…');
+    out
+}
