@@ -1,6 +1,14 @@
 //! End to end, on real parts: the built binary, real git, SQLite, Docker and kubectl. One file a
 //! story. Nothing is skipped: a missing part is an error.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
+mod amnesia;
+mod bad_commits;
+mod by_hand;
+mod crash;
+mod drift;
 mod first_sync;
+mod ownership;
+mod rolling_update;
+mod sources;
 mod support;

@@ -231,9 +231,8 @@ impl Cluster {
             return Err("no kubeconfig yet".into());
         }
         let cache = self.dir.path().join("kubectl-cache");
-        let output = output(
-            Command::new("kubectl").arg("--kubeconfig").arg(config).arg("--cache-dir").arg(cache).args(args),
-        );
+        let output =
+            output(Command::new("kubectl").arg("--kubeconfig").arg(config).arg("--cache-dir").arg(cache).args(args));
         if output.status.success() {
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         } else {

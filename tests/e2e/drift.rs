@@ -1,0 +1,75 @@
+//! What someone does to a container behind Evenkeel's back is recorded and put right; what is not
+//! Evenkeel's is left alone.
+
+use std::{process::Command, time::Duration};
+
+use serde_json::Value;
+
+use crate::support::{App, Cluster, docker, eventually, run, within};
+
+fn drift_of(cluster: &Cluster, live: &str) -> Option<Value> {
+    cluster.items(&["drifts"]).into_iter().find(|d| d["spec"].to_string().to_lowercase().contains(live))
+}
+
+#[test]
+fn containers_changed_by_hand_are_recorded_and_healed() {
+    let cluster = Cluster::start(&[("web.json", &App { replicas: 1, ..App::default() }.yaml())]);
+    cluster.wait_ready("default", "web", 1);
+    let pod = cluster.pods("default", "app=web")[0]["metadata"]["name"].as_str().unwrap().to_string();
+    let acts: &[(&str, &[&str])] = &[
+        ("killed", &["kill"]),
+        ("stopped", &["stop", "-t", "1"]),
+        ("paused", &["pause"]),
+        ("removed", &["rm", "-f"]),
+        ("updated", &["update", "--memory", "32m", "--memory-swap", "32m"]),
+        ("renamed", &["rename"]),
+    ];
+    for (word, act) in acts {
+        let container = eventually("a running container", || cluster.running("web-").into_iter().next());
+        let mut args = act.to_vec();
+        args.push(&container.id);
+        let name = format!("someone-elses-{}", cluster.id());
+        if *word == "renamed" {
+            args.push(&name);
+        }
+        docker(&args);
+        let drift = within(Duration::from_secs(20), &format!("a drift: {word}"), || drift_of(&cluster, word));
+        assert_eq!(drift["spec"]["object"]["name"], pod.as_str(), "{drift:#}");
+        eventually(&format!("{word}: healed"), || {
+            let healed = drift_of(&cluster, word)?["status"]["resolution"] == "Healed";
+            let running = cluster.running("web-");
+            let paused = cluster.containers().iter().any(|c| c.state == "paused");
+            (healed && running.len() == 1 && !paused).then_some(())
+        });
+        cluster.wait_ready("default", "web", 1);
+    }
+    let name = eventually("a running container", || cluster.running("web-").into_iter().next());
+    let shown = docker(&["inspect", "--format", "{{.Name}} {{.HostConfig.Memory}}", &name.id]);
+    assert!(!shown.contains("someone-elses"), "{shown}");
+    assert!(shown.ends_with(" 0"), "the limit is back: {shown}");
+    // The same pod all the way: a drift is no reason to move.
+    assert_eq!(cluster.pods("default", "app=web")[0]["metadata"]["name"], pod.as_str());
+    let told = cluster.evenkeel_output(&["drift", "--all"]);
+    assert!(String::from_utf8_lossy(&told.stdout).contains("Healed"), "{told:?}");
+    cluster.audit();
+}
+
+#[test]
+fn a_foreign_container_is_never_touched() {
+    let cluster = Cluster::start(&[("web.json", &App { replicas: 1, ..App::default() }.yaml())]);
+    cluster.wait_ready("default", "web", 1);
+    let ours = cluster.running("web-")[0].clone();
+    // Labels are a hint, not proof: this one copies them all.
+    let labels =
+        docker(&["inspect", "--format", "{{range $k, $v := .Config.Labels}}--label={{$k}}={{$v}} {{end}}", &ours.id]);
+    let mut command = Command::new("docker");
+    command.args(["run", "-d"]).args(labels.split_whitespace()).args(["shop.example/shop:1.0", "hang"]);
+    let foreign = run(&mut command).trim().to_string();
+    cluster.repo.write("web.json", &App { replicas: 1, tag: "1.1", ..App::default() }.yaml());
+    let commit = cluster.repo.commit("web 1.1");
+    cluster.wait_phase(&commit, "Healthy");
+    cluster.wait_ready("default", "web", 1);
+    let state = docker(&["inspect", "--format", "{{.State.Running}}", &foreign]);
+    docker(&["rm", "-f", &foreign]);
+    assert_eq!(state, "true");
+}
