@@ -31,10 +31,12 @@ fn edited(at: &Applied, manager: &str, edit: impl FnOnce(&mut Value)) -> Applied
     Applied { value, managed: owners, changed: true }
 }
 
+#[allow(clippy::needless_pass_by_value)] // a tree made in place reads better as a value
 fn config(spec: Value) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"}, "spec": spec})
 }
 
+#[allow(clippy::needless_pass_by_value)] // as above
 fn containers(list: Value) -> Value {
     config(json!({"template": {"spec": {"containers": list}}}))
 }
