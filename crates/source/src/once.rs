@@ -1,0 +1,74 @@
+//! Reading a source once, without following it: for `validate` and `diff`, on the caller's thread.
+
+use std::path::{Path, PathBuf};
+
+use evenkeel_model::own::UnsupportedMode;
+
+use crate::{
+    Read, Reason, SourceError,
+    directory::{Directory, Reading},
+    git::{Reader, commit, local::Layout, open_objects},
+    parse,
+    spec::{Target, folder, is_commit, local_path},
+    work::Progress,
+};
+
+/// Reads a directory's manifests as they are now. `path` is a folder inside it, or empty.
+pub fn read_directory(
+    directory: &Path,
+    path: &str,
+    unsupported: Option<UnsupportedMode>,
+) -> Result<Read, SourceError> {
+    let (folder, options, progress) = (folder(path)?, parse::options(unsupported), Progress::default());
+    let reading = Reading { folder: &folder, options: &options, progress: &progress };
+    Directory::new(PathBuf::from(directory)).once(&reading)
+}
+
+/// Reads a revision of a repository on this machine: `rev` is a branch, a tag, or a commit (its
+/// first 7 to 40 digits); empty for the branch that `HEAD` names. `path` is a folder inside it, or
+/// empty. A repository behind a network is refused: the server that follows it has its revisions.
+pub fn read_git_revision(
+    url: &str,
+    rev: &str,
+    path: &str,
+    unsupported: Option<UnsupportedMode>,
+) -> Result<Read, SourceError> {
+    let (folder, options, progress) = (folder(path)?, parse::options(unsupported), Progress::default());
+    let Some(local) = local_path(url)? else {
+        let message = format!("`{url}` is not on this machine: clone it first");
+        return Err(SourceError::new(Reason::Unsupported, message));
+    };
+    let layout = Layout::find(&local)?;
+    let repo = open_objects(&layout.objects())?;
+    let targets = match rev {
+        "" | "HEAD" => vec![Target::Default],
+        name => vec![Target::Branch(name.to_owned()), Target::Tag(name.to_owned())],
+    };
+    let valid = rev.is_empty() || git2::Reference::is_valid_name(&format!("refs/heads/{rev}"));
+    let mut found = None;
+    for target in targets.iter().filter(|_| valid) {
+        match layout.resolve(target, &mut None) {
+            Ok(resolved) => {
+                found = Some(resolved);
+                break;
+            }
+            Err(e) if matches!(e.reason, Reason::BranchNotFound | Reason::TagNotFound) && !rev.is_empty() => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let (label, id) = match found {
+        Some(found) => found,
+        None if is_commit(rev) => (None, rev.to_ascii_lowercase()),
+        None if rev.len() >= 7 && rev.bytes().all(|c| c.is_ascii_hexdigit()) => {
+            let commit = repo.find_commit_by_prefix(rev).map_err(|_| unknown(rev))?;
+            (None, commit.id().to_string())
+        }
+        None => return Err(unknown(rev)),
+    };
+    let reader = Reader { folder: &folder, options: &options, progress: &progress };
+    reader.read(&repo, &commit(&repo, &id)?, label.as_deref(), &mut None)
+}
+
+fn unknown(rev: &str) -> SourceError {
+    SourceError::new(Reason::CommitNotFound, format!("no branch, tag or commit `{rev}`"))
+}
