@@ -63,6 +63,10 @@ impl Complaints {
         self.add(at, "FieldValueDuplicate", format!("Duplicate value: {}", shown(value)));
     }
 
+    pub(super) fn not_found(&mut self, at: &Trail<'_>, value: &str) {
+        self.add(at, "FieldValueNotFound", format!("Not found: {value:?}"));
+    }
+
     pub(super) fn forbidden(&mut self, at: &Trail<'_>, why: &str) {
         self.add(at, "FieldValueForbidden", format!("Forbidden: {why}"));
     }

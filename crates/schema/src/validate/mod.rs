@@ -7,7 +7,19 @@
 //! Deliberately not here: what depends on other objects, and what may change in an update.
 
 mod complaints;
+mod config;
+mod container;
+mod environment;
+mod meta;
+mod names;
+mod pod;
+mod probe;
+mod source;
 mod table;
+#[cfg(test)]
+mod tests;
+mod volume;
+mod workload;
 
 use alloc::{string::String, vec::Vec};
 
@@ -19,10 +31,21 @@ pub use complaints::Problem;
 use crate::{kinds::of_kind, path::Trail};
 use complaints::Complaints;
 
-/// Everything that is wrong with an object, in the order of its fields.
+/// Everything that is wrong with an object: what the tables say first, then what spans fields.
 pub fn object(kind: Kind, value: &Value) -> Vec<Problem> {
     let mut out = Complaints::default();
-    table::walk(of_kind(kind), value, &Trail::Root, &mut out);
+    let root = Trail::Root;
+    table::walk(of_kind(kind), value, &root, &mut out);
+    meta::metadata(kind, &value["metadata"], &root.field("metadata"), &mut out);
+    let (spec, at) = (&value["spec"], root.field("spec"));
+    match kind {
+        Kind::ConfigMap => config::config_map(value, &mut out),
+        Kind::Secret => config::secret(value, &mut out),
+        Kind::Pod => pod::spec(spec, &at, &mut out),
+        Kind::Deployment | Kind::ReplicaSet => workload::spec(kind, spec, &at, &mut out),
+        Kind::Source => source::spec(spec, &at, &mut out),
+        Kind::Namespace | Kind::Node | Kind::Event | Kind::Release | Kind::Drift => {}
+    }
     out.problems
 }
 
@@ -34,4 +57,14 @@ pub fn summary(kind: Kind, name: &str, problems: &[Problem]) -> String {
         out.push_str(&alloc::format!("{separator}{}: {}", p.path, p.message));
     }
     out
+}
+
+/// A field's text; `None` where it is absent or empty, which Kubernetes takes for the same.
+fn text<'v>(value: &'v Value, field: &str) -> Option<&'v str> {
+    value.get(field).and_then(Value::as_str).filter(|s| !s.is_empty())
+}
+
+/// A field's items; none where it is absent.
+fn list<'v>(value: &'v Value, field: &str) -> &'v [Value] {
+    value.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
