@@ -58,6 +58,12 @@ pub trait SchemaNode: Copy {
         false
     }
 
+    /// Whether writing this value here is like writing nothing, because a default replaces it
+    /// (empty text, and 0 in a probe).
+    fn is_void(self, _value: &Value) -> bool {
+        false
+    }
+
     /// Fills in what Kubernetes would, so that an atomic value as written compares equal to one as
     /// stored.
     fn fill_defaults(self, _value: &mut Value) {}

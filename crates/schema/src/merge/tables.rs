@@ -6,7 +6,10 @@ use evenkeel_model::Kind;
 use serde_json::Value;
 
 use super::schema::{Leaf, SchemaNode, Shape};
-use crate::types::{Field, ListType, Literal, Patch, Type};
+use crate::{
+    defaults,
+    types::{Field, ListType, Literal, Object, Patch, Type},
+};
 
 /// A place in the static tables: a type, and what the field says that has it.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +19,24 @@ pub struct Node {
     atomic: bool,
     retain_keys: bool,
     absent: Option<Literal>,
+    void: Void,
 }
+
+/// Which value a default replaces as if it were absent; see [`crate::defaults`].
+#[derive(Debug, Clone, Copy)]
+enum Void {
+    No,
+    Empty,
+    Zero,
+}
+
+/// Text fields whose default depends on the fields beside them.
+const CONDITIONAL_TEXT: &[(&str, &str)] = &[
+    ("apps.v1.DeploymentStrategy", "type"),
+    ("core.v1.Container", "imagePullPolicy"),
+    ("core.v1.EphemeralContainer", "imagePullPolicy"),
+    ("core.v1.ImageVolumeSource", "pullPolicy"),
+];
 
 impl Node {
     /// The node of a whole object of a kind.
@@ -26,10 +46,11 @@ impl Node {
 
     /// The node of a type for itself.
     pub fn of_type(ty: Type) -> Self {
-        Self { ty, list: ListType::Atomic, atomic: false, retain_keys: false, absent: None }
+        Self { ty, list: ListType::Atomic, atomic: false, retain_keys: false, absent: None, void: Void::No }
     }
 
-    fn of_field(field: &Field) -> Self {
+    fn of_field(object: &Object, field: &Field) -> Self {
+        let conditional = CONDITIONAL_TEXT.contains(&(object.name, field.name));
         // On a list, `retainKeys` speaks of the items.
         Self {
             ty: field.ty,
@@ -37,6 +58,12 @@ impl Node {
             atomic: field.atomic,
             retain_keys: matches!(field.patch, Patch::RetainKeys | Patch::MergeRetainKeys(_)),
             absent: field.default.or(field.absent),
+            void: match field.default {
+                Some(Literal::Str(text)) if !text.is_empty() => Void::Empty,
+                Some(Literal::Int(n)) if n != 0 && object.name == "core.v1.Probe" => Void::Zero,
+                _ if conditional => Void::Empty,
+                _ => Void::No,
+            },
         }
     }
 
@@ -67,7 +94,8 @@ impl SchemaNode for Node {
     }
 
     fn field(self, name: &str) -> Option<Self> {
-        self.ty.object()?.field(name).map(Self::of_field)
+        let object = self.ty.object()?;
+        object.field(name).map(|f| Self::of_field(object, f))
     }
 
     fn retain_keys(self) -> bool {
@@ -78,36 +106,24 @@ impl SchemaNode for Node {
         self.absent.is_some_and(|a| a.is(value))
     }
 
-    fn fill_defaults(self, value: &mut Value) {
-        fill(&self.ty, value);
-    }
-}
-
-/// The defaults without further condition: those that stand inside atomic values are such.
-fn fill(ty: &Type, value: &mut Value) {
-    match (ty, value) {
-        (Type::Object(o), Value::Object(map)) => {
-            for field in o.fields {
-                if let Some(default) = field.default
-                    && map.get(field.name).is_none_or(Value::is_null)
-                {
-                    map.insert(field.name.into(), default.value());
-                }
-                if let Some(inner) = map.get_mut(field.name) {
-                    fill(&field.ty, inner);
-                }
-            }
+    fn is_void(self, value: &Value) -> bool {
+        match self.void {
+            Void::No => false,
+            Void::Empty => value.as_str().is_some_and(str::is_empty),
+            Void::Zero => value.as_i64() == Some(0),
         }
-        (Type::List(t), Value::Array(list)) => list.iter_mut().for_each(|v| fill(t, v)),
-        (Type::Map(t), Value::Object(map)) => map.values_mut().for_each(|v| fill(t, v)),
-        _ => {}
+    }
+
+    fn fill_defaults(self, value: &mut Value) {
+        defaults::fill(&self.ty, value);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::string::ToString;
+    use std::{string::ToString, vec::Vec};
 
+    use evenkeel_model::Rng;
     use serde_json::json;
 
     use super::{
@@ -165,6 +181,80 @@ mod tests {
             "spec.template.metadata.annotations[example.com/x]",
         ] {
             assert_eq!(FieldPath::parse(node, text).unwrap().to_string(), text);
+        }
+    }
+
+    /// Any value of a type, made of a few fields of each mapping.
+    fn sample(ty: &Type, field: Option<&Field>, rng: &mut Rng, depth: u32) -> Value {
+        let pick = |rng: &mut Rng, from: &[Value]| from[usize::try_from(rng.below(from.len() as u64)).unwrap()].clone();
+        match ty {
+            Type::Object(o) if depth > 0 => {
+                let mut map = serde_json::Map::new();
+                // Deep down few fields, or the values grow without end.
+                let chance = u64::from(12 - depth.min(9));
+                for f in o.fields {
+                    if !f.required && rng.below(chance) > 0 {
+                        continue;
+                    }
+                    let v = if rng.below(12) == 0 && !f.required {
+                        Value::Null
+                    } else {
+                        sample(&f.ty, Some(f), rng, depth - 1)
+                    };
+                    map.insert(f.name.into(), v);
+                }
+                Value::Object(map)
+            }
+            Type::Object(_) => json!({}),
+            Type::List(t) => {
+                let n = rng.below(3);
+                Value::Array((0..n).map(|_| sample(t, None, rng, depth.saturating_sub(1))).collect())
+            }
+            Type::Map(t) => {
+                let n = rng.below(3);
+                let entry = |rng: &mut Rng| (rng.name_suffix(), sample(t, None, rng, depth.saturating_sub(1)));
+                Value::Object((0..n).map(|_| entry(rng)).collect())
+            }
+            Type::String if field.is_some_and(|f| !f.values.is_empty()) => {
+                let values: Vec<Value> = field.unwrap().values.iter().map(|v| json!(v)).chain([json!("")]).collect();
+                pick(rng, &values)
+            }
+            Type::String => pick(rng, &[json!(""), json!("a"), json!("b"), json!("c:1")]),
+            Type::Bool => pick(rng, &[json!(true), json!(false)]),
+            Type::Int32 | Type::Int64 | Type::Double => pick(rng, &[json!(0), json!(1), json!(30)]),
+            Type::Bytes => pick(rng, &[json!("YQ=="), json!("")]),
+            Type::Time => json!("2026-01-02T03:04:05Z"),
+            Type::Quantity => pick(rng, &[json!("1000m"), json!(1), json!("1Gi"), json!("0")]),
+            Type::IntOrString => pick(rng, &[json!(1), json!("25%"), json!(0)]),
+            Type::Any => json!({"x": [1]}),
+        }
+    }
+
+    #[test]
+    fn whatever_is_written_does_not_differ_once_stored() {
+        for kind in Kind::ALL {
+            for seed in 0..300 {
+                let mut rng = Rng::new(seed);
+                let mut written = sample(crate::of_kind(*kind), None, &mut rng, 9);
+                written["apiVersion"] = json!(kind.info().api_version());
+                written["kind"] = json!(kind.info().kind);
+                written["metadata"]["name"] = json!("x");
+                let node = Node::of_kind(*kind);
+                let by = Apply { manager: "s", force: true, time: evenkeel_model::Time(0), exclude: FieldSet::EMPTY };
+                let one = apply(node, &Value::Null, &Managed::default(), &written, &by).unwrap();
+                let mut stored = one.value;
+                defaults::apply(*kind, &mut stored);
+                let found = diff(node, &written, &stored, FieldSet::EMPTY);
+                assert_eq!(found, [], "{kind} {seed}");
+                let two = apply(node, &stored, &one.managed, &written, &by).unwrap();
+                assert_eq!(two.value, stored, "{kind} {seed}");
+                assert!(!two.changed, "{kind} {seed}");
+                // Nothing of it is left when the source lets go, but what nobody owned.
+                let bare =
+                    json!({"apiVersion": written["apiVersion"], "kind": written["kind"], "metadata": {"name": "x"}});
+                let gone = apply(node, &two.value, &two.managed, &bare, &by).unwrap();
+                assert_eq!(gone.managed, Managed::default(), "{kind} {seed}");
+            }
         }
     }
 

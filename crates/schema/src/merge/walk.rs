@@ -216,7 +216,7 @@ pub(super) fn own_part<N: SchemaNode>(
     live: Option<&Value>,
     exclude: &FieldSet,
 ) -> Option<Value> {
-    if exclude.member || value.is_null() {
+    if exclude.member || is_unset(node, value) {
         return None;
     }
     let Some(parts) = parts(node, value) else { return Some(with_live_parts(value, live, exclude)) };
@@ -231,13 +231,17 @@ pub(super) fn own_part<N: SchemaNode>(
         }
     }
     // What held only `null`s is still there, empty; what held only others' fields is not.
-    if kept.is_empty() && parts.iter().any(|p| !p.value.is_null()) {
+    if kept.is_empty() && parts.iter().any(|p| !is_unset(p.node, p.value)) {
         return None;
     }
     Some(match value {
         Value::Object(_) => Value::Object(kept.into_iter().filter_map(|(e, v)| Some((field_name(e)?, v))).collect()),
         _ => Value::Array(kept.into_iter().map(|(_, v)| v).collect()),
     })
+}
+
+fn is_unset<N: SchemaNode>(node: Option<N>, value: &Value) -> bool {
+    value.is_null() || node.is_some_and(|n| n.is_void(value))
 }
 
 fn with_live_parts(value: &Value, live: Option<&Value>, exclude: &FieldSet) -> Value {
