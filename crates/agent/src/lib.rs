@@ -5,4 +5,5 @@
 //! knowledge of controllers or of the server's state.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod driver;
 pub mod logic;

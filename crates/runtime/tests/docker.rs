@@ -144,11 +144,22 @@ impl Pod {
         (out, err)
     }
 
-    async fn end(self) {
+    async fn end(mut self) {
         for c in self.docker.list(&self.selector()).await.unwrap() {
             self.docker.remove(&c.id).await.unwrap();
         }
         assert!(self.docker.list(&self.selector()).await.unwrap().is_empty());
+        self.mark.clear();
+    }
+}
+
+impl Drop for Pod {
+    /// A test that failed leaves nothing behind either.
+    fn drop(&mut self) {
+        if !self.mark.is_empty() {
+            let script = format!("docker rm -f $(docker ps -aq --filter label={LABEL}={})", self.mark);
+            let _ = Command::new("sh").args(["-c", &script]).output();
+        }
     }
 }
 

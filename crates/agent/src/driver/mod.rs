@@ -1,0 +1,69 @@
+//! The agent's rim: runs the logic on a real node. It feeds inputs (engine, session, time, ends of
+//! work), carries out commands, and decides nothing.
+//!
+//! One task owns the logic and takes one input after the other; work runs in tasks of its own.
+//! Into that task go: the engine's follower (`engine`), the session's messages, ends of work, a
+//! timer; out of it: work (`work`), the journal (`journal`), reports to the server. Deliberately
+//! not here: how a session is authenticated and carried (whoever gives the [`Dial`]).
+
+mod engine;
+mod images;
+mod journal;
+mod logs;
+mod node;
+mod probe;
+mod volumes;
+mod work;
+
+use std::{future::Future, pin::Pin};
+
+use evenkeel_model::Time;
+use evenkeel_wire::local::AgentEnd;
+use thiserror::Error;
+
+pub use self::{
+    journal::{JournalError, JournalStore},
+    logs::{LogReader, LogRequest},
+    node::{DEFAULT_MAX_PODS, NodeSettings},
+    volumes::{VolumeError, Volumes},
+};
+
+/// A session that is being opened.
+pub type Dialing = Pin<Box<dyn Future<Output = Result<AgentEnd, DialError>> + Send>>;
+
+/// Opens sessions with the server. The driver dials again, with back-off, whenever one ends.
+pub trait Dial: Send + 'static {
+    /// Opens one.
+    fn dial(&mut self) -> Dialing;
+}
+
+impl<F: FnMut() -> Dialing + Send + 'static> Dial for F {
+    fn dial(&mut self) -> Dialing {
+        self()
+    }
+}
+
+/// A session could not be opened.
+#[derive(Debug, Error)]
+#[error("cannot open a session with the server: {0}")]
+pub struct DialError(pub String);
+
+/// The agent cannot start.
+#[derive(Debug, Error)]
+pub enum DriverError {
+    /// Its journal cannot be opened or read.
+    #[error("the agent's journal cannot be used")]
+    Journal(#[from] JournalError),
+    /// Its folder of volumes cannot be made.
+    #[error("the agent's volumes cannot be used")]
+    Volumes(#[from] VolumeError),
+    /// A fault of this program.
+    #[error("the agent stopped by a fault: {0}")]
+    Fault(String),
+}
+
+/// The machine's clock: for what is compared with the engine's, which runs on the same machine.
+fn clock() -> Time {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Time(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
+}
