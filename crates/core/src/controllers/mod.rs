@@ -8,9 +8,11 @@ pub mod gc;
 pub mod namespace;
 pub mod node;
 pub mod pod;
+pub(crate) mod podstatus;
 pub mod replicaset;
 pub mod report;
 pub mod retention;
+pub(crate) mod tally;
 
 use evenkeel_model::Key;
 

@@ -1,25 +1,114 @@
-//! Being written.
-use evenkeel_model::Key;
+//! Life of a node: silence, taints, the readiness of its pods, eviction; and what users ask of it.
+//!
+//! A node is silent when nothing was heard of it for the grace, counted from when this server began
+//! to watch. Words themselves are never written: only what follows from their absence is. While
+//! more than half of the nodes are silent or not ready the fault is taken to be here, and nothing
+//! is evicted or taken out. Deliberately not here: making the Node object (`report`).
 
-use crate::{change::Changed, cx::Cx, world::World};
+mod evict;
+pub(crate) mod object;
 
-/// Marks keys.
-pub fn route(_world: &World, _changed: &Changed, _mark: &mut dyn FnMut(Key)) {}
+use alloc::{format, sync::Arc};
+use core::time::Duration;
 
-/// Looks at one key.
-pub fn reconcile(_world: &World, _key: &Key, _cx: &mut Cx<'_>) {}
+use evenkeel_model::{Key, Kind, Object, Time};
+use serde_json::{Value, json};
 
-/// Sets `spec.unschedulable`.
-pub fn set_unschedulable(
-    _world: &World,
-    name: &str,
-    _unschedulable: bool,
-    _cx: &mut Cx<'_>,
-) -> Result<crate::ask::Answer, crate::ask::Refusal> {
-    Err(crate::ask::Refusal::not_found(&Key::cluster(evenkeel_model::Kind::Node, name)))
+use super::{ControllerId, podstatus};
+use crate::{
+    ask::{Answer, Refusal},
+    change::{Change, Changed},
+    cx::{Cx, EventKind},
+    world::World,
+};
+use object::Readiness;
+
+/// How often a silent node is looked at while something holds its eviction back.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Marks a Node that changed, and the node of a pod bound where something is wrong.
+pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
+    match changed.key.kind {
+        Kind::Node if changed.new.is_some() => mark(changed.key.clone()),
+        Kind::Pod => {
+            let Some(node) = changed.new.as_ref().and_then(|n| n.node.as_ref()) else { return };
+            let moved = changed.old.as_ref().is_none_or(|o| o.node.as_ref() != Some(node));
+            let troubled =
+                world.nodes.get(node).is_some_and(|n| n.known && n.taints.iter().any(|t| t.effect == "NoExecute"));
+            if moved && troubled {
+                mark(Key::cluster(Kind::Node, node.clone()));
+            }
+        }
+        _ => {}
+    }
 }
 
-/// Deletes a Node.
-pub fn remove(_world: &World, name: &str, _cx: &mut Cx<'_>) -> Result<crate::ask::Answer, crate::ask::Refusal> {
-    Err(crate::ask::Refusal::not_found(&Key::cluster(evenkeel_model::Kind::Node, name)))
+/// Looks at one node.
+pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
+    let Some(node) = world.get(key) else { return };
+    let heard = world.nodes.last_heard(&key.name).unwrap_or(cx.started).max(cx.started);
+    let silent_at = heard + cx.settings.node_grace;
+    let state = Readiness::of(node);
+    if silent_at > cx.now {
+        cx.wake(silent_at, ControllerId::Node, key.clone());
+        if let Readiness::Unknown { before } = &state {
+            // It speaks again without having said anything of itself: it is what it was.
+            let back = object::with_readiness(node, before.as_deref(), cx.now);
+            cx.put(back);
+            cx.event(world, node, EventKind::Normal, "NodeReady", &format!("Node {} is heard of again", key.name));
+            return;
+        }
+    } else if !matches!(state, Readiness::Unknown { .. }) {
+        cx.put(object::silent(node, cx.now));
+        let message = format!("Node {} has not been heard of for {} s", key.name, cx.settings.node_grace.as_secs());
+        cx.event(world, node, EventKind::Warning, "NodeNotReady", &message);
+        return;
+    }
+    let Some(again) = evict::look(world, node, &state, cx) else { return };
+    let wake = if silent_at > cx.now { again.min(silent_at) } else { again };
+    cx.wake(wake, ControllerId::Node, key.clone());
+}
+
+/// Whether more than half of the nodes are silent or not ready: then the fault may well be here.
+pub(crate) fn most_away(world: &World) -> bool {
+    let (mut away, mut all) = (0_usize, 0_usize);
+    for (_, node) in world.nodes.iter() {
+        all += 1;
+        away += usize::from(!node.ready);
+    }
+    away * 2 > all
+}
+
+/// By the server's judgement a pod of a silent node is not ready.
+fn not_ready(pod: &Object, now: Time) -> Option<Object> {
+    let ready = podstatus::condition(pod, "Ready")?;
+    if ready.get("status").and_then(Value::as_str) != Some("True") {
+        return None;
+    }
+    Some(podstatus::with_condition(
+        pod,
+        &json!({"type": "Ready", "status": "False", "reason": "NodeNotReady",
+            "message": "the node has not been heard of", "lastTransitionTime": now.rfc3339()}),
+    ))
+}
+
+/// Sets `spec.unschedulable`, and the taint that goes with it.
+pub fn set_unschedulable(world: &World, name: &str, unschedulable: bool, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
+    let key = Key::cluster(Kind::Node, name);
+    let node = world.get(&key).ok_or_else(|| Refusal::not_found(&key))?;
+    let next = object::with_unschedulable(node, unschedulable, cx.now);
+    if !next.same_content(node) {
+        cx.put(next);
+    }
+    Ok(Answer::Object(key))
+}
+
+/// Deletes a Node: its pods are gone with it, wherever they are. An agent that still speaks makes
+/// the Node anew.
+pub fn remove(world: &World, name: &str, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
+    let key = Key::cluster(Kind::Node, name);
+    let node: Arc<Object> = world.get(&key).ok_or_else(|| Refusal::not_found(&key))?.clone();
+    cx.changes.extend(world.pods.on_node(name).cloned().map(Change::Delete));
+    cx.delete(key);
+    Ok(Answer::Deleted(node))
 }

@@ -1,10 +1,262 @@
-//! Being written.
-use evenkeel_model::Key;
+//! ReplicaSet to Pods: adopts, creates, deletes, counts.
+//!
+//! What a ReplicaSet of a Deployment may do is bounded once more here, at the very moment of the
+//! act, by the Deployment's budget (`deployment::budget`): between the Deployment's decision and
+//! this one pods may have become unready. Deliberately not here: which node, and how pods end.
 
-use crate::{change::Changed, cx::Cx, world::World};
+mod pods;
+mod rank;
 
-/// Marks keys.
-pub fn route(_world: &World, _changed: &Changed, _mark: &mut dyn FnMut(Key)) {}
+use alloc::{format, string::String, sync::Arc, vec::Vec};
+use core::time::Duration;
 
-/// Looks at one key.
-pub fn reconcile(_world: &World, _key: &Key, _cx: &mut Cx<'_>) {}
+use evenkeel_model::{Key, Kind, Object, OwnerRef, Selector, Time};
+use k8s_openapi::{
+    api::apps::v1::{ReplicaSetCondition, ReplicaSetStatus},
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    ControllerId, deployment,
+    tally::{controlled, seconds, tally},
+};
+use crate::{
+    change::Changed,
+    cx::{Cx, EventKind},
+    world::{World, deletion, pods::PodRecord},
+};
+
+/// Pods created or deleted in one run; the rest follows in the next, which these changes cause.
+/// Small enough that one run stays within a few milliseconds.
+const BURST: usize = 500;
+/// Events about single pods in one run: beyond that they tell nothing new.
+const POD_EVENTS: usize = 10;
+/// Failed pods that are kept for inspection.
+const FAILED_KEPT: usize = 2;
+/// A failed pod's replacement waits for so long after the failed one was made, so that a pod that
+/// a node turns away at once is not made over and over.
+const FAILED_BACKOFF: Duration = Duration::from_secs(10);
+/// How often a recovering server looks again; nothing is created or removed until it is over.
+const RECOVERY_POLL: Duration = Duration::from_secs(1);
+
+/// A ReplicaSet's body.
+#[derive(Debug, Deserialize)]
+pub(crate) struct View {
+    pub(crate) spec: Spec,
+}
+
+/// Its `spec`, the template as it stands.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Spec {
+    pub(crate) replicas: Option<i32>,
+    pub(crate) min_ready_seconds: Option<i32>,
+    pub(crate) selector: LabelSelector,
+    #[serde(default)]
+    pub(crate) template: Value,
+}
+
+impl Spec {
+    /// `replicas`, 1 by default.
+    pub(crate) fn replicas(&self) -> i32 {
+        self.replicas.unwrap_or(1).max(0)
+    }
+}
+
+/// Marks the ReplicaSet of a pod that changed, its siblings under one Deployment where the pod
+/// counts otherwise than before, and for a pod without a controller those that might adopt it.
+pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
+    match changed.key.kind {
+        Kind::ReplicaSet if changed.new.is_some() => mark(changed.key.clone()),
+        Kind::Deployment if changed.body_changed() => {
+            let Some(deployment) = changed.either() else { return };
+            let sets = world.owned_by(deployment.uid).filter(|o| o.key.kind == Kind::ReplicaSet);
+            sets.for_each(|o| mark(o.key.clone()));
+            if changed.old.is_none() {
+                // One without an owner may be adopted by the new Deployment.
+                let lone =
+                    world.list(Kind::ReplicaSet, &changed.key.namespace).filter(|o| o.meta.controller().is_none());
+                lone.for_each(|o| mark(o.key.clone()));
+            }
+        }
+        Kind::Pod => route_pod(world, changed, mark),
+        _ => {}
+    }
+}
+
+fn route_pod(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
+    let owners = [&changed.old, &changed.new].into_iter().flatten().filter_map(|o| o.meta.controller());
+    let mut controlled = false;
+    for owner in owners.filter(|o| o.known_kind() == Some(Kind::ReplicaSet)) {
+        controlled = true;
+        let key = changed.key.sibling(Kind::ReplicaSet, owner.name.clone());
+        let Some(set) = world.get(&key).filter(|s| s.uid == owner.uid) else { continue };
+        mark(key);
+        if let Some(above) = set.meta.controller() {
+            let siblings = world.owned_by(above.uid).filter(|o| o.key.kind == Kind::ReplicaSet && o.uid != set.uid);
+            siblings
+                .filter(|o| tally(world, o.uid, Duration::ZERO, Time(0)).active > 0)
+                .for_each(|o| mark(o.key.clone()));
+        }
+    }
+    if !controlled && let Some(pod) = &changed.new {
+        for set in world.list(Kind::ReplicaSet, &changed.key.namespace) {
+            let matches = set.view::<View>().is_ok_and(|v| {
+                Selector::from_k8s(&v.spec.selector).is_ok_and(|s| !s.0.is_empty() && s.matches(&pod.meta.labels))
+            });
+            if matches {
+                mark(set.key.clone());
+            }
+        }
+    }
+}
+
+/// Looks at one ReplicaSet.
+pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
+    let Some(set) = world.get(key) else { return };
+    let view: View = match set.view() {
+        Ok(view) => view,
+        Err(e) => return cx.event(world, set, EventKind::Warning, "InvalidSpec", &format!("{e}")),
+    };
+    let Ok(selector) = Selector::from_k8s(&view.spec.selector) else { return };
+    if set.deleting() {
+        return status(world, set, &view.spec, None, cx);
+    }
+    if set.meta.controller().is_none()
+        && let Some(adopter) = deployment::adopter_of(world, set)
+    {
+        let mut adopted = Object::clone(set);
+        adopted.meta.owners = with_owner(&adopted.meta.owners, OwnerRef::controller(&adopter.key, adopter.uid));
+        return cx.put(adopted);
+    }
+    let claimed = claim(world, set, &selector, cx);
+    if world.recovering.is_some() {
+        cx.wake(cx.now + RECOVERY_POLL, ControllerId::ReplicaSet, key.clone());
+        return status(world, set, &view.spec, None, cx);
+    }
+    let pods: Vec<(&Key, &PodRecord)> = controlled(world, set.uid).collect();
+    let active = pods.iter().filter(|(_, p)| !p.terminating && !p.finished()).count() + claimed;
+    let wanted = usize::try_from(view.spec.replicas()).unwrap_or(0);
+    let mut failure = None;
+    if claimed == 0 {
+        if active < wanted {
+            failure = pods::create(world, set, &view.spec, wanted - active, &pods, cx);
+        } else if active > wanted {
+            delete(world, set, active - wanted, &pods, cx);
+        }
+        sweep_failed(world, &pods, cx);
+    }
+    if active + BURST < wanted {
+        // Further runs follow at once: one status for all of them.
+        return;
+    }
+    status(world, set, &view.spec, failure, cx);
+}
+
+/// Adopts pods without a controller that match, lets go those that no longer do. Says how many it
+/// adopted: they count from now on.
+fn claim(world: &World, set: &Arc<Object>, selector: &Selector, cx: &mut Cx<'_>) -> usize {
+    if selector.0.is_empty() {
+        return 0;
+    }
+    for (key, pod) in controlled(world, set.uid).filter(|(_, p)| !p.terminating) {
+        let Some(object) = world.get(key) else { continue };
+        if !selector.matches(&object.meta.labels) {
+            let mut free = Object::clone(object);
+            free.meta.owners = free.meta.owners.iter().filter(|o| Some(o.uid) != pod.controller).cloned().collect();
+            cx.put(free);
+        }
+    }
+    let mut adopted = 0;
+    for key in world.pods.uncontrolled(&set.key.namespace) {
+        let (Some(object), Some(pod)) = (world.get(key), world.pods.get(key)) else { continue };
+        if pod.terminating || pod.finished() || !selector.matches(&object.meta.labels) {
+            continue;
+        }
+        let mut mine = Object::clone(object);
+        mine.meta.owners = with_owner(&mine.meta.owners, OwnerRef::controller(&set.key, set.uid));
+        if mine.meta.label(evenkeel_model::names::ORPHAN).is_some() {
+            Arc::make_mut(&mut mine.meta.labels).remove(evenkeel_model::names::ORPHAN);
+        }
+        cx.put(mine);
+        adopted += 1;
+    }
+    adopted
+}
+
+fn with_owner(owners: &[OwnerRef], owner: OwnerRef) -> Arc<[OwnerRef]> {
+    owners.iter().cloned().chain(core::iter::once(owner)).collect()
+}
+
+/// Deletes `surplus` pods, the least useful first; ready ones only as far as the Deployment's
+/// promise allows. What is held back is looked at again when a sibling's pod changes.
+fn delete(world: &World, set: &Object, surplus: usize, pods: &[(&Key, &PodRecord)], cx: &mut Cx<'_>) {
+    let mut spare_ready = deployment::budget(world, set).map_or(i32::MAX, |b| b.spare_ready);
+    let ranked = rank::least_useful_first(world, set, pods);
+    let mut told = 0;
+    for key in ranked.into_iter().take(surplus.min(BURST)) {
+        if world.pods.get(key).is_some_and(PodRecord::ready) {
+            if spare_ready <= 0 {
+                continue;
+            }
+            spare_ready -= 1;
+        }
+        if let Some(change) = deletion::request(world, key, None, cx.now) {
+            cx.changes.push(change);
+            if told < POD_EVENTS {
+                cx.event(world, set, EventKind::Normal, "SuccessfulDelete", &format!("Deleted pod: {}", key.name));
+                told += 1;
+            }
+        }
+    }
+}
+
+/// Failed pods stay for inspection, but not for ever more of them.
+fn sweep_failed(world: &World, pods: &[(&Key, &PodRecord)], cx: &mut Cx<'_>) {
+    let mut ended: Vec<_> = pods.iter().filter(|(_, p)| p.finished() && !p.terminating).collect();
+    ended.sort_by_key(|(k, p)| (core::cmp::Reverse(p.created), *k));
+    for (key, _) in ended.into_iter().skip(FAILED_KEPT) {
+        cx.changes.extend(deletion::request(world, key, None, cx.now));
+    }
+}
+
+/// Writes the status as the world is before this run's own changes; those cause another run.
+fn status(world: &World, set: &Arc<Object>, spec: &Spec, failure: Option<String>, cx: &mut Cx<'_>) {
+    let t = tally(world, set.uid, seconds(spec.min_ready_seconds), cx.now);
+    let old: ReplicaSetStatus = set.status().ok().flatten().unwrap_or_default();
+    let labels = spec.template.get("metadata").and_then(|m| m.get("labels")).and_then(Value::as_object);
+    let full = controlled(world, set.uid).filter(|(_, p)| !p.terminating && !p.finished()).filter(|(k, _)| {
+        let wanted = labels.into_iter().flatten();
+        world
+            .get(k)
+            .is_some_and(|o| wanted.clone().all(|(k, v)| o.meta.labels.get(k).map(String::as_str) == v.as_str()))
+    });
+    let conditions = failure.map(|message| {
+        let same = old.conditions.iter().flatten().find(|c| c.message.as_deref() == Some(&message));
+        alloc::vec![ReplicaSetCondition {
+            type_: "ReplicaFailure".into(),
+            status: "True".into(),
+            reason: Some("FailedCreate".into()),
+            message: Some(message.clone()),
+            last_transition_time: same.map_or(Some(cx.now.to_k8s()), |c| c.last_transition_time.clone()),
+        }]
+    });
+    let new = ReplicaSetStatus {
+        replicas: t.active,
+        fully_labeled_replicas: Some(i32::try_from(full.count()).unwrap_or(i32::MAX)).filter(|n| *n > 0),
+        ready_replicas: Some(t.ready).filter(|n| *n > 0),
+        available_replicas: Some(t.available).filter(|n| *n > 0),
+        terminating_replicas: Some(t.terminating),
+        observed_generation: Some(set.meta.generation),
+        conditions,
+    };
+    if new != old || set.status.is_empty() {
+        // The last write to the set in this run: nothing else of it is changed above.
+        cx.put(set.with_status(&new));
+    }
+    if let Some(at) = t.next_available {
+        cx.wake(at, ControllerId::ReplicaSet, set.key.clone());
+    }
+}

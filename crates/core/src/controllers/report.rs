@@ -1,14 +1,138 @@
-//! What agents report, taken into the world. Being written.
+//! What agents report, taken into the world.
+//!
+//! An agent's word on a pod's status counts whole, but for the conditions that are the server's.
+//! A report that says nothing new changes nothing: statuses are compared as bytes. Deliberately not
+//! here: when a node was heard of, and the last lines of failed containers, which the conductor
+//! notes beside the world's objects.
 
-use alloc::sync::Arc;
+mod known;
 
-use evenkeel_model::session::{Hello, Report};
+use alloc::{
+    string::{String, ToString},
+    sync::Arc,
+};
 
-use crate::{cx::Cx, world::World};
+use evenkeel_model::{
+    Key, Kind, Object, canonical, names,
+    own::TextMap,
+    session::{Hello, NodeReport, PodReport, Report},
+};
+use serde_json::{Map, Value};
 
-/// A session began: the Node object is made or brought up to date; while recovering, pods that
-/// the world does not know are taken in.
-pub fn hello(_world: &World, _hello: &Hello, _cx: &mut Cx<'_>) {}
+use super::{node, podstatus};
+use crate::{
+    cx::{Cx, EventKind},
+    drift,
+    world::World,
+};
+
+/// A session began: the Node object is made or brought up to date, every pod that the agent has is
+/// taken as it says; while recovering, pods that the world does not know are taken in.
+pub fn hello(world: &World, hello: &Hello, cx: &mut Cx<'_>) {
+    node_report(world, &hello.node, &hello.report, cx);
+    known::pods(world, hello, cx);
+}
 
 /// A report came. One that says nothing new changes nothing.
-pub fn report(_world: &World, _node: &Arc<str>, _report: &Report, _cx: &mut Cx<'_>) {}
+pub fn report(world: &World, node: &Arc<str>, report: &Report, cx: &mut Cx<'_>) {
+    if let Some(about) = &report.node {
+        node_report(world, node, about, cx);
+    } else if world.nodes.get(node).is_some_and(|n| n.known && !n.ready) {
+        // It may only have been silent. Looked at after this word was noted.
+        cx.wake(cx.now, super::ControllerId::Node, Key::cluster(Kind::Node, node.clone()));
+    }
+    for pod in &report.pods {
+        pod_report(world, node, pod, cx);
+    }
+    for seen in &report.drifts {
+        drift::observe(world, node, seen, cx);
+    }
+}
+
+fn node_report(world: &World, name: &Arc<str>, report: &NodeReport, cx: &mut Cx<'_>) {
+    let existing = world.get(&Key::cluster(Kind::Node, name.clone()));
+    let next = node::object::from_report(existing, name, report, cx);
+    match existing {
+        Some(node) if node.same_content(&next) => {}
+        Some(node) => {
+            let (was, is) = (node::object::Readiness::of(node), node::object::Readiness::of(&next));
+            if was != is {
+                let (kind, reason) = match is {
+                    node::object::Readiness::Ready => (EventKind::Normal, "NodeReady"),
+                    _ => (EventKind::Warning, "NodeNotReady"),
+                };
+                let why = report.not_ready.as_deref().unwrap_or("the agent is ready");
+                cx.event(world, node, kind, reason, &alloc::format!("Node {name}: {why}"));
+            }
+            cx.put(next);
+        }
+        None => {
+            cx.event(world, &next, EventKind::Normal, "RegisteredNode", &alloc::format!("Node {name} has joined"));
+            cx.put(next);
+        }
+    }
+}
+
+fn pod_report(world: &World, node: &Arc<str>, report: &PodReport, cx: &mut Cx<'_>) {
+    let key = Key::new(Kind::Pod, report.namespace.clone(), report.name.clone());
+    let Some(pod) = world.get(&key) else { return };
+    if pod.uid != report.uid || pod.node.as_ref() != Some(node) {
+        return;
+    }
+    if report.gone && pod.deleting() && pod.meta.finalizers.is_empty() {
+        return cx.delete(key);
+    }
+    let next = take_status(pod, &report.status);
+    remember_images(world, pod, next.as_ref(), &report.image_ids, cx);
+    if let Some(next) = next {
+        cx.put(next);
+    }
+}
+
+/// The pod with its agent's status and the server's own parts of it; `None` if that is what it has.
+fn take_status(pod: &Object, reported: &[u8]) -> Option<Object> {
+    if *pod.status == *reported {
+        return None;
+    }
+    // A status that cannot be read says nothing.
+    let mut status: Map<String, Value> = serde_json::from_slice(reported).ok()?;
+    let old = podstatus::map(pod);
+    if let Some(class) = old.get("qosClass")
+        && !status.contains_key("qosClass")
+    {
+        status.insert("qosClass".into(), class.clone());
+    }
+    let name = |c: &Value| c.get("type").and_then(Value::as_str).map(ToString::to_string).unwrap_or_default();
+    let ours = |c: &Value| podstatus::SERVER_CONDITIONS.contains(&&*name(c));
+    if let Some(Value::Array(list)) = status.get_mut("conditions") {
+        list.retain(|c| !ours(c));
+    }
+    for condition in old.get("conditions").and_then(Value::as_array).into_iter().flatten().filter(|c| ours(c)) {
+        podstatus::set_condition(&mut status, condition);
+    }
+    let bytes = canonical::value_bytes(&Value::Object(status));
+    (*pod.status != *bytes).then(|| Object { status: bytes.into(), ..pod.clone() })
+}
+
+/// Keeps in the ReplicaSet which image each container ran, once a pod of it is ready. The first
+/// word on a container stays: the tag may move, the ReplicaSet's image does not.
+fn remember_images(world: &World, pod: &Object, next: Option<&Object>, ids: &TextMap, cx: &mut Cx<'_>) {
+    if ids.is_empty() {
+        return;
+    }
+    let Some(owner) = pod.meta.controller().filter(|o| o.known_kind() == Some(Kind::ReplicaSet)) else { return };
+    let Some(set) = world.get(&pod.key.sibling(Kind::ReplicaSet, owner.name.clone())) else { return };
+    let known: TextMap =
+        set.meta.annotation(names::IMAGE_IDS).and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default();
+    if set.uid != owner.uid || ids.keys().all(|c| known.contains_key(c)) {
+        return;
+    }
+    if podstatus::since(next.unwrap_or(pod), "Ready", "True").is_none() {
+        return;
+    }
+    let mut all = ids.clone();
+    all.extend(known);
+    let mut next = Object::clone(set);
+    next.meta.annotate(names::IMAGE_IDS, serde_json::to_string(&all).unwrap_or_default());
+    cx.put(next);
+}

@@ -1,10 +1,184 @@
-//! Being written.
-use evenkeel_model::Key;
+//! Bounds of what only grows: events, resolved drifts, finished releases, contents that no
+//! ReplicaSet refers to, documents of revisions that nothing needs.
+//!
+//! The work hangs on keys with an empty name, one for each concern, so that many new objects cause
+//! one walk over their own kind, and only now and then. Nothing here walks pods.
 
-use crate::{change::Changed, cx::Cx, world::World};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
+use core::time::Duration;
 
-/// Marks keys.
-pub fn route(_world: &World, _changed: &Changed, _mark: &mut dyn FnMut(Key)) {}
+use evenkeel_model::{
+    ContentRef, Digest, Key, Kind, Object, Time, names,
+    own::{DriftStatus, Phase, ReleaseSpec, ReleaseStatus, SourceStatus},
+};
+use serde_json::Value;
 
-/// Looks at one key.
-pub fn reconcile(_world: &World, _key: &Key, _cx: &mut Cx<'_>) {}
+use super::ControllerId;
+use crate::{
+    change::{Change, Changed},
+    cx::Cx,
+    world::World,
+};
+
+/// How often ages are looked at while there is anything to age.
+const LOOK_EVERY: Duration = Duration::from_mins(10);
+/// How far a count may pass its bound before a walk takes it back: one walk for so many.
+const SLACK: usize = 128;
+/// Documents that were just kept are not looked at before their release names them.
+const SNAPSHOT_GRACE: Duration = Duration::from_mins(1);
+
+fn concern(kind: Kind) -> Key {
+    Key { kind, namespace: "".into(), name: "".into() }
+}
+
+/// Marks a concern when something of it was made, or something that needed it went.
+pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
+    let made = changed.old.is_none() && changed.new.is_some();
+    match changed.key.kind {
+        // The first one starts the clock; later ones count only beyond the bound.
+        kind @ (Kind::Event | Kind::Drift) if made => {
+            let n = world.count(kind);
+            if n == 1 || n.is_multiple_of(SLACK) {
+                mark(concern(kind));
+            }
+        }
+        Kind::Release if made => mark(concern(Kind::Release)),
+        Kind::ReplicaSet
+            if changed.new.is_none()
+                && changed.old.as_ref().is_some_and(|o| o.meta.annotation(names::CONTENTS).is_some()) =>
+        {
+            mark(concern(Kind::ReplicaSet));
+        }
+        Kind::Source if changed.status_changed() => mark(concern(Kind::Source)),
+        _ => {}
+    }
+}
+
+/// Looks at one concern.
+pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
+    match key.kind {
+        Kind::Event => {
+            let at = |o: &Object| Some(event_time(o));
+            old_ones(world, Kind::Event, cx.settings.event_age, cx.settings.event_count, at, cx);
+        }
+        Kind::Drift => {
+            let at = |o: &Object| o.status::<DriftStatus>().ok().flatten().and_then(|s| s.resolved_at);
+            old_ones(world, Kind::Drift, cx.settings.drift_age, cx.settings.drift_count, at, cx);
+        }
+        Kind::Release => releases(world, cx),
+        Kind::ReplicaSet => contents(world, cx),
+        Kind::Source => snapshots(world, cx),
+        _ => {}
+    }
+}
+
+fn event_time(object: &Object) -> Time {
+    let body = object.body_map();
+    let last = body.get("lastTimestamp").and_then(Value::as_str).and_then(Time::parse_rfc3339);
+    last.unwrap_or(object.meta.created)
+}
+
+/// Deletes objects beyond an age, and the oldest beyond a count. Those without a time stay.
+fn old_ones(
+    world: &World,
+    kind: Kind,
+    age: Duration,
+    count: usize,
+    at: impl Fn(&Object) -> Option<Time>,
+    cx: &mut Cx<'_>,
+) {
+    let mut dated: Vec<(Time, &Key)> = world.list(kind, "").filter_map(|o| Some((at(o)?, &o.key))).collect();
+    dated.sort();
+    let surplus = dated.len().saturating_sub(count);
+    let mut left = dated.len();
+    for (i, (at, key)) in dated.iter().enumerate() {
+        if i < surplus || *at + age <= cx.now {
+            cx.delete(Key::clone(key));
+            left -= 1;
+        } else {
+            break;
+        }
+    }
+    if left > 0 || world.count(kind) > left {
+        cx.wake(cx.now + LOOK_EVERY, ControllerId::Retention, concern(kind));
+    }
+}
+
+/// Releases that are over, beyond the count of their source: the oldest go. The one that is
+/// current and those that still move stay.
+fn releases(world: &World, cx: &mut Cx<'_>) {
+    let mut by_source: BTreeMap<String, Vec<(Time, &Key)>> = BTreeMap::new();
+    for release in world.list(Kind::Release, "") {
+        let (Ok(spec), Ok(Some(status))) = (release.spec::<ReleaseSpec>(), release.status::<ReleaseStatus>()) else {
+            continue;
+        };
+        let over = matches!(
+            status.phase,
+            Phase::Rejected | Phase::Superseded | Phase::RolledBack | Phase::RollbackFailed | Phase::Healthy
+        );
+        if over {
+            by_source.entry(spec.source).or_default().push((release.meta.created, &release.key));
+        }
+    }
+    for (source, mut list) in by_source {
+        let status = source_status(world, &source);
+        let named = |key: &Key| {
+            let name = Some(&*key.name);
+            status
+                .as_ref()
+                .is_some_and(|s| s.current_release.as_deref() == name || s.pending_release.as_deref() == name)
+        };
+        list.sort();
+        let surplus = list.len().saturating_sub(cx.settings.release_count);
+        for (_, key) in list.into_iter().take(surplus).filter(|(_, k)| !named(k)) {
+            cx.delete(key.clone());
+        }
+    }
+}
+
+fn source_status(world: &World, name: &str) -> Option<SourceStatus> {
+    world.get(&Key::cluster(Kind::Source, name))?.status().ok().flatten()
+}
+
+/// Contents that no ReplicaSet refers to.
+fn contents(world: &World, cx: &mut Cx<'_>) {
+    let mut used: BTreeSet<Digest> = BTreeSet::new();
+    for set in world.list(Kind::ReplicaSet, "") {
+        let refs = set.meta.annotation(names::CONTENTS).and_then(|t| serde_json::from_str::<Vec<ContentRef>>(t).ok());
+        used.extend(refs.into_iter().flatten().map(|r| r.digest));
+    }
+    cx.changes.extend(world.content_digests().filter(|d| !used.contains(*d)).map(|d| Change::DropContent(*d)));
+}
+
+/// Documents that no source names and no unfinished release needs. What a release was made for is
+/// in its spec; a snapshot is kept in the same batch as its release, or shortly before.
+fn snapshots(world: &World, cx: &mut Cx<'_>) {
+    let mut used: BTreeSet<Digest> = BTreeSet::new();
+    for source in world.list(Kind::Source, "") {
+        let status: SourceStatus = source.status().ok().flatten().unwrap_or_default();
+        used.extend(status.applied_digest);
+        used.extend(status.last_good_digest);
+        used.extend(status.earlier_good.iter().take(cx.settings.good_revisions).map(|g| g.digest));
+    }
+    let mut young = false;
+    for release in world.list(Kind::Release, "") {
+        let (Ok(spec), Ok(Some(status))) = (release.spec::<ReleaseSpec>(), release.status::<ReleaseStatus>()) else {
+            continue;
+        };
+        let over = matches!(status.phase, Phase::Rejected | Phase::Superseded);
+        let fresh = release.meta.created + SNAPSHOT_GRACE > cx.now;
+        young |= over && fresh;
+        // Also a failed one: `retry` needs no git.
+        if !over || fresh {
+            used.extend(spec.digest);
+        }
+    }
+    if young {
+        cx.wake(cx.now + SNAPSHOT_GRACE, ControllerId::Retention, concern(Kind::Source));
+    }
+    cx.changes.extend(world.snapshots().filter(|(d, _)| !used.contains(*d)).map(|(d, _)| Change::DropSnapshot(*d)));
+}

@@ -25,6 +25,8 @@ pub fn request(world: &World, key: &Key, grace_seconds: Option<i64>, now: Time) 
                 mark(object, 0, now)
             };
         }
+        // A Namespace is emptied first: its controller takes it away.
+        Kind::Namespace => 0,
         _ if object.meta.finalizers.is_empty() => return Some(Change::Delete(key.clone())),
         _ => 0,
     };

@@ -31,6 +31,7 @@ pub struct World {
     objects: OrdMap<Key, Arc<Object>>,
     owned: OrdMap<Uid, OrdSet<Key>>,
     by_source: OrdMap<SourceName, OrdSet<Key>>,
+    counts: OrdMap<Kind, usize>,
     contents: OrdMap<Digest, Arc<Content>>,
     snapshots: OrdMap<Digest, KeptSnapshot>,
     logs: OrdMap<Uid, Arc<BTreeMap<String, Vec<String>>>>,
@@ -99,6 +100,25 @@ impl World {
     /// All objects of a kind, in a namespace or (empty) in all, in the order of their keys.
     pub fn list<'a>(&'a self, kind: Kind, namespace: &'a str) -> impl Iterator<Item = &'a Arc<Object>> + 'a {
         list(&self.objects, kind, namespace)
+    }
+
+    /// Objects of a kind in one namespace (empty: the cluster's scope), from a name on.
+    pub fn list_from<'a>(
+        &'a self,
+        kind: Kind,
+        namespace: &'a str,
+        name: &str,
+    ) -> impl Iterator<Item = &'a Arc<Object>> + 'a {
+        let from = Key { kind, namespace: namespace.into(), name: name.into() };
+        self.objects
+            .range(from..)
+            .take_while(move |(k, _)| k.kind == kind && &*k.namespace == namespace)
+            .map(|(_, o)| o)
+    }
+
+    /// How many objects of a kind there are.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.counts.get(&kind).copied().unwrap_or(0)
     }
 
     /// Every object.
@@ -243,13 +263,15 @@ impl World {
     fn snapshot_arrived(&mut self, source: &SourceName, digest: Digest) {
         let key = Key::cluster(Kind::Source, source.clone());
         let Some(object) = self.objects.get(&key).cloned() else { return };
-        let applied = object.status::<evenkeel_model::own::SourceStatus>().ok().flatten().and_then(|s| s.applied_digest);
+        let applied =
+            object.status::<evenkeel_model::own::SourceStatus>().ok().flatten().and_then(|s| s.applied_digest);
         if applied == Some(digest) {
             self.derive(&Changed { key, old: Some(object.clone()), new: Some(object) });
         }
     }
 
     fn index(&mut self, object: &Object) {
+        *self.counts.entry(object.key.kind).or_default() += 1;
         if let Some(source) = object.source() {
             self.by_source.entry(source.into()).or_default().insert(object.key.clone());
         }
@@ -259,6 +281,9 @@ impl World {
     }
 
     fn unindex(&mut self, object: &Object) {
+        if let Some(n) = self.counts.get_mut(&object.key.kind) {
+            *n -= 1;
+        }
         if let Some(source) = object.source()
             && let Some(set) = self.by_source.get_mut(source)
         {
@@ -282,7 +307,7 @@ impl World {
         match changed.key.kind {
             Kind::Pod => {
                 let old = self.pods.get(&changed.key).cloned();
-                self.pods.update(changed);
+                self.pods.update(changed, self.nodes.gains());
                 let new = self.pods.get(&changed.key).cloned();
                 self.nodes.pod_changed(&changed.key, old.as_ref(), new.as_ref());
             }

@@ -1,15 +1,48 @@
 //! Nodes as the scheduler sees them: room, readiness, labels, taints, last word.
+//!
+//! Beside the records stand two indexes that keep a placement from looking at every node: nodes
+//! of one class (readiness and taints) in the order of their free room, and nodes by label.
 
-use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+use alloc::{
+    collections::BTreeMap,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+use core::cmp::Reverse;
 
 use evenkeel_model::{Key, Labels, Quantity, Time};
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use k8s_openapi::api::core::v1::{NodeSpec, NodeStatus, Taint};
 
-use crate::{change::Changed, world::pods::PodRecord};
+use crate::{
+    change::Changed,
+    world::pods::{PodRecord, PodShape},
+};
 
 /// Pods that a node takes if it says nothing else, as in Kubernetes.
 pub const DEFAULT_POD_LIMIT: i64 = 110;
+/// What scoring takes a pod without a cpu request to use, in millicores, as in Kubernetes.
+pub const SCORED_CPU_MILLI: i64 = 100;
+/// What scoring takes a pod without a memory request to use, in bytes, as in Kubernetes.
+pub const SCORED_MEMORY: i64 = 200 << 20;
+/// Annotation of a Node: since when its pods are being evicted. At most one node begins in
+/// `Settings::eviction_interval`.
+pub const EVICTING: &str = "evenkeel.dev/evicting-since";
+
+/// A `NoSchedule` or `NoExecute` taint: key, value, effect.
+pub type HardTaint = (String, String, String);
+
+/// What nodes have in common that decides on pods before room does.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct NodeClass {
+    /// The `Ready` condition is true.
+    pub ready: bool,
+    /// `spec.unschedulable`.
+    pub unschedulable: bool,
+    /// Taints that keep pods away, sorted.
+    pub taints: Vec<HardTaint>,
+}
 
 /// One node.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -24,6 +57,8 @@ pub struct NodeRecord {
     pub unschedulable: bool,
     /// The `Ready` condition is true.
     pub ready: bool,
+    /// Readiness, schedulability and hard taints together.
+    pub class: Arc<NodeClass>,
     /// Allocatable cpu in millicores.
     pub cpu_milli: i64,
     /// Allocatable memory in bytes.
@@ -40,26 +75,57 @@ pub struct NodeRecord {
     pub used_pods: i64,
     /// As above, units.
     pub used_other: BTreeMap<String, i64>,
+    /// As `used_cpu_milli`, a pod that asks for none counted with [`SCORED_CPU_MILLI`].
+    pub scored_cpu_milli: i64,
+    /// As `used_memory`, a pod that asks for none counted with [`SCORED_MEMORY`].
+    pub scored_memory: i64,
     /// Host ports in use.
     pub used_ports: Vec<(String, String, i32)>,
 }
 
+/// Nodes of one class, those with most free room first.
+type ByRoom = OrdSet<(Reverse<u16>, Arc<str>)>;
+
 /// All nodes, and when each was last heard of. The latter is never written to the store.
 #[derive(Debug, Clone, Default)]
 pub struct Nodes {
-    records: OrdMap<Arc<str>, NodeRecord>,
+    records: OrdMap<Arc<str>, Arc<NodeRecord>>,
     heard: OrdMap<Arc<str>, Time>,
+    by_room: OrdMap<Arc<NodeClass>, ByRoom>,
+    by_label: OrdMap<(String, String), OrdSet<Arc<str>>>,
+    evicting: OrdMap<Arc<str>, Time>,
+    gains: u64,
 }
 
 impl Nodes {
     /// One node.
     pub fn get(&self, name: &str) -> Option<&NodeRecord> {
-        self.records.get(name)
+        self.records.get(name).map(|r| &**r)
     }
 
     /// All that have a Node object, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &NodeRecord)> {
-        self.records.iter().filter(|(_, n)| n.known)
+        self.records.iter().filter(|(_, n)| n.known).map(|(k, n)| (k, &**n))
+    }
+
+    /// Nodes by class, each class in the order of free room, most first.
+    pub fn by_room(&self) -> impl Iterator<Item = (&NodeClass, impl Iterator<Item = &Arc<str>>)> {
+        self.by_room.iter().map(|(class, set)| (&**class, set.iter().map(|(_, name)| name)))
+    }
+
+    /// Nodes with a label, in the order of their names.
+    pub fn with_label(&self, key: &str, value: &str) -> Option<&OrdSet<Arc<str>>> {
+        self.by_label.get(&(key.to_string(), value.to_string()))
+    }
+
+    /// Steps whenever some pod might fit somewhere where it did not before.
+    pub fn gains(&self) -> u64 {
+        self.gains
+    }
+
+    /// When the eviction of each node that is being evicted began.
+    pub fn evicting(&self) -> impl Iterator<Item = (&Arc<str>, &Time)> {
+        self.evicting.iter()
     }
 
     /// When a node was last heard of since this server started.
@@ -83,35 +149,29 @@ impl Nodes {
     /// Follows a Node object.
     pub(super) fn node_changed(&mut self, changed: &Changed) {
         let name = &changed.key.name;
+        let before = self.records.get(name).cloned();
+        self.unindex(name);
         let Some(object) = &changed.new else {
             self.heard.remove(name);
-            let empty = self.records.get_mut(name).is_none_or(|r| {
-                r.known = false;
-                r.used_pods == 0
-            });
-            if empty {
+            self.evicting.remove(name);
+            if let Some(before) = before.filter(|b| b.used_pods > 0) {
+                self.records.insert(name.clone(), Arc::new(before.forgotten()));
+            } else {
                 self.records.remove(name);
             }
             return;
         };
-        let spec: NodeSpec = object.spec().unwrap_or_default();
-        let status: NodeStatus = object.status().ok().flatten().unwrap_or_default();
-        let allocatable = status.allocatable.or(status.capacity).unwrap_or_default();
-        let amount = |name: &str| allocatable.get(name).and_then(|q| q.0.parse::<Quantity>().ok());
-        let record = self.records.entry(name.clone()).or_default();
-        record.known = true;
-        record.labels = object.meta.labels.clone();
-        record.taints = spec.taints.unwrap_or_default().into();
-        record.unschedulable = spec.unschedulable.unwrap_or_default();
-        record.ready = status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
-        record.cpu_milli = amount("cpu").unwrap_or_default().milli();
-        record.memory = amount("memory").unwrap_or_default().units();
-        record.pods = amount("pods").map_or(DEFAULT_POD_LIMIT, Quantity::units);
-        record.other = allocatable
-            .iter()
-            .filter(|(k, _)| !matches!(k.as_str(), "cpu" | "memory" | "pods"))
-            .filter_map(|(k, q)| Some((k.clone(), q.0.parse::<Quantity>().ok()?.units())))
-            .collect();
+        match object.meta.annotation(EVICTING).and_then(Time::parse_rfc3339) {
+            Some(since) => self.evicting.insert(name.clone(), since),
+            None => self.evicting.remove(name),
+        };
+        let mut record = before.as_ref().map_or_else(NodeRecord::default, |b| NodeRecord::clone(b));
+        record.read(object);
+        if before.as_deref() != Some(&record) {
+            self.gains += 1;
+        }
+        self.records.insert(name.clone(), Arc::new(record));
+        self.index(name);
     }
 
     /// Follows a pod's binding, demands and end.
@@ -124,24 +184,118 @@ impl Nodes {
         {
             return;
         }
+        if old.is_some() {
+            self.gains += 1;
+        }
         for (pod, sign) in [(old, -1), (new, 1)] {
-            let Some(pod) = pod else { continue };
-            let Some(node) = &pod.node else { continue };
+            let Some(PodRecord { node: Some(node), shape, .. }) = pod else { continue };
             let record = self.records.entry(node.clone()).or_default();
-            record.charge(pod, sign);
-            if !record.known && record.used_pods == 0 {
+            let (class, before) = (record.class.clone(), record.free_room());
+            let record = Arc::make_mut(record);
+            record.charge(shape, sign);
+            let (known, after, empty) = (record.known, record.free_room(), record.used_pods == 0);
+            if !known && empty {
                 self.records.remove(node);
+            } else if known
+                && before != after
+                && let Some(set) = self.by_room.get_mut(&class)
+            {
+                set.remove(&(Reverse(before), node.clone()));
+                set.insert((Reverse(after), node.clone()));
+            }
+        }
+    }
+
+    fn index(&mut self, name: &Arc<str>) {
+        let Some(record) = self.records.get(name).filter(|r| r.known).cloned() else { return };
+        self.by_room.entry(record.class.clone()).or_default().insert((Reverse(record.free_room()), name.clone()));
+        for (key, value) in record.labels.iter() {
+            self.by_label.entry((key.clone(), value.clone())).or_default().insert(name.clone());
+        }
+    }
+
+    fn unindex(&mut self, name: &Arc<str>) {
+        let Some(record) = self.records.get(name).filter(|r| r.known).cloned() else { return };
+        if let Some(set) = self.by_room.get_mut(&record.class) {
+            set.remove(&(Reverse(record.free_room()), name.clone()));
+            if set.is_empty() {
+                self.by_room.remove(&record.class);
+            }
+        }
+        for (key, value) in record.labels.iter() {
+            let at = (key.clone(), value.clone());
+            if let Some(set) = self.by_label.get_mut(&at) {
+                set.remove(name);
+                if set.is_empty() {
+                    self.by_label.remove(&at);
+                }
             }
         }
     }
 }
 
 impl NodeRecord {
-    fn charge(&mut self, pod: &PodRecord, sign: i64) {
-        let shape = &pod.shape;
+    /// Free room in thousandths, by what scoring counts: cpu and memory alike; nothing where no
+    /// further pod is taken.
+    pub fn free_room(&self) -> u16 {
+        if self.used_pods >= self.pods {
+            return 0;
+        }
+        let part = |used: i64, all: i64| if all <= 0 { 0 } else { ((all - used).max(0) * 1000) / all };
+        let mean = i64::midpoint(part(self.scored_cpu_milli, self.cpu_milli), part(self.scored_memory, self.memory));
+        u16::try_from(mean).unwrap_or(0)
+    }
+
+    fn read(&mut self, object: &evenkeel_model::Object) {
+        let spec: NodeSpec = object.spec().unwrap_or_default();
+        let status: NodeStatus = object.status().ok().flatten().unwrap_or_default();
+        let allocatable = status.allocatable.or(status.capacity).unwrap_or_default();
+        let amount = |name: &str| allocatable.get(name).and_then(|q| q.0.parse::<Quantity>().ok());
+        self.known = true;
+        self.labels = object.meta.labels.clone();
+        self.taints = spec.taints.unwrap_or_default().into();
+        self.unschedulable = spec.unschedulable.unwrap_or_default();
+        self.ready = status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
+        self.cpu_milli = amount("cpu").unwrap_or_default().milli();
+        self.memory = amount("memory").unwrap_or_default().units();
+        self.pods = amount("pods").map_or(DEFAULT_POD_LIMIT, Quantity::units);
+        self.other = allocatable
+            .iter()
+            .filter(|(k, _)| !matches!(k.as_str(), "cpu" | "memory" | "pods"))
+            .filter_map(|(k, q)| Some((k.clone(), q.0.parse::<Quantity>().ok()?.units())))
+            .collect();
+        let mut taints: Vec<HardTaint> = self
+            .taints
+            .iter()
+            .filter(|t| t.effect != "PreferNoSchedule")
+            .map(|t| (t.key.clone(), t.value.clone().unwrap_or_default(), t.effect.clone()))
+            .collect();
+        taints.sort();
+        self.class = Arc::new(NodeClass { ready: self.ready, unschedulable: self.unschedulable, taints });
+    }
+
+    /// What stays of a record whose Node object is gone: the pods that are bound to its name.
+    fn forgotten(&self) -> Self {
+        Self {
+            used_cpu_milli: self.used_cpu_milli,
+            used_memory: self.used_memory,
+            used_pods: self.used_pods,
+            used_other: self.used_other.clone(),
+            scored_cpu_milli: self.scored_cpu_milli,
+            scored_memory: self.scored_memory,
+            used_ports: self.used_ports.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds (1) or takes away (-1) what pods of a shape use.
+    pub fn charge(&mut self, shape: &PodShape, sign: i64) {
+        let or = |n: i64, default: i64| if n == 0 { default } else { n };
         self.used_cpu_milli += sign * shape.cpu_milli;
         self.used_memory += sign * shape.memory;
         self.used_pods += sign;
+        self.scored_cpu_milli += sign * or(shape.cpu_milli, SCORED_CPU_MILLI);
+        self.scored_memory += sign * or(shape.memory, SCORED_MEMORY);
         for (name, n) in &shape.other {
             *self.used_other.entry(name.clone()).or_default() += sign * n;
         }

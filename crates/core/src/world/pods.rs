@@ -10,7 +10,8 @@ use alloc::{
 
 use evenkeel_model::{Key, Kind, Object, Quantity, Time, Uid};
 use imbl::{OrdMap, OrdSet};
-use k8s_openapi::api::core::v1::{Container, PodSpec, PodStatus, Toleration};
+use k8s_openapi::api::core::v1::{Container, PodSpec, Toleration};
+use serde::Deserialize;
 
 use crate::{change::Changed, world::deletion::DEFAULT_GRACE_SECONDS};
 
@@ -68,6 +69,8 @@ pub struct PodRecord {
     pub node: Option<Arc<str>>,
     /// The managing controller's uid.
     pub controller: Option<Uid>,
+    /// The scheduler found no room for it.
+    pub unschedulable: bool,
     /// When it was made.
     pub created: Time,
     /// Its template's demands.
@@ -93,12 +96,25 @@ struct Shared {
     users: u32,
 }
 
+/// Pods of one body that found no room.
+#[derive(Debug, Clone, Default)]
+pub struct Waiting {
+    /// The pods.
+    pub keys: OrdSet<Key>,
+    /// [`crate::world::nodes::Nodes::gains`] when the last of them was looked at: nothing changed
+    /// for any of them since, if it is still the same.
+    pub gains: u64,
+}
+
 /// All pods.
 #[derive(Debug, Clone, Default)]
 pub struct Pods {
     records: OrdMap<Key, PodRecord>,
     by_node: OrdMap<Arc<str>, OrdSet<Key>>,
     unbound: OrdSet<Key>,
+    waiting: OrdMap<Arc<[u8]>, Waiting>,
+    uncontrolled: OrdSet<Key>,
+    siblings: OrdMap<(Uid, Arc<str>), u32>,
     by_content: OrdMap<Key, OrdSet<Key>>,
     bodies: OrdMap<Arc<[u8]>, Shared>,
     labels: OrdMap<evenkeel_model::Labels, u32>,
@@ -140,6 +156,31 @@ impl Pods {
         self.by_content.get(content).into_iter().flatten()
     }
 
+    /// Pods that found no room, by body.
+    pub fn waiting(&self) -> impl Iterator<Item = (&Arc<[u8]>, &Waiting)> {
+        self.waiting.iter()
+    }
+
+    /// Pods of one body that found no room.
+    pub fn waiting_like(&self, body: &[u8]) -> Option<&Waiting> {
+        self.waiting.get(body)
+    }
+
+    /// Whether any pod found no room.
+    pub fn any_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Keys of pods in a namespace that no controller manages.
+    pub fn uncontrolled<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Key> + 'a {
+        self.uncontrolled.range(Key::new(Kind::Pod, namespace, "")..).take_while(move |k| &*k.namespace == namespace)
+    }
+
+    /// How many unfinished pods of a controller a node has: what spreading is scored by.
+    pub fn siblings(&self, controller: Uid, node: &Arc<str>) -> u32 {
+        self.siblings.get(&(controller, node.clone())).copied().unwrap_or(0)
+    }
+
     /// The shape of a body, from the shared ones or decoded.
     pub fn shape(&self, body: &[u8]) -> Arc<PodShape> {
         self.bodies.get(body).map_or_else(|| Arc::new(shape_of(body)), |s| s.shape.clone())
@@ -159,7 +200,7 @@ impl Pods {
     }
 
     /// Follows a pod's object.
-    pub(super) fn update(&mut self, changed: &Changed) {
+    pub(super) fn update(&mut self, changed: &Changed, gains: u64) {
         if let Some(new) = &changed.new {
             self.share(new);
         }
@@ -173,10 +214,26 @@ impl Pods {
             if let Some(node) = &record.node {
                 drop_from(&mut self.by_node, node, &changed.key);
             }
+            self.count_sibling(&record, false);
+            if record.unschedulable
+                && let Some(old) = &changed.old
+            {
+                self.stop_waiting(&old.body, &changed.key);
+            }
         }
         self.unbound.remove(&changed.key);
+        self.uncontrolled.remove(&changed.key);
         let Some(new) = &changed.new else { return };
         let record = self.record(new);
+        self.count_sibling(&record, true);
+        if record.controller.is_none() {
+            self.uncontrolled.insert(changed.key.clone());
+        }
+        if record.unschedulable {
+            let group = self.waiting.entry(new.body.clone()).or_default();
+            group.keys.insert(changed.key.clone());
+            group.gains = gains;
+        }
         for (secret, name) in &record.shape.contents {
             self.by_content.entry(content_key(&changed.key, *secret, name)).or_default().insert(changed.key.clone());
         }
@@ -192,8 +249,34 @@ impl Pods {
         self.records.insert(changed.key.clone(), record);
     }
 
+    fn stop_waiting(&mut self, body: &Arc<[u8]>, key: &Key) {
+        if let Some(group) = self.waiting.get_mut(body) {
+            group.keys.remove(key);
+            if group.keys.is_empty() {
+                self.waiting.remove(body);
+            }
+        }
+    }
+
+    fn count_sibling(&mut self, record: &PodRecord, more: bool) {
+        let (Some(controller), Some(node)) = (record.controller, &record.node) else { return };
+        if record.finished() {
+            return;
+        }
+        let at = (controller, node.clone());
+        let left = match self.siblings.get(&at).copied().unwrap_or(0) {
+            n if more => n + 1,
+            n => n.saturating_sub(1),
+        };
+        if left == 0 {
+            self.siblings.remove(&at);
+        } else {
+            self.siblings.insert(at, left);
+        }
+    }
+
     fn record(&self, object: &Object) -> PodRecord {
-        let status: PodStatus = object.status().ok().flatten().unwrap_or_default();
+        let status: StatusView = object.status().ok().flatten().unwrap_or_default();
         let phase = match status.phase.as_deref() {
             Some("Running") => PodPhase::Running,
             Some("Succeeded") => PodPhase::Succeeded,
@@ -201,19 +284,21 @@ impl Pods {
             Some("Unknown") => PodPhase::Unknown,
             _ => PodPhase::Pending,
         };
-        let ready_since = status
-            .conditions
-            .iter()
-            .flatten()
-            .find(|c| c.type_ == "Ready" && c.status == "True")
-            .map(|c| c.last_transition_time.as_ref().map_or(object.meta.created, |t| Time(t.0.as_millisecond())));
+        let ready = status.conditions.iter().find(|c| c.kind == "Ready" && c.status == "True");
+        let terminating = object.deleting();
+        let finished = matches!(phase, PodPhase::Succeeded | PodPhase::Failed);
+        let unschedulable = object.node.is_none()
+            && !terminating
+            && !finished
+            && status.conditions.iter().any(|c| c.kind == "PodScheduled" && c.status == "False");
         PodRecord {
             uid: object.uid,
             phase,
-            ready_since,
-            terminating: object.deleting(),
+            ready_since: ready.map(|c| c.last_transition_time.unwrap_or(object.meta.created)),
+            terminating,
             node: object.node.clone(),
             controller: object.meta.controller().map(|o| o.uid),
+            unschedulable,
             created: object.meta.created,
             shape: self.shape(&object.body),
         }
@@ -246,6 +331,24 @@ impl Pods {
     }
 }
 
+/// What of a pod's status its record keeps: decoded with each report, so no more than that.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct StatusView {
+    phase: Option<String>,
+    conditions: Vec<ConditionView>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ConditionView {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    #[serde(default)]
+    last_transition_time: Option<Time>,
+}
+
 fn content_key(pod: &Key, secret: bool, name: &Arc<str>) -> Key {
     pod.sibling(if secret { Kind::Secret } else { Kind::ConfigMap }, name.clone())
 }
@@ -261,7 +364,7 @@ fn drop_from<K: Ord + Clone>(index: &mut OrdMap<K, OrdSet<Key>>, at: &K, key: &K
 
 /// Decodes a body. One that cannot be decoded (it was checked when it came in) asks for nothing.
 fn shape_of(body: &[u8]) -> PodShape {
-    #[derive(serde::Deserialize)]
+    #[derive(Deserialize)]
     struct Body {
         spec: PodSpec,
     }

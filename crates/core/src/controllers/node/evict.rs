@@ -1,0 +1,122 @@
+//! Pods of a node that is lost or tainted: they stop counting as ready, and after their toleration
+//! they are asked to go, so that others take their place.
+//!
+//! A wait that began under an earlier server begins anew: the grace first, then the toleration.
+
+use alloc::{string::ToString, sync::Arc};
+
+use evenkeel_model::{Key, Object, Time};
+use k8s_openapi::api::core::v1::{Taint, Toleration};
+use serde_json::json;
+
+use super::{LOOK_AGAIN, most_away, not_ready, object::Readiness};
+use crate::{
+    controllers::podstatus,
+    cx::{Cx, EventKind},
+    scheduler::tolerates,
+    world::{World, deletion, nodes::EVICTING, pods::PodRecord},
+};
+
+/// Pods evicted in one run; the rest in the next.
+const BURST: usize = 250;
+
+/// Looks at the pods of a node. Gives when to look again, if time alone can change anything.
+pub(super) fn look(world: &World, node: &Arc<Object>, state: &Readiness, cx: &mut Cx<'_>) -> Option<Time> {
+    let record = world.nodes.get(&node.key.name)?;
+    let taints: alloc::vec::Vec<&Taint> = record.taints.iter().filter(|t| t.effect == "NoExecute").collect();
+    if taints.is_empty() {
+        return None;
+    }
+    let silent = matches!(state, Readiness::Unknown { .. });
+    let away = !matches!(state, Readiness::Ready);
+    if away && most_away(world) {
+        return Some(cx.now + LOOK_AGAIN);
+    }
+    let mut next: Option<Time> = None;
+    let mut due: alloc::vec::Vec<&Key> = alloc::vec::Vec::new();
+    for key in world.pods.on_node(&node.key.name) {
+        let Some(pod) = world.pods.get(key).filter(|p| !p.terminating && !p.finished()) else { continue };
+        if silent
+            && pod.ready_since.is_some()
+            && let Some(judged) = world.get(key).and_then(|o| not_ready(o, cx.now))
+        {
+            cx.put(judged);
+        }
+        match evict_at(pod, &taints, cx) {
+            Some(at) if at <= cx.now => due.push(key),
+            Some(at) => next = Some(next.map_or(at, |n| n.min(at))),
+            None => {}
+        }
+    }
+    if due.is_empty() {
+        return next;
+    }
+    if away && let Some(wait) = turn(world, node, cx) {
+        return Some(next.map_or(wait, |n| n.min(wait)));
+    }
+    if away && node.meta.annotation(EVICTING).is_none() {
+        let mut marked = Object::clone(node);
+        marked.meta.annotate(EVICTING, cx.now.rfc3339());
+        cx.put(marked);
+        let message = alloc::format!("Evicting {} pods of node {}", due.len(), node.key.name);
+        cx.event(world, node, EventKind::Warning, "EvictingPods", &message);
+    }
+    let more = due.len() > BURST;
+    for key in due.into_iter().take(BURST) {
+        evict(world, key, cx);
+    }
+    if more { Some(cx.now) } else { next }
+}
+
+/// When a pod goes: the earliest of what its tolerations leave it; never if they leave it for ever.
+fn evict_at(pod: &PodRecord, taints: &[&Taint], cx: &Cx<'_>) -> Option<Time> {
+    taints.iter().filter_map(|taint| taint_due(pod, taint, cx)).min()
+}
+
+fn taint_due(pod: &PodRecord, taint: &Taint, cx: &Cx<'_>) -> Option<Time> {
+    let value = taint.value.as_deref().unwrap_or("");
+    let mut matching = pod.shape.tolerations.iter().filter(|t| tolerates(t, &taint.key, value, "NoExecute")).peekable();
+    let lifecycle = taint.key.starts_with("node.kubernetes.io/");
+    let seconds = if matching.peek().is_some() {
+        let shortest = |t: &Toleration| t.toleration_seconds;
+        if matching.clone().all(|t| t.toleration_seconds.is_none()) {
+            return None;
+        }
+        matching.filter_map(shortest).min().unwrap_or(0)
+    } else if lifecycle {
+        // A pod that nobody gave the usual tolerations, such as one of a source itself.
+        i64::try_from(cx.settings.default_toleration.as_secs()).unwrap_or(i64::MAX)
+    } else {
+        0
+    };
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    let added = taint.time_added.as_ref().map_or(cx.now, |t| Time(t.0.as_millisecond()));
+    let watched = if lifecycle { added.max(cx.started + cx.settings.node_grace) } else { added };
+    Some(watched + core::time::Duration::from_secs(seconds))
+}
+
+/// `None` if it is this node's turn, else when to ask again: at most one node begins in an interval.
+fn turn(world: &World, node: &Object, cx: &Cx<'_>) -> Option<Time> {
+    let name = &node.key.name;
+    if world.nodes.evicting().any(|(n, _)| n == name) {
+        return None;
+    }
+    let last = world.nodes.evicting().map(|(_, at)| *at).max()?;
+    let free = last + cx.settings.eviction_interval;
+    (free > cx.now).then_some(free)
+}
+
+fn evict(world: &World, key: &Key, cx: &mut Cx<'_>) {
+    let Some(pod) = world.get(key) else { return };
+    let Some(change) = deletion::request(world, key, None, cx.now) else { return };
+    let crate::change::Change::Put(marked) = change else {
+        cx.changes.push(change);
+        return;
+    };
+    // With the reason that Kubernetes gives: a node that comes back asks by it whether to keep the pod.
+    let condition = json!({"type": podstatus::DISRUPTION, "status": "True", "reason": "DeletionByTaintManager",
+        "message": "Taint manager: deleting due to NoExecute taint", "lastTransitionTime": cx.now.rfc3339()});
+    cx.put(podstatus::with_condition(&marked, &condition));
+    let message = "Marking for deletion Pod ".to_string() + &key.namespace + "/" + &key.name;
+    cx.event(world, pod, EventKind::Warning, "TaintManagerEviction", &message);
+}

@@ -1,0 +1,227 @@
+//! The Node object: made from what its agent says, and what the server adds (silence, taints).
+//! Used by node life and by reports.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+
+use evenkeel_model::{Key, Kind, Object, Time, canonical, session::NodeReport};
+use k8s_openapi::api::core::v1::{NodeCondition, NodeSpec, NodeStatus, NodeSystemInfo, Taint};
+use serde_json::{Value, json};
+
+use crate::{controllers::podstatus, cx::Cx, world::nodes::EVICTING};
+
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
+const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+/// Conditions of pressure, and the taint of each.
+const PRESSURES: [(&str, &str); 3] = [
+    ("MemoryPressure", "node.kubernetes.io/memory-pressure"),
+    ("DiskPressure", "node.kubernetes.io/disk-pressure"),
+    ("PIDPressure", "node.kubernetes.io/pid-pressure"),
+];
+/// Annotation: names of the labels that the agent set, so that those of a flag that is gone go.
+const AGENT_LABELS: &str = "evenkeel.dev/agent-labels";
+/// Stands in the message of an unknown node before what it said last.
+const BEFORE: &str = "; it was not ready: ";
+/// Message of a silent node.
+const SILENT: &str = "The agent has stopped reporting";
+
+/// A node's `Ready` condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// `True`.
+    Ready,
+    /// `False`: its agent says so.
+    NotReady,
+    /// `Unknown`: nothing is heard of it.
+    Unknown {
+        /// Why it was not ready before, if it was not.
+        before: Option<String>,
+    },
+}
+
+impl Readiness {
+    pub(crate) fn of(node: &Object) -> Self {
+        let Some(condition) = podstatus::condition(node, "Ready") else { return Self::NotReady };
+        let text = |field: &str| condition.get(field).and_then(Value::as_str).unwrap_or_default();
+        match text("status") {
+            "True" => Self::Ready,
+            "Unknown" => Self::Unknown { before: text("message").split_once(BEFORE).map(|(_, why)| why.to_string()) },
+            _ => Self::NotReady,
+        }
+    }
+}
+
+/// The Node as its agent's report says; equal to the one that is there where nothing is new.
+pub(crate) fn from_report(
+    existing: Option<&Arc<Object>>,
+    name: &Arc<str>,
+    report: &NodeReport,
+    cx: &mut Cx<'_>,
+) -> Object {
+    let mut node = match existing {
+        Some(node) => Object::clone(node),
+        None => cx.draft(Key::cluster(Kind::Node, name.clone()), &json!({"spec": {}})),
+    };
+    label(&mut node, report);
+    let old: NodeStatus = node.status().ok().flatten().unwrap_or_default();
+    let mut conditions = old.conditions.clone().unwrap_or_default();
+    ready(&mut conditions, report.not_ready.as_deref(), cx.now);
+    for (kind, _) in PRESSURES {
+        let holds = report.pressures.iter().any(|p| p == kind);
+        let (reason, message) =
+            if holds { ("AgentHasPressure", "the agent reports it") } else { ("AgentHasNoPressure", "") };
+        set(&mut conditions, kind, if holds { "True" } else { "False" }, reason, message, cx.now);
+    }
+    let mut status =
+        serde_json::to_value(NodeStatus { conditions: Some(conditions), ..NodeStatus::default() }).unwrap_or_default();
+    if let Some(map) = status.as_object_mut() {
+        let addresses: Vec<Value> =
+            report.addresses.iter().map(|(kind, address)| json!({"type": kind, "address": address})).collect();
+        map.insert("capacity".into(), json!(report.capacity));
+        map.insert("allocatable".into(), json!(report.allocatable));
+        map.insert("addresses".into(), Value::Array(addresses));
+        map.insert("nodeInfo".into(), node_info(report));
+    }
+    node.status = canonical::value_bytes(&status).into();
+    retaint(node, cx.now)
+}
+
+/// Kubernetes' `nodeInfo` has ten fields that must be there.
+fn node_info(report: &NodeReport) -> Value {
+    let mut info: NodeSystemInfo = serde_json::from_value(report.node_info.clone()).unwrap_or_default();
+    if info.kubelet_version.is_empty() {
+        info.kubelet_version.clone_from(&report.version);
+    }
+    serde_json::to_value(&info).unwrap_or_default()
+}
+
+fn label(node: &mut Object, report: &NodeReport) {
+    let before: BTreeSet<String> =
+        node.meta.annotation(AGENT_LABELS).unwrap_or_default().split(',').map(String::from).collect();
+    let mut labels: BTreeMap<String, String> = BTreeMap::clone(&node.meta.labels);
+    labels.retain(|k, _| !before.contains(k) || report.labels.contains_key(k));
+    labels.extend(report.labels.iter().map(|(k, v)| (k.clone(), v.clone())));
+    labels.entry("kubernetes.io/hostname".into()).or_insert_with(|| node.key.name.to_string());
+    if labels != *node.meta.labels {
+        node.meta.labels = Arc::new(labels);
+    }
+    let names: Vec<&str> = report.labels.keys().map(String::as_str).collect();
+    let names = names.join(",");
+    if node.meta.annotation(AGENT_LABELS) != Some(&names) {
+        node.meta.annotate(AGENT_LABELS, names);
+    }
+}
+
+fn ready(conditions: &mut Vec<NodeCondition>, not_ready: Option<&str>, now: Time) {
+    match not_ready {
+        None => set(conditions, "Ready", "True", "AgentReady", "the agent is ready", now),
+        Some(why) => set(conditions, "Ready", "False", "AgentNotReady", why, now),
+    }
+}
+
+/// Sets a condition. The heartbeat's time is that of the last change: heartbeats write nothing.
+fn set(list: &mut Vec<NodeCondition>, kind: &str, status: &str, reason: &str, message: &str, now: Time) {
+    let at = Some(now.to_k8s());
+    let fresh = NodeCondition {
+        type_: kind.into(),
+        status: status.into(),
+        reason: Some(reason.into()),
+        message: Some(message.into()),
+        last_transition_time: at.clone(),
+        last_heartbeat_time: at,
+    };
+    match list.iter_mut().find(|c| c.type_ == kind) {
+        Some(c) if c.status == fresh.status => {
+            if c.reason != fresh.reason || c.message != fresh.message {
+                *c = NodeCondition { last_transition_time: c.last_transition_time.clone(), ..fresh };
+            }
+        }
+        Some(c) => *c = fresh,
+        None => list.push(fresh),
+    }
+}
+
+/// The node with every condition unknown: it is silent.
+pub(super) fn silent(node: &Object, now: Time) -> Object {
+    let mut status: NodeStatus = node.status().ok().flatten().unwrap_or_default();
+    let mut conditions = status.conditions.take().unwrap_or_default();
+    let was = conditions.iter().find(|c| c.type_ == "Ready" && c.status == "False").and_then(|c| c.message.clone());
+    let message = was.map_or_else(|| SILENT.to_string(), |why| format!("{SILENT}{BEFORE}{why}"));
+    for kind in PRESSURES.iter().map(|(k, _)| *k).chain(["Ready"]) {
+        set(&mut conditions, kind, "Unknown", "NodeStatusUnknown", &message, now);
+    }
+    status.conditions = Some(conditions);
+    retaint(node.with_status(&status), now)
+}
+
+/// The node as its agent left it, heard of again.
+pub(super) fn with_readiness(node: &Object, not_ready: Option<&str>, now: Time) -> Object {
+    let mut status: NodeStatus = node.status().ok().flatten().unwrap_or_default();
+    let mut conditions = status.conditions.take().unwrap_or_default();
+    ready(&mut conditions, not_ready, now);
+    for (kind, _) in PRESSURES {
+        set(&mut conditions, kind, "False", "AgentHasNoPressure", "", now);
+    }
+    status.conditions = Some(conditions);
+    retaint(node.with_status(&status), now)
+}
+
+/// The node with another `spec.unschedulable`.
+pub(super) fn with_unschedulable(node: &Object, unschedulable: bool, now: Time) -> Object {
+    let mut spec: NodeSpec = node.spec().unwrap_or_default();
+    if spec.unschedulable.unwrap_or(false) == unschedulable {
+        return node.clone();
+    }
+    spec.unschedulable = unschedulable.then_some(true);
+    let mut next = node.with_spec(&spec);
+    next.meta.generation += 1;
+    retaint(next, now)
+}
+
+/// Brings the taints that the server sets in line with the node's state; others stay.
+fn retaint(mut node: Object, now: Time) -> Object {
+    let mut spec: NodeSpec = node.spec().unwrap_or_default();
+    let old = spec.taints.clone().unwrap_or_default();
+    let state = Readiness::of(&node);
+    let mut wanted: Vec<(&str, &str)> = Vec::new();
+    match state {
+        Readiness::Ready => {}
+        Readiness::NotReady => wanted.extend([(NOT_READY, "NoSchedule"), (NOT_READY, "NoExecute")]),
+        Readiness::Unknown { .. } => wanted.extend([(UNREACHABLE, "NoSchedule"), (UNREACHABLE, "NoExecute")]),
+    }
+    if spec.unschedulable == Some(true) {
+        wanted.push((UNSCHEDULABLE, "NoSchedule"));
+    }
+    for (kind, taint) in PRESSURES {
+        let holds = podstatus::condition(&node, kind).is_some_and(|c| c.get("status") == Some(&json!("True")));
+        if holds {
+            wanted.push((taint, "NoSchedule"));
+        }
+    }
+    let ours =
+        |key: &str| [NOT_READY, UNREACHABLE, UNSCHEDULABLE].contains(&key) || PRESSURES.iter().any(|p| p.1 == key);
+    let mut taints: Vec<Taint> = old.iter().filter(|t| !ours(&t.key)).cloned().collect();
+    for (key, effect) in wanted {
+        let kept = old.iter().find(|t| t.key == key && t.effect == effect).cloned();
+        taints.push(kept.unwrap_or_else(|| Taint {
+            key: key.into(),
+            effect: effect.into(),
+            time_added: Some(now.to_k8s()),
+            value: None,
+        }));
+    }
+    if matches!(state, Readiness::Ready) && node.meta.annotation(EVICTING).is_some() {
+        Arc::make_mut(&mut node.meta.annotations).remove(EVICTING);
+    }
+    if taints == old {
+        return node;
+    }
+    spec.taints = (!taints.is_empty()).then_some(taints);
+    node.with_spec(&spec)
+}
