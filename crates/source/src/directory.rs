@@ -17,9 +17,7 @@ use tokio::sync::Notify;
 
 use crate::{
     Read, Reason, SourceError,
-    parse::{
-        Gathered, MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, hidden, is_read_anyway, join, problem, resolve_link,
-    },
+    parse::{Gathered, MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, hidden, is_read_anyway, join, problem, resolve_link},
     watch::{Spot, Watch},
     work::Progress,
 };

@@ -33,6 +33,8 @@ pub enum Reason {
     Damaged,
     /// A file operation failed.
     Io,
+    /// The reader itself failed.
+    Internal,
 }
 
 impl fmt::Display for Reason {
@@ -52,7 +54,8 @@ pub struct SourceError {
 }
 
 impl SourceError {
-    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
+    /// An error of this reason, with its text.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
 

@@ -14,11 +14,7 @@ use crate::{
 };
 
 /// Reads a directory's manifests as they are now. `path` is a folder inside it, or empty.
-pub fn read_directory(
-    directory: &Path,
-    path: &str,
-    unsupported: Option<UnsupportedMode>,
-) -> Result<Read, SourceError> {
+pub fn read_directory(directory: &Path, path: &str, unsupported: Option<UnsupportedMode>) -> Result<Read, SourceError> {
     let (folder, options, progress) = (folder(path)?, parse::options(unsupported), Progress::default());
     let reading = Reading { folder: &folder, options: &options, progress: &progress };
     Directory::new(PathBuf::from(directory)).once(&reading)

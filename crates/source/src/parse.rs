@@ -79,7 +79,8 @@ pub(crate) fn resolve_link(folder: &str, target: &str) -> Option<String> {
 
 /// Whether a scan of `folder` reads this path under its own name.
 pub(crate) fn is_read_anyway(folder: &str, path: &str) -> bool {
-    let below = if folder.is_empty() { Some(path) } else { path.strip_prefix(folder).and_then(|p| p.strip_prefix('/')) };
+    let below =
+        if folder.is_empty() { Some(path) } else { path.strip_prefix(folder).and_then(|p| p.strip_prefix('/')) };
     below.is_some_and(|p| !p.split('/').any(hidden))
 }
 

@@ -129,7 +129,9 @@ pub(crate) fn local_path(url: &str) -> Result<Option<PathBuf>, SourceError> {
         let user = rest.split('/').next().and_then(|host| host.rsplit_once('@')).map_or("", |(user, _)| user);
         if user.contains(':') {
             // Not repeated in the message: it holds a password.
-            return Err(bad("the URL holds a password, which everybody who sees the Source could read: use passwordFile"));
+            return Err(bad(
+                "the URL holds a password, which everybody who sees the Source could read: use passwordFile",
+            ));
         }
         return match scheme {
             "https" | "http" | "ssh" => Ok(None),

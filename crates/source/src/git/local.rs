@@ -48,10 +48,7 @@ impl Layout {
         } else if path.join("HEAD").is_file() && path.join("objects").is_dir() {
             path
         } else {
-            return Err(SourceError::new(
-                Reason::NotARepository,
-                format!("{} is no git repository", path.display()),
-            ));
+            return Err(SourceError::new(Reason::NotARepository, format!("{} is no git repository", path.display())));
         };
         let common = match fs::read_to_string(git_dir.join("commondir")) {
             Ok(text) => {
@@ -196,7 +193,9 @@ impl Local {
         let spots = layout.spots();
         if self.watch.as_ref().is_none_or(|w| !w.covers(&spots)) {
             self.watch = Watch::start(spots, is_reference, wake.clone())
-                .inspect_err(|e| tracing::warn!(repository = %self.path.display(), error = %e, "not watched, only polled"))
+                .inspect_err(
+                    |e| tracing::warn!(repository = %self.path.display(), error = %e, "not watched, only polled"),
+                )
                 .ok();
         }
         let found = layout.resolve(&self.target, &mut self.known_branch)?;

@@ -6,7 +6,7 @@ use evenkeel_manifest::Options;
 use evenkeel_model::Revision;
 use git2::{Commit, ErrorCode, Odb, Oid, Repository};
 
-use crate::{Reason, SourceError, work::Progress, Read};
+use crate::{Read, Reason, SourceError, work::Progress};
 
 mod hosts;
 pub(crate) mod local;
@@ -43,7 +43,9 @@ pub(crate) fn open_objects(objects: &Path) -> Result<Repository, SourceError> {
 /// The commit that an id leads to, through tags.
 pub(crate) fn commit<'r>(repo: &'r Repository, hex: &str) -> Result<Commit<'r>, SourceError> {
     let failed = |e: git2::Error| match e.code() {
-        ErrorCode::NotFound => SourceError::new(Reason::CommitNotFound, format!("commit {hex} is not in the repository")),
+        ErrorCode::NotFound => {
+            SourceError::new(Reason::CommitNotFound, format!("commit {hex} is not in the repository"))
+        }
         _ => SourceError::objects(&format!("read commit {hex}"), &e),
     };
     let oid = Oid::from_str(hex).map_err(failed)?;

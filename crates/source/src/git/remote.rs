@@ -284,7 +284,11 @@ impl Link<'_> {
         };
         let listed = connection.list().map_err(failed)?;
         let Some(id) = listed.iter().find(|h| h.name() == name).map(git2::RemoteHead::oid) else {
-            return Err(if matches!(target, Target::Tag(_)) { tag_not_found(&label) } else { branch_not_found(&label) });
+            return Err(if matches!(target, Target::Tag(_)) {
+                tag_not_found(&label)
+            } else {
+                branch_not_found(&label)
+            });
         };
         let known = (Some(label), id.to_string());
         if last == Some(&known) && repo.find_object(id, None).is_ok() {

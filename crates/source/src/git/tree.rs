@@ -214,7 +214,10 @@ impl<'a> Walk<'a> {
         let blob = self.repo.find_blob(id).map_err(|e| SourceError::objects(&format!("read symlink `{path}`"), &e))?;
         let text = String::from_utf8_lossy(blob.content()).into_owned();
         let Some(target) = resolve_link(folder, &text) else {
-            return Ok(Found::Problem(problem(path, format!("a symlink that leads outside of the repository: `{text}`"))));
+            return Ok(Found::Problem(problem(
+                path,
+                format!("a symlink that leads outside of the repository: `{text}`"),
+            )));
         };
         if is_read_anyway(self.reader.folder, &target) {
             return Ok(Found::Nothing);
