@@ -27,10 +27,12 @@ pub fn assemble(files: &[Arc<FileParse>]) -> Result<Snapshot, Vec<Diagnostic>> {
         }
         diagnostics.extend(file.diagnostics.iter().cloned());
         skipped.extend(file.skipped.iter().map(|s| format!("{}:{}: {}", file.path, s.line, s.what)));
-        for doc in &file.docs {
+        for (doc, name) in file.docs.iter().zip(&file.names) {
             if let Some(first) = docs.get(&doc.key) {
                 let message = format!("duplicate object {}, first at {}", doc.key, first.place);
-                diagnostics.push(error(doc.place.clone(), "metadata.name", message));
+                let place = Place { file: file.path.clone(), line: name.line, column: name.column };
+                let (excerpt, width) = (name.excerpt.clone(), name.width);
+                diagnostics.push(Diagnostic { excerpt, width, ..error(place, "metadata.name", message) });
             } else {
                 docs.insert(&doc.key, doc);
             }

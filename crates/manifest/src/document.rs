@@ -7,15 +7,12 @@
 use std::sync::Arc;
 
 use evenkeel_model::{Doc, Key, Kind, Severity, kind::Origin, own::UnsupportedMode};
-use evenkeel_schema::{
-    KnownKind, Lookup, Path, decode, lookup, of_kind, path::Step, support, validate,
-};
+use evenkeel_schema::{KnownKind, Lookup, Path, decode, lookup, of_kind, path::Step, support, validate};
 use serde_json::Value;
 
 use crate::{
-    file::{File, Skipped},
-    place,
-    references, secret,
+    file::{File, NameLine, Skipped},
+    place, references, secret,
     tree::{NodeRef, Pos},
 };
 
@@ -110,12 +107,7 @@ fn identity<'n>(
 }
 
 /// The items, where the document is a list: `List`, or the list kind of a known kind.
-fn list_items<'n>(
-    file: &mut File<'_>,
-    root: NodeRef<'n>,
-    api_version: &str,
-    kind: &str,
-) -> Option<Vec<NodeRef<'n>>> {
+fn list_items<'n>(file: &mut File<'_>, root: NodeRef<'n>, api_version: &str, kind: &str) -> Option<Vec<NodeRef<'n>>> {
     let item = kind.strip_suffix("List")?;
     let is_list = if item.is_empty() {
         api_version == "v1"
@@ -161,7 +153,10 @@ fn object(file: &mut File<'_>, root: NodeRef<'_>, kind: Kind) {
     let mut faults: Vec<Path> = Vec::new();
     let mut errors = false;
     let mut value = decode::decode(of_kind(kind), root, decode::Options { hide_values: hide }, &mut |fault| {
-        file.complain(fault.node.at(), &fault.path.to_string(), fault.message, Severity::Error, hide);
+        // A merge key is told when the text is read.
+        if !matches!(fault.path.0.last(), Some(Step::Field(k) | Step::Key(k)) if k == "<<") {
+            file.complain(fault.node.at(), &fault.path.to_string(), fault.message, Severity::Error, hide);
+        }
         faults.push(fault.path);
     });
     errors |= !faults.is_empty();
@@ -225,5 +220,8 @@ fn finish(file: &mut File<'_>, root: NodeRef<'_>, kind: Kind, value: Value) {
         })
     };
     let place = file.place(root.at());
+    let name = place::find(root, &Path(vec![Step::Field("metadata".into()), Step::Field("name".into())])).best();
+    let excerpt = file.excerpt(name, kind == Kind::Secret);
+    file.out.names.push(NameLine { line: name.line, column: name.column, width: name.width, excerpt });
     file.out.docs.push(Arc::new(Doc::new(key, value, place, references)));
 }

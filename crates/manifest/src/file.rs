@@ -9,8 +9,7 @@ use std::sync::Arc;
 use evenkeel_model::{Diagnostic, Doc, Place, Severity, own::UnsupportedMode};
 
 use crate::{
-    document,
-    json,
+    document, json,
     limits::{MAX_DIAGNOSTICS, MAX_DOCUMENTS},
     text::{self, Lines},
     tree::{Flaw, Pos},
@@ -33,13 +32,28 @@ pub struct Skipped {
     pub what: String,
 }
 
+/// Where a document says its name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NameLine {
+    /// 1-based.
+    pub line: u32,
+    /// 1-based, in characters.
+    pub column: u32,
+    /// Characters.
+    pub width: u32,
+    /// The line.
+    pub excerpt: String,
+}
+
 /// What one file holds.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FileParse {
     /// Relative to the source's root.
     pub path: Arc<str>,
-    /// Its documents, in the order of the file; those with complaints are left out.
+    /// Its documents, in the order of the file; those with errors are left out.
     pub docs: Vec<Arc<Doc>>,
+    /// Where each document says its name, with the line: for complaints about two documents.
+    pub names: Vec<NameLine>,
     /// Its complaints, in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
     /// What was left out.
@@ -66,7 +80,7 @@ impl FileParse {
             d
         });
         let (docs, diagnostics) = (docs.collect(), diagnostics.collect());
-        Self { path, docs, diagnostics, skipped: self.skipped.clone() }
+        Self { path, docs, names: self.names.clone(), diagnostics, skipped: self.skipped.clone() }
     }
 }
 
@@ -134,6 +148,7 @@ impl<'a> File<'a> {
         let before = self.out.docs.len();
         document::read(self, root);
         self.out.docs.truncate(before);
+        self.out.names.truncate(before);
     }
 
     /// Counts a document; says whether it is still within bounds.
@@ -160,7 +175,8 @@ impl<'a> File<'a> {
             return;
         }
         let excerpt = self.excerpt(at, hide);
-        let room = u32::try_from(excerpt.chars().count()).unwrap_or(u32::MAX).saturating_sub(at.column.saturating_sub(1));
+        let room =
+            u32::try_from(excerpt.chars().count()).unwrap_or(u32::MAX).saturating_sub(at.column.saturating_sub(1));
         let width = at.width.min(room).max(1);
         let path = path.to_owned();
         self.out.diagnostics.push(Diagnostic { place: self.place(at), path, message, excerpt, width, severity });

@@ -10,10 +10,7 @@ use crate::tree::{Builder, Flaw, Pos, Tree};
 
 /// Reads one JSON value that fills the text. `Ok(false)`: the text is no JSON; nothing was given to
 /// `each`.
-pub(crate) fn document<'a>(
-    text: &'a str,
-    each: &mut dyn FnMut(&Tree<'a>, u32, &[Flaw]),
-) -> Result<bool, Flaw> {
+pub(crate) fn document<'a>(text: &'a str, each: &mut dyn FnMut(&Tree<'a>, u32, &[Flaw])) -> Result<bool, Flaw> {
     let mut reader = Reader { text, at: 0, line: 1, line_start: 0, builder: Builder::default() };
     match reader.run() {
         Ok(()) => {}
@@ -60,7 +57,7 @@ enum Expect {
     More,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     fn run(&mut self) -> Result<(), Stop> {
         // True for a mapping.
         let mut open: Vec<bool> = Vec::new();

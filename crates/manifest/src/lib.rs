@@ -24,5 +24,5 @@ mod yaml;
 
 pub use assemble::assemble;
 pub use evenkeel_model::own::UnsupportedMode;
-pub use file::{FileParse, Options, Skipped, parse_file};
+pub use file::{FileParse, NameLine, Options, Skipped, parse_file};
 pub use paths::is_manifest_path;

@@ -54,7 +54,9 @@ impl<'a> Lines<'a> {
     /// A line by its number, from 1, without its end.
     fn line(&self, number: u32) -> &'a str {
         let starts = self.starts.get_or_init(|| {
-            std::iter::once(0).chain(self.text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1)).collect()
+            std::iter::once(0)
+                .chain(self.text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1))
+                .collect()
         });
         let Some(index) = (number as usize).checked_sub(1) else { return "" };
         let Some(start) = starts.get(index) else { return "" };
@@ -72,7 +74,7 @@ impl<'a> Lines<'a> {
         let (shown, cut) = match line.split_once(':') {
             _ if !hide => (line.to_owned(), false),
             Some((key, rest)) => (format!("{key}:"), !rest.trim().is_empty()),
-            None => (String::new(), true),
+            None => (String::new(), !line.trim().is_empty()),
         };
         let mut out: String = shown.chars().take(MAX_EXCERPT).map(|c| if c.is_control() { ' ' } else { c }).collect();
         if cut {

@@ -30,7 +30,11 @@ pub(crate) struct Flaw {
 
 #[derive(Debug)]
 enum Kind<'a> {
-    Scalar { text: Cow<'a, str>, is: Scalar, plain: bool },
+    Scalar {
+        text: Cow<'a, str>,
+        is: Scalar,
+        plain: bool,
+    },
     /// Where its items are in `links`.
     List(u32, u32),
     /// Where its keys and values, in turns, are in `links`.

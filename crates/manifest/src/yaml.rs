@@ -8,16 +8,13 @@ use std::borrow::Cow;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use crate::{
-    limits::MAX_DOCUMENTS,
+    limits::{MAX_DEPTH, MAX_DOCUMENTS},
     tree::{Builder, Flaw, Pos, Tree},
 };
 
 /// Reads a stream. `each` gets every document's tree and root, or its flaws; a flaw that ends the
 /// reading is returned.
-pub(crate) fn documents<'a>(
-    text: &'a str,
-    each: &mut dyn FnMut(&Tree<'a>, u32, &[Flaw]),
-) -> Result<(), Flaw> {
+pub(crate) fn documents<'a>(text: &'a str, each: &mut dyn FnMut(&Tree<'a>, u32, &[Flaw])) -> Result<(), Flaw> {
     let mut parser = Parser::new_from_str(text);
     let mut builder = Builder::default();
     let mut count = 0;
@@ -101,6 +98,9 @@ fn explain(text: &str, at: Pos, info: &str) -> String {
     let indent: Cow<'_, str> = line.chars().take_while(|c| c.is_whitespace()).collect();
     if indent.contains('\t') || info.contains("tab") {
         return "a tab stands where YAML wants blanks for indentation".into();
+    }
+    if info.contains("recursion limit") {
+        return format!("nesting deeper than {MAX_DEPTH} levels");
     }
     format!("not valid YAML: {info}")
 }

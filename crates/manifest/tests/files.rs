@@ -1,6 +1,6 @@
 //! Whole files, as sources give them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, unused_crate_dependencies)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -95,4 +95,289 @@ stringData:
   pin: 1234
 "
     ));
+}
+
+fn one_doc(text: &str) -> Arc<evenkeel_model::Doc> {
+    assert_eq!(complaints(text), "");
+    let file = parse(text);
+    assert_eq!(file.docs.len(), 1);
+    file.docs[0].clone()
+}
+
+fn first_complaint(text: &str) -> String {
+    complaints(text).lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn texts_that_are_read_all_the_same() {
+    let plain = one_doc(WEB);
+    for text in [
+        format!("\u{feff}{WEB}"),
+        WEB.replace('\n', "\r\n"),
+        format!("---\n{WEB}---\n# nothing\n---\nnull\n...\n"),
+        format!("# comment\n\n{WEB}"),
+        format!("{WEB}status: {{replicas: 3}}\n"),
+        WEB.replace("{name: web}", "{name: web, uid: u, resourceVersion: '7', generation: 3, creationTimestamp: null, managedFields: [], selfLink: /x}"),
+        WEB.replace("{name: web}", "{name: web, labels: null, namespace: default}"),
+        serde_json::to_string_pretty(&plain.value).unwrap(),
+        serde_json::to_string_pretty(&plain.value).unwrap().replace("  ", "\t"),
+        serde_json::to_string(&json!({"apiVersion": "v1", "kind": "List", "items": [plain.value]})).unwrap(),
+        serde_json::to_string(&json!({"apiVersion": "apps/v1", "kind": "DeploymentList", "metadata": {}, "items": [
+            {"metadata": plain.value["metadata"], "spec": plain.value["spec"]}]})).unwrap(),
+    ] {
+        let doc = one_doc(&text);
+        assert_eq!(doc.value, plain.value, "{text}");
+        assert_eq!(doc.digest, plain.digest);
+    }
+}
+
+#[test]
+fn texts_that_are_refused() {
+    for (text, expected) in [
+        ("a: b", "Error a.yaml:1:1: apiVersion: `apiVersion` is missing"),
+        ("- a", "Error a.yaml:1:1: a document must be a mapping"),
+        ("kind: [", "Error a.yaml:2:1: not valid YAML"),
+        ("apiVersion: v1\nkind:\n\tx: 1\n", "Error a.yaml:3:2: a tab stands where YAML wants blanks"),
+        ("apiVersion: 1\nkind: Pod", "Error a.yaml:1:1: apiVersion: `apiVersion` must be text"),
+        (
+            "apiVersion: apps/v1\nkind: Deploymnet\n",
+            "Error a.yaml:2:7: kind: unknown kind `Deploymnet` in `apps/v1`, did you mean `Deployment`?",
+        ),
+        (
+            "apiVersion: extensions/v1beta1\nkind: Deployment\n",
+            "Error a.yaml:1:13: apiVersion: there is no Deployment in `extensions/v1beta1`, it is in `apps/v1`",
+        ),
+        (
+            "apiVersion: apps/v1\nkind: StatefulSet\n",
+            "Error a.yaml:2:7: kind: StatefulSet (apps/v1) is not supported yet",
+        ),
+        (
+            "apiVersion: a.io/v1\nkind: Thing\n",
+            "Error a.yaml:2:7: kind: Thing of a.io/v1: custom resources are not supported yet",
+        ),
+        ("apiVersion: v1\nkind: Node\n", "Error a.yaml:2:7: kind: Node objects are made by Evenkeel alone"),
+        (
+            "apiVersion: evenkeel.dev/v1alpha1\nkind: Release\n",
+            "Error a.yaml:2:7: kind: Release objects are made by Evenkeel alone",
+        ),
+        (
+            "apiVersion: v1\nkind: Namespace\n",
+            "Error a.yaml:1:1: metadata.name: Required value: name or generateName is required",
+        ),
+        (
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: A}",
+            "Error a.yaml:3:18: metadata.name: Invalid value: \"A\"",
+        ),
+        (
+            "apiVersion: v1\nkind: Namespace\nmetadata: {generateName: a-}",
+            "Error a.yaml:3:12: metadata.generateName: `generateName` is not supported yet",
+        ),
+        (
+            "apiVersion: v1\nkind: Namespace\nmetadata: x",
+            "Error a.yaml:3:11: metadata: expected a mapping, found the string \"x\"",
+        ),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: &d {a: b}}\ndata: {a: b, <<: *d}",
+            "Error a.yaml:4:14: merge keys (`<<`) are not supported",
+        ),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: !vault b}",
+            "Error a.yaml:4:11: the tag `!vault` is not supported",
+        ),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {? [a]: b}",
+            "Error a.yaml:4:10: a key must be text",
+        ),
+        ("apiVersion: v1\nkind: List\nitem: []\n", "Error a.yaml:3:1: item: unknown field `item` in List"),
+        (
+            "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n  metadata: {name: p}\n",
+            "Error a.yaml:4:3: spec: Required value",
+        ),
+        (
+            "{\"apiVersion\": \"v1\", \"kind\": \"Pot\"}",
+            "Error a.yaml:1:29: kind: unknown kind `Pot` in `v1`, did you mean `Pod`?",
+        ),
+    ] {
+        let found = first_complaint(text);
+        assert!(found.starts_with(expected), "{text}\nexpected {expected}\nfound    {found}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused_at_their_place() {
+    for (bytes, expected) in [
+        (&b"a: b\n\xff"[..], "a.yaml:2:1: byte 0xff is not UTF-8: save the file as UTF-8"),
+        (b"a: \0", "a.yaml:1:4: the file holds a NUL byte"),
+    ] {
+        let file = parse_file("a.yaml", bytes, &Options::default());
+        assert_eq!(file.diagnostics[0].to_string(), expected);
+    }
+    let big = vec![b'#'; 50 << 20];
+    let file = parse_file("a.yaml", &big, &Options::default());
+    assert_eq!(file.diagnostics[0].to_string(), "a.yaml: the file has 50 MiB; a manifest may have 32 MiB: split it");
+}
+
+#[test]
+fn bombs_are_defused() {
+    let mut bomb = String::from(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n",
+    );
+    for i in 1..12 {
+        let aliases = vec![format!("*a{}", i - 1); 10].join(", ");
+        let _ = writeln!(bomb, "  a{i}: &a{i} [{aliases}]");
+    }
+    assert!(first_complaint(&bomb).contains("an alias bomb is not read"), "{}", first_complaint(&bomb));
+    let big = "x".repeat(1 << 20);
+    let aliases = vec!["*a"; 100].join(", ");
+    let bytes = format!("a: &a {big}\nb: [{aliases}]");
+    assert!(first_complaint(&bytes).contains("an alias bomb"), "{}", first_complaint(&bytes));
+    let deep = "[".repeat(100_000);
+    assert!(first_complaint(&deep).contains("nesting deeper than 100 levels"), "{}", first_complaint(&deep));
+    let nested = format!("{}x", "- ".repeat(10_000));
+    assert!(first_complaint(&nested).contains("nesting deeper than 100 levels"), "{}", first_complaint(&nested));
+    // Aliases of aliases: each level is flat as it is written.
+    let mut deep = String::from("a0: &a0 [x]\n");
+    for i in 1..200 {
+        let _ = writeln!(deep, "a{i}: &a{i} [*a{}]", i - 1);
+    }
+    assert!(first_complaint(&deep).contains("nesting deeper"), "{}", first_complaint(&deep));
+    assert!(first_complaint("a: &a [*a]").contains("inside the block that it names"));
+}
+
+#[test]
+fn aliases_are_expanded() {
+    let doc = one_doc(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: &l {app: x}, annotations: *l}\ndata: {a: &v one, b: *v}\n",
+    );
+    assert_eq!(doc.value["metadata"]["annotations"], json!({"app": "x"}));
+    assert_eq!(doc.value["data"], json!({"a": "one", "b": "one"}));
+}
+
+#[test]
+fn a_stream_of_many_documents_is_read_and_one_of_too_many_refused() {
+    let stream = |n: usize| {
+        (0..n).fold(String::new(), |mut out, i| {
+            let _ = write!(out, "---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: n{i}}}\n");
+            out
+        })
+    };
+    let file = parse(&stream(5000));
+    assert_eq!((file.docs.len(), file.diagnostics.len()), (5000, 0));
+    let nulls = "---\n".repeat(limits::MAX_DOCUMENTS + 2);
+    assert!(complaints(&nulls).contains("more than 100000 documents"), "{}", complaints(&nulls));
+    let wrong = "---\na: b\n".repeat(3000);
+    let file = parse(&wrong);
+    assert_eq!(file.diagnostics.len(), limits::MAX_DIAGNOSTICS + 1);
+    assert!(file.diagnostics[limits::MAX_DIAGNOSTICS].message.contains("more complaints"));
+}
+
+#[test]
+fn a_secrets_values_are_nowhere_but_in_its_document() {
+    let text = "\
+apiVersion: v1
+kind: Secret
+metadata: {name: s}
+type: kubernetes.io/basic-auth
+data: {username: hunter2, pin: 12345}
+stringData:
+  password: [hunter2]
+  hunter2
+";
+    let shown = complaints(text)
+        + &complaints("kind: Secret\napiVersion: v1\ndata: {a: hunter2\n")
+        + &complaints("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {a: hunter2, a: 12345}\n");
+    assert!(shown.lines().count() > 3 && !shown.contains("hunter2") && !shown.contains("12345"), "{shown}");
+    let doc = one_doc(
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: Yg==, b: Yg==}\nstringData: {b: 'c', d: ''}\n",
+    );
+    assert_eq!(doc.value["data"], json!({"a": "Yg==", "b": "Yw==", "d": ""}));
+    assert!(doc.value.get("stringData").is_none());
+}
+
+#[test]
+fn references_carry_their_places() {
+    let doc = one_doc(
+        "\
+apiVersion: v1
+kind: Pod
+metadata: {name: p, namespace: shop}
+spec:
+  imagePullSecrets: [{name: pull}]
+  containers:
+  - name: c
+    image: i:1
+    env:
+    - name: A
+      valueFrom: {configMapKeyRef: {name: settings, key: a}}
+    - name: B
+      valueFrom:
+        secretKeyRef:
+          name: password
+          key: b
+          optional: true
+    envFrom: [{secretRef: {name: all}}]
+    volumeMounts: [{name: v, mountPath: /v}, {name: p, mountPath: /p}]
+  volumes:
+  - {name: v, configMap: {name: files, items: [{key: k, path: k}], defaultMode: 0644}}
+  - name: p
+    projected: {sources: [{secret: {name: tls}}]}
+",
+    );
+    let listed: Vec<String> = doc
+        .references
+        .iter()
+        .map(|r| format!("{} {} {:?} {} {}", r.place, r.key, r.item.as_deref(), r.optional, r.path))
+        .collect();
+    insta::assert_snapshot!(listed.join("\n"));
+    assert_eq!(doc.value.pointer("/spec/volumes/0/configMap/defaultMode"), Some(&json!(420)));
+    assert_eq!(doc.references[2].excerpt, "          key: b");
+}
+
+#[test]
+fn files_are_put_together() {
+    let parse =
+        |path: &str, text: &str, unsupported| Arc::new(parse_file(path, text.as_bytes(), &Options { unsupported }));
+    let ns = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
+    let set = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\n---\napiVersion: x.io/v1\nkind: Thing\nmetadata: {name: t}\n";
+    let snapshot = assemble(&[
+        parse("b.yaml", WEB, UnsupportedMode::Skip),
+        parse("a.yaml", ns, UnsupportedMode::Skip),
+        parse("c.yaml", set, UnsupportedMode::Skip),
+    ])
+    .unwrap();
+    let keys: Vec<String> = snapshot.docs.iter().map(|d| d.key.to_string()).collect();
+    assert_eq!(keys, ["Namespace shop", "Deployment default/web"]);
+    assert_eq!(snapshot.skipped, ["c.yaml:1: StatefulSet db", "c.yaml:5: Thing t"]);
+    let bad = assemble(&[
+        parse("z.yaml", ns, UnsupportedMode::Reject),
+        parse("c/kustomization.yaml", "resources: []", UnsupportedMode::Reject),
+        parse("a.yaml", &format!("{ns}---\n{ns}"), UnsupportedMode::Reject),
+        parse("b.yaml", set, UnsupportedMode::Reject),
+    ])
+    .unwrap_err();
+    insta::assert_snapshot!(bad.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    let moved = parse("a.yaml", WEB, UnsupportedMode::Reject).with_path("d/e.yaml");
+    assert_eq!(moved, *parse("d/e.yaml", WEB, UnsupportedMode::Reject));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        let _ = parse_file("a.yaml", &bytes, &Options::default());
+    }
+
+    #[test]
+    fn no_text_of_yaml_signs_makes_it_panic(text in "[-a:{}\\[\\],\"'#&*!|>%?@` \n\t~0<.]{0,80}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn a_manifest_cut_or_changed_anywhere_is_read_or_told(at in 0..WEB.len(), with in "[-a:{}\\[\\],\"' \n\t&*]{0,3}", cut in 0..20_usize) {
+        let end = (at + cut).min(WEB.len());
+        let text = format!("{}{with}{}", &WEB[..at], &WEB[end..]);
+        let file = parse(&text);
+        for d in &file.diagnostics {
+            proptest::prop_assert!(d.width >= 1);
+        }
+    }
 }

@@ -5,6 +5,8 @@
 //! of the groups core, apps, batch, policy and networking and from Evenkeel's own are made; the
 //! names of all kinds are.
 
+#![allow(clippy::disallowed_methods)] // a developer's tool reads and writes the tables
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -146,9 +148,9 @@ fn literal(value: &str, ty: &str) -> Option<String> {
         "string" => Some(format!("Literal::Str({value:?})")),
         "boolean" => Some(format!("Literal::Bool({value})")),
         "int32" | "int64" => value.parse::<i64>().ok().map(|n| format!("Literal::Int({n})")),
-        "util.intstr.IntOrString" => {
-            Some(value.parse::<i64>().map_or_else(|_| format!("Literal::Str({value:?})"), |n| format!("Literal::Int({n})")))
-        }
+        "util.intstr.IntOrString" => Some(
+            value.parse::<i64>().map_or_else(|_| format!("Literal::Str({value:?})"), |n| format!("Literal::Int({n})")),
+        ),
         _ if value == "{}" => Some("Literal::Empty".to_owned()),
         _ => None,
     }

@@ -34,7 +34,7 @@ fn strip(ty: &Type, value: &mut Value) {
                 let Some(field) = object.field(name) else { return true };
                 strip(&field.ty, v);
                 let default = field.default.is_some_and(|d| d.is(v)) || field.absent.is_some_and(|a| a.is(v));
-                !default && !(empty(v) && !means_something_empty(&field.ty))
+                !default && (!empty(v) || means_something_empty(&field.ty))
             });
             conditional(object, map);
         }

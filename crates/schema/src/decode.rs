@@ -118,16 +118,12 @@ impl<'a, I: Input<'a>> Walk<'_, I> {
     fn scalar(&self, ty: &Type, input: I, shape: &Shape<'a, I>) -> Result<Value, String> {
         let wrong = || Err(self.wrong(ty, input, shape));
         match (ty, shape) {
-            (Type::String, Shape::Str(s)) => Ok((*s).into()),
+            (Type::String | Type::IntOrString, Shape::Str(s)) => Ok((*s).into()),
             (Type::Bool, Shape::Bool(b)) => Ok((*b).into()),
-            (Type::Int32, Shape::Int(n)) | (Type::IntOrString, Shape::Int(n)) if i32::try_from(*n).is_ok() => {
-                Ok((*n).into())
-            }
+            (Type::Int32 | Type::IntOrString, Shape::Int(n)) if i32::try_from(*n).is_ok() => Ok((*n).into()),
             (Type::Int32 | Type::IntOrString, Shape::Int(_)) => Err("the number does not fit into 32 bits".into()),
-            (Type::Int64, Shape::Int(n)) => Ok((*n).into()),
-            (Type::Double, Shape::Int(n)) => Ok((*n).into()),
+            (Type::Int64 | Type::Double, Shape::Int(n)) => Ok((*n).into()),
             (Type::Double, Shape::Float(n)) => serde_json::Number::from_f64(*n).map_or_else(wrong, |n| Ok(n.into())),
-            (Type::IntOrString, Shape::Str(s)) => Ok((*s).into()),
             (Type::Bytes, Shape::Str(s)) => base64_text(s).ok_or_else(|| self.wrong(ty, input, shape)),
             (Type::Time, Shape::Str(s)) if Time::parse_rfc3339(s).is_some() => Ok((*s).into()),
             (Type::Quantity, Shape::Str(s)) => quantity(s).map_or_else(wrong, Ok),

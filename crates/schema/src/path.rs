@@ -48,7 +48,7 @@ pub enum Trail<'t> {
     Index(&'t Trail<'t>, usize),
 }
 
-impl<'t> Trail<'t> {
+impl Trail<'_> {
     /// A field below.
     pub fn field<'a>(&'a self, name: &'a str) -> Trail<'a> {
         Trail::Field(self, name)

@@ -27,7 +27,8 @@ pub(super) fn config_map(value: &Value, out: &mut Complaints) {
 pub(super) fn secret(value: &Value, out: &mut Complaints) {
     let root = Trail::Root;
     let data = root.field("data");
-    let size = keys(&value["data"], &data, true, out) + keys(&value["stringData"], &root.field("stringData"), false, out);
+    let size =
+        keys(&value["data"], &data, true, out) + keys(&value["stringData"], &root.field("stringData"), false, out);
     if size > MAX_BYTES {
         out.too_long(&data, MAX_BYTES);
     }

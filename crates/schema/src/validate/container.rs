@@ -133,7 +133,8 @@ fn resources(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
             }
             let limit = &value["limits"][name.as_str()];
             if part == "requests" && quantity(limit).is_some_and(|l| amount_read > l) {
-                let why = format!("must be less than or equal to {name} limit of {}", limit.as_str().unwrap_or_default());
+                let why =
+                    format!("must be less than or equal to {name} limit of {}", limit.as_str().unwrap_or_default());
                 out.invalid(&at, amount, &why);
             }
         }

@@ -81,7 +81,10 @@ pub(super) fn selector(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
                 out.required(&at.field("values"), "must be specified when `operator` is 'In' or 'NotIn'");
             }
             Some("Exists" | "DoesNotExist") if !values.is_empty() => {
-                out.forbidden(&at.field("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+                out.forbidden(
+                    &at.field("values"),
+                    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                );
             }
             _ => {}
         }

@@ -22,6 +22,7 @@ mod volume;
 mod workload;
 
 use alloc::{string::String, vec::Vec};
+use core::fmt::Write as _;
 
 use evenkeel_model::Kind;
 use serde_json::Value;
@@ -54,7 +55,8 @@ pub fn summary(kind: Kind, name: &str, problems: &[Problem]) -> String {
     let mut out = alloc::format!("{kind} {name:?} is invalid: ");
     for (i, p) in problems.iter().enumerate() {
         let separator = if i == 0 { "" } else { ", " };
-        out.push_str(&alloc::format!("{separator}{}: {}", p.path, p.message));
+        // Writing to a string does not fail.
+        let _ = write!(out, "{separator}{}: {}", p.path, p.message);
     }
     out
 }

@@ -25,7 +25,9 @@ fn lower(c: u8) -> bool {
 
 fn is_label(text: &str) -> bool {
     let b = text.as_bytes();
-    b.first().is_some_and(|c| lower(*c)) && b.last().is_some_and(|c| lower(*c)) && b.iter().all(|c| lower(*c) || *c == b'-')
+    b.first().is_some_and(|c| lower(*c))
+        && b.last().is_some_and(|c| lower(*c))
+        && b.iter().all(|c| lower(*c) || *c == b'-')
 }
 
 /// A label of DNS, as a namespace's or a container's name.
@@ -60,7 +62,9 @@ pub(super) fn qualified_name(text: &str) -> Check {
         Some(("", _)) => return Some("prefix part must be non-empty"),
         Some((prefix, name)) => {
             if dns_subdomain(prefix).is_some() {
-                return Some("prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com')");
+                return Some(
+                    "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com')",
+                );
             }
             name
         }
@@ -97,7 +101,11 @@ pub(super) fn config_key(text: &str) -> Check {
 /// An environment variable's name.
 pub(super) fn env_name(text: &str) -> Check {
     let good = !text.is_empty() && text.bytes().all(|c| (0x20..0x7f).contains(&c) && c != b'=');
-    if good { None } else { Some("a valid environment variable name must consist only of printable ASCII characters other than '='") }
+    if good {
+        None
+    } else {
+        Some("a valid environment variable name must consist only of printable ASCII characters other than '='")
+    }
 }
 
 /// A port's name.

@@ -20,7 +20,8 @@ pub(super) fn spec(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
         out.required(&at.field("containers"), "");
     }
     let volumes = volume::all(value, at, out);
-    let cx = container::Context { volumes: &volumes, grace: value["terminationGracePeriodSeconds"].as_i64().unwrap_or(30) };
+    let cx =
+        container::Context { volumes: &volumes, grace: value["terminationGracePeriodSeconds"].as_i64().unwrap_or(30) };
     let mut seen = BTreeSet::new();
     let mut host_ports = BTreeSet::new();
     for (field, init) in [("initContainers", true), ("containers", false)] {

@@ -70,8 +70,8 @@ fn duration(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
 
 fn is_duration(text: &str) -> bool {
     const UNITS: [&str; 27] = [
-        "ns", "nsec", "us", "usec", "ms", "msec", "millis", "s", "sec", "secs", "second", "seconds", "m", "min", "mins",
-        "minute", "minutes", "h", "hr", "hrs", "hour", "hours", "d", "day", "days", "w", "week",
+        "ns", "nsec", "us", "usec", "ms", "msec", "millis", "s", "sec", "secs", "second", "seconds", "m", "min",
+        "mins", "minute", "minutes", "h", "hr", "hrs", "hour", "hours", "d", "day", "days", "w", "week",
     ];
     let mut rest = text.trim();
     let mut parts = 0;

@@ -65,7 +65,9 @@ fn present(field: &Field, value: &Value, at: &Trail<'_>, out: &mut Complaints) {
             out.unsupported(at, value, field.values);
         }
         Value::Array(list) if !field.values.is_empty() => {
-            for (i, v) in list.iter().enumerate().filter(|(_, v)| v.as_str().is_some_and(|s| !field.values.contains(&s))) {
+            for (i, v) in
+                list.iter().enumerate().filter(|(_, v)| v.as_str().is_some_and(|s| !field.values.contains(&s)))
+            {
                 out.unsupported(&at.index(i), v, field.values);
             }
         }

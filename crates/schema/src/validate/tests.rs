@@ -53,7 +53,10 @@ fn good_objects_have_no_problems_with_or_without_defaults() {
         (Kind::Namespace, json!({"metadata": {"name": "shop"}})),
         (Kind::ConfigMap, json!({"metadata": {"name": "c", "namespace": "n"}, "data": {"a.b": "c"}})),
         (Kind::Secret, json!({"metadata": {"name": "c", "namespace": "n"}, "data": {"a": "Yg=="}})),
-        (Kind::Source, json!({"metadata": {"name": "s"}, "spec": {"git": {"url": "/srv/r", "branch": "main"}, "interval": "1m"}})),
+        (
+            Kind::Source,
+            json!({"metadata": {"name": "s"}, "spec": {"git": {"url": "/srv/r", "branch": "main"}, "interval": "1m"}}),
+        ),
     ] {
         assert_eq!(problems(kind, &value), Vec::<String>::new());
         crate::defaults::apply(kind, &mut value);
@@ -97,42 +100,120 @@ fn a_deployments_mistakes() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn a_containers_mistakes() {
     for (field, value, expected) in [
         ("name", json!("Web_1"), "name: Invalid value"),
         ("image", json!(" a"), "image: Invalid value: \" a\": must not have leading or trailing whitespace"),
         ("imagePullPolicy", json!("Sometimes"), "imagePullPolicy: Unsupported value: \"Sometimes\""),
-        ("ports", json!([{"containerPort": 0}]), "ports[0].containerPort: Invalid value: 0: must be between 1 and 65535, inclusive"),
-        ("ports", json!([{"containerPort": 1, "name": "a"}, {"containerPort": 2, "name": "a"}]), "ports[1].name: Duplicate value: \"a\""),
-        ("ports", json!([{"containerPort": 1, "hostPort": 8}, {"containerPort": 2, "hostPort": 8}]), "ports[1].hostPort: Duplicate value: \"TCP//8\""),
+        (
+            "ports",
+            json!([{"containerPort": 0}]),
+            "ports[0].containerPort: Invalid value: 0: must be between 1 and 65535, inclusive",
+        ),
+        (
+            "ports",
+            json!([{"containerPort": 1, "name": "a"}, {"containerPort": 2, "name": "a"}]),
+            "ports[1].name: Duplicate value: \"a\"",
+        ),
+        (
+            "ports",
+            json!([{"containerPort": 1, "hostPort": 8}, {"containerPort": 2, "hostPort": 8}]),
+            "ports[1].hostPort: Duplicate value: \"TCP//8\"",
+        ),
         ("ports", json!([{"containerPort": 1, "protocol": "tcp"}]), "ports[0].protocol: Unsupported value: \"tcp\""),
         ("env", json!([{"name": "A=B"}]), "env[0].name: Invalid value: \"A=B\""),
         ("env", json!([{"value": "x"}]), "env[0].name: Required value"),
         ("env", json!([{"name": "A", "valueFrom": {}}]), "env[0].valueFrom: Invalid value: \"\": must specify one of"),
-        ("env", json!([{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]), "env[0].valueFrom: Invalid value: \"\": may not be specified when `value` is not empty"),
-        ("env", json!([{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.nam"}}}]), "env[0].valueFrom.fieldRef.fieldPath: Unsupported value: \"metadata.nam\""),
-        ("env", json!([{"name": "A", "valueFrom": {"secretKeyRef": {"key": "a"}}}]), "env[0].valueFrom.secretKeyRef.name: Required value"),
+        (
+            "env",
+            json!([{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]),
+            "env[0].valueFrom: Invalid value: \"\": may not be specified when `value` is not empty",
+        ),
+        (
+            "env",
+            json!([{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.nam"}}}]),
+            "env[0].valueFrom.fieldRef.fieldPath: Unsupported value: \"metadata.nam\"",
+        ),
+        (
+            "env",
+            json!([{"name": "A", "valueFrom": {"secretKeyRef": {"key": "a"}}}]),
+            "env[0].valueFrom.secretKeyRef.name: Required value",
+        ),
         ("envFrom", json!([{}]), "envFrom[0]: Invalid value: \"\": must specify one of"),
-        ("volumeMounts", json!([{"name": "v", "mountPath": "v"}]), "volumeMounts[0].mountPath: Invalid value: \"v\": must be an absolute path"),
-        ("volumeMounts", json!([{"name": "v", "mountPath": "/v:ro"}]), "volumeMounts[0].mountPath: Invalid value: \"/v:ro\": must not contain ':'"),
-        ("volumeMounts", json!([{"name": "v", "mountPath": "/v"}, {"name": "v", "mountPath": "/v"}]), "volumeMounts[1].mountPath: Invalid value: \"/v\": must be unique"),
-        ("volumeMounts", json!([{"name": "v", "mountPath": "/v", "subPath": "a/../b"}]), "volumeMounts[0].subPath: Invalid value: \"a/../b\": must not contain '..'"),
+        (
+            "volumeMounts",
+            json!([{"name": "v", "mountPath": "v"}]),
+            "volumeMounts[0].mountPath: Invalid value: \"v\": must be an absolute path",
+        ),
+        (
+            "volumeMounts",
+            json!([{"name": "v", "mountPath": "/v:ro"}]),
+            "volumeMounts[0].mountPath: Invalid value: \"/v:ro\": must not contain ':'",
+        ),
+        (
+            "volumeMounts",
+            json!([{"name": "v", "mountPath": "/v"}, {"name": "v", "mountPath": "/v"}]),
+            "volumeMounts[1].mountPath: Invalid value: \"/v\": must be unique",
+        ),
+        (
+            "volumeMounts",
+            json!([{"name": "v", "mountPath": "/v", "subPath": "a/../b"}]),
+            "volumeMounts[0].subPath: Invalid value: \"a/../b\": must not contain '..'",
+        ),
         ("livenessProbe", json!({}), "livenessProbe: Required value: must specify a handler type"),
-        ("livenessProbe", json!({"exec": {"command": ["a"]}, "tcpSocket": {"port": 1}}), "livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type"),
-        ("livenessProbe", json!({"exec": {"command": ["a"]}, "successThreshold": 2}), "livenessProbe.successThreshold: Invalid value: 2: must be 1"),
-        ("readinessProbe", json!({"httpGet": {"port": 0}}), "readinessProbe.httpGet.port: Invalid value: 0: must be between 1 and 65535"),
+        (
+            "livenessProbe",
+            json!({"exec": {"command": ["a"]}, "tcpSocket": {"port": 1}}),
+            "livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type",
+        ),
+        (
+            "livenessProbe",
+            json!({"exec": {"command": ["a"]}, "successThreshold": 2}),
+            "livenessProbe.successThreshold: Invalid value: 2: must be 1",
+        ),
+        (
+            "readinessProbe",
+            json!({"httpGet": {"port": 0}}),
+            "readinessProbe.httpGet.port: Invalid value: 0: must be between 1 and 65535",
+        ),
         ("readinessProbe", json!({"httpGet": {}}), "readinessProbe.httpGet.port: Required value"),
         ("readinessProbe", json!({"exec": {}}), "readinessProbe.exec.command: Required value"),
-        ("readinessProbe", json!({"tcpSocket": {"port": 1}, "periodSeconds": -1}), "readinessProbe.periodSeconds: Invalid value: -1"),
-        ("lifecycle", json!({"preStop": {"sleep": {"seconds": 31}}}), "lifecycle.preStop.sleep: Invalid value: 31: must be less than"),
-        ("resources", json!({"limits": {"cpu": "-1"}}), "resources.limits[cpu]: Invalid value: \"-1\": must be greater than or equal to 0"),
-        ("resources", json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1500m"}}), "resources.requests[cpu]: Invalid value: \"1500m\": must be less than or equal to cpu limit of 1"),
+        (
+            "readinessProbe",
+            json!({"tcpSocket": {"port": 1}, "periodSeconds": -1}),
+            "readinessProbe.periodSeconds: Invalid value: -1",
+        ),
+        (
+            "lifecycle",
+            json!({"preStop": {"sleep": {"seconds": 31}}}),
+            "lifecycle.preStop.sleep: Invalid value: 31: must be less than",
+        ),
+        (
+            "resources",
+            json!({"limits": {"cpu": "-1"}}),
+            "resources.limits[cpu]: Invalid value: \"-1\": must be greater than or equal to 0",
+        ),
+        (
+            "resources",
+            json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1500m"}}),
+            "resources.requests[cpu]: Invalid value: \"1500m\": must be less than or equal to cpu limit of 1",
+        ),
         ("restartPolicy", json!("Always"), "restartPolicy: Forbidden: may not be set for non-init containers"),
-        ("securityContext", json!({"privileged": true, "allowPrivilegeEscalation": false}), "securityContext: Invalid value"),
-        ("securityContext", json!({"runAsUser": -1}), "securityContext.runAsUser: Invalid value: -1: must be between 0 and 2147483647, inclusive"),
+        (
+            "securityContext",
+            json!({"privileged": true, "allowPrivilegeEscalation": false}),
+            "securityContext: Invalid value",
+        ),
+        (
+            "securityContext",
+            json!({"runAsUser": -1}),
+            "securityContext.runAsUser: Invalid value: -1: must be between 0 and 2147483647, inclusive",
+        ),
     ] {
         let base = with(&deployment(), "/spec/template/spec/containers/0/volumeMounts", Value::Null);
-        let found = problems(Kind::Deployment, &with(&base, &format!("/spec/template/spec/containers/0/{field}"), value));
+        let found =
+            problems(Kind::Deployment, &with(&base, &format!("/spec/template/spec/containers/0/{field}"), value));
         assert_eq!(found.len(), 1, "{field}: {found:?}");
         let expected = format!("spec.template.spec.containers[0].{expected}");
         assert!(found[0].starts_with(&expected), "{field}: {found:?}");
@@ -141,19 +222,52 @@ fn a_containers_mistakes() {
 
 #[test]
 fn a_pods_mistakes() {
-    let pod = json!({"metadata": {"name": "p", "namespace": "n"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let pod =
+        json!({"metadata": {"name": "p", "namespace": "n"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
     for (field, value, expected) in [
         ("initContainers", json!([{"name": "c", "image": "i"}]), "containers[0].name: Duplicate value: \"c\""),
-        ("initContainers", json!([{"name": "i", "image": "i", "restartPolicy": "Never"}]), "initContainers[0].restartPolicy: Unsupported value: \"Never\": supported values: \"Always\""),
-        ("initContainers", json!([{"name": "i", "image": "i", "livenessProbe": {"tcpSocket": {"port": 1}}}]), "initContainers[0].livenessProbe: Forbidden: may not be set for init"),
+        (
+            "initContainers",
+            json!([{"name": "i", "image": "i", "restartPolicy": "Never"}]),
+            "initContainers[0].restartPolicy: Unsupported value: \"Never\": supported values: \"Always\"",
+        ),
+        (
+            "initContainers",
+            json!([{"name": "i", "image": "i", "livenessProbe": {"tcpSocket": {"port": 1}}}]),
+            "initContainers[0].livenessProbe: Forbidden: may not be set for init",
+        ),
         ("volumes", json!([{"name": "v"}, {"name": "v"}]), "volumes[1].name: Duplicate value: \"v\""),
-        ("volumes", json!([{"name": "v", "emptyDir": {}, "hostPath": {"path": "/"}}]), "volumes[0].hostPath: Forbidden: may not specify more than 1 volume type"),
+        (
+            "volumes",
+            json!([{"name": "v", "emptyDir": {}, "hostPath": {"path": "/"}}]),
+            "volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",
+        ),
         ("volumes", json!([{"name": "v", "configMap": {}}]), "volumes[0].configMap.name: Required value"),
-        ("volumes", json!([{"name": "v", "secret": {"secretName": "s", "items": [{"key": "k", "path": "../a"}]}}]), "volumes[0].secret.items[0].path: Invalid value"),
-        ("volumes", json!([{"name": "v", "secret": {"secretName": "s", "defaultMode": 512}}]), "volumes[0].secret.defaultMode: Invalid value: 512: must be between 0 and 511"),
-        ("volumes", json!([{"name": "v", "hostPath": {"path": "/", "type": "Folder"}}]), "volumes[0].hostPath.type: Unsupported value"),
-        ("volumes", json!([{"name": "v", "projected": {"sources": [{}]}}]), "volumes[0].projected.sources[0]: Required value"),
-        ("volumes", json!([{"name": "v", "downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "status.podIP"}}]}}]), "volumes[0].downwardAPI.items[0].fieldRef.fieldPath: Unsupported value"),
+        (
+            "volumes",
+            json!([{"name": "v", "secret": {"secretName": "s", "items": [{"key": "k", "path": "../a"}]}}]),
+            "volumes[0].secret.items[0].path: Invalid value",
+        ),
+        (
+            "volumes",
+            json!([{"name": "v", "secret": {"secretName": "s", "defaultMode": 512}}]),
+            "volumes[0].secret.defaultMode: Invalid value: 512: must be between 0 and 511",
+        ),
+        (
+            "volumes",
+            json!([{"name": "v", "hostPath": {"path": "/", "type": "Folder"}}]),
+            "volumes[0].hostPath.type: Unsupported value",
+        ),
+        (
+            "volumes",
+            json!([{"name": "v", "projected": {"sources": [{}]}}]),
+            "volumes[0].projected.sources[0]: Required value",
+        ),
+        (
+            "volumes",
+            json!([{"name": "v", "downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "status.podIP"}}]}}]),
+            "volumes[0].downwardAPI.items[0].fieldRef.fieldPath: Unsupported value",
+        ),
         ("restartPolicy", json!("Sometimes"), "restartPolicy: Unsupported value"),
         ("terminationGracePeriodSeconds", json!(-1), "terminationGracePeriodSeconds: Invalid value: -1"),
         ("nodeSelector", json!({"a b": "c"}), "nodeSelector: Invalid value"),
@@ -168,25 +282,86 @@ fn a_pods_mistakes() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn data_and_sources_have_their_rules() {
     let meta = json!({"name": "x", "namespace": "n"});
     let big = "a".repeat((1 << 20) + 1);
     for (kind, value, expected) in [
-        (Kind::ConfigMap, json!({"metadata": meta, "data": {"a/b": ""}}), "data[a/b]: Invalid value: \"a/b\": a valid config key"),
-        (Kind::ConfigMap, json!({"metadata": meta, "data": {"a": big}}), ": Too long: may not be more than 1048576 bytes"),
-        (Kind::ConfigMap, json!({"metadata": meta, "data": {"a": "x"}, "binaryData": {"a": "eA=="}}), "data[a]: Invalid value: \"a\": duplicate of key present in binaryData"),
-        (Kind::Secret, json!({"metadata": meta, "type": "kubernetes.io/tls", "data": {"tls.crt": ""}}), "data[tls.key]: Required value"),
-        (Kind::Secret, json!({"metadata": meta, "type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "aHVudGVyMg=="}}), "data[.dockerconfigjson]: Invalid value: \"<secret contents redacted>\": must be JSON"),
-        (Kind::Secret, json!({"metadata": meta, "type": "kubernetes.io/ssh-auth"}), "data[ssh-privatekey]: Required value"),
-        (Kind::Namespace, json!({"metadata": {"name": "a.b"}}), "metadata.name: Invalid value: \"a.b\": a lowercase RFC 1123 label"),
-        (Kind::Namespace, json!({"metadata": {"name": "a", "namespace": "b"}}), "metadata.namespace: Forbidden: not allowed on this type"),
-        (Kind::Namespace, json!({"metadata": {"name": "a", "annotations": {"a": "b".repeat(256 << 10)}}}), "metadata.annotations: Too long: may not be more than 262144 bytes"),
-        (Kind::Source, json!({"metadata": {"name": "s"}, "spec": {}}), "spec: Required value: one of git and directory"),
-        (Kind::Source, json!({"metadata": {"name": "s"}, "spec": {"directory": "/a", "git": {"url": "/r"}}}), "spec.directory: Forbidden"),
-        (Kind::Source, json!({"metadata": {"name": "s"}, "spec": {"git": {"url": "/r", "branch": "b", "tag": "t"}}}), "spec.git.tag: Forbidden: may not be set beside branch"),
-        (Kind::Source, json!({"metadata": {"name": "s"}, "spec": {"directory": "/a", "interval": "often"}}), "spec.interval: Invalid value: \"often\": must be a duration"),
-        (Kind::Source, json!({"metadata": {"name": "s"}, "spec": {"directory": "/a", "massDelete": {"fraction": 1.5}}}), "spec.massDelete.fraction: Invalid value: 1.5"),
-        (Kind::Source, json!({"metadata": {"name": "s"}, "spec": {"directory": "/a", "rollback": "never"}}), "spec.rollback: Unsupported value: \"never\""),
+        (
+            Kind::ConfigMap,
+            json!({"metadata": meta, "data": {"a/b": ""}}),
+            "data[a/b]: Invalid value: \"a/b\": a valid config key",
+        ),
+        (
+            Kind::ConfigMap,
+            json!({"metadata": meta, "data": {"a": big}}),
+            ": Too long: may not be more than 1048576 bytes",
+        ),
+        (
+            Kind::ConfigMap,
+            json!({"metadata": meta, "data": {"a": "x"}, "binaryData": {"a": "eA=="}}),
+            "data[a]: Invalid value: \"a\": duplicate of key present in binaryData",
+        ),
+        (
+            Kind::Secret,
+            json!({"metadata": meta, "type": "kubernetes.io/tls", "data": {"tls.crt": ""}}),
+            "data[tls.key]: Required value",
+        ),
+        (
+            Kind::Secret,
+            json!({"metadata": meta, "type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "aHVudGVyMg=="}}),
+            "data[.dockerconfigjson]: Invalid value: \"<secret contents redacted>\": must be JSON",
+        ),
+        (
+            Kind::Secret,
+            json!({"metadata": meta, "type": "kubernetes.io/ssh-auth"}),
+            "data[ssh-privatekey]: Required value",
+        ),
+        (
+            Kind::Namespace,
+            json!({"metadata": {"name": "a.b"}}),
+            "metadata.name: Invalid value: \"a.b\": a lowercase RFC 1123 label",
+        ),
+        (
+            Kind::Namespace,
+            json!({"metadata": {"name": "a", "namespace": "b"}}),
+            "metadata.namespace: Forbidden: not allowed on this type",
+        ),
+        (
+            Kind::Namespace,
+            json!({"metadata": {"name": "a", "annotations": {"a": "b".repeat(256 << 10)}}}),
+            "metadata.annotations: Too long: may not be more than 262144 bytes",
+        ),
+        (
+            Kind::Source,
+            json!({"metadata": {"name": "s"}, "spec": {}}),
+            "spec: Required value: one of git and directory",
+        ),
+        (
+            Kind::Source,
+            json!({"metadata": {"name": "s"}, "spec": {"directory": "/a", "git": {"url": "/r"}}}),
+            "spec.directory: Forbidden",
+        ),
+        (
+            Kind::Source,
+            json!({"metadata": {"name": "s"}, "spec": {"git": {"url": "/r", "branch": "b", "tag": "t"}}}),
+            "spec.git.tag: Forbidden: may not be set beside branch",
+        ),
+        (
+            Kind::Source,
+            json!({"metadata": {"name": "s"}, "spec": {"directory": "/a", "interval": "often"}}),
+            "spec.interval: Invalid value: \"often\": must be a duration",
+        ),
+        (
+            Kind::Source,
+            json!({"metadata": {"name": "s"}, "spec": {"directory": "/a", "massDelete": {"fraction": 1.5}}}),
+            "spec.massDelete.fraction: Invalid value: 1.5",
+        ),
+        (
+            Kind::Source,
+            json!({"metadata": {"name": "s"}, "spec": {"directory": "/a", "rollback": "never"}}),
+            "spec.rollback: Unsupported value: \"never\"",
+        ),
     ] {
         let found = problems(kind, &value);
         assert_eq!(found.len(), 1, "{found:?}");

@@ -84,7 +84,9 @@ fn downward(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
         }
         match (item["fieldRef"].is_object(), item["resourceFieldRef"].is_object()) {
             (false, false) => out.required(&at, "one of fieldRef and resourceFieldRef is required"),
-            (true, true) => out.invalid_str(&at, "", "fieldRef and resourceFieldRef can not be specified simultaneously"),
+            (true, true) => {
+                out.invalid_str(&at, "", "fieldRef and resourceFieldRef can not be specified simultaneously");
+            }
             _ => pod::field_ref(&item["fieldRef"], &pod::FILE_FIELDS, &at.field("fieldRef"), out),
         }
     }

@@ -32,7 +32,9 @@ fn selector(kind: Kind, value: &Value, at: &Trail<'_>, out: &mut Complaints) {
     let selector = &value["selector"];
     let selector_at = at.field("selector");
     let Some(map) = selector.as_object() else { return };
-    let empty = map.values().all(|v| v.as_object().is_none_or(serde_json::Map::is_empty) && v.as_array().is_none_or(alloc::vec::Vec::is_empty));
+    let empty = map.values().all(|v| {
+        v.as_object().is_none_or(serde_json::Map::is_empty) && v.as_array().is_none_or(alloc::vec::Vec::is_empty)
+    });
     if empty {
         let why = alloc::format!("empty selector is invalid for {}", kind.info().singular);
         out.invalid(&selector_at, selector, &why);
