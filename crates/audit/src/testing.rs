@@ -151,6 +151,12 @@ impl World {
         *o = Object { version, ..o.with_status(status) };
     }
 
+    pub(crate) fn set_spec(&mut self, object: usize, spec: &Value) {
+        let version = self.next_version();
+        let o = &mut self.now.objects[object];
+        *o = Object { version, ..o.with_spec(spec) };
+    }
+
     pub(crate) fn set_ready(&mut self, pod: usize, ready: bool) {
         self.set_status(pod, &pod_status(ready));
     }

@@ -1,6 +1,6 @@
 //! Rollouts: never fewer ready pods by an act of Evenkeel than promised, never more than the surge.
 
-use alloc::{format, vec::Vec};
+use alloc::{collections::BTreeMap, format, vec::Vec};
 
 use evenkeel_model::{Kind, Uid};
 use serde::Deserialize;
@@ -38,10 +38,16 @@ fn surge(uid: Uid, of: &Deployment<'_>, world: &World<'_>, before: Option<&World
         return;
     }
     let message = format!("{now} pods that are not terminating, and replicas + maxSurge is {}", of.most);
-    // After a scale down there may be more for a while; more than before is somebody's act.
-    out.push(match before {
-        Some(before) if now > active(before, uid) => Finding::broken(Promise::Available, &of.object.key, message),
-        _ => Finding::unsettled(Promise::Available, &of.object.key, message),
+    // After a scale down there may be more for a while; more than before is somebody's act, and
+    // wrong by the old number as well as by the new one.
+    let grew = before.is_some_and(|b| {
+        let most = b.deployments.get(&uid).map_or(of.most, |d| d.most.max(of.most));
+        now > most && now > active(b, uid)
+    });
+    out.push(if grew {
+        Finding::broken(Promise::Available, &of.object.key, message)
+    } else {
+        Finding::unsettled(Promise::Available, &of.object.key, message)
     });
 }
 
@@ -55,14 +61,16 @@ fn availability(
     out: &mut Vec<Finding>,
 ) {
     let left = count(world.pods_of(uid).filter(|p| p.active() && p.ready()));
-    if left >= of.least {
+    // The act may have come before a scale up in the same step.
+    let least = before.deployments.get(&uid).map_or(of.least, |d| d.least.min(of.least));
+    if left >= least {
         return;
     }
     let taken = before.pods_of(uid).filter(|p| p.active() && p.ready()).find(|p| taken_by_us(p, input, world));
     if let Some(pod) = taken {
         let message = format!(
-            "{} was ready and was taken away, which leaves {left} ready pods of at least {}",
-            pod.object.key, of.least
+            "{} was ready and was taken away, which leaves {left} ready pods of at least {least}",
+            pod.object.key
         );
         out.push(Finding::broken(Promise::Available, &of.object.key, message));
     }
@@ -83,31 +91,33 @@ struct ReplicaSetSpec {
 }
 
 fn replica_sets(world: &World<'_>, before: Option<&World<'_>>, out: &mut Vec<Finding>) {
-    let pods = |w: &World<'_>| {
-        let mut counts = alloc::collections::BTreeMap::<Uid, i64>::new();
-        for pod in w.pods.values().filter(|p| p.active()) {
-            if let Some(owner) = pod.object.meta.controller() {
-                *counts.entry(owner.uid).or_default() += 1;
-            }
-        }
-        counts
-    };
-    let (now, then) = (pods(world), before.map(pods));
+    let (now, then) = (pods_by_owner(world), before.map(pods_by_owner));
     for object in world.of_kind(Kind::ReplicaSet).filter(|o| !o.deleting()) {
         let wanted = spec::<ReplicaSetSpec>(object, out).replicas.unwrap_or(1);
         let have = now.get(&object.uid).copied().unwrap_or(0);
-        let message = || format!("{have} pods that are not terminating, and it wants {wanted}");
-        if have > wanted {
-            let grew = then.as_ref().is_some_and(|t| have > t.get(&object.uid).copied().unwrap_or(0));
-            out.push(if grew {
-                Finding::broken(Promise::Available, &object.key, message())
-            } else {
-                Finding::unsettled(Promise::Available, &object.key, message())
-            });
-        } else if have < wanted {
-            out.push(Finding::unsettled(Promise::Available, &object.key, message()));
+        if have == wanted {
+            continue;
+        }
+        let message = format!("{have} pods that are not terminating, and it wants {wanted}");
+        let old = before.and_then(|b| b.by_uid.get(&object.uid));
+        let wanted_before = old.and_then(|o| spec::<ReplicaSetSpec>(o, &mut Vec::new()).replicas).unwrap_or(wanted);
+        let grew = then.as_ref().is_some_and(|t| have > t.get(&object.uid).copied().unwrap_or(0));
+        out.push(if grew && have > wanted.max(wanted_before) {
+            Finding::broken(Promise::Available, &object.key, message)
+        } else {
+            Finding::unsettled(Promise::Available, &object.key, message)
+        });
+    }
+}
+
+fn pods_by_owner(world: &World<'_>) -> BTreeMap<Uid, i64> {
+    let mut counts = BTreeMap::new();
+    for pod in world.pods.values().filter(|p| p.active()) {
+        if let Some(owner) = pod.object.meta.controller() {
+            *counts.entry(owner.uid).or_default() += 1;
         }
     }
+    counts
 }
 
 #[cfg(test)]
@@ -191,6 +201,26 @@ mod tests {
         world.step();
         assert!(world.audit().iter().all(|f| f.severity == Severity::Unsettled));
         world.expect(&["4 pods that are not terminating, and replicas + maxSurge is 1"]);
+    }
+
+    #[test]
+    fn acts_before_a_scale_in_the_same_step_are_judged_by_the_old_numbers() {
+        // 4 of 4, one goes (at least 3), then somebody wants 8 (at least 6).
+        let mut world = World::default();
+        world.web(4);
+        world.step();
+        terminate(world.pod_mut(0));
+        world.set_spec(1, &json!({"replicas": 8}));
+        world.expect_broken(&[]);
+        // One comes (at most 5), then somebody wants 1 (at most 2).
+        let mut world = World::default();
+        world.web_with(4, &json!({"replicas": 5}));
+        world.set_spec(2, &json!({"replicas": 5}));
+        world.step();
+        world.grow();
+        world.set_spec(1, &json!({"replicas": 1}));
+        world.set_spec(2, &json!({"replicas": 1}));
+        world.expect_broken(&[]);
     }
 
     #[test]
