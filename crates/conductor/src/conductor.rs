@@ -11,7 +11,7 @@ use evenkeel_core::{
     world::{KeptSnapshot, View, timers::Timers},
 };
 use evenkeel_model::{Key, Kind, Rng, Time, own::Condition};
-use evenkeel_store::{Store, StoreError};
+use evenkeel_store::{Batch, Op, Store, StoreError};
 use serde_json::Value;
 use tracing::{debug, error, warn};
 
@@ -33,6 +33,9 @@ const BATCH_TIMERS: usize = 256;
 /// How long a full disk is left alone before the next try to write.
 const FULL_DISK_RETRY: Duration = Duration::from_secs(2);
 
+/// Name of the store's value that says that a recovery is under way.
+const RECOVERING: &str = "recovering";
+
 /// How a conductor starts.
 #[derive(Debug, Clone)]
 pub struct Start {
@@ -44,8 +47,9 @@ pub struct Start {
     pub digest_key: [u8; 32],
     /// Settings.
     pub settings: Settings,
-    /// Nodes that must report before anything is created or removed, where the store is empty or
-    /// restored but the cluster is not new; `None` for a plain start.
+    /// Nodes that the cluster is known to have, where it is older than this process; `None` for a
+    /// new installation. If the store turns out to be new, these must report before anything is
+    /// created or removed.
     pub recover: Option<BTreeSet<Arc<str>>>,
 }
 
@@ -104,8 +108,13 @@ impl<S: Store> Conductor<S> {
         }
         let contents = loaded.contents.into_iter().map(|(_, c)| Arc::new(c)).collect();
         world.restore(loaded.objects, contents, snapshots);
-        let recovery = match start.recover {
-            Some(expected) => Recovery::begin(&mut world, expected, start.now + start.settings.recovery_wait),
+        // A recovery that was cut off by a crash goes on: its store is new no more, but as empty.
+        let lost = loaded.created || loaded.meta.contains_key(RECOVERING);
+        let recovery = match start.recover.filter(|_| lost) {
+            Some(expected) => {
+                remember_recovery(&mut store, world.version, true)?;
+                Recovery::begin(&mut world, expected, start.now + start.settings.recovery_wait)
+            }
             None => Recovery::default(),
         };
         let mut this = Self {
@@ -164,7 +173,7 @@ impl<S: Store> Conductor<S> {
             events = all;
         }
         debug_assert!(events.len() <= 2 * BATCH_EVENTS);
-        self.mark_due(now, !events.is_empty());
+        self.mark_due(now, !events.is_empty())?;
         let before = self.world.clone();
         let (rng_before, timers_before, dirty_before) = (self.rng.clone(), self.timers.clone(), self.dirty.clone());
         let mut guilty: BTreeSet<Guilty> = BTreeSet::new();
@@ -213,7 +222,7 @@ impl<S: Store> Conductor<S> {
         self.timers.next().is_some_and(|at| now.since(at) > self.settings.pause_limit)
     }
 
-    fn mark_due(&mut self, now: Time, outside: bool) {
+    fn mark_due(&mut self, now: Time, outside: bool) -> Result<(), StoreError> {
         if outside {
             for (controller, key) in self.writers.event_from_outside() {
                 self.dirty.mark(controller, key);
@@ -223,9 +232,11 @@ impl<S: Store> Conductor<S> {
             self.dirty.mark(controller, key);
         }
         if self.recovery.check(&mut self.world, now) {
+            remember_recovery(&mut self.store, self.world.version, false)?;
             self.mark_all();
             self.dispatch.all_again();
         }
+        Ok(())
     }
 
     fn mark_all(&mut self) {
@@ -320,10 +331,6 @@ impl<S: Store> Conductor<S> {
             _ => {}
         }
         self.take(changes, wakes, heals, work, None);
-        if matches!(event, Event::Hello(_)) && self.recovery.check(&mut self.world, now) {
-            self.mark_all();
-            self.dispatch.all_again();
-        }
     }
 
     fn run(&mut self, now: Time, controller: ControllerId, key: &Key, work: &mut Work) {
@@ -412,7 +419,8 @@ impl<S: Store> Conductor<S> {
             self.dispatch.note(&self.world, changed);
         }
         let to_agents = self.dispatch.take(&self.world, work.heals);
-        let wake = if self.dirty.is_empty() { self.next_wake() } else { Some(now) };
+        let busy = !self.dirty.is_empty() || self.recovery.complete(&self.world);
+        let wake = if busy { Some(now) } else { self.next_wake() };
         Output {
             replies: work.replies,
             view: (!work.published.is_empty()).then(|| self.world.view()),
@@ -441,4 +449,9 @@ impl<S: Store> Conductor<S> {
         }
         Output { replies, wake: Some(now + FULL_DISK_RETRY), ..Output::default() }
     }
+}
+
+fn remember_recovery(store: &mut impl Store, at: evenkeel_model::Version, under_way: bool) -> Result<(), StoreError> {
+    let value = if under_way { b"1".to_vec() } else { Vec::new() };
+    store.commit(&Batch { from: at, to: at, ops: vec![Op::SetMeta(RECOVERING.into(), value)] })
 }

@@ -24,6 +24,11 @@ impl Recovery {
         self.expected.remove(node);
     }
 
+    /// Whether every expected node has reported while the world still waits.
+    pub(crate) fn complete(&self, world: &World) -> bool {
+        world.recovering.is_some() && self.expected.is_empty()
+    }
+
     /// Ends the recovery when it is due; says whether it ended just now.
     pub(crate) fn check(&self, world: &mut World, now: Time) -> bool {
         match world.recovering {

@@ -1,0 +1,105 @@
+//! What the API reaches of the host.
+
+use std::{
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use evenkeel_audit::{AppliedSource, Input, State};
+use evenkeel_core::{Answer, Ask, World};
+use evenkeel_model::{Kind, Object, Snapshot, SourceName, Time};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc::error::TrySendError, oneshot};
+
+use super::{Host, Message, Question, Shared};
+use crate::api::{AskError, Backend, Health, Later, LogError, LogRequest, LogStream, SnapshotError, live::Live};
+
+/// How the containers of one node are reached beside its session.
+pub trait NodeAccess: Send + Sync + 'static {
+    /// A container's output.
+    fn logs(&self, request: LogRequest) -> Later<Result<LogStream, LogError>>;
+}
+
+/// Puts a question into the conductor's queue and waits for its answer.
+pub(super) async fn ask(shared: &Shared, ask: Ask, user: String) -> Result<Answer, AskError> {
+    let (reply, answer) = oneshot::channel();
+    match shared.queue.try_send(Message::Question(Question { ask, user, reply })) {
+        Ok(()) => answer.await.unwrap_or(Err(AskError::Stopped)),
+        Err(TrySendError::Full(_)) => Err(AskError::Busy),
+        Err(TrySendError::Closed(_)) => Err(AskError::Stopped),
+    }
+}
+
+/// Runs the auditor over the world and what the agents reported last (the pods' statuses).
+pub(super) fn audit_world(world: &World, now: Time) -> Value {
+    let objects: Vec<Object> = world.all().map(|o| Object::clone(o)).collect();
+    let sources: Vec<AppliedSource> = world
+        .list(Kind::Source, "")
+        .filter_map(|s| {
+            let docs = &world.desired.applied(&s.key.name)?.docs;
+            Some(AppliedSource { source: s.key.name.to_string(), keys: docs.iter().map(|d| d.key.clone()).collect() })
+        })
+        .collect();
+    let state = State { objects: &objects, nodes: &[] };
+    let findings = evenkeel_audit::audit(&Input { now, state, sources: &sources, ..Input::default() });
+    let violations: Vec<Value> = findings
+        .iter()
+        .map(|f| {
+            json!({"promise": f.promise.number(), "severity": f.severity, "object": f.object, "message": f.message})
+        })
+        .collect();
+    json!({"violations": violations, "objects": objects.len(), "text": evenkeel_audit::render(&findings)})
+}
+
+impl Backend for Host {
+    fn live(&self) -> &Live {
+        &self.shared.live
+    }
+
+    fn ask(&self, question: Ask, user: String) -> Later<Result<Answer, AskError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move { ask(&shared, question, user).await })
+    }
+
+    fn logs(&self, request: LogRequest) -> Later<Result<LogStream, LogError>> {
+        let node = request.pod.node.clone().unwrap_or_else(|| "".into());
+        let access = self.shared.nodes.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned();
+        match access {
+            Some(access) => access.logs(request),
+            None => Box::pin(async move {
+                Err(LogError::NodeAway { node: node.to_string(), reason: "it has no session".into() })
+            }),
+        }
+    }
+
+    fn audit(&self) -> Later<Result<Value, AskError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            match shared.queue.try_send(Message::Audit(reply)) {
+                Ok(()) => answer.await.map_err(|_| AskError::Stopped),
+                Err(TrySendError::Full(_)) => Err(AskError::Busy),
+                Err(TrySendError::Closed(_)) => Err(AskError::Stopped),
+            }
+        })
+    }
+
+    fn snapshot(&self, source: SourceName, revision: String) -> Later<Result<Arc<Snapshot>, SnapshotError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move { shared.followers.snapshot(&source, &revision).await })
+    }
+
+    fn nudge(&self, source: &SourceName) {
+        self.shared.followers.nudge(source);
+    }
+
+    fn health(&self) -> Health {
+        let pulse = &self.shared.pulse;
+        let batch = match pulse.batch_since.load(Ordering::Acquire) {
+            0 => None,
+            since => Some(self.shared.begun.elapsed().saturating_sub(Duration::from_millis(since))),
+        };
+        let waiting = (self.shared.queue.capacity() == 0).then_some(Duration::ZERO);
+        Health { batch, waiting, loaded: pulse.loaded.load(Ordering::Acquire) }
+    }
+}

@@ -1,0 +1,262 @@
+//! The conductor's thread: takes messages, steps, and hands out what a step says.
+//!
+//! A failed transaction, or a panic outside of an event's handling, ends the conductor; it starts
+//! again from the store, as after a crash, with back-off. Agents go on meanwhile.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use evenkeel_conductor::{AskId, Conductor, Event, Failure, Output, Start};
+use evenkeel_store::{DirLock, EncryptionKey, OpenOptions, SqliteStore, StoreError};
+use metrics::{counter, gauge, histogram};
+use tokio::{sync::mpsc, sync::oneshot, time::timeout};
+use tracing::{error, info, warn};
+
+use super::{Message, Options, Question, Shared, clock::Clock, story};
+use crate::api::{AskError, live::WatchEvent};
+
+/// Events of one batch, as the conductor bounds it.
+const BATCH: usize = 512;
+/// First wait before the conductor starts again; doubles.
+const RESTART_FIRST: Duration = Duration::from_millis(500);
+/// Longest such wait.
+const RESTART_MAX: Duration = Duration::from_secs(30);
+/// WAL frames after which the database is checkpointed, on a connection of its own.
+const CHECKPOINT_EVERY: u64 = 1000;
+
+/// Opens the store and loads the world.
+pub(super) fn open(
+    options: &Options,
+    key: &EncryptionKey,
+    lock: &Arc<DirLock>,
+) -> Result<Conductor<SqliteStore>, StoreError> {
+    let now = super::clock::wall();
+    let open = OpenOptions { lock: Some(lock.clone()), ..OpenOptions::new(now, key.clone()) };
+    let store = SqliteStore::open(&options.data_dir, open)?;
+    let start = Start {
+        now,
+        seed: options.seed,
+        digest_key: options.digest_key,
+        settings: options.settings.clone(),
+        recover: options.known_nodes.clone(),
+    };
+    let conductor = Conductor::start(store, start)?;
+    if conductor.world().recovering.is_some() {
+        warn!("the database is new but the cluster is not: waiting for what the agents know");
+    }
+    Ok(conductor)
+}
+
+/// Starts the thread.
+pub(super) fn spawn(
+    shared: Arc<Shared>,
+    inbox: mpsc::Receiver<Message>,
+    options: Options,
+    key: EncryptionKey,
+    lock: Arc<DirLock>,
+    conductor: Conductor<SqliteStore>,
+) -> std::io::Result<JoinHandle<()>> {
+    // A runtime of one thread, for its timer alone: the loop waits for a message or a wish.
+    let waiter = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new().name("conductor".into()).spawn(move || {
+        let _entered = runtime.enter();
+        let mut looper = Looper { shared, inbox, clock: Clock::start(), open: HashMap::new(), next_id: 0 };
+        let mut conductor = Some(conductor);
+        let mut wait = RESTART_FIRST;
+        loop {
+            let ended = match conductor.take() {
+                Some(c) => looper.run(&waiter, c),
+                None => match open(&options, &key, &lock) {
+                    Ok(c) => {
+                        looper.shared.live.reset(c.view());
+                        wait = RESTART_FIRST;
+                        looper.run(&waiter, c)
+                    }
+                    Err(e) => Err(e),
+                },
+            };
+            let Err(e) = ended else { return };
+            error!(error = %chain(&e), wait = ?wait, "the store failed; starting again from it");
+            counter!("evenkeel_conductor_restarts_total").increment(1);
+            looper.fail_open();
+            looper.shared.sessions.close_all();
+            if looper.pause(&waiter, wait) {
+                return;
+            }
+            wait = (wait * 2).min(RESTART_MAX);
+        }
+    })
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(c) = cause {
+        text = format!("{text}: {c}");
+        cause = c.source();
+    }
+    text
+}
+
+struct Looper {
+    shared: Arc<Shared>,
+    inbox: mpsc::Receiver<Message>,
+    clock: Clock,
+    /// Questions whose batch has not been committed yet.
+    open: HashMap<AskId, oneshot::Sender<Result<evenkeel_core::Answer, AskError>>>,
+    next_id: u64,
+}
+
+impl Looper {
+    /// Runs until the end is asked for (`Ok`) or the store fails.
+    fn run(
+        &mut self,
+        waiter: &tokio::runtime::Runtime,
+        mut conductor: Conductor<SqliteStore>,
+    ) -> Result<(), StoreError> {
+        let mut checkpointer = conductor.store().checkpointer()?;
+        let mut commits = 0_u64;
+        self.shared.followers.follow(&conductor.view());
+        self.shared.pulse.loaded.store(true, Ordering::Release);
+        let mut wake = Some(self.clock.now());
+        loop {
+            let Some(events) = self.gather(waiter, wake, &conductor) else {
+                info!("the conductor stops");
+                return Ok(());
+            };
+            let started = Instant::now();
+            self.pulse(true);
+            let output = conductor.step(self.clock.now(), events)?;
+            self.pulse(false);
+            histogram!("evenkeel_batch_seconds").record(started.elapsed().as_secs_f64());
+            gauge!("evenkeel_dirty_keys").set(f64::from(u32::try_from(conductor.backlog()).unwrap_or(u32::MAX)));
+            self.shared.pulse.disk_full.store(conductor.disk_full(), Ordering::Release);
+            wake = output.wake;
+            if output.view.is_some() {
+                commits += 1;
+                counter!("evenkeel_commits_total").increment(1);
+            }
+            self.hand_out(output);
+            self.shared.followers.want(evenkeel_core::release::wanted_revisions(conductor.world()));
+            if commits >= CHECKPOINT_EVERY {
+                commits = 0;
+                checkpointer = checkpoint(checkpointer);
+            }
+        }
+    }
+
+    /// Waits for messages or the time; `None` is the end.
+    fn gather(
+        &mut self,
+        waiter: &tokio::runtime::Runtime,
+        wake: Option<evenkeel_model::Time>,
+        conductor: &Conductor<SqliteStore>,
+    ) -> Option<Vec<Event>> {
+        let now = self.clock.now();
+        let wait = wake.map(|at| at.since(now));
+        let inbox = &mut self.inbox;
+        let first = match wait {
+            Some(Duration::ZERO) => inbox.try_recv().ok(),
+            Some(wait) => waiter.block_on(async { timeout(wait, inbox.recv()).await.ok().flatten() }),
+            None => waiter.block_on(inbox.recv()),
+        };
+        let mut events = Vec::new();
+        let mut next = first;
+        while let Some(message) = next {
+            match message {
+                Message::Stop => return None,
+                Message::Event(event) => events.push(event),
+                Message::Question(question) => events.push(self.question(question)),
+                Message::Audit(reply) => {
+                    let _left = reply.send(super::backend::audit_world(conductor.world(), now));
+                }
+            }
+            if events.len() >= BATCH {
+                break;
+            }
+            next = self.inbox.try_recv().ok();
+        }
+        // Requests and reports first: a revision may wait for them, not the other way round.
+        events.sort_by_key(|e| matches!(e, Event::Seen(_)));
+        Some(events)
+    }
+
+    fn question(&mut self, question: Question) -> Event {
+        self.next_id += 1;
+        let id = AskId(self.next_id);
+        self.open.insert(id, question.reply);
+        Event::Ask { id, ask: Box::new(question.ask), user: question.user }
+    }
+
+    /// After the commit: readers first, then callers, then agents and followers.
+    fn hand_out(&mut self, output: Output) {
+        story::tell(&self.shared, &output);
+        self.shared.followers.changed(&output.published);
+        if let Some(view) = output.view {
+            let events: Vec<WatchEvent> = output
+                .published
+                .into_iter()
+                .map(|p| WatchEvent { version: p.version, key: p.key, old: p.old, new: p.new })
+                .collect();
+            self.shared.live.publish(view, events);
+        }
+        for (id, answer) in output.replies {
+            if let Some(reply) = self.open.remove(&id) {
+                // A caller that has gone away needs no answer.
+                let _gone = reply.send(answer.map_err(|f| match f {
+                    Failure::Refused(r) => AskError::Refused(r),
+                    Failure::Panicked => AskError::Panicked,
+                    Failure::DiskFull => AskError::DiskFull,
+                }));
+            }
+        }
+        for (node, message) in output.to_agents {
+            self.shared.sessions.send(&node, message);
+        }
+    }
+
+    fn fail_open(&mut self) {
+        for (_, reply) in self.open.drain() {
+            let _gone = reply.send(Err(AskError::Stopped));
+        }
+        self.pulse(false);
+        self.shared.pulse.loaded.store(false, Ordering::Release);
+    }
+
+    /// Waits before a new start. Questions are answered with `Stopped`, agents' sessions are
+    /// closed already. Says whether the end was asked for.
+    fn pause(&mut self, waiter: &tokio::runtime::Runtime, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let inbox = &mut self.inbox;
+            match waiter.block_on(async { timeout(left, inbox.recv()).await }) {
+                Err(_) => return false,
+                Ok(None | Some(Message::Stop)) => return true,
+                Ok(Some(Message::Question(q))) => {
+                    let _gone = q.reply.send(Err(AskError::Stopped));
+                }
+                Ok(Some(_)) => {}
+            }
+        }
+    }
+
+    fn pulse(&self, busy: bool) {
+        let since =
+            if busy { u64::try_from(self.shared.begun.elapsed().as_millis()).unwrap_or(u64::MAX).max(1) } else { 0 };
+        self.shared.pulse.batch_since.store(since, Ordering::Release);
+    }
+}
+
+/// Runs a checkpoint on a thread that may block; the checkpointer comes back with the next one.
+fn checkpoint(mut checkpointer: evenkeel_store::Checkpointer) -> evenkeel_store::Checkpointer {
+    if let Err(e) = checkpointer.run() {
+        warn!(error = %chain(&e), "the database could not be checkpointed; its log grows");
+    }
+    checkpointer
+}

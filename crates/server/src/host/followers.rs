@@ -1,0 +1,226 @@
+//! One follower for each Source object: started, changed and stopped with it.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use evenkeel_conductor::{Event, Published};
+use evenkeel_core::{release::inbound::Seen, world::View};
+use evenkeel_model::{Kind, Object, Revision, Snapshot, SourceName, own::SourceSpec};
+use evenkeel_source::{Fetched, Follower, Read, Reason, SourceError, SourceEvent, read_directory, read_git_revision};
+use tokio::sync::mpsc;
+use tracing::{error, info};
+
+use super::Message;
+use crate::api::SnapshotError;
+
+/// Events of all followers that may wait.
+const DEPTH: usize = 64;
+
+/// The next try of a source whose specification must be changed first.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+
+/// The running followers.
+pub(crate) struct Followers {
+    data_dir: PathBuf,
+    running: Mutex<BTreeMap<SourceName, Running>>,
+    events: mpsc::Sender<(SourceName, SourceEvent)>,
+    wanted: Mutex<Vec<(SourceName, Revision)>>,
+}
+
+struct Running {
+    spec: SourceSpec,
+    /// `None` where the specification does not allow one.
+    follower: Option<Follower>,
+}
+
+impl Followers {
+    /// None yet. Their events go to `queue`.
+    pub(crate) fn new(data_dir: PathBuf, queue: mpsc::Sender<Message>) -> Self {
+        let (events, inbox) = mpsc::channel(DEPTH);
+        tokio::spawn(forward(inbox, queue));
+        Self { data_dir, running: Mutex::default(), events, wanted: Mutex::default() }
+    }
+
+    /// Follows all sources of a view, and no others, from their beginning: a world that was loaded
+    /// anew has to be told again.
+    pub(crate) fn follow(&self, view: &View) {
+        let mut running = self.lock();
+        running.clear();
+        for source in view.list(Kind::Source, "") {
+            self.start(&mut running, source);
+        }
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Follows what a step did to sources.
+    pub(crate) fn changed(&self, published: &[Published]) {
+        for p in published.iter().filter(|p| p.key.kind == Kind::Source) {
+            let mut running = self.lock();
+            match &p.new {
+                Some(source) => self.start(&mut running, source),
+                None => {
+                    running.remove(&p.key.name);
+                }
+            }
+        }
+    }
+
+    /// The source shall look now.
+    pub(crate) fn nudge(&self, source: &str) {
+        if let Some(follower) = self.lock().get(source).and_then(|r| r.follower.as_ref()) {
+            follower.nudge();
+        }
+    }
+
+    /// Reads revisions whose documents the core needs and does not have (the database was lost).
+    /// Each is read once; what cannot be read is told as the source being away.
+    pub(crate) fn want(&self, wanted: Vec<(SourceName, Revision)>) {
+        let mut before = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        for (source, revision) in wanted.iter().filter(|w| !before.contains(w)) {
+            let Some(spec) = self.lock().get(source).map(|r| r.spec.clone()) else { continue };
+            info!(%source, revision = %revision.short(), "reading a revision again that the database lost");
+            let (place, events) = (self.place(source, &spec), self.events.clone());
+            let (source, revision) = (source.clone(), revision.clone());
+            tokio::spawn(async move {
+                let read = spawn_read(place, revision.hash().to_string(), spec).await;
+                let event = again(&source, revision, read);
+                // Nobody listens any more at the end of the process.
+                let _gone = events.send((source, event)).await;
+            });
+        }
+        *before = wanted;
+    }
+
+    /// Reads a revision for a diff.
+    pub(crate) async fn snapshot(&self, source: &SourceName, revision: &str) -> Result<Arc<Snapshot>, SnapshotError> {
+        let spec = self.lock().get(source).map(|r| r.spec.clone());
+        let spec = spec.ok_or_else(|| SnapshotError::NotFound(format!("sources \"{source}\" not found")))?;
+        let name = revision.rsplit(':').next().unwrap_or(revision).to_string();
+        match spawn_read(self.place(source, &spec), name, spec).await {
+            Ok(read) => read.outcome.map_err(SnapshotError::Invalid),
+            Err(e) if matches!(e.reason, Reason::BranchNotFound | Reason::TagNotFound | Reason::CommitNotFound) => {
+                Err(SnapshotError::NotFound(e.to_string()))
+            }
+            Err(e) => Err(SnapshotError::Away(e.to_string())),
+        }
+    }
+
+    /// Stops all.
+    pub(crate) fn stop(&self) {
+        self.lock().clear();
+    }
+
+    /// Where a source's objects lie on this machine: itself, or its mirror.
+    fn place(&self, source: &str, spec: &SourceSpec) -> Place {
+        match (&spec.git, &spec.directory) {
+            (Some(git), _) => {
+                let mirror = self.data_dir.join("git").join(source);
+                let url = if mirror.exists() { mirror.display().to_string() } else { git.url.clone() };
+                Place::Git(url)
+            }
+            (None, Some(directory)) => Place::Directory(directory.into()),
+            (None, None) => Place::Directory(PathBuf::new()),
+        }
+    }
+
+    fn start(&self, running: &mut BTreeMap<SourceName, Running>, source: &Object) {
+        let name = &source.key.name;
+        let spec: SourceSpec = match source.spec() {
+            Ok(spec) => spec,
+            Err(e) => {
+                error!(source = %name, error = %e, "the specification cannot be read");
+                return;
+            }
+        };
+        if running.get(name).is_some_and(|r| same_place(&r.spec, &spec)) {
+            return;
+        }
+        let follower = match Follower::start(name.clone(), &spec, &self.data_dir, self.events.clone()) {
+            Ok(follower) => Some(follower),
+            Err(e) => {
+                let event = away(&e);
+                let (events, name) = (self.events.clone(), name.clone());
+                tokio::spawn(async move { events.send((name, event)).await });
+                None
+            }
+        };
+        running.insert(name.clone(), Running { spec, follower });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<SourceName, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where documents are read from.
+enum Place {
+    Git(String),
+    Directory(PathBuf),
+}
+
+async fn spawn_read(place: Place, revision: String, spec: SourceSpec) -> Result<Read, SourceError> {
+    let folder = spec.path.unwrap_or_default();
+    let read = move || match place {
+        Place::Git(url) => read_git_revision(&url, &revision, &folder, spec.unsupported),
+        Place::Directory(directory) => read_directory(&directory, &folder, spec.unsupported),
+    };
+    tokio::task::spawn_blocking(read)
+        .await
+        .unwrap_or_else(|_| Err(SourceError::new(Reason::Internal, "the reader of this revision failed")))
+}
+
+/// The answer to a wanted revision. A directory has only its present state: another one than was
+/// wanted is told as what it is.
+fn again(source: &SourceName, wanted: Revision, read: Result<Read, SourceError>) -> SourceEvent {
+    match read {
+        Ok(read) => {
+            let revision = if read.revision.hash() == wanted.hash() { wanted } else { read.revision };
+            SourceEvent::Revision(Box::new(Fetched {
+                source: source.clone(),
+                revision,
+                author: read.author,
+                message: read.message,
+                outcome: read.outcome,
+                complete_scan: true,
+            }))
+        }
+        Err(e) => away(&e),
+    }
+}
+
+fn away(error: &SourceError) -> SourceEvent {
+    SourceEvent::Away { reason: error.reason.to_string(), message: error.to_string(), next_try: NEVER }
+}
+
+/// Whether a follower of one specification does for the other.
+fn same_place(a: &SourceSpec, b: &SourceSpec) -> bool {
+    a.git == b.git
+        && a.directory == b.directory
+        && a.path == b.path
+        && a.interval == b.interval
+        && a.unsupported == b.unsupported
+}
+
+async fn forward(mut inbox: mpsc::Receiver<(SourceName, SourceEvent)>, queue: mpsc::Sender<Message>) {
+    while let Some((source, event)) = inbox.recv().await {
+        let event = match event {
+            SourceEvent::Revision(f) => Event::Seen(Box::new(Seen {
+                source,
+                revision: f.revision,
+                author: f.author,
+                message: f.message,
+                outcome: f.outcome,
+                confirmed: f.complete_scan,
+            })),
+            SourceEvent::Away { reason, message, next_try } => Event::Away { source, reason, message, next_try },
+            SourceEvent::Reachable => Event::Reachable { source },
+        };
+        if queue.send(Message::Event(event)).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The host: the conductor's thread and everything that feeds it and acts on what it says.
+//!
+//! `evenkeel up` starts one; it owns the data directory. Events come from the followers of the
+//! sources, the agents' sessions and the API; what a step commits goes to the readers' view, the
+//! sessions and the followers. Deliberately not here: HTTP (`api`), certificates (`pki`), and any
+//! decision about objects.
+
+mod backend;
+mod clock;
+mod conductor;
+mod followers;
+mod sessions;
+mod story;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    time::Instant,
+};
+
+use evenkeel_core::Settings;
+use evenkeel_model::Object;
+use evenkeel_store::{DirLock, EncryptionKey, KeyError, StoreError};
+use thiserror::Error;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+pub use backend::NodeAccess;
+pub use story::Told;
+
+use crate::api::{AskError, live::Live};
+
+/// Events that may wait for the conductor. When it is full, requests get 429 and reports wait.
+const QUEUE: usize = 4096;
+/// What the terminal's story may lag behind before it skips.
+const STORY: usize = 1024;
+
+/// How a host is made.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data directory; made if it is not there.
+    pub data_dir: PathBuf,
+    /// Settings of the core.
+    pub settings: Settings,
+    /// Seed of what is chosen by chance; from the operating system.
+    pub seed: u64,
+    /// Key of digests that stand for Secret values.
+    pub digest_key: [u8; 32],
+    /// Where the key that encrypts Secrets at rest is kept, if not in the data directory.
+    pub encryption_key: Option<PathBuf>,
+    /// Nodes that have a certificate, where the cluster is older than this process; `None` for a
+    /// new installation. A new or restored store then waits for them.
+    pub known_nodes: Option<BTreeSet<Arc<str>>>,
+}
+
+/// Why a host cannot start.
+#[derive(Debug, Error)]
+pub enum HostError {
+    /// The store.
+    #[error("the store in {dir} cannot be used")]
+    Store {
+        /// The data directory.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// The encryption key.
+    #[error("the encryption key cannot be used")]
+    Key(#[source] KeyError),
+    /// A thread cannot be started.
+    #[error("the conductor's thread cannot be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A request on its way to the conductor.
+pub(crate) struct Question {
+    pub(crate) ask: evenkeel_core::Ask,
+    pub(crate) user: String,
+    pub(crate) reply: oneshot::Sender<Result<evenkeel_core::Answer, AskError>>,
+}
+
+/// What the conductor's thread is sent.
+pub(crate) enum Message {
+    Event(evenkeel_conductor::Event),
+    Question(Question),
+    Audit(oneshot::Sender<serde_json::Value>),
+    Stop,
+}
+
+/// Shared by everything that belongs to one host.
+pub(crate) struct Shared {
+    pub(crate) live: Live,
+    pub(crate) queue: mpsc::Sender<Message>,
+    pub(crate) sessions: sessions::Sessions,
+    pub(crate) followers: followers::Followers,
+    pub(crate) nodes: RwLock<BTreeMap<Arc<str>, Arc<dyn NodeAccess>>>,
+    pub(crate) story: broadcast::Sender<Told>,
+    pub(crate) pulse: Pulse,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) begun: Instant,
+}
+
+/// Signs of life of the conductor's loop.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    /// Whether what the store held was loaded.
+    pub(crate) loaded: AtomicBool,
+    /// Milliseconds since the host's start at which the batch under way began; 0 for none.
+    pub(crate) batch_since: AtomicU64,
+    /// Whether writes are refused because the disk is full.
+    pub(crate) disk_full: AtomicBool,
+}
+
+/// A running host. Dropping it does not stop it: call [`Host::stop`].
+#[derive(Clone)]
+pub struct Host {
+    shared: Arc<Shared>,
+    thread: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    /// Locks the data directory, opens the store and starts the conductor's thread. To be called
+    /// inside a tokio runtime, on a thread that may block.
+    pub fn start(options: Options) -> Result<Self, HostError> {
+        let dir = options.data_dir.clone();
+        let store_error = |source| HostError::Store { dir: dir.clone(), source };
+        let lock = Arc::new(DirLock::acquire(&options.data_dir).map_err(store_error)?);
+        let key_dir = options.encryption_key.clone().unwrap_or_else(|| options.data_dir.clone());
+        let key = EncryptionKey::load_or_create(&key_dir).map_err(HostError::Key)?;
+        let (queue, inbox) = mpsc::channel(QUEUE);
+        let (story, _) = broadcast::channel(STORY);
+        let conductor = conductor::open(&options, &key, &lock).map_err(store_error)?;
+        let shared = Arc::new(Shared {
+            live: Live::new(conductor.view()),
+            sessions: sessions::Sessions::default(),
+            followers: followers::Followers::new(options.data_dir.clone(), queue.clone()),
+            queue,
+            nodes: RwLock::default(),
+            story,
+            pulse: Pulse::default(),
+            tasks: TaskTracker::new(),
+            begun: Instant::now(),
+        });
+        let thread =
+            conductor::spawn(shared.clone(), inbox, options, key, lock, conductor).map_err(HostError::Thread)?;
+        Ok(Self { shared, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// Takes the server's end of an agent's session and serves it until it ends.
+    pub fn accept(&self, end: evenkeel_wire::local::ServerEnd) {
+        let shared = self.shared.clone();
+        self.shared.tasks.spawn(sessions::serve(shared, end));
+    }
+
+    /// How a node's logs are reached.
+    pub fn register_node(&self, node: Arc<str>, access: Arc<dyn NodeAccess>) {
+        let mut nodes = self.shared.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        nodes.insert(node, access);
+    }
+
+    /// What happens, for a terminal or a log. A reader that lags behind misses the oldest.
+    pub fn story(&self) -> broadcast::Receiver<Told> {
+        self.shared.story.subscribe()
+    }
+
+    /// Asks for something as the machine's administrator; see [`crate::api::Backend::ask`].
+    pub async fn ask(&self, ask: evenkeel_core::Ask, user: &str) -> Result<evenkeel_core::Answer, AskError> {
+        backend::ask(&self.shared, ask, user.to_string()).await
+    }
+
+    /// An object as last committed.
+    pub fn get(&self, key: &evenkeel_model::Key) -> Option<Arc<Object>> {
+        self.shared.live.view().get(key).cloned()
+    }
+
+    /// Ends the followers and sessions and the conductor's thread, in this order, and lets go of
+    /// the data directory. Containers are left alone.
+    pub async fn stop(&self) {
+        self.shared.followers.stop();
+        // A full queue drains: the thread goes on taking until it reads this.
+        let _gone = self.shared.queue.send(Message::Stop).await;
+        self.shared.sessions.close_all();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let ended = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(ended, Ok(Ok(()))) {
+                tracing::error!("the conductor's thread ended badly");
+            }
+        }
+    }
+}
