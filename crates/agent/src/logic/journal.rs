@@ -40,6 +40,9 @@ pub struct JournalPod {
     pub order: Arc<PodOrder>,
     /// When the agent took it on: `status.startTime`.
     pub started: Time,
+    /// Epoch of the server that named it last: only absence from that epoch's assignments stops it.
+    #[serde(default)]
+    pub epoch: u64,
     /// Attempts at the sandbox so far; the name of each carries its number.
     pub sandbox_attempt: u32,
     /// The sandbox that was made, until it is known to be gone.
@@ -49,9 +52,15 @@ pub struct JournalPod {
     /// Set once all containers ended for good: `Succeeded` or `Failed`.
     #[serde(default)]
     pub finished: Option<String>,
+    /// Whether all init containers had ended well and the others may run.
+    #[serde(default)]
+    pub initialized: bool,
     /// Sandboxes and containers of earlier attempts that are still to be removed.
     #[serde(default)]
     pub garbage: Vec<ContainerId>,
+    /// Conditions by type: whether each holds, and since when.
+    #[serde(default)]
+    pub conditions: BTreeMap<String, (bool, Time)>,
 }
 
 /// A sandbox on disk.
@@ -71,8 +80,14 @@ pub struct JournalContainer {
     pub attempt: u32,
     /// The container that was made, until it is known to be removed.
     pub id: Option<ContainerId>,
+    /// The one before it, kept for its logs.
+    pub previous: Option<ContainerId>,
+    /// `evenkeel.dev/spec-hash` that it was made with.
+    pub spec_hash: String,
     /// Whether it was started, so that adoption knows a first start from a restart.
     pub started: bool,
+    /// Whether the next start is a restart that is not counted yet, and of whose making.
+    pub due: Due,
     /// Every restart.
     pub restarts: u32,
     /// Restarts that it did not cause itself.
@@ -89,6 +104,18 @@ pub struct JournalContainer {
     pub image_id: String,
     /// Since when crashes follow each other, as the length of the next wait in milliseconds.
     pub backoff_millis: u64,
+}
+
+/// A restart that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Due {
+    /// None: the next start is the first, or nothing ended.
+    #[default]
+    No,
+    /// The container ended by itself.
+    Own,
+    /// It was ended from outside: drift, engine, node.
+    Disturbed,
 }
 
 /// How a run ended.

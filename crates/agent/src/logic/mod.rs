@@ -1,5 +1,372 @@
-//! The agent's decisions: pods as state machines, without clock, thread, socket or file.
+//! The agent's decisions, without clock, thread, socket or file: inputs and a time go in, commands
+//! come out. The driver (and the simulation) executes the commands and feeds their results back.
+//!
+//! [`AgentLogic`] holds the pods of one node, the session's rules, and what is to be reported; a
+//! pod's own life is in `pod`. The order of use is: [`Input::Restored`] first, then
+//! [`Input::EngineUp`] when the engine answers, [`Input::SessionOpened`] with each session, and
+//! everything else as it comes. Same inputs at same times give the same commands.
 
+mod build;
 pub mod command;
+mod drift;
+mod env;
 pub mod journal;
 pub mod labels;
+mod ops;
+mod pod;
+mod report;
+mod secrets;
+mod session;
+pub mod settings;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use evenkeel_model::{Time, Uid};
+use evenkeel_runtime::{ContainerId, ContainerInfo, RuntimeError, RuntimeEvent};
+use evenkeel_wire::{Hello, KnownPod, NodeReport, Report, SourceCopy};
+
+use self::{
+    command::{Command, Failure, Input, OpId},
+    drift::DriftBook,
+    journal::{AgentRecord, Journal},
+    ops::{Cx, Ops},
+    pod::{Mode, Pod},
+    report::Outbox,
+    session::Session,
+    settings::Config,
+};
+
+/// A wake that did not bring anything forward is not asked for again sooner than this: a guard
+/// against a driver that spins.
+const STALL: Duration = Duration::from_secs(1);
+
+/// The decisions of one node's agent.
+#[derive(Debug)]
+pub struct AgentLogic {
+    config: Config,
+    restored: bool,
+    record: AgentRecord,
+    record_dirty: bool,
+    pods: BTreeMap<Uid, Pod>,
+    ops: Ops,
+    /// Whether the engine answers.
+    engine: bool,
+    engine_message: String,
+    /// Whether the engine was away since the last comparison.
+    lost: bool,
+    /// Whether a comparison was made in this life.
+    compared: bool,
+    listing: Option<(OpId, Time)>,
+    next_list: Time,
+    session: Session,
+    node: NodeReport,
+    drifts: DriftBook,
+    outbox: Outbox,
+    touched: BTreeSet<Uid>,
+    /// Pods that the runtime has something of and the agent does not know.
+    strays: BTreeSet<Uid>,
+    last_step: Time,
+}
+
+impl AgentLogic {
+    /// An agent that knows nothing yet.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            restored: false,
+            record: AgentRecord::default(),
+            record_dirty: false,
+            pods: BTreeMap::new(),
+            ops: Ops::default(),
+            engine: false,
+            engine_message: "not asked yet".into(),
+            lost: true,
+            compared: false,
+            listing: None,
+            next_list: Time(0),
+            session: Session::default(),
+            node: NodeReport::default(),
+            drifts: DriftBook::default(),
+            outbox: Outbox::default(),
+            touched: BTreeSet::new(),
+            strays: BTreeSet::new(),
+            last_step: Time(i64::MIN),
+        }
+    }
+
+    /// Takes one input at a time of the caller's clock, which must not go back.
+    pub fn step(&mut self, now: Time, input: Input) -> Vec<Command> {
+        let mut out = Vec::new();
+        self.take(now, input, &mut out);
+        self.advance(now, &mut out);
+        self.last_step = now;
+        out
+    }
+
+    /// Time passed: the same as [`Input::Wake`].
+    pub fn poll(&mut self, now: Time) -> Vec<Command> {
+        self.step(now, Input::Wake)
+    }
+
+    /// When [`AgentLogic::poll`] wants to be called, if nothing happens before.
+    pub fn next_wake(&self) -> Option<Time> {
+        let pods = self.pods.values().filter_map(|p| p.wake(self.engine)).min();
+        let list = (self.engine && self.restored && self.listing.is_none()).then_some(self.next_list);
+        let listing = self.listing.map(|(_, deadline)| deadline);
+        let all = [pods, list, listing, self.ops.next_deadline(), self.drifts.wake()];
+        let next = all.into_iter().flatten().min()?;
+        Some(if next <= self.last_step { self.last_step + STALL } else { next })
+    }
+
+    fn take(&mut self, now: Time, input: Input, out: &mut Vec<Command>) {
+        match input {
+            Input::Restored(journal) => self.restore(*journal),
+            Input::SessionOpened => self.session_opened(),
+            Input::SessionClosed => self.session.close(),
+            Input::Server(message) => self.server(now, message, out),
+            Input::Done { op, result } => self.done(now, op, result, out),
+            Input::Listing { op, result } => self.listed(now, op, result, out),
+            Input::Event(event) => self.event(now, &event, out),
+            Input::EngineUp => {
+                if !self.engine {
+                    (self.engine, self.next_list) = (true, now);
+                    self.touched.extend(self.pods.keys());
+                    self.tell_node();
+                }
+            }
+            Input::EngineDown { message } => {
+                self.engine_message = message;
+                if std::mem::replace(&mut self.engine, false) {
+                    self.lost = true;
+                    self.drifts.engine_down();
+                    self.tell_node();
+                }
+            }
+            Input::Node(node) => {
+                self.node = *node;
+                self.tell_node();
+            }
+            Input::Wake => {}
+        }
+    }
+
+    fn restore(&mut self, journal: Journal) {
+        if std::mem::replace(&mut self.restored, true) {
+            return;
+        }
+        self.record = journal.agent;
+        for from in journal.pods {
+            let pod = Pod::restore(from);
+            self.touched.insert(pod.uid());
+            self.pods.insert(pod.uid(), pod);
+        }
+    }
+
+    /// Lets time pass and takes every pod that is due as far as it goes.
+    fn advance(&mut self, now: Time, out: &mut Vec<Command>) {
+        for (op, pending) in self.ops.overdue(now) {
+            let seconds = u64::try_from(now.0.saturating_sub(self.last_step.0) / 1000).unwrap_or(0);
+            let error = RuntimeError::Timeout { operation: format!("{:?}", pending.purpose), seconds };
+            self.finish(now, op, pending, Err(Failure::Runtime(error)), out);
+        }
+        self.list_when_due(now, out);
+        let engine = self.engine;
+        let due = self.pods.iter().filter(|(_, p)| p.wake(engine).is_some_and(|at| at <= now)).map(|(uid, _)| *uid);
+        self.touched.extend(due);
+        for uid in std::mem::take(&mut self.touched) {
+            self.with_pod(uid, now, out, |pod, cx| pod.drive(cx));
+            if let Some(pod) = self.pods.get_mut(&uid) {
+                self.outbox.look(pod, &self.config, now);
+            }
+        }
+        self.drop_forgotten(out);
+        let pods = &self.pods;
+        self.drifts.tick(now, &self.config.settings, || pods.values().flat_map(Pod::alive).collect());
+        self.write(out);
+    }
+
+    /// Puts what must be on disk before everything else.
+    fn write(&mut self, out: &mut Vec<Command>) {
+        let mut first: Vec<Command> = Vec::new();
+        if std::mem::take(&mut self.record_dirty) {
+            first.push(Command::PersistAgent(Box::new(self.record.clone())));
+        }
+        for pod in self.pods.values_mut() {
+            if std::mem::take(&mut pod.dirty) {
+                first.push(Command::Persist(Box::new(pod.journal())));
+            }
+        }
+        if !first.is_empty() {
+            out.splice(0..0, first);
+        }
+    }
+
+    fn with_pod(&mut self, uid: Uid, now: Time, out: &mut Vec<Command>, f: impl FnOnce(&mut Pod, &mut Cx<'_>)) {
+        let Some(pod) = self.pods.get_mut(&uid) else { return };
+        let mut cx = Cx {
+            now,
+            config: &self.config,
+            engine: self.engine,
+            allocatable: &self.node.allocatable,
+            ops: &mut self.ops,
+            out,
+            drifts: &mut self.drifts,
+        };
+        f(pod, &mut cx);
+        self.touched.insert(uid);
+    }
+
+    fn done(&mut self, now: Time, op: OpId, result: Result<command::Output, Failure>, out: &mut Vec<Command>) {
+        if let Some(pending) = self.ops.take(op) {
+            self.finish(now, op, pending, result, out);
+        }
+    }
+
+    fn finish(
+        &mut self,
+        now: Time,
+        op: OpId,
+        pending: ops::Pending,
+        result: Result<command::Output, Failure>,
+        out: &mut Vec<Command>,
+    ) {
+        self.with_pod(pending.pod, now, out, |pod, cx| pod.done(op, pending.purpose, result, cx));
+    }
+
+    fn event(&mut self, now: Time, event: &RuntimeEvent, out: &mut Vec<Command>) {
+        let uid = event.labels.get(labels::POD_UID).and_then(|t| t.parse::<Uid>().ok());
+        if let Some(uid) = uid {
+            self.with_pod(uid, now, out, |pod, cx| pod.event(event, cx));
+        }
+    }
+
+    fn list_when_due(&mut self, now: Time, out: &mut Vec<Command>) {
+        if self.listing.is_some_and(|(_, deadline)| deadline <= now) {
+            self.listing = None;
+            self.next_list = now + self.config.settings.engine_retry;
+        }
+        if self.engine && self.restored && self.listing.is_none() && self.next_list <= now {
+            let op = self.ops.next_id();
+            self.listing = Some((op, now + self.config.settings.engine_limit));
+            out.push(Command::List { op });
+        }
+    }
+
+    fn listed(
+        &mut self,
+        now: Time,
+        op: OpId,
+        result: Result<Vec<ContainerInfo>, RuntimeError>,
+        out: &mut Vec<Command>,
+    ) {
+        if self.listing.is_none_or(|(expected, _)| expected != op) {
+            return;
+        }
+        self.listing = None;
+        let Ok(infos) = result else {
+            self.next_list = now + self.config.settings.engine_retry;
+            return;
+        };
+        let mut by_pod: BTreeMap<Uid, Vec<&ContainerInfo>> = BTreeMap::new();
+        for info in &infos {
+            let uid = info.labels.get(labels::POD_UID).and_then(|t| t.parse::<Uid>().ok());
+            if let Some(uid) = uid.filter(|_| info.labels.get(labels::CLUSTER) == Some(&self.config.cluster)) {
+                by_pod.entry(uid).or_default().push(info);
+            }
+        }
+        self.strays = by_pod.keys().filter(|uid| !self.pods.contains_key(*uid)).copied().collect();
+        let lost = std::mem::replace(&mut self.lost, false);
+        self.compared = true;
+        let mut again = false;
+        for uid in self.pods.keys().copied().collect::<Vec<_>>() {
+            let mine = by_pod.get(&uid).map(Vec::as_slice).unwrap_or_default();
+            self.with_pod(uid, now, out, |pod, cx| again |= pod.observe(mine, lost, cx));
+        }
+        let s = &self.config.settings;
+        self.next_list = now + if again { s.relist } else { s.list_interval };
+    }
+
+    /// Whether everything that was ordered is as it should be, and nothing is under way: for tests
+    /// and for a driver that waits for rest.
+    pub fn at_rest(&self) -> bool {
+        self.restored && self.compared && self.outbox.is_empty() && self.pods.values().all(Pod::at_rest)
+    }
+
+    /// The container of a pod by its name: the current one, or the one before it.
+    pub fn container_id(&self, pod: Uid, container: &str, previous: bool) -> Option<ContainerId> {
+        self.pods.get(&pod)?.container_id(container, previous)
+    }
+
+    /// Every pod that this agent has, gone ones left out.
+    pub fn pods(&self) -> impl Iterator<Item = Uid> + '_ {
+        self.pods.iter().filter(|(_, p)| p.mode != Mode::Gone).map(|(uid, _)| *uid)
+    }
+
+    /// Ids of the images that this agent's containers are made of.
+    pub fn images_in_use(&self) -> BTreeSet<String> {
+        self.pods.values().flat_map(Pod::image_ids).map(|(_, id)| id).collect()
+    }
+
+    /// What is to be reported; `None` if nothing is. Newer reports of a pod replace older ones until
+    /// this is called.
+    pub fn take_report(&mut self) -> Option<Report> {
+        if self.outbox.is_empty() && !self.drifts.has_ready() {
+            return None;
+        }
+        Some(Report { drifts: self.drifts.take(), ..self.outbox.take() })
+    }
+
+    /// A report that could not be delivered: it is merged below what came since.
+    pub fn give_back(&mut self, report: Report) {
+        self.drifts.give_back(report.drifts.clone());
+        self.outbox.give_back(report);
+    }
+
+    /// Whether [`AgentLogic::take_report`] would give something.
+    pub fn has_report(&self) -> bool {
+        !self.outbox.is_empty() || self.drifts.has_ready()
+    }
+
+    /// The first message of a session.
+    pub fn hello(&mut self, now: Time) -> Hello {
+        let config = &self.config;
+        let pods = self.pods.values_mut().filter(|p| p.mode != Mode::Gone).map(|pod| KnownPod {
+            pod: pod.order.pod.clone(),
+            uid: pod.uid(),
+            status: serde_json::to_value(pod.status(config, now)).unwrap_or_default(),
+            image_ids: pod.image_ids().collect(),
+        });
+        let pods = pods.collect();
+        Hello {
+            node: self.config.node.clone(),
+            epoch: self.record.epoch,
+            report: self.node_report(),
+            pods,
+            sources: self.record.sources.clone(),
+        }
+    }
+
+    /// The copies of sources that it holds.
+    pub fn sources(&self) -> &[SourceCopy] {
+        &self.record.sources
+    }
+
+    fn node_report(&self) -> NodeReport {
+        let mut node = self.node.clone();
+        if !self.engine {
+            node.not_ready = Some(format!("the container engine does not answer: {}", self.engine_message));
+        }
+        node
+    }
+
+    fn tell_node(&mut self) {
+        let node = self.node_report();
+        self.outbox.node(node);
+    }
+}
