@@ -50,6 +50,8 @@ pub(crate) struct PodStatus {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct ContainerStatus {
     pub(crate) name: String,
+    pub(crate) ready: bool,
+    pub(crate) restart_count: u32,
     pub(crate) state: Option<BTreeMap<String, Option<StateDetail>>>,
 }
 

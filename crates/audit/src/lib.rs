@@ -112,6 +112,22 @@ pub struct PodView {
     pub containers: Vec<ContainerView>,
 }
 
+impl PodView {
+    /// From the PodStatus that an agent reports, as JSON. A status that cannot be read has no
+    /// containers.
+    pub fn of_status(uid: Uid, namespace: &str, name: &str, status: &[u8]) -> Self {
+        let status: facts::PodStatus = serde_json::from_slice(status).unwrap_or_default();
+        let statuses = status.init_container_statuses.into_iter().chain(status.container_statuses).flatten();
+        let containers = statuses.map(|c| ContainerView {
+            running: c.state.iter().flatten().any(|(state, detail)| state == "running" && detail.is_some()),
+            name: c.name,
+            ready: c.ready,
+            restarts: c.restart_count,
+        });
+        Self { uid, namespace: namespace.into(), name: name.into(), orphan: false, containers: containers.collect() }
+    }
+}
+
 /// A container as its node has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ContainerView {
@@ -155,4 +171,19 @@ pub fn audit(input: &Input<'_>) -> Vec<Finding> {
     out.sort();
     out.dedup();
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pods_view_comes_from_its_status() {
+        let status = br#"{"phase": "Running", "initContainerStatuses": [{"name": "i", "state": {"terminated": {"exitCode": 0}}}],
+            "containerStatuses": [{"name": "c", "ready": true, "restartCount": 2, "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}]}"#;
+        let view = PodView::of_status(Uid(1), "shop", "web", status);
+        let seen: Vec<_> = view.containers.iter().map(|c| (&c.name[..], c.running, c.ready, c.restarts)).collect();
+        assert_eq!(seen, [("i", false, false, 0), ("c", true, true, 2)]);
+        assert!(PodView::of_status(Uid(1), "shop", "web", b"").containers.is_empty());
+    }
 }
