@@ -195,7 +195,7 @@ fn texts_that_are_refused() {
         ),
         (
             "{\"apiVersion\": \"v1\", \"kind\": \"Pot\"}",
-            "Error a.yaml:1:29: kind: unknown kind `Pot` in `v1`, did you mean `Pod`?",
+            "Error a.yaml:1:30: kind: unknown kind `Pot` in `v1`, did you mean `Pod`?",
         ),
     ] {
         let found = first_complaint(text);
