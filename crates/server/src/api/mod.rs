@@ -1,6 +1,106 @@
-//! The Kubernetes API over the published state.
-pub mod backend;
-pub mod live;
+//! The Kubernetes API: requests in, reads of the published state and answers of the conductor out.
+//!
+//! The host makes an [`Api`] with its [`Backend`] and hands it to [`serve`]. The layer decides
+//! nothing: it parses, checks form, selects, formats. One file a mechanism: `rest` finds what a
+//! request is about, `read` and `watch` answer from [`live`], `write` puts questions.
 
+mod accept;
+mod access;
+mod auth;
+pub mod backend;
+mod body;
+mod diff;
+mod discovery;
+mod extras;
+mod health;
+pub mod live;
+mod logs;
+mod path;
+mod query;
+mod read;
+mod rest;
+mod select;
+mod serve;
+mod sources;
+mod status;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod write;
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use axum::{Router, middleware, routing};
+use evenkeel_model::Time;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
+use tower_http::compression::{CompressionLayer, predicate::Predicate};
+
+pub use auth::{ADMINS, Client, Identity};
 pub use backend::{AskError, Backend, Health, Later, LogError, LogRequest, LogStream, SnapshotError};
-pub use live::{Live, WatchEvent};
+pub use health::install_metrics;
+pub use live::{Live, Subscription, Taken, TooOld, WatchEvent};
+pub use serve::serve;
+
+/// The state of the API.
+pub struct Api {
+    backend: Arc<dyn Backend>,
+    now: fn() -> Time,
+    stop: CancellationToken,
+    kept: read::KeptViews,
+    metrics: Option<PrometheusHandle>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    /// An API over a backend. Streams end when `stop` is cancelled. `metrics` is what
+    /// [`install_metrics`] gave; without it `/metrics` is 404.
+    pub fn new(backend: Arc<dyn Backend>, stop: CancellationToken, metrics: Option<PrometheusHandle>) -> Self {
+        Self { backend, now: clock, stop, kept: read::KeptViews::default(), metrics }
+    }
+}
+
+/// The clock, for ages in tables.
+fn clock() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Marks an answer that is a stream: it is not compressed, for a compressor holds lines back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Streaming;
+
+/// Answers below this many bytes are not worth compressing: as in Kubernetes.
+const COMPRESS_FROM: u64 = 128 << 10;
+
+#[derive(Clone, Copy)]
+struct BigAnswers;
+
+impl Predicate for BigAnswers {
+    fn should_compress<B: axum::body::HttpBody>(&self, response: &axum::http::Response<B>) -> bool {
+        response.extensions().get::<Streaming>().is_none()
+            && response.body().size_hint().exact().is_some_and(|n| n >= COMPRESS_FROM)
+    }
+}
+
+/// All routes. The listener puts a [`Client`] into each request.
+pub fn router(api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/livez", routing::get(health::livez))
+        .route("/healthz", routing::get(health::livez))
+        .route("/readyz", routing::get(health::readyz))
+        .route("/hooks/git/{source}", routing::post(extras::hook))
+        .fallback(rest::handle)
+        .with_state(api)
+        .layer(CompressionLayer::new().compress_when(BigAnswers))
+        .layer(middleware::from_fn(health::guard))
+}

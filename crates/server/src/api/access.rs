@@ -1,0 +1,77 @@
+//! What can be done to each kind, and why the rest cannot.
+//!
+//! Read by discovery and by `rest`. Deliberately not here: who may do it (`auth`).
+
+use evenkeel_model::{Key, Kind};
+
+use super::status::Failure;
+
+/// Something below an object's path.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Below {
+    /// Last part of the path.
+    pub(crate) name: &'static str,
+    /// Verbs in discovery.
+    pub(crate) verbs: &'static [&'static str],
+}
+
+const READ: &[&str] = &["get", "list", "watch"];
+const STATUS: Below = Below { name: "status", verbs: &["get"] };
+
+const fn action(name: &'static str) -> Below {
+    Below { name, verbs: &["create"] }
+}
+
+/// Verbs of a kind, in discovery's words.
+pub(crate) fn verbs(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Source => &["create", "delete", "get", "list", "patch", "update", "watch"],
+        Kind::Node => &["delete", "get", "list", "patch", "watch"],
+        _ => READ,
+    }
+}
+
+const SOURCE: &[Below] =
+    &[STATUS, action("sync"), action("retry"), action("rollback"), action("unpin"), action("diff")];
+const DRIFT: &[Below] = &[STATUS, action("accept"), action("heal")];
+
+/// What lies below an object of a kind.
+pub(crate) fn below(kind: Kind) -> &'static [Below] {
+    match kind {
+        Kind::Pod => &[STATUS, Below { name: "log", verbs: &["get"] }],
+        Kind::Source => SOURCE,
+        Kind::Drift => DRIFT,
+        _ if kind.info().has_status => &[STATUS],
+        _ => &[],
+    }
+}
+
+/// Why a write is not allowed, and what to do instead.
+pub(crate) fn refuse(kind: Kind, name: Option<&Key>) -> Failure {
+    let what = kind.resource();
+    let message = match kind {
+        Kind::Node => {
+            "of a Node, only spec.unschedulable can be set (evenkeel node cordon, uncordon) and the Node itself \
+             deleted (evenkeel node remove)"
+                .to_owned()
+        }
+        Kind::Event | Kind::Release => format!("{what} are written by Evenkeel alone"),
+        Kind::Drift => {
+            format!(
+                "{what} are written by Evenkeel alone; settle one by `evenkeel drift accept` or `evenkeel drift heal`"
+            )
+        }
+        Kind::Source => {
+            "this write of a Source is not supported: use create, replace, merge patch or delete".to_owned()
+        }
+        _ => format!(
+            "{what} come from a source: change the manifest and commit it, or put it into the followed directory; \
+             writing them through the API is not supported yet"
+        ),
+    };
+    let failure = Failure::not_allowed(message);
+    match name {
+        Some(key) => failure.about(key),
+        None => failure,
+    }
+}

@@ -1,0 +1,97 @@
+//! `POST sources/NAME/diff`: what a revision, or the files in the body, would change.
+//!
+//! Called by `write`. The body is `{"revision": TEXT}` or `{"files": [{"path", "text"}…]}`; the
+//! answer `{"objects": [{"object", "before", "after", "placement"}…], "unchanged": n,
+//! "diagnostics": [TEXT…], "rejected": bool}`. Nothing is written; Secret values in it are digests.
+
+use std::sync::Arc;
+
+use axum::{body::Bytes, response::Response};
+use evenkeel_core::{
+    Answer, Ask,
+    ask::{Plan, PlannedObject},
+};
+use evenkeel_manifest::{Options, assemble, is_manifest_path, parse_file};
+use evenkeel_model::{
+    Diagnostic, Key, Kind, Severity, Snapshot,
+    own::{SourceSpec, UnsupportedMode},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    backend::SnapshotError,
+    body,
+    status::{Failure, json_response},
+    write::Write,
+};
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct DiffBody {
+    revision: Option<String>,
+    files: Option<Vec<File>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// Relative to the source's root.
+    path: String,
+    text: String,
+}
+
+/// Answers with the plan.
+pub(super) async fn post(write: &Write<'_>, key: Key, bytes: &Bytes) -> Result<Response, Failure> {
+    if key.kind != Kind::Source {
+        return Err(Failure::no_path());
+    }
+    let body: DiffBody = body::fields(&write.parts.headers, bytes)?;
+    let source = write.api.backend.live().view().get(&key).cloned().ok_or_else(|| Failure::not_found(&key))?;
+    let unsupported = source.spec::<SourceSpec>().ok().and_then(|s| s.unsupported).unwrap_or_default();
+    let snapshot = match (body.revision, body.files) {
+        (Some(revision), None) => match write.api.backend.snapshot(key.name.clone(), revision).await {
+            Ok(snapshot) => Ok(snapshot),
+            Err(SnapshotError::Invalid(diagnostics)) => Err(diagnostics),
+            Err(other) => return Err(Failure::of_snapshot(&other, &key.name)),
+        },
+        (None, Some(files)) => tokio::task::spawn_blocking(move || parse(&files, unsupported))
+            .await
+            .map_err(|_| Failure::new(500, "InternalError", "the documents could not be read"))?,
+        _ => return Err(Failure::bad_request("the body needs either `revision` or `files`")),
+    };
+    let snapshot = match snapshot {
+        Ok(snapshot) => snapshot,
+        Err(diagnostics) => return Ok(json_response(200, &plan(&Plan { diagnostics, ..Plan::default() }))),
+    };
+    let ask = Ask::Diff { source: key.name.clone(), snapshot };
+    match write.ask(ask).await.map_err(|e| Failure::of_ask(&e, &key))? {
+        Answer::Plan(p) => Ok(json_response(200, &plan(&p))),
+        Answer::Object(_) | Answer::Deleted(_) => {
+            Err(Failure::new(500, "InternalError", "the server did not answer with a plan"))
+        }
+    }
+}
+
+fn parse(files: &[File], unsupported: UnsupportedMode) -> Result<Arc<Snapshot>, Vec<Diagnostic>> {
+    let options = Options { unsupported };
+    let parsed: Vec<_> = files
+        .iter()
+        .filter(|f| is_manifest_path(&f.path))
+        .map(|f| Arc::new(parse_file(&f.path, f.text.as_bytes(), &options)))
+        .collect();
+    assemble(&parsed).map(Arc::new)
+}
+
+fn plan(plan: &Plan) -> Value {
+    let objects: Vec<Value> = plan.objects.iter().map(object).collect();
+    let rejected = plan.diagnostics.iter().any(|d| d.severity == Severity::Error);
+    let diagnostics: Vec<String> = plan.diagnostics.iter().map(ToString::to_string).collect();
+    json!({
+        "objects": objects, "unchanged": plan.unchanged, "diagnostics": diagnostics, "rejected": rejected,
+    })
+}
+
+fn object(o: &PlannedObject) -> Value {
+    json!({"object": o.key.to_string(), "before": o.before, "after": o.after, "placement": o.placement})
+}

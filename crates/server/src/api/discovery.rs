@@ -1,0 +1,189 @@
+//! Discovery: which groups, versions and resources there are, aggregated and classic, and the
+//! OpenAPI documents that kubectl needs before it writes.
+//!
+//! Called by `rest`; everything comes from the table of kinds in `evenkeel_model`. The OpenAPI
+//! documents have the paths and no schemas: the server decodes strictly itself.
+
+use std::collections::BTreeMap;
+
+use evenkeel_model::{Digest, Kind, Scope};
+use serde_json::{Map, Value, json};
+
+use super::access::{self, Below};
+
+/// Groups with their versions, the core group first.
+fn groups() -> Vec<(&'static str, &'static str, Vec<Kind>)> {
+    let mut out: Vec<(&str, &str, Vec<Kind>)> = Vec::new();
+    for kind in Kind::ALL {
+        let info = kind.info();
+        match out.iter_mut().find(|(g, v, _)| (*g, *v) == (info.group, info.version)) {
+            Some((_, _, kinds)) => kinds.push(*kind),
+            None => out.push((info.group, info.version, vec![*kind])),
+        }
+    }
+    out
+}
+
+fn scope(kind: Kind) -> &'static str {
+    match kind.info().scope {
+        Scope::Namespaced => "Namespaced",
+        Scope::Cluster => "Cluster",
+    }
+}
+
+fn response_kind(kind: Kind) -> Value {
+    let info = kind.info();
+    json!({"group": info.group, "version": info.version, "kind": info.kind})
+}
+
+/// `/api` (the core group) or `/apis` (the others), aggregated.
+pub(crate) fn aggregated(core: bool) -> Value {
+    let items: Vec<Value> = groups()
+        .into_iter()
+        .filter(|(group, ..)| group.is_empty() == core)
+        .map(|(group, version, kinds)| {
+            let resources: Vec<Value> = kinds.into_iter().map(aggregated_resource).collect();
+            json!({
+                "metadata": {"name": group, "creationTimestamp": null},
+                "versions": [{"version": version, "resources": resources, "freshness": "Current"}],
+            })
+        })
+        .collect();
+    json!({
+        "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items,
+    })
+}
+
+fn aggregated_resource(kind: Kind) -> Value {
+    let info = kind.info();
+    let below: Vec<Value> = access::below(kind)
+        .iter()
+        .map(|Below { name, verbs, .. }| {
+            json!({"subresource": name, "responseKind": response_kind(kind), "verbs": verbs})
+        })
+        .collect();
+    let mut resource = json!({
+        "resource": info.plural, "responseKind": response_kind(kind), "scope": scope(kind),
+        "singularResource": info.singular, "verbs": access::verbs(kind),
+    });
+    for (field, list) in [("shortNames", info.short_names), ("categories", info.categories)] {
+        if !list.is_empty() {
+            resource[field] = json!(list);
+        }
+    }
+    if !below.is_empty() {
+        resource["subresources"] = below.into();
+    }
+    resource
+}
+
+/// `/api`, classic.
+pub(crate) fn api_versions() -> Value {
+    json!({
+        "kind": "APIVersions", "versions": ["v1"],
+        "serverAddressByClientCIDRs": [],
+    })
+}
+
+/// `/apis`, classic.
+pub(crate) fn api_groups() -> Value {
+    let groups: Vec<Value> =
+        groups().into_iter().filter(|(g, ..)| !g.is_empty()).map(|(g, v, _)| group_of(g, v)).collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+fn group_of(group: &str, version: &str) -> Value {
+    let version = json!({"groupVersion": format!("{group}/{version}"), "version": version});
+    json!({"name": group, "versions": [version], "preferredVersion": version})
+}
+
+/// `/apis/GROUP`; `None` for an unknown one.
+pub(crate) fn api_group(name: &str) -> Option<Value> {
+    let (group, version, _) = groups().into_iter().find(|(g, ..)| !g.is_empty() && *g == name)?;
+    let mut value = group_of(group, version);
+    value["kind"] = "APIGroup".into();
+    value["apiVersion"] = "v1".into();
+    Some(value)
+}
+
+/// `/api/v1` and `/apis/GROUP/VERSION`; `None` for an unknown one.
+pub(crate) fn resources(group: &str, version: &str) -> Option<Value> {
+    let (_, _, kinds) = groups().into_iter().find(|(g, v, _)| (*g, *v) == (group, version))?;
+    let mut rows = Vec::new();
+    for kind in kinds {
+        let info = kind.info();
+        let mut row = json!({
+            "name": info.plural, "singularName": info.singular, "namespaced": kind.namespaced(),
+            "kind": info.kind, "verbs": access::verbs(kind),
+        });
+        for (field, list) in [("shortNames", info.short_names), ("categories", info.categories)] {
+            if !list.is_empty() {
+                row[field] = json!(list);
+            }
+        }
+        rows.push(row);
+        rows.extend(access::below(kind).iter().map(|below| {
+            json!({
+                "name": format!("{}/{}", info.plural, below.name), "singularName": "",
+                "namespaced": kind.namespaced(), "kind": info.kind, "verbs": below.verbs,
+            })
+        }));
+    }
+    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows}))
+}
+
+fn document_path(group: &str, version: &str) -> String {
+    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
+}
+
+/// `/openapi/v3`: where the documents are.
+pub(crate) fn openapi_index() -> Value {
+    let paths: BTreeMap<String, Value> = groups()
+        .into_iter()
+        .map(|(group, version, _)| {
+            let path = document_path(group, version);
+            let hash = openapi_document(&path).map(|d| hash(&d)).unwrap_or_default();
+            let url = format!("/openapi/v3/{path}?hash={hash}");
+            (path, json!({"serverRelativeURL": url}))
+        })
+        .collect();
+    json!({"paths": paths})
+}
+
+/// The hash of a document, for its address and `ETag`.
+pub(crate) fn hash(document: &Value) -> String {
+    Digest::of(&serde_json::to_vec(document).unwrap_or_default()).to_string().to_uppercase()
+}
+
+/// `/openapi/v3/PATH`; `None` for an unknown one.
+pub(crate) fn openapi_document(path: &str) -> Option<Value> {
+    let (group, version, kinds) = groups().into_iter().find(|(g, v, _)| document_path(g, v) == path)?;
+    let query = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
+    let parameters: Vec<Value> =
+        ["dryRun", "fieldManager", "fieldValidation", "force", "pretty"].into_iter().map(query).collect();
+    let mut paths = Map::new();
+    for kind in kinds {
+        let info = kind.info();
+        let space = if kind.namespaced() { "namespaces/{namespace}/" } else { "" };
+        let collection = format!("/{path}/{space}{}", info.plural);
+        let operation = |action: &str| {
+            json!({
+                "parameters": parameters,
+                "responses": {"200": {"description": "OK"}},
+                "x-kubernetes-action": action,
+                "x-kubernetes-group-version-kind": response_kind(kind),
+            })
+        };
+        // kubectl looks for these two even where the answer will be 405 with the reason.
+        paths.insert(format!("{collection}/{{name}}"), json!({
+            "get": operation("get"), "put": operation("put"), "patch": operation("patch"), "delete": operation("delete"),
+        }));
+        paths.insert(collection, json!({"get": operation("list"), "post": operation("post")}));
+    }
+    let title = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    Some(json!({
+        "openapi": "3.0.0", "info": {"title": format!("Evenkeel {title}"), "version": "v1.36.0"},
+        "paths": paths, "components": {"schemas": {}},
+    }))
+}

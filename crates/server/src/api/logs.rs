@@ -1,0 +1,106 @@
+//! `pods/NAME/log`: a container's output as plain text.
+//!
+//! Called by `rest`. Finds the container as Kubernetes does; the backend asks the node.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, header},
+    response::Response,
+};
+use evenkeel_model::{Key, Object, Time};
+use futures_util::StreamExt;
+use serde::Deserialize;
+
+use super::{Api, Streaming, backend::LogRequest, query::Pairs, status::Failure};
+
+/// Annotation that names the container meant when none is named.
+const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Names {
+    containers: Vec<Named>,
+    init_containers: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+/// Answers with the output.
+pub(crate) async fn get(api: &Arc<Api>, key: &Key, pairs: &Pairs) -> Result<Response, Failure> {
+    let pod = api.backend.live().view().get(key).cloned().ok_or_else(|| Failure::not_found(key))?;
+    let container = container(&pod, pairs.get("container"))?;
+    if pod.node.is_none() {
+        let message = format!(
+            "container \"{container}\" in pod \"{}\" is waiting to start: the pod is not bound to a node",
+            key.name
+        );
+        return Err(Failure::bad_request(message));
+    }
+    let request = LogRequest {
+        container,
+        follow: pairs.flag("follow"),
+        previous: pairs.flag("previous"),
+        timestamps: pairs.flag("timestamps"),
+        tail: pairs.number("tailLines")?,
+        since: since(pairs, (api.now)())?,
+        limit_bytes: pairs.number("limitBytes")?,
+        pod,
+    };
+    let limit = request.limit_bytes;
+    let stream = api.backend.logs(request).await.map_err(|e| Failure::of_logs(&e))?;
+    let stop = api.stop.clone();
+    let stream = stream.take_until(async move { stop.cancelled().await });
+    let mut left = limit.unwrap_or(u64::MAX);
+    let bounded = stream.map(move |chunk| {
+        chunk.map(|bytes| {
+            let take = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= take as u64;
+            bytes.slice(..take)
+        })
+    });
+    let mut response = Response::new(Body::from_stream(bounded));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response.extensions_mut().insert(Streaming);
+    Ok(response)
+}
+
+fn since(pairs: &Pairs, now: Time) -> Result<Option<Time>, Failure> {
+    if let Some(text) = pairs.get("sinceTime") {
+        let time = Time::parse_rfc3339(text)
+            .ok_or_else(|| Failure::bad_request(format!("sinceTime: `{text}` is not an RFC 3339 time")))?;
+        return Ok(Some(time));
+    }
+    let seconds = pairs.number("sinceSeconds")?;
+    Ok(seconds.map(|s| Time(now.0.saturating_sub(i64::try_from(s).unwrap_or(i64::MAX).saturating_mul(1000)))))
+}
+
+fn container(pod: &Object, asked: Option<&str>) -> Result<String, Failure> {
+    let names: Names =
+        pod.spec().map_err(|_| Failure::new(500, "InternalError", "the pod's specification cannot be read"))?;
+    let pod_name = &pod.key.name;
+    let all = || names.init_containers.iter().chain(&names.containers);
+    if let Some(name) = asked.or_else(|| pod.meta.annotation(DEFAULT_CONTAINER)) {
+        return all()
+            .find(|c| c.name == name)
+            .map(|c| c.name.clone())
+            .ok_or_else(|| Failure::bad_request(format!("container {name} is not valid for pod {pod_name}")));
+    }
+    if let ([only], true) = (names.containers.as_slice(), names.init_containers.is_empty()) {
+        return Ok(only.name.clone());
+    }
+    if let [only] = names.containers.as_slice() {
+        return Ok(only.name.clone());
+    }
+    let list = |l: &[Named]| l.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(" ");
+    let mut message =
+        format!("a container name must be specified for pod {pod_name}, choose one of: [{}]", list(&names.containers));
+    if !names.init_containers.is_empty() {
+        message.push_str(&format!(" or one of the init containers: [{}]", list(&names.init_containers)));
+    }
+    Err(Failure::bad_request(message))
+}

@@ -1,0 +1,181 @@
+//! Finds what a request is about, and who answers it.
+//!
+//! Every request but those of `/livez`, `/readyz` and the hooks comes here. Deliberately not here:
+//! how anything is answered.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, Method, Request, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use evenkeel_model::{Key, Kind};
+use serde_json::{Value, json};
+
+use super::{
+    Api, accept, access, auth, discovery, extras, logs,
+    path::{self, Target},
+    query::{Pairs, Params},
+    read,
+    status::{Failure, json_response},
+    watch, write,
+};
+
+/// The Kubernetes version whose API this is.
+const MINOR: &str = "36";
+
+/// Answers a request.
+pub(crate) async fn handle(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
+    answer(&api, request).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn answer(api: &Arc<Api>, request: Request<Body>) -> Result<Response, Failure> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let user = auth::admin(&parts.extensions, &verb(&parts.method), path)?;
+    if let Some(response) = fixed(api, &parts).await? {
+        return Ok(response);
+    }
+    let target = path::parse(path).ok_or_else(Failure::no_path)?;
+    match (&parts.method, target) {
+        (&Method::GET, Target::Resources(group, version)) => {
+            discovery::resources(&group, &version).map(|v| json_response(200, &v)).ok_or_else(Failure::no_path)
+        }
+        (&Method::GET | &Method::HEAD, target) => get(api, &parts, target).await,
+        (_, target) => write::handle(api, &parts, body, target, user).await,
+    }
+}
+
+fn verb(method: &Method) -> String {
+    match *method {
+        Method::HEAD => "get".into(),
+        _ => method.as_str().to_ascii_lowercase(),
+    }
+}
+
+/// Paths that name no objects; `None` for all others.
+async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failure> {
+    let path = parts.uri.path();
+    let path = path.strip_suffix('/').filter(|p| !p.is_empty()).unwrap_or(path);
+    if parts.method != Method::GET {
+        return Ok(None);
+    }
+    let response = match path {
+        "/" => json_response(
+            200,
+            &json!({"paths": ["/api", "/apis", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]}),
+        ),
+        "/version" => json_response(200, &version()),
+        "/api" => discovered(&parts.headers, true),
+        "/apis" => discovered(&parts.headers, false),
+        "/openapi/v3" => json_response(200, &discovery::openapi_index()),
+        "/metrics" => extras::metrics(api)?,
+        "/evenkeel/audit" => extras::audit(api).await?,
+        other => {
+            if let Some(document) = other.strip_prefix("/openapi/v3/") {
+                openapi(parts, document)?
+            } else if let Some(group) = other.strip_prefix("/apis/").filter(|g| !g.contains('/')) {
+                json_response(200, &discovery::api_group(group).ok_or_else(Failure::no_path)?)
+            } else {
+                return Ok(None);
+            }
+        }
+    };
+    Ok(Some(response))
+}
+
+/// `version.Info`, as clients of Kubernetes read it.
+fn version() -> Value {
+    let own = env!("CARGO_PKG_VERSION");
+    json!({
+        "major": "1", "minor": MINOR, "gitVersion": format!("v1.{MINOR}.0+evenkeel-{own}"),
+        "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "none", "compiler": "rustc", "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+    })
+}
+
+fn discovered(headers: &HeaderMap, core: bool) -> Response {
+    let aggregated = accept::aggregated(headers);
+    let value = match (aggregated, core) {
+        (true, _) => discovery::aggregated(core),
+        (false, true) => discovery::api_versions(),
+        (false, false) => discovery::api_groups(),
+    };
+    let etag = format!("\"{}\"", discovery::hash(&value));
+    let mut response = if headers.get(header::IF_NONE_MATCH).is_some_and(|v| v.as_bytes() == etag.as_bytes()) {
+        Response::builder().status(304).body(Body::empty()).unwrap_or_default()
+    } else {
+        json_response(200, &value)
+    };
+    let out = response.headers_mut();
+    if aggregated {
+        let media = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+        out.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    }
+    if let Ok(value) = HeaderValue::from_str(&etag) {
+        out.insert(header::ETAG, value);
+    }
+    out.insert(header::VARY, HeaderValue::from_static("Accept"));
+    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+    response
+}
+
+fn openapi(parts: &Parts, path: &str) -> Result<Response, Failure> {
+    let document = discovery::openapi_document(path).ok_or_else(Failure::no_path)?;
+    let hash = discovery::hash(&document);
+    let mut response = json_response(200, &document);
+    let out = response.headers_mut();
+    out.insert(header::VARY, HeaderValue::from_static("Accept"));
+    if let Ok(etag) = HeaderValue::from_str(&format!("\"{hash}\"")) {
+        out.insert(header::ETAG, etag);
+    }
+    // Only an address that names the content may be kept for good.
+    if Pairs::of(&parts.uri)?.get("hash") == Some(hash.as_str()) {
+        out.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+        out.insert(header::EXPIRES, HeaderValue::from_static("Thu, 31 Dec 2099 23:59:59 GMT"));
+    }
+    Ok(response)
+}
+
+async fn get(api: &Arc<Api>, parts: &Parts, target: Target) -> Result<Response, Failure> {
+    let pairs = Pairs::of(&parts.uri)?;
+    let now = (api.now)();
+    match target {
+        Target::Below(key, below) => match (key.kind, below.as_str()) {
+            (Kind::Pod, "log") => logs::get(api, &key, &pairs).await,
+            (kind, "status") if kind.info().has_status => {
+                read::get(api.backend.live(), &key, accept::form(&parts.headers)?, &Params::read(&pairs)?, now)
+            }
+            (kind, below) => Err(no_such_below(kind, &key, below)),
+        },
+        Target::Item(key) => {
+            let form = accept::form(&parts.headers)?;
+            read::get(api.backend.live(), &key, form, &Params::read(&pairs)?, now)
+        }
+        Target::Collection { kind, namespace } => {
+            let form = accept::form(&parts.headers)?;
+            let params = Params::read(&pairs)?;
+            if let Some(field) = params.fields.unsupported(kind) {
+                return Err(Failure::bad_request(format!("field label not supported: {field}")));
+            }
+            if params.watch {
+                watch::start(api, kind, &namespace, params, form)
+            } else {
+                read::list(api.backend.live(), &api.kept, kind, &namespace, params, form, now).await
+            }
+        }
+        Target::Resources(..) => Err(Failure::no_path()),
+    }
+}
+
+/// 404, or 405 for what only takes POST.
+pub(crate) fn no_such_below(kind: Kind, key: &Key, below: &str) -> Failure {
+    match access::below(kind).iter().find(|b| b.name == below) {
+        Some(b) => {
+            Failure::not_allowed(format!("{}/{below} takes {} only", kind.resource(), b.verbs.join(", "))).about(key)
+        }
+        None => Failure::no_path(),
+    }
+}

@@ -1,0 +1,130 @@
+//! Field selectors, and both kinds of selectors over an object.
+//!
+//! Called by list and watch. Label selectors are `evenkeel_model::Selector`.
+
+use evenkeel_model::{Kind, Object, Selector};
+use serde_json::Value;
+
+/// One demand on a field: path, whether it shall be equal, value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Demand {
+    path: String,
+    equal: bool,
+    value: String,
+}
+
+/// A field selector. Without demands it selects everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Fields(Vec<Demand>);
+
+impl Fields {
+    /// From the query form: `a=b,c!=d,e==f`.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let mut demands = Vec::new();
+        for part in text.split(',').filter(|p| !p.is_empty()) {
+            let (path, equal, value) = if let Some((p, v)) = part.split_once("!=") {
+                (p, false, v)
+            } else if let Some((p, v)) = part.split_once('=') {
+                (p, true, v.strip_prefix('=').unwrap_or(v))
+            } else {
+                return Err(format!("invalid field selector \"{text}\": expected field=value or field!=value"));
+            };
+            demands.push(Demand { path: path.trim().into(), equal, value: value.trim().into() });
+        }
+        Ok(Self(demands))
+    }
+
+    /// Whether it selects everything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first field that cannot be selected by for this kind.
+    pub(crate) fn unsupported(&self, kind: Kind) -> Option<&str> {
+        self.0.iter().map(|d| d.path.as_str()).find(|path| !supported(kind, path))
+    }
+
+    fn matches(&self, object: &Object) -> bool {
+        self.0.iter().all(|d| (field(object, &d.path) == d.value) == d.equal)
+    }
+}
+
+fn supported(kind: Kind, path: &str) -> bool {
+    let more: &[&str] = match kind {
+        Kind::Pod => &["status.phase", "spec.nodeName", "spec.restartPolicy", "status.podIP"],
+        Kind::Event => &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "type",
+            "source",
+            "reportingComponent",
+        ],
+        Kind::Secret => &["type"],
+        Kind::Namespace => &["status.phase"],
+        Kind::Node => &["spec.unschedulable"],
+        Kind::Release => &["spec.source", "status.phase"],
+        Kind::Drift => &["spec.source", "spec.object.kind", "spec.object.namespace", "spec.object.name"],
+        _ => &[],
+    };
+    path == "metadata.name" || (path == "metadata.namespace" && kind.namespaced()) || more.contains(&path)
+}
+
+fn field(object: &Object, path: &str) -> String {
+    match path {
+        "metadata.name" => object.key.name.to_string(),
+        "metadata.namespace" => object.key.namespace.to_string(),
+        "spec.nodeName" => object.node.as_deref().unwrap_or_default().into(),
+        "source" => pointer(&object.body, "/source/component"),
+        _ => match path.strip_prefix("status.") {
+            Some(rest) => pointer(&object.status, &format!("/{}", rest.replace('.', "/"))),
+            None => pointer(&object.body, &format!("/{}", path.replace('.', "/"))),
+        },
+    }
+}
+
+fn pointer(bytes: &[u8], path: &str) -> String {
+    let tree: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    match tree.pointer(path) {
+        Some(Value::String(s)) => s.clone(),
+        Some(Value::Null) | None => String::new(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// Whether an object is in a namespace (empty: any) and meets both selectors.
+pub(crate) fn selects(object: &Object, namespace: &str, labels: &Selector, fields: &Fields) -> bool {
+    (namespace.is_empty() || &*object.key.namespace == namespace)
+        && labels.matches(&object.meta.labels)
+        && fields.matches(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_select() {
+        let pod = Object::from_value(json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "a", "namespace": "shop"}, "spec": {"nodeName": "n1"}, "status": {"phase": "Running"}}))
+        .unwrap();
+        for (text, expected) in [
+            ("metadata.name=a", true),
+            ("metadata.name=b", false),
+            ("spec.nodeName=n1,status.phase!=Succeeded,status.phase!=Failed", true),
+            ("status.phase==Failed", false),
+            ("status.podIP=", true),
+        ] {
+            assert_eq!(Fields::parse(text).unwrap().matches(&pod), expected, "{text}");
+        }
+        assert!(Fields::parse("nothing").is_err());
+        assert_eq!(Fields::parse("spec.x=1").unwrap().unsupported(Kind::Pod), Some("spec.x"));
+        assert_eq!(Fields::parse("metadata.namespace=x").unwrap().unsupported(Kind::Node), Some("metadata.namespace"));
+    }
+}

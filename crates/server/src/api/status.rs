@@ -1,0 +1,185 @@
+//! Failures in Kubernetes' form: an HTTP code and a `Status` body, as kubectl expects them.
+//!
+//! Every handler returns one of these. Deliberately not here: which failure fits when.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use evenkeel_core::Refusal;
+use evenkeel_model::{Key, Kind};
+use serde_json::{Map, Value, json};
+
+use super::backend::{AskError, LogError, SnapshotError};
+
+/// Seconds that a client waits before it asks a busy server again.
+const RETRY_AFTER: u32 = 1;
+
+/// A request that failed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Failure {
+    /// HTTP status.
+    pub(crate) code: u16,
+    /// `Status.reason`.
+    pub(crate) reason: &'static str,
+    /// For people.
+    pub(crate) message: String,
+    /// `Status.details`.
+    pub(crate) details: Map<String, Value>,
+    /// `Status.metadata.continue`: how to go on after 410 in the middle of a list.
+    pub(crate) go_on: Option<String>,
+    /// Seconds for `Retry-After`.
+    pub(crate) retry_after: Option<u32>,
+}
+
+impl Failure {
+    /// A failure without details.
+    pub(crate) fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { code, reason, message: message.into(), details: Map::new(), go_on: None, retry_after: None }
+    }
+
+    /// 401.
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(401, "Unauthorized", "Unauthorized")
+    }
+
+    /// 404 for a path.
+    pub(crate) fn no_path() -> Self {
+        Self::new(404, "NotFound", "the server could not find the requested resource")
+    }
+
+    /// 404 for an object.
+    pub(crate) fn not_found(key: &Key) -> Self {
+        let message = format!("{} \"{}\" not found", key.kind.resource(), key.name);
+        Self::new(404, "NotFound", message).about(key)
+    }
+
+    /// 400.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, "BadRequest", message)
+    }
+
+    /// 405 with what to do instead.
+    pub(crate) fn not_allowed(message: impl Into<String>) -> Self {
+        Self::new(405, "MethodNotAllowed", message)
+    }
+
+    /// 410: the client lists again.
+    pub(crate) fn expired(message: impl Into<String>) -> Self {
+        Self::new(410, "Expired", message)
+    }
+
+    /// 415 with the types that are accepted.
+    pub(crate) fn media_type(found: &str, accepted: &[&str]) -> Self {
+        let message = format!(
+            "the body of the request was in an unknown format ({found}) - accepted media types include: {}",
+            accepted.join(", ")
+        );
+        Self::new(415, "UnsupportedMediaType", message)
+    }
+
+    /// 422 for fields of an object: (path, message) each.
+    pub(crate) fn invalid(key: &Key, causes: &[(String, String)]) -> Self {
+        let texts: Vec<String> = causes.iter().map(|(f, m)| format!("{f}: {m}")).collect();
+        let text = if let [one] = texts.as_slice() { one.clone() } else { format!("[{}]", texts.join(", ")) };
+        let info = key.kind.info();
+        let kind = if info.group.is_empty() { info.kind.into() } else { format!("{}.{}", info.kind, info.group) };
+        let mut failure = Self::new(422, "Invalid", format!("{kind} \"{}\" is invalid: {text}", key.name)).about(key);
+        failure.details.insert("kind".into(), info.kind.into());
+        let causes: Vec<Value> = causes
+            .iter()
+            .map(|(field, message)| json!({"reason": "FieldValueInvalid", "message": message, "field": field}))
+            .collect();
+        failure.details.insert("causes".into(), causes.into());
+        failure
+    }
+
+    /// Names the object in the details.
+    pub(crate) fn about(mut self, key: &Key) -> Self {
+        let info = key.kind.info();
+        self.details.insert("name".into(), json!(key.name));
+        if !info.group.is_empty() {
+            self.details.insert("group".into(), info.group.into());
+        }
+        self.details.insert("kind".into(), info.plural.into());
+        self
+    }
+
+    /// The `Status` object.
+    pub(crate) fn status(&self) -> Value {
+        let mut metadata = Map::new();
+        if let Some(token) = &self.go_on {
+            metadata.insert("continue".into(), token.as_str().into());
+        }
+        let mut status = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": metadata,
+            "status": "Failure", "message": self.message, "reason": self.reason, "code": self.code,
+        });
+        let mut details = self.details.clone();
+        if let Some(seconds) = self.retry_after {
+            details.insert("retryAfterSeconds".into(), seconds.into());
+        }
+        if !details.is_empty() {
+            status["details"] = details.into();
+        }
+        status
+    }
+
+    /// From what became of a question about an object.
+    pub(crate) fn of_ask(error: &AskError, key: &Key) -> Self {
+        let message = error.to_string();
+        match error {
+            AskError::Refused(Refusal { code, reason, .. }) => Self::new(*code, reason, message).about(key),
+            AskError::Busy => Self { retry_after: Some(RETRY_AFTER), ..Self::new(429, "TooManyRequests", message) },
+            AskError::DiskFull => Self::new(507, "InsufficientStorage", message),
+            AskError::Stopped => {
+                Self { retry_after: Some(RETRY_AFTER), ..Self::new(503, "ServiceUnavailable", message) }
+            }
+            AskError::Panicked => Self::new(500, "InternalError", message),
+        }
+    }
+
+    /// From what stands against a container's output.
+    pub(crate) fn of_logs(error: &LogError) -> Self {
+        let (code, reason) = match error {
+            LogError::NotThere(_) => (400, "BadRequest"),
+            LogError::NodeAway { .. } => (503, "ServiceUnavailable"),
+            LogError::Engine(_) => (500, "InternalError"),
+        };
+        Self::new(code, reason, error.to_string())
+    }
+
+    /// From a revision that could not be read.
+    pub(crate) fn of_snapshot(error: &SnapshotError, source: &str) -> Self {
+        let key = Key::cluster(Kind::Source, source);
+        match error {
+            SnapshotError::NotFound(m) => Self::new(404, "NotFound", m.clone()).about(&key),
+            SnapshotError::Invalid(_) => Self::new(422, "Invalid", error.to_string()).about(&key),
+            SnapshotError::Away(_) => Self::new(503, "ServiceUnavailable", error.to_string()).about(&key),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = json_response(self.code, &self.status());
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+/// A JSON answer.
+pub(crate) fn json_response(code: u16, value: &Value) -> Response {
+    bytes_response(code, serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// An answer of JSON bytes.
+pub(crate) fn bytes_response(code: u16, bytes: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,85 @@
+//! Rows of Deployments and ReplicaSets.
+
+use evenkeel_model::{Object, Time};
+use k8s_openapi::{
+    api::{
+        apps::v1::{DeploymentSpec, DeploymentStatus, ReplicaSetSpec, ReplicaSetStatus},
+        core::v1::PodSpec,
+    },
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
+use serde_json::Value;
+
+use super::{Column, age, name, number, text, wide};
+
+pub(super) const DEPLOYMENT: &[Column] = &[
+    text("Name"),
+    text("Ready"),
+    number("Up-to-date"),
+    number("Available"),
+    text("Age"),
+    wide("Containers"),
+    wide("Images"),
+    wide("Selector"),
+];
+
+pub(super) const REPLICA_SET: &[Column] = &[
+    text("Name"),
+    number("Desired"),
+    number("Current"),
+    number("Ready"),
+    text("Age"),
+    wide("Containers"),
+    wide("Images"),
+    wide("Selector"),
+];
+
+pub(super) fn deployment(object: &Object, now: Time) -> Vec<Value> {
+    let spec = object.spec::<DeploymentSpec>().unwrap_or_default();
+    let status = object.status::<DeploymentStatus>().ok().flatten().unwrap_or_default();
+    let desired = spec.replicas.unwrap_or(1);
+    let mut cells = vec![
+        name(object),
+        format!("{}/{desired}", status.ready_replicas.unwrap_or(0)).into(),
+        status.updated_replicas.unwrap_or(0).into(),
+        status.available_replicas.unwrap_or(0).into(),
+        age(object, now),
+    ];
+    cells.extend(template(spec.template.spec.as_ref(), &spec.selector));
+    cells
+}
+
+pub(super) fn replica_set(object: &Object, now: Time) -> Vec<Value> {
+    let spec = object.spec::<ReplicaSetSpec>().unwrap_or_default();
+    let status = object.status::<ReplicaSetStatus>().ok().flatten().unwrap_or_default();
+    let mut cells = vec![
+        name(object),
+        spec.replicas.unwrap_or(1).into(),
+        status.replicas.into(),
+        status.ready_replicas.unwrap_or(0).into(),
+        age(object, now),
+    ];
+    cells.extend(template(spec.template.as_ref().and_then(|t| t.spec.as_ref()), &spec.selector));
+    cells
+}
+
+fn template(pod: Option<&PodSpec>, selector: &LabelSelector) -> [Value; 3] {
+    let containers = pod.map(|p| p.containers.as_slice()).unwrap_or_default();
+    let names: Vec<&str> = containers.iter().map(|c| c.name.as_str()).collect();
+    let images: Vec<&str> = containers.iter().filter_map(|c| c.image.as_deref()).collect();
+    [names.join(",").into(), images.join(",").into(), selector_text(selector).into()]
+}
+
+fn selector_text(selector: &LabelSelector) -> String {
+    let mut parts: Vec<String> = selector.match_labels.iter().flatten().map(|(k, v)| format!("{k}={v}")).collect();
+    for e in selector.match_expressions.iter().flatten() {
+        let values = e.values.clone().unwrap_or_default().join(",");
+        parts.push(match e.operator.as_str() {
+            "In" => format!("{} in ({values})", e.key),
+            "NotIn" => format!("{} notin ({values})", e.key),
+            "Exists" => e.key.clone(),
+            _ => format!("!{}", e.key),
+        });
+    }
+    if parts.is_empty() { "<none>".into() } else { parts.join(",") }
+}

@@ -1,0 +1,443 @@
+//! The API in process, over a backend that is made of a world.
+
+use std::sync::Mutex;
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
+use evenkeel_core::{Refusal, World, change::Change};
+use evenkeel_model::{Key, Kind, Object, SourceName, Version};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::*;
+
+/// A backend whose conductor answers what the test says.
+struct Fake {
+    live: Live,
+    world: Mutex<World>,
+    asked: Mutex<Vec<(evenkeel_core::Ask, String)>>,
+    answer: Mutex<Result<evenkeel_core::Answer, AskError>>,
+    nudged: Mutex<Vec<SourceName>>,
+}
+
+impl Fake {
+    fn new() -> Arc<Self> {
+        let world = World::new(Version(1000), 1, [0; 32]);
+        let refused = AskError::Refused(Refusal::conflict("no"));
+        Arc::new(Self {
+            live: Live::new(world.view()),
+            world: Mutex::new(world),
+            asked: Mutex::default(),
+            answer: Mutex::new(Err(refused)),
+            nudged: Mutex::default(),
+        })
+    }
+
+    fn apply(&self, change: Change) {
+        let mut world = self.world.lock().unwrap();
+        let (changed, _) = world.apply(change).unwrap();
+        let event = WatchEvent::new(world.version, changed.unwrap());
+        self.live.publish(world.view(), [event]);
+    }
+
+    fn put(&self, value: Value) {
+        self.apply(Change::Put(Arc::new(Object::from_value(value).unwrap())));
+    }
+}
+
+struct Shared(Arc<Fake>);
+
+impl Backend for Shared {
+    fn live(&self) -> &Live {
+        &self.0.live
+    }
+
+    fn ask(&self, ask: evenkeel_core::Ask, user: String) -> Later<Result<evenkeel_core::Answer, AskError>> {
+        self.0.asked.lock().unwrap().push((ask, user));
+        let answer = self.0.answer.lock().unwrap().clone();
+        Box::pin(async move { answer })
+    }
+
+    fn logs(&self, request: LogRequest) -> Later<Result<LogStream, LogError>> {
+        let text = format!("{} tail={:?}\n", request.container, request.tail);
+        let stream = futures_util::stream::iter([Ok(text.into())]);
+        Box::pin(async move { Ok(Box::pin(stream) as LogStream) })
+    }
+
+    fn audit(&self) -> Later<Result<Value, AskError>> {
+        Box::pin(async { Ok(json!({"violations": []})) })
+    }
+
+    fn snapshot(&self, _: SourceName, revision: String) -> Later<Result<Arc<evenkeel_model::Snapshot>, SnapshotError>> {
+        Box::pin(async move { Err(SnapshotError::NotFound(format!("no revision {revision}"))) })
+    }
+
+    fn nudge(&self, source: &SourceName) {
+        self.0.nudged.lock().unwrap().push(source.clone());
+    }
+
+    fn health(&self) -> Health {
+        Health { batch: None, waiting: None, loaded: true }
+    }
+}
+
+/// Twenty minutes after the objects were made.
+fn noon() -> Time {
+    Time::parse_rfc3339("2026-01-01T12:20:00Z").unwrap()
+}
+
+fn api(fake: &Arc<Fake>) -> Router {
+    let mut api = Api::new(Arc::new(Shared(fake.clone())), CancellationToken::new(), None);
+    api.now = noon;
+    router(Arc::new(api))
+}
+
+fn admin() -> Client {
+    Client(Some(Identity { user: "admin".into(), groups: vec![ADMINS.into()] }))
+}
+
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+
+async fn call(fake: &Arc<Fake>, method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> (StatusCode, String) {
+    let mut request = Request::builder().method(method).uri(uri);
+    for (k, v) in headers {
+        request = request.header(*k, *v);
+    }
+    let mut request = request.body(Body::from(body.to_owned())).unwrap();
+    request.extensions_mut().insert(admin());
+    let response = api(fake).oneshot(request).await.unwrap();
+    let status = response.status();
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (status, String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+async fn get(fake: &Arc<Fake>, uri: &str) -> (StatusCode, Value) {
+    let (status, text) = call(fake, "GET", uri, &[], "").await;
+    (status, serde_json::from_str(&text).unwrap())
+}
+
+fn pod(name: &str, phase: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": "shop", "uid": "00000000-0000-4000-8000-000000000001",
+            "creationTimestamp": "2026-01-01T12:00:00Z", "labels": {"app": "web"}},
+        "spec": {"nodeName": "n1", "containers": [{"name": "web", "image": "web:1"}]},
+        "status": {"phase": phase, "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "web", "ready": true, "restartCount": 2, "image": "web:1", "imageID": "",
+                "state": {"running": {}},
+                "lastState": {"terminated": {"exitCode": 1, "finishedAt": "2026-01-01T12:15:00Z"}}}]}})
+}
+
+/// A table as kubectl would print it with `-o wide`.
+async fn table(fake: &Arc<Fake>, uri: &str) -> String {
+    let (status, text) = call(fake, "GET", uri, &[("accept", TABLE)], "").await;
+    assert_eq!(status, 200, "{text}");
+    let table: Value = serde_json::from_str(&text).unwrap();
+    let line = |cells: Vec<String>| cells.join(" | ");
+    let header = table["columnDefinitions"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap().into());
+    let mut lines = vec![line(header.collect())];
+    for row in table["rows"].as_array().unwrap() {
+        let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), Into::into);
+        lines.push(line(row["cells"].as_array().unwrap().iter().map(text).collect()));
+    }
+    lines.join("\n")
+}
+
+#[tokio::test]
+async fn who_is_unknown_gets_nothing_but_health() {
+    let fake = Fake::new();
+    for (uri, code) in [("/livez", 200), ("/readyz", 200), ("/version", 401), ("/api/v1/pods", 401), ("/metrics", 401)]
+    {
+        let mut request = Request::get(uri).body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Client(None));
+        let response = api(&fake).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), code, "{uri}");
+    }
+    let mut request = Request::get("/api/v1/pods").body(Body::empty()).unwrap();
+    request.extensions_mut().insert(Client(Some(Identity { user: "eve".into(), groups: vec![] })));
+    assert_eq!(api(&fake).oneshot(request).await.unwrap().status(), 403);
+}
+
+#[tokio::test]
+async fn lists_select_and_come_in_pages_of_one_view() {
+    let fake = Fake::new();
+    for (name, phase) in [("a", "Running"), ("b", "Failed"), ("c", "Running")] {
+        fake.put(pod(name, phase));
+    }
+    let names = |v: &Value| {
+        let items = v["items"].as_array().unwrap().iter();
+        items.map(|o| o["metadata"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(",")
+    };
+    let (_, all) = get(&fake, "/api/v1/pods").await;
+    assert_eq!((names(&all), all["metadata"]["resourceVersion"].as_str()), ("a,b,c".into(), Some("1003")));
+    let (_, some) =
+        get(&fake, "/api/v1/namespaces/shop/pods?fieldSelector=status.phase!=Failed&labelSelector=app%3Dweb").await;
+    assert_eq!(names(&some), "a,c");
+    assert_eq!(names(&get(&fake, "/api/v1/namespaces/other/pods").await.1), "");
+    assert_eq!(get(&fake, "/api/v1/pods?fieldSelector=spec.x%3D1").await.0, 400);
+
+    let router = api(&fake);
+    let page = |uri: String| {
+        let router = router.clone();
+        async move {
+            let mut request = Request::get(uri).body(Body::empty()).unwrap();
+            request.extensions_mut().insert(admin());
+            let response = router.oneshot(request).await.unwrap();
+            let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            serde_json::from_slice::<Value>(&bytes).unwrap()
+        }
+    };
+    let first = page("/api/v1/pods?limit=1".into()).await;
+    assert_eq!((names(&first), &first["metadata"]["remainingItemCount"]), ("a".into(), &json!(2)));
+    fake.apply(Change::Delete(Key::new(Kind::Pod, "shop", "c")));
+    let token = first["metadata"]["continue"].as_str().unwrap();
+    let rest = page(format!("/api/v1/pods?limit=5&continue={token}")).await;
+    assert_eq!((names(&rest), rest["metadata"]["resourceVersion"].as_str()), ("b,c".into(), Some("1003")));
+    assert!(rest["metadata"].get("continue").is_none());
+    // Another server does not have that view.
+    let (code, status) = get(&fake, &format!("/api/v1/pods?continue={token}")).await;
+    assert_eq!((code.as_u16(), status["reason"].as_str()), (410, Some("Expired")));
+    let token = status["metadata"]["continue"].as_str().unwrap();
+    assert_eq!(names(&get(&fake, &format!("/api/v1/pods?continue={token}")).await.1), "b");
+}
+
+#[tokio::test]
+async fn a_watch_tells_every_change_once() {
+    let fake = Fake::new();
+    fake.put(pod("a", "Running"));
+    let router = api(&fake);
+    let mut request = Request::get(
+        "/api/v1/pods?watch=true&timeoutSeconds=1&allowWatchBookmarks=true&fieldSelector=status.phase%3DRunning",
+    )
+    .body(Body::empty())
+    .unwrap();
+    request.extensions_mut().insert(admin());
+    let response = router.oneshot(request).await.unwrap();
+    fake.put(pod("b", "Pending"));
+    fake.put(pod("b", "Running"));
+    fake.put(pod("a", "Failed"));
+    fake.apply(Change::Delete(Key::new(Kind::Pod, "shop", "b")));
+    fake.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "shop"}}));
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let lines: Vec<String> = String::from_utf8(bytes.to_vec())
+        .unwrap()
+        .lines()
+        .map(|l| {
+            let e: Value = serde_json::from_str(l).unwrap();
+            let m = &e["object"]["metadata"];
+            format!("{} {} {}", e["type"].as_str().unwrap(), m["name"], m["resourceVersion"])
+        })
+        .collect();
+    let expected = [
+        r#"ADDED "a" "1001""#,
+        r#"ADDED "b" "1003""#,
+        r#"DELETED "a" "1004""#,
+        r#"DELETED "b" "1005""#,
+        r#"BOOKMARK null "1006""#,
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!(get(&fake, "/api/v1/pods?watch=1&resourceVersion=5").await.0, 410);
+}
+
+#[tokio::test]
+async fn tables_have_the_columns_of_kubectl() {
+    let fake = Fake::new();
+    fake.put(pod("web-1", "Running"));
+    let mut crash = pod("web-2", "Running");
+    crash["status"]["containerStatuses"][0]["ready"] = json!(false);
+    crash["status"]["containerStatuses"][0]["state"] = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+    fake.put(crash);
+    fake.put(json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "shop", "creationTimestamp": "2026-01-01T12:00:00Z"},
+        "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"spec": {"containers": [{"name": "web", "image": "web:1"}]}}},
+        "status": {"readyReplicas": 2, "updatedReplicas": 3, "availableReplicas": 2}}));
+    fake.put(json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
+        "metadata": {"name": "web-5d", "namespace": "shop", "creationTimestamp": "2026-01-01T12:00:00Z"},
+        "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"spec": {"containers": [{"name": "web", "image": "web:1"}]}}},
+        "status": {"replicas": 3, "readyReplicas": 2}}));
+    fake.put(json!({"apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": "n1", "creationTimestamp": "2026-01-01T12:00:00Z", "labels": {"node-role.kubernetes.io/control-plane": ""}},
+        "spec": {"unschedulable": true},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}],
+            "addresses": [{"type": "InternalIP", "address": "10.1.1.1"}],
+            "nodeInfo": {"kubeletVersion": "v0.1.0", "osImage": "Debian", "kernelVersion": "6.1", "containerRuntimeVersion": "docker://24",
+                "architecture": "amd64", "bootID": "", "kubeProxyVersion": "", "machineID": "", "operatingSystem": "linux", "systemUUID": ""}}}));
+    fake.put(json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": {"a": "YQ=="},
+        "metadata": {"name": "key", "namespace": "shop", "creationTimestamp": "2026-01-01T12:00:00Z"}}));
+    fake.put(json!({"apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": "BackOff", "message": "Back-off", "count": 4,
+        "involvedObject": {"kind": "Pod", "name": "web-2", "namespace": "shop", "fieldPath": "spec.containers{web}"},
+        "source": {"component": "agent", "host": "n1"},
+        "firstTimestamp": "2026-01-01T12:01:00Z", "lastTimestamp": "2026-01-01T12:19:00Z",
+        "metadata": {"name": "web-2.1", "namespace": "shop", "creationTimestamp": "2026-01-01T12:00:00Z"}}));
+    fake.put(json!({"apiVersion": "evenkeel.dev/v1alpha1", "kind": "Source",
+        "metadata": {"name": "shop", "creationTimestamp": "2026-01-01T12:00:00Z"},
+        "spec": {"git": {"url": "https://git.example/shop"}},
+        "status": {"appliedRevision": "main@sha1:0123456789012345678901234567890123456789",
+            "conditions": [{"type": "Synced", "status": "True", "lastTransitionTime": "2026-01-01T12:00:00Z"},
+                {"type": "Healthy", "status": "False", "reason": "CrashLoopBackOff", "message": "web crashes",
+                    "lastTransitionTime": "2026-01-01T12:00:00Z"}]}}));
+    fake.put(json!({"apiVersion": "evenkeel.dev/v1alpha1", "kind": "Release",
+        "metadata": {"name": "shop-0123456789", "creationTimestamp": "2026-01-01T12:00:00Z"},
+        "spec": {"source": "shop", "revision": "main@sha1:0123456789012345678901234567890123456789",
+            "author": "Ann <ann@example>", "message": "Newer web"},
+        "status": {"phase": "RolledBack", "cause": {"object": "Deployment shop/web", "container": "web",
+            "reason": "CrashLoopBackOff", "message": "exit code 1"}}}));
+    fake.put(json!({"apiVersion": "evenkeel.dev/v1alpha1", "kind": "Drift",
+        "metadata": {"name": "d1", "creationTimestamp": "2026-01-01T12:00:00Z"},
+        "spec": {"source": "shop", "path": "containers[web]", "desired": "running", "live": "exited", "origin": {"node": "n1"},
+            "object": {"apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": "web-1", "uid": "00000000-0000-4000-8000-000000000001"}},
+        "status": {"count": 1, "firstSeen": "2026-01-01T12:00:00Z", "lastSeen": "2026-01-01T12:10:00Z"}}));
+    let mut all = Vec::new();
+    for uri in [
+        "/api/v1/pods",
+        "/apis/apps/v1/deployments",
+        "/apis/apps/v1/replicasets",
+        "/api/v1/nodes",
+        "/api/v1/namespaces/shop/secrets",
+        "/api/v1/events",
+        "/apis/evenkeel.dev/v1alpha1/sources",
+        "/apis/evenkeel.dev/v1alpha1/releases",
+        "/apis/evenkeel.dev/v1alpha1/drifts",
+        "/api/v1/configmaps",
+        "/api/v1/namespaces",
+    ] {
+        all.push(table(&fake, uri).await);
+    }
+    insta::assert_snapshot!(all.join("\n\n"));
+}
+
+#[tokio::test]
+async fn discovery_in_both_forms_and_openapi() {
+    let fake = Fake::new();
+    let agg = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+    let (_, text) = call(&fake, "GET", "/apis", &[("accept", agg)], "").await;
+    let aggregated: Value = serde_json::from_str(&text).unwrap();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&aggregated["items"][0]).unwrap());
+    assert_eq!(get(&fake, "/apis").await.1["groups"][1]["name"], "evenkeel.dev");
+    let (_, pods) = get(&fake, "/api/v1").await;
+    let resources = pods["resources"].as_array().unwrap();
+    assert!(resources.iter().any(|r| r["name"] == "pods/log"));
+    let (_, index) = get(&fake, "/openapi/v3").await;
+    let url = index["paths"]["apis/evenkeel.dev/v1alpha1"]["serverRelativeURL"].as_str().unwrap();
+    let (code, document) = get(&fake, url).await;
+    assert_eq!(code, 200);
+    let patch = &document["paths"]["/apis/evenkeel.dev/v1alpha1/sources/{name}"]["patch"];
+    assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "Source");
+    assert!(patch["parameters"].as_array().unwrap().iter().any(|p| p["name"] == "fieldValidation"));
+    assert_eq!(get(&fake, "/openapi/v3/apis/none/v1").await.0, 404);
+}
+
+#[tokio::test]
+async fn failures_have_kubernetes_form() {
+    let fake = Fake::new();
+    let mut all = Vec::new();
+    for (method, uri) in [
+        ("GET", "/api/v1/namespaces/shop/pods/none"),
+        ("GET", "/apis/evenkeel.dev/v1alpha1/sources/none"),
+        ("GET", "/nothing"),
+        ("POST", "/api/v1/namespaces/shop/pods"),
+        ("DELETE", "/apis/apps/v1/namespaces/shop/deployments/web"),
+        ("PATCH", "/apis/evenkeel.dev/v1alpha1/releases/x"),
+        ("GET", "/apis/evenkeel.dev/v1alpha1/sources/x/sync"),
+        ("PATCH", "/api/v1/nodes/n1"),
+    ] {
+        let (code, text) = call(&fake, method, uri, &[], "{}").await;
+        let status: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(status["code"], code.as_u16());
+        all.push(format!("{method} {uri}\n{text}"));
+    }
+    insta::assert_snapshot!(all.join("\n\n"));
+}
+
+#[tokio::test]
+async fn a_source_is_created_changed_and_asked() {
+    let fake = Fake::new();
+    let source = |interval: &str| {
+        json!({"apiVersion": "evenkeel.dev/v1alpha1", "kind": "Source", "metadata": {"name": "shop"},
+            "spec": {"directory": "/srv/shop", "interval": interval}})
+    };
+    fake.put(source("30s"));
+    let key = Key::cluster(Kind::Source, "shop");
+    *fake.answer.lock().unwrap() = Ok(evenkeel_core::Answer::Object(key));
+    let base = "/apis/evenkeel.dev/v1alpha1/sources";
+    let yaml = "metadata: {name: shop}\nspec: {directory: /srv/shop}\n";
+    let (code, text) = call(&fake, "POST", base, &[("content-type", "application/yaml")], yaml).await;
+    assert_eq!(code, 201, "{text}");
+    let merge = [("content-type", "application/merge-patch+json")];
+    let (code, text) =
+        call(&fake, "PATCH", &format!("{base}/shop"), &merge, r#"{"spec":{"interval":null,"suspend":true}}"#).await;
+    assert_eq!(code, 200, "{text}");
+    let (code, _) = call(&fake, "POST", &format!("{base}/shop/sync"), &[], r#"{"now":true}"#).await;
+    assert_eq!(code, 200);
+    let (code, _) = call(&fake, "POST", &format!("{base}/shop/rollback"), &[], r#"{"wrong":true}"#).await;
+    assert_eq!(code, 400);
+    let strategic = [("content-type", "application/strategic-merge-patch+json")];
+    assert_eq!(call(&fake, "PATCH", &format!("{base}/shop"), &strategic, "{}").await.0, 415);
+    let protobuf = [("content-type", "application/vnd.kubernetes.protobuf")];
+    assert_eq!(call(&fake, "POST", base, &protobuf, "k8s").await.0, 415);
+    assert_eq!(call(&fake, "PATCH", "/api/v1/nodes/n1", &strategic, r#"{"spec":{"unschedulable":true}}"#).await.0, 200);
+    let asked = fake.asked.lock().unwrap();
+    insta::assert_snapshot!(asked.iter().map(|(a, u)| format!("{u}: {a:?}")).collect::<Vec<_>>().join("\n"));
+    assert_eq!(fake.nudged.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_log_names_its_container() {
+    let fake = Fake::new();
+    fake.put(pod("a", "Running"));
+    let (code, text) = call(&fake, "GET", "/api/v1/namespaces/shop/pods/a/log?tailLines=5", &[], "").await;
+    assert_eq!((code.as_u16(), text.as_str()), (200, "web tail=Some(5)\n"));
+    let (code, text) = call(&fake, "GET", "/api/v1/namespaces/shop/pods/a/log?container=x", &[], "").await;
+    assert_eq!(code, 400);
+    assert!(text.contains("container x is not valid for pod a"), "{text}");
+}
+
+/// Asks over TLS with the certificate of the kubeconfig, or none; gives the answer's first line.
+async fn over_tls(address: std::net::SocketAddr, config: rustls::ClientConfig) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+    let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
+    let mut tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
+    tls.write_all(b"GET /version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    tls.read_to_string(&mut answer).await.unwrap();
+    answer.lines().next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_certificate_of_the_kubeconfig_opens_the_door() {
+    use base64::Engine as _;
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+
+    let dir = tempfile::tempdir().unwrap();
+    let pki = crate::pki::Pki::open(dir.path()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let path = pki.admin_kubeconfig(dir.path(), &format!("https://{address}")).unwrap();
+    let text = std::fs::read_to_string(path).unwrap();
+    let field = |name: &str| {
+        let line = text.lines().find_map(|l| l.trim().strip_prefix(name)).unwrap();
+        base64::engine::general_purpose::STANDARD.decode(line.trim_start_matches(':').trim()).unwrap()
+    };
+    let api = Arc::new(Api::new(Arc::new(Shared(Fake::new())), CancellationToken::new(), None));
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(serve(api, listener, pki.server_config(&[]).unwrap(), stop.clone()));
+    let client = || {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(&field("certificate-authority-data")).unwrap()).unwrap();
+        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+    };
+    let certificate = CertificateDer::from_pem_slice(&field("client-certificate-data")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(&field("client-key-data")).unwrap();
+    let known = client().with_client_auth_cert(vec![certificate], key).unwrap();
+    assert_eq!(over_tls(address, known).await, "HTTP/1.1 200 OK");
+    assert_eq!(over_tls(address, client().with_no_client_auth()).await, "HTTP/1.1 401 Unauthorized");
+    stop.cancel();
+    server.await.unwrap();
+}

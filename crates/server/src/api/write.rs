@@ -1,0 +1,311 @@
+//! Writes: a request becomes a question to the conductor, and its answer a response.
+//!
+//! Called by `rest`. What may be written is in `access`; everything else is refused with the
+//! reason. Deliberately not here: any decision about the world.
+
+use std::sync::Arc;
+
+use axum::{
+    body::{Body, Bytes},
+    http::{Method, request::Parts},
+    response::Response,
+};
+use evenkeel_core::{Answer, Ask};
+use evenkeel_model::{Key, Kind, Object, Revision};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    Api, access,
+    backend::AskError,
+    body, diff,
+    path::Target,
+    query::Pairs,
+    rest::no_such_below,
+    sources,
+    status::{Failure, bytes_response, json_response},
+};
+
+/// How often a patch without a version is tried again when the object changed under it: as in
+/// Kubernetes.
+const PATCH_TRIES: usize = 5;
+
+/// One write under way.
+pub(super) struct Write<'a> {
+    pub(super) api: &'a Arc<Api>,
+    pub(super) parts: &'a Parts,
+    pub(super) user: String,
+}
+
+/// Answers a request that is no GET.
+pub(crate) async fn handle(
+    api: &Arc<Api>,
+    parts: &Parts,
+    body: Body,
+    target: Target,
+    user: String,
+) -> Result<Response, Failure> {
+    let pairs = Pairs::of(&parts.uri)?;
+    let write = Write { api, parts, user };
+    let limit = match &target {
+        Target::Below(_, below) if below == "diff" => body::DIFF_LIMIT,
+        _ => body::LIMIT,
+    };
+    refuse_early(&parts.method, &target)?;
+    let bytes = body::read(body, limit).await?;
+    if pairs.get("dryRun").is_some() {
+        return Err(Failure::bad_request(
+            "dryRun is not supported yet; `evenkeel diff` shows what a revision would do",
+        ));
+    }
+    match (&parts.method, target) {
+        (&Method::POST, Target::Collection { .. }) => write.create_source(&bytes).await,
+        (&Method::PUT, Target::Item(key)) => write.replace_source(key, &bytes).await,
+        (&Method::PATCH, Target::Item(key)) if key.kind == Kind::Node => write.patch_node(key, &bytes).await,
+        (&Method::PATCH, Target::Item(key)) => write.patch_source(key, &bytes).await,
+        (&Method::DELETE, Target::Item(key)) => write.delete(key, pairs.flag("prune"), &bytes).await,
+        (&Method::POST, Target::Below(key, below)) if below == "diff" => diff::post(&write, key, &bytes).await,
+        (&Method::POST, Target::Below(key, below)) => write.act(key, &below, &bytes).await,
+        _ => Err(Failure::no_path()),
+    }
+}
+
+/// Refuses what is not allowed before its body is read.
+fn refuse_early(method: &Method, target: &Target) -> Result<(), Failure> {
+    match target {
+        Target::Resources(..) => Err(Failure::not_allowed("this path takes GET only")),
+        Target::Collection { kind, .. } if *method == Method::POST && *kind == Kind::Source => Ok(()),
+        Target::Collection { kind, .. } => Err(access::refuse(*kind, None)),
+        Target::Item(key) => {
+            let allowed = match key.kind {
+                Kind::Source => [Method::PUT, Method::PATCH, Method::DELETE].contains(method),
+                Kind::Node => [Method::PATCH, Method::DELETE].contains(method),
+                _ => false,
+            };
+            if allowed { Ok(()) } else { Err(access::refuse(key.kind, Some(key))) }
+        }
+        Target::Below(key, below) => {
+            let known = access::below(key.kind).iter().find(|b| b.name == below);
+            match known {
+                Some(b) if b.verbs.contains(&"create") && *method == Method::POST => Ok(()),
+                Some(_) => Err(no_such_below(key.kind, key, below)),
+                None if matches!(key.kind, Kind::Source | Kind::Drift) => Err(Failure::no_path()),
+                None => Err(access::refuse(key.kind, Some(key))),
+            }
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct SyncBody {
+    now: bool,
+    allow_mass_delete: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct RollbackBody {
+    revision: Option<Revision>,
+    reason: String,
+    until_next_commit: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct NoBody {}
+
+impl Write<'_> {
+    pub(super) async fn ask(&self, ask: Ask) -> Result<Answer, AskError> {
+        self.api.backend.ask(ask, self.user.clone()).await
+    }
+
+    /// Asks, and answers with the object as it is then.
+    async fn ask_for(&self, ask: Ask, key: &Key, code: u16) -> Result<Response, Failure> {
+        let answer = self.ask(ask).await.map_err(|e| Failure::of_ask(&e, key))?;
+        self.respond(answer, key, code)
+    }
+
+    fn respond(&self, answer: Answer, key: &Key, code: u16) -> Result<Response, Failure> {
+        match answer {
+            Answer::Object(key) => {
+                let object = self.current(&key)?;
+                Ok(bytes_response(code, object.to_json()))
+            }
+            Answer::Deleted(object) => Ok(json_response(200, &deleted(&object))),
+            Answer::Plan(_) => Err(Failure::new(500, "InternalError", "the server answered with a plan").about(key)),
+        }
+    }
+
+    fn current(&self, key: &Key) -> Result<Arc<Object>, Failure> {
+        self.api.backend.live().view().get(key).cloned().ok_or_else(|| Failure::not_found(key))
+    }
+
+    async fn create_source(&self, bytes: &Bytes) -> Result<Response, Failure> {
+        let given = sources::read(body::tree(&self.parts.headers, bytes)?, None)?;
+        if given.version.is_some() {
+            return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        let ask = Ask::CreateSource { name: given.key.name.clone(), spec: given.spec, meta: given.meta };
+        self.ask_for(ask, &given.key, 201).await
+    }
+
+    async fn replace_source(&self, key: Key, bytes: &Bytes) -> Result<Response, Failure> {
+        let given = sources::read(body::tree(&self.parts.headers, bytes)?, Some(&key.name))?;
+        let ask = Ask::UpdateSource { name: key.name.clone(), spec: given.spec, if_version: given.version };
+        self.ask_for(ask, &key, 200).await
+    }
+
+    async fn patch_source(&self, key: Key, bytes: &Bytes) -> Result<Response, Failure> {
+        let media = body::media_type(&self.parts.headers);
+        if media != "application/merge-patch+json" {
+            return Err(Failure::media_type(&media, &["application/merge-patch+json"]));
+        }
+        let patch = json_body(bytes)?;
+        let asked = patch.pointer("/metadata/resourceVersion").is_some_and(|v| !v.is_null());
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let current = self.current(&key)?;
+            let mut tree = current.to_value();
+            sources::merge(&mut tree, &patch);
+            let given = sources::read(tree, Some(&key.name))?;
+            let version = if asked { given.version } else { Some(current.version) };
+            let ask = Ask::UpdateSource { name: key.name.clone(), spec: given.spec, if_version: version };
+            match self.ask(ask).await {
+                Err(AskError::Refused(r)) if r.code == 409 && !asked && tries < PATCH_TRIES => {}
+                Err(e) => return Err(Failure::of_ask(&e, &key)),
+                Ok(answer) => return self.respond(answer, &key, 200),
+            }
+        }
+    }
+
+    async fn patch_node(&self, key: Key, bytes: &Bytes) -> Result<Response, Failure> {
+        let media = body::media_type(&self.parts.headers);
+        let accepted = ["application/merge-patch+json", "application/strategic-merge-patch+json"];
+        if !accepted.contains(&media.as_str()) {
+            return Err(Failure::media_type(&media, &accepted));
+        }
+        let patch = json_body(bytes)?;
+        let unschedulable = unschedulable(&patch).ok_or_else(|| access::refuse(Kind::Node, Some(&key)))?;
+        let ask = Ask::NodeUnschedulable { name: key.name.clone(), unschedulable };
+        self.ask_for(ask, &key, 200).await
+    }
+
+    async fn delete(&self, key: Key, prune: bool, bytes: &Bytes) -> Result<Response, Failure> {
+        self.check_preconditions(&key, bytes)?;
+        let name = key.name.clone();
+        let ask = if key.kind == Kind::Node { Ask::DeleteNode { name } } else { Ask::DeleteSource { name, prune } };
+        self.ask_for(ask, &key, 200).await
+    }
+
+    /// `DeleteOptions`: only what changes nothing here is taken.
+    fn check_preconditions(&self, key: &Key, bytes: &Bytes) -> Result<(), Failure> {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(());
+        }
+        let options = body::tree(&self.parts.headers, bytes)?;
+        if options.get("dryRun").is_some_and(|d| d.as_array().is_some_and(|a| !a.is_empty())) {
+            return Err(Failure::bad_request("dryRun is not supported yet"));
+        }
+        let Some(conditions) = options.get("preconditions") else { return Ok(()) };
+        let object = self.current(key)?;
+        let wants = |field: &str| conditions.get(field).and_then(Value::as_str).map(str::to_owned);
+        let (uid, version) = (object.uid.to_string(), object.version.to_string());
+        for (field, label, is) in [("uid", "UID", uid), ("resourceVersion", "ResourceVersion", version)] {
+            if let Some(wanted) = wants(field)
+                && wanted != is
+            {
+                let message = format!(
+                    "Operation cannot be fulfilled on {} \"{}\": Precondition failed: {label} in precondition: \
+                     {wanted}, {label} in object meta: {is}",
+                    key.kind.resource(),
+                    key.name
+                );
+                return Err(Failure::new(409, "Conflict", message).about(key));
+            }
+        }
+        Ok(())
+    }
+
+    /// A verb of a Source or a Drift.
+    async fn act(&self, key: Key, verb: &str, bytes: &Bytes) -> Result<Response, Failure> {
+        let headers = &self.parts.headers;
+        let name = key.name.clone();
+        let ask = match (key.kind, verb) {
+            (Kind::Source, "sync") => {
+                let b: SyncBody = body::fields(headers, bytes)?;
+                Ask::Sync { name, now: b.now, allow_mass_delete: b.allow_mass_delete }
+            }
+            (Kind::Source, "rollback") => {
+                let b: RollbackBody = body::fields(headers, bytes)?;
+                Ask::Rollback { name, revision: b.revision, reason: b.reason, until_next_commit: b.until_next_commit }
+            }
+            (kind, verb) => {
+                let NoBody {} = body::fields(headers, bytes)?;
+                match (kind, verb) {
+                    (Kind::Source, "retry") => Ask::Retry { name },
+                    (Kind::Source, "unpin") => Ask::Unpin { name },
+                    (Kind::Drift, "accept") => Ask::DriftAccept { name },
+                    (Kind::Drift, "heal") => Ask::DriftHeal { name },
+                    _ => return Err(Failure::no_path()),
+                }
+            }
+        };
+        let look = matches!(ask, Ask::Sync { .. } | Ask::Retry { .. });
+        let response = self.ask_for(ask, &key, 200).await?;
+        if look {
+            self.api.backend.nudge(&key.name);
+        }
+        Ok(response)
+    }
+}
+
+fn json_body(bytes: &[u8]) -> Result<Value, Failure> {
+    let tree: Value =
+        serde_json::from_slice(bytes).map_err(|e| Failure::bad_request(format!("the body is no JSON: {e}")))?;
+    if tree.is_object() { Ok(tree) } else { Err(Failure::bad_request("the body is no object")) }
+}
+
+/// `spec.unschedulable` of a patch that says nothing else but the object's name.
+fn unschedulable(patch: &Value) -> Option<bool> {
+    let map = patch.as_object()?;
+    let harmless = |k: &str| matches!(k, "apiVersion" | "kind" | "metadata");
+    if !map.keys().all(|k| k == "spec" || harmless(k)) {
+        return None;
+    }
+    let metadata = map.get("metadata").and_then(Value::as_object);
+    if metadata.is_some_and(|m| m.keys().any(|k| !matches!(k.as_str(), "name" | "resourceVersion" | "uid"))) {
+        return None;
+    }
+    let spec = map.get("spec")?.as_object()?;
+    match (spec.len(), spec.get("unschedulable")?) {
+        (1, Value::Null) => Some(false),
+        (1, Value::Bool(b)) => Some(*b),
+        _ => None,
+    }
+}
+
+fn deleted(object: &Object) -> Value {
+    let info = object.key.kind.info();
+    let mut details = json!({"name": object.key.name, "kind": info.plural, "uid": object.uid.to_string()});
+    if !info.group.is_empty() {
+        details["group"] = info.group.into();
+    }
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_cordon_is_a_cordon() {
+        assert_eq!(unschedulable(&json!({"spec": {"unschedulable": true}})), Some(true));
+        assert_eq!(unschedulable(&json!({"spec": {"unschedulable": null}})), Some(false));
+        assert_eq!(unschedulable(&json!({"metadata": {"name": "n"}, "spec": {"unschedulable": false}})), Some(false));
+        assert_eq!(unschedulable(&json!({"spec": {"unschedulable": true, "taints": []}})), None);
+        assert_eq!(unschedulable(&json!({"metadata": {"labels": {}}, "spec": {"unschedulable": true}})), None);
+        assert_eq!(unschedulable(&json!({"spec": {}})), None);
+    }
+}

@@ -1,0 +1,184 @@
+//! The CA: made at the first start, kept in files beside the database.
+//!
+//! `ca/` holds `ca.key`, `cluster-id`, `digest.key` and, written last, `ca.crt`: as long as that is
+//! absent the CA is new, so a crash in between costs nothing. The id and the digest key stay when
+//! the CA is rotated and when the database is lost. `nodes/` has a file for each node of the cluster.
+
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use evenkeel_model::Digest;
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+use rustls::ServerConfig;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+
+use super::{PkiError, files, server_config};
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// The CA outlives everything that it signs by far; rotation is a matter of its own.
+const CA_LIFE: Duration = Duration::from_secs(20 * 365 * 86_400);
+/// The server's certificate is made at each start and lives in memory.
+const SERVER_LIFE: Duration = Duration::from_secs(2 * 365 * 86_400);
+/// The administrator's, renewed at start when a third of it is left.
+pub(super) const ADMIN_LIFE: Duration = Duration::from_secs(365 * 86_400);
+/// Clocks of clients may be behind by this much.
+const SKEW: Duration = DAY;
+/// Hexadecimal digits of the cluster's id: 128 bits of the first CA's fingerprint.
+const ID_DIGITS: usize = 32;
+
+/// The cluster's CA.
+#[derive(Debug)]
+pub struct Pki {
+    dir: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
+    pub(super) ca_pem: String,
+    ca: CertificateDer<'static>,
+    cluster_id: String,
+    digest_key: [u8; 32],
+    new: bool,
+}
+
+/// A certificate with its key.
+pub(super) struct Pair {
+    pub(super) certificate: Certificate,
+    pub(super) key: KeyPair,
+}
+
+impl Pki {
+    /// Opens the CA of a data directory, and makes it at the first start.
+    pub fn open(data_dir: &Path) -> Result<Self, PkiError> {
+        let dir = data_dir.join("ca");
+        files::folder(&dir)?;
+        let new = files::read(&dir.join("ca.crt"))?.is_none();
+        if new {
+            create(&dir)?;
+        }
+        let damaged = |file: &str, reason: &dyn std::fmt::Display| PkiError::Damaged {
+            path: dir.join(file),
+            reason: reason.to_string(),
+        };
+        let ca_pem = files::text(&dir.join("ca.crt"))?;
+        let ca = CertificateDer::from_pem_slice(ca_pem.as_bytes()).map_err(|e| damaged("ca.crt", &e))?;
+        let key = KeyPair::from_pem(&files::text(&dir.join("ca.key"))?).map_err(|e| damaged("ca.key", &e))?;
+        let issuer = Issuer::from_ca_cert_der(&ca, key).map_err(|e| damaged("ca.crt", &e))?;
+        let cluster_id = files::text(&dir.join("cluster-id"))?.trim().to_owned();
+        if cluster_id.len() != ID_DIGITS || !cluster_id.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(damaged("cluster-id", &"it is no id"));
+        }
+        let digest_key: Digest =
+            files::text(&dir.join("digest.key"))?.trim().parse().map_err(|_| damaged("digest.key", &"it is no key"))?;
+        Ok(Self { issuer, ca_pem, ca, cluster_id, digest_key: digest_key.0, new, dir })
+    }
+
+    /// The cluster's id: the fingerprint of its first CA.
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// The key of all digests that stand for secret values.
+    pub fn digest_key(&self) -> [u8; 32] {
+        self.digest_key
+    }
+
+    /// Whether the CA was made just now: a new installation.
+    pub fn is_new(&self) -> bool {
+        self.new
+    }
+
+    /// Nodes that belong to the cluster: a recovering server waits for them.
+    pub fn nodes(&self) -> Result<Vec<String>, PkiError> {
+        files::names(&self.dir.join("nodes"))
+    }
+
+    /// Notes that a node belongs to the cluster.
+    pub fn add_node(&self, name: &str) -> Result<(), PkiError> {
+        let nodes = self.dir.join("nodes");
+        let file = nodes.join(name);
+        files::folder(&nodes)?;
+        if files::read(&file)?.is_some() { Ok(()) } else { files::write(&file, b"", files::PRIVATE) }
+    }
+
+    /// Forgets a node.
+    pub fn remove_node(&self, name: &str) -> Result<(), PkiError> {
+        files::remove(&self.dir.join("nodes").join(name))
+    }
+
+    /// TLS of the listener, with a fresh certificate for these names and addresses, `localhost` and
+    /// the loopback addresses.
+    pub fn server_config(&self, hosts: &[String]) -> Result<Arc<ServerConfig>, PkiError> {
+        let mut params = leaf("evenkeel-server", None, ExtendedKeyUsagePurpose::ServerAuth, SERVER_LIFE);
+        for host in hosts.iter().map(String::as_str).chain(["localhost", "127.0.0.1", "::1"]) {
+            let name = match host.parse::<IpAddr>() {
+                // Nobody connects to "any address".
+                Ok(ip) if ip.is_unspecified() => continue,
+                Ok(ip) => SanType::IpAddress(ip),
+                Err(_) => SanType::DnsName(
+                    host.try_into().map_err(|source| PkiError::Certificate { what: "the server", source })?,
+                ),
+            };
+            if !params.subject_alt_names.contains(&name) {
+                params.subject_alt_names.push(name);
+            }
+        }
+        let pair = self.sign(&params, "the server")?;
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.key.serialize_der()));
+        server_config(self.ca.clone(), pair.certificate.der().clone(), key)
+    }
+
+    /// A certificate for a client of the API.
+    pub(super) fn client(&self, user: &str, group: &str, life: Duration) -> Result<Pair, PkiError> {
+        self.sign(&leaf(user, Some(group), ExtendedKeyUsagePurpose::ClientAuth, life), "a client")
+    }
+
+    fn sign(&self, params: &CertificateParams, what: &'static str) -> Result<Pair, PkiError> {
+        let fail = |source| PkiError::Certificate { what, source };
+        let key = KeyPair::generate().map_err(fail)?;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(fail)?;
+        Ok(Pair { certificate, key })
+    }
+}
+
+fn valid_for(params: &mut CertificateParams, life: Duration) {
+    let now = SystemTime::now();
+    params.not_before = (now - SKEW).into();
+    params.not_after = (now + life).into();
+}
+
+fn leaf(name: &str, group: Option<&str>, usage: ExtendedKeyUsagePurpose, life: Duration) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    if let Some(group) = group {
+        params.distinguished_name.push(DnType::OrganizationName, group);
+    }
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.extended_key_usages = vec![usage];
+    params.use_authority_key_identifier_extension = true;
+    valid_for(&mut params, life);
+    params
+}
+
+fn create(dir: &Path) -> Result<(), PkiError> {
+    let fail = |source| PkiError::Certificate { what: "the CA", source };
+    let key = KeyPair::generate().map_err(fail)?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "evenkeel-ca");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    valid_for(&mut params, CA_LIFE);
+    let certificate = params.self_signed(&key).map_err(fail)?;
+    let id = Digest::of(certificate.der()).short(ID_DIGITS);
+    let digest_key = Digest::of_parts([&b"evenkeel digest key"[..], &key.serialize_der()]);
+    files::write(&dir.join("ca.key"), key.serialize_pem().as_bytes(), files::PRIVATE)?;
+    files::write(&dir.join("cluster-id"), format!("{id}\n").as_bytes(), files::PUBLIC)?;
+    files::write(&dir.join("digest.key"), format!("{digest_key}\n").as_bytes(), files::PRIVATE)?;
+    files::write(&dir.join("ca.crt"), certificate.pem().as_bytes(), files::PUBLIC)
+}

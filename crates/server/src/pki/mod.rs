@@ -1,0 +1,92 @@
+//! Keys and certificates: the cluster's own CA, the server's certificate, the administrator's.
+//!
+//! The host opens it before anything else: the CA's folder holds who the cluster is. All keys come
+//! from the operating system's generator, here and nowhere else. Deliberately not here: agents'
+//! certificates (with the agents' stream), and what a certificate's holder may do (`api::auth`).
+
+mod ca;
+mod files;
+mod kubeconfig;
+
+use std::{path::PathBuf, sync::Arc};
+
+use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use thiserror::Error;
+
+pub use ca::Pki;
+pub use kubeconfig::KUBECONFIG;
+
+/// Keys or certificates could not be made, read or written.
+#[derive(Debug, Error)]
+pub enum PkiError {
+    /// A file could not be read or written.
+    #[error("cannot {action} {path}")]
+    File {
+        /// What was attempted.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{path} is damaged: {reason}; restore it from a backup")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A certificate could not be made.
+    #[error("cannot make the certificate of {what}")]
+    Certificate {
+        /// Whose.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: rcgen::Error,
+    },
+    /// TLS refused the keys.
+    #[error("cannot set up TLS: {0}")]
+    Tls(String),
+    /// The operating system gave no random bytes.
+    #[error("the operating system gives no random bytes: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Random bytes of the operating system: seeds, ids, tokens.
+pub fn random<const N: usize>() -> Result<[u8; N], PkiError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(PkiError::Random)?;
+    Ok(bytes)
+}
+
+/// Protocols of the listener, the preferred one first.
+const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// The listener's TLS: a client certificate is asked for, not demanded; one that is shown must be
+/// of this CA.
+fn server_config(
+    ca: CertificateDer<'static>,
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, PkiError> {
+    let tls = |e: &dyn std::fmt::Display| PkiError::Tls(e.to_string());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.clone()).map_err(|e| tls(&e))?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|e| tls(&e))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| tls(&e))?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![certificate, ca], key)
+        .map_err(|e| tls(&e))?;
+    config.alpn_protocols = ALPN.iter().map(|p| p.to_vec()).collect();
+    Ok(Arc::new(config))
+}
