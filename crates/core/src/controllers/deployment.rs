@@ -109,6 +109,32 @@ pub(crate) struct Budget {
     pub(crate) room: i32,
 }
 
+/// What a Deployment has and what its promise allows: for tests.
+#[cfg(test)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Promise {
+    pub(crate) ready: i32,
+    pub(crate) active: i32,
+    pub(crate) min_ready: i32,
+    pub(crate) max_total: i32,
+}
+
+/// Counts it anew, without what controllers count by.
+#[cfg(test)]
+pub(crate) fn promise(world: &World, deployment: &Object) -> Option<Promise> {
+    let limits = deployment.view::<View>().ok()?.spec.limits();
+    let sets: Vec<_> = world.owned_by(deployment.uid).map(|s| s.uid).collect();
+    let pods = || world.list(Kind::Pod, "").filter(|p| p.meta.controller().is_some_and(|c| sets.contains(&c.uid)));
+    let records = || pods().filter_map(|p| world.pods.get(&p.key));
+    let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    Some(Promise {
+        ready: count(records().filter(|p| p.ready()).count()),
+        active: count(records().filter(|p| !p.terminating && !p.finished()).count()),
+        min_ready: limits.min_ready(),
+        max_total: limits.max_total(),
+    })
+}
+
 /// The budget of a ReplicaSet that a Deployment manages; `None` for any other.
 pub(crate) fn budget(world: &World, set: &Object) -> Option<Budget> {
     let owner = set.meta.controller().filter(|o| o.known_kind() == Some(Kind::Deployment))?;
@@ -351,3 +377,6 @@ impl Run<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

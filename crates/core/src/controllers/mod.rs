@@ -13,6 +13,8 @@ pub mod replicaset;
 pub mod report;
 pub mod retention;
 pub(crate) mod tally;
+#[cfg(test)]
+pub(crate) mod testkit;
 
 use evenkeel_model::Key;
 

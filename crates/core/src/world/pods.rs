@@ -305,12 +305,11 @@ impl Pods {
     }
 
     fn share(&mut self, object: &Object) {
-        match self.bodies.get_mut(&object.body) {
-            Some(shared) => shared.users += 1,
-            None => {
-                let shape = Arc::new(shape_of(&object.body));
-                self.bodies.insert(object.body.clone(), Shared { body: object.body.clone(), shape, users: 1 });
-            }
+        if let Some(shared) = self.bodies.get_mut(&object.body) {
+            shared.users += 1;
+        } else {
+            let shape = Arc::new(shape_of(&object.body));
+            self.bodies.insert(object.body.clone(), Shared { body: object.body.clone(), shape, users: 1 });
         }
         *self.labels.entry(object.meta.labels.clone()).or_insert(0) += 1;
     }
