@@ -18,6 +18,8 @@ pub mod drift;
 pub mod release;
 pub mod scheduler;
 pub mod settings;
+#[cfg(test)]
+mod testing;
 pub mod world;
 
 pub use ask::{Answer, Ask, Refusal};

@@ -1,34 +1,177 @@
-//! Being written.
-use evenkeel_model::Key;
+//! Drift: places where live differs from desired, recorded, healed or left.
+//!
+//! Object drift is found by sync, which compares; container drift by agents. What becomes of either
+//! is decided here. `record.rs` keeps the ledger, `containers.rs` has what agents saw, `verbs.rs`
+//! what users ask, `redact.rs` hides values of Secrets.
 
-use crate::{change::Changed, cx::Cx, world::World};
+mod containers;
+mod record;
+pub(crate) mod redact;
+mod verbs;
 
-/// Marks keys.
-pub fn route(_world: &World, _changed: &Changed, _mark: &mut dyn FnMut(Key)) {}
+use evenkeel_model::{
+    Key, Kind, Object, Time, names,
+    own::{DriftOrigin, Resolution},
+};
+use evenkeel_schema::merge::{FieldDiff, FieldPath, FieldSet, Managed, Node};
+use record::Record;
+use serde_json::Value;
 
-/// Looks at one key.
-pub fn reconcile(_world: &World, _key: &Key, _cx: &mut Cx<'_>) {}
+pub use containers::observe;
+pub use verbs::{accept, heal};
 
-/// `evenkeel drift accept`.
-pub fn accept(
-    _w: &World,
-    name: &str,
-    _user: &str,
-    _cx: &mut Cx<'_>,
-) -> Result<crate::ask::Answer, crate::ask::Refusal> {
-    Err(crate::ask::Refusal::not_found(&Key::cluster(evenkeel_model::Kind::Drift, name)))
+use crate::{
+    change::Changed,
+    cx::{Cx, EventKind},
+    release::state::Src,
+    world::World,
+};
+
+/// What sync does about an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Write it.
+    Heal,
+    /// Write it then.
+    Later(Time),
+    /// Leave it.
+    Leave,
 }
 
-/// `evenkeel drift heal`.
-pub fn heal(_w: &World, name: &str, _user: &str, _cx: &mut Cx<'_>) -> Result<crate::ask::Answer, crate::ask::Refusal> {
-    Err(crate::ask::Refusal::not_found(&Key::cluster(evenkeel_model::Kind::Drift, name)))
+/// Marks keys: the records about an object that went, or came anew.
+pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
+    let another = match (&changed.old, &changed.new) {
+        (Some(old), Some(new)) => old.uid != new.uid,
+        (_, None) => true,
+        (None, _) => false,
+    };
+    if changed.key.kind == Kind::Drift {
+        mark(changed.key.clone());
+    } else if another && changed.key.kind != Kind::Event {
+        record::keys_of(world, &changed.key).into_iter().for_each(mark);
+    }
 }
 
-/// What an agent saw done to containers.
-pub fn observe(
-    _world: &World,
-    _node: &alloc::sync::Arc<str>,
-    _drift: &evenkeel_model::session::ContainerDrift,
-    _cx: &mut Cx<'_>,
-) {
+/// Looks at one record: whose object is gone, it is settled; a contested container may be due.
+pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
+    let Some(mut record) = world.get(key).and_then(Record::read).filter(Record::open) else { return };
+    let there = record::about(&record.spec).and_then(|k| world.get(&k)).filter(|o| o.uid == record.spec.object.uid);
+    match there {
+        None => {
+            record.resolve(Resolution::Superseded, cx.now, cx.settings);
+            record.save(cx);
+        }
+        Some(object) if record.of_container() => containers::due(world, object, record, cx),
+        Some(_) => {}
+    }
+}
+
+/// The object that a Drift is about.
+pub(crate) fn object_key(drift: &Object) -> Option<Key> {
+    record::about(&drift.spec().ok()?)
+}
+
+/// Fields of an object that its source neither writes nor owns: `ignoreDifferences`, accepted
+/// drift.
+pub(crate) fn excluded(world: &World, src: &Src, live: &Object) -> FieldSet {
+    let schema = Node::of_kind(live.key.kind);
+    let kind = live.key.kind.info().kind;
+    let ignored = src.spec.ignore_differences.iter().filter(|i| {
+        i.kind == kind
+            && i.namespace.as_deref().is_none_or(|n| n == &*live.key.namespace)
+            && i.name.as_deref().is_none_or(|n| n == &*live.key.name)
+    });
+    let mut out = FieldSet::default();
+    for path in ignored.map(|i| i.path.clone()).chain(accepted(world, &live.key)) {
+        // The schema refused a path that does not parse when the Source was written.
+        if let Ok(path) = FieldPath::parse(schema, &path) {
+            out.insert(&path);
+        }
+    }
+    out
+}
+
+fn accepted(world: &World, key: &Key) -> impl Iterator<Item = alloc::string::String> {
+    record::of_object(world, key)
+        .into_iter()
+        .filter(|r| r.status.resolution == Some(Resolution::Accepted) && !r.of_container())
+        .map(|r| r.spec.path)
+}
+
+/// Records what differs although no revision changed it, settles what does not any more, and says
+/// whether to write it back.
+pub(crate) fn object(
+    world: &World,
+    src: &Src,
+    live: &Object,
+    differences: &[FieldDiff],
+    cx: &mut Cx<'_>,
+) -> Decision {
+    let gone = |r: &Record| r.open() && !r.of_container() && !differences.iter().any(|d| d.path == r.spec.path);
+    for mut record in record::of_object(world, &live.key).into_iter().filter(gone) {
+        record.resolve(Resolution::Healed, cx.now, cx.settings);
+        record.save(cx);
+    }
+    if differences.is_empty() {
+        return Decision::Heal;
+    }
+    let managed = Managed::from_bytes(&live.managed).unwrap_or_default();
+    let mut decision = if src.self_heal() { Decision::Heal } else { Decision::Leave };
+    let mut records: alloc::vec::Vec<Record> = alloc::vec::Vec::new();
+    for difference in differences {
+        let origin = DriftOrigin::User(who(&managed, &difference.field, &src.name));
+        let mut record = Record::of(world, &src.name, live, &difference.path, origin, cx);
+        let show = |v: &Value| redact::value(world, live.key.kind, &difference.field, v);
+        let (desired, now) = (show(&difference.desired), difference.live.as_ref().map_or(Value::Null, show));
+        if !record.open() || record.status.count == 0 || record.spec.live != now || record.spec.desired != desired {
+            record.seen(live, desired, now, cx.now);
+            let text = alloc::format!("{}: {} is not as its source says", live.key, difference.path);
+            cx.event(world, live, EventKind::Warning, "Drift", &text);
+        }
+        if let (Some(due), Decision::Heal | Decision::Later(_)) = (record.back_off(cx.now, cx.settings), decision) {
+            decision = match decision {
+                Decision::Later(at) => Decision::Later(at.min(due)),
+                _ => Decision::Later(due),
+            };
+        }
+        records.push(record);
+    }
+    for mut record in records {
+        if decision == Decision::Heal {
+            record.resolve(Resolution::Healed, cx.now, cx.settings);
+        }
+        record.save(cx);
+    }
+    decision
+}
+
+/// The user that wrote a field last.
+fn who(managed: &Managed, field: &FieldPath, source: &str) -> alloc::string::String {
+    let own = crate::release::manager(source);
+    let others = managed.0.iter().filter(|e| e.manager != own);
+    let owners = managed.owners_of(field);
+    let owner = owners.into_iter().filter(|e| e.manager != own).max_by_key(|e| e.time);
+    owner.or_else(|| others.max_by_key(|e| e.time)).map_or_else(|| "unknown".into(), |e| e.manager.clone())
+}
+
+/// A revision changed the object: what was open about it is settled.
+pub(crate) fn superseded(world: &World, live: &Object, wanted: &Value, cx: &mut Cx<'_>) {
+    let schema = Node::of_kind(live.key.kind);
+    for mut record in record::of_object(world, &live.key).into_iter().filter(|r| r.open() && !r.of_container()) {
+        let now = FieldPath::parse(schema, &record.spec.path).ok().and_then(|p| {
+            let value = p.get(wanted)?;
+            Some(redact::value(world, live.key.kind, &p, value))
+        });
+        let adopted = now.is_some_and(|v| v == record.spec.live);
+        record.resolve(if adopted { Resolution::Adopted } else { Resolution::Superseded }, cx.now, cx.settings);
+        record.save(cx);
+    }
+}
+
+/// Whether an object is written by hand in spite of a lock: for the API.
+pub fn is_locked(world: &World, object: &Object) -> bool {
+    let namespace = Key::cluster(Kind::Namespace, object.key.namespace.clone());
+    let by_namespace = world.get(&namespace).is_some_and(|n| n.meta.annotation(names::LOCKED) == Some("true"));
+    let source = object.source().and_then(|s| Src::load(world, s));
+    source.is_some_and(|s| by_namespace || s.spec.locked)
 }

@@ -1,11 +1,25 @@
 //! What arrives from the followers of sources, and from agents that kept copies of sources.
+//!
+//! Called by the conductor for events. Only notes what came; whether and when a revision is applied
+//! decides the engine, which runs because its Source was written.
 
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
 use core::time::Duration;
 
-use evenkeel_model::{Diagnostic, Revision, Snapshot, SourceName, session::SourceCopy};
+use evenkeel_model::{
+    Diagnostic, Digest, Key, Kind, Meta, Object, Revision, Snapshot, SourceName, canonical,
+    own::{GoodRevision, Phase, ReleaseSpec, SourceStatus},
+    session::SourceCopy,
+};
+use serde_json::json;
 
-use crate::{cx::Cx, world::World};
+use super::state::{Rel, Src, latest, texts};
+use crate::{change::Change, cx::Cx, world::World};
 
 /// A revision that a source's follower has seen, parsed.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,22 +40,238 @@ pub struct Seen {
 }
 
 /// A revision arrived.
-pub fn seen(_world: &World, _seen: &Seen, _cx: &mut Cx<'_>) {}
+pub fn seen(world: &World, seen: &Seen, cx: &mut Cx<'_>) {
+    let Some(mut src) = Src::load(world, &seen.source) else { return };
+    if src.object.deleting() {
+        return;
+    }
+    fetched(&mut src, cx);
+    let digest = seen.outcome.as_ref().ok().map(|s| s.digest());
+    let asked_for = match (&seen.outcome, digest) {
+        (Ok(snapshot), Some(digest)) => keep_missing(world, &mut src, seen, snapshot, digest, cx),
+        _ => false,
+    };
+    if !asked_for {
+        head(world, &mut src, seen, digest, cx);
+    }
+    src.save(cx);
+}
+
+/// After a recovery the documents of the applied or last good revision are asked for. Says whether
+/// this was such an answer.
+fn keep_missing(
+    world: &World,
+    src: &mut Src,
+    seen: &Seen,
+    snapshot: &Arc<Snapshot>,
+    digest: Digest,
+    cx: &mut Cx<'_>,
+) -> bool {
+    let missing = |known: Option<Digest>| known.is_none_or(|d| world.snapshot(&d).is_none());
+    let is = |revision: &Option<Revision>| revision.as_ref() == Some(&seen.revision);
+    let applied = is(&src.status.applied_revision) && missing(src.status.applied_digest);
+    let good = is(&src.status.last_good_revision) && missing(src.status.last_good_digest);
+    if !applied && !good {
+        return false;
+    }
+    keep(seen, snapshot, cx);
+    if good {
+        src.status.last_good_digest = Some(digest);
+    }
+    if applied {
+        src.status.applied_digest = Some(digest);
+        src.condition("Synced", true, "Recovered", "the applied documents are known again", cx);
+        if src.status.last_good_digest != Some(digest) {
+            // Its rollout was never seen to its end: it is watched as any other.
+            let mut rel = Rel::draft(world, src, spec(seen, Some(digest)), cx);
+            rel.status.workloads = super::delta::workloads_of(snapshot);
+            rel.status.takes_back = alloc::vec![seen.revision.clone()];
+            rel.enter(world, src, Phase::Progressing, "Recovered", "taken up again after a recovery", cx);
+            rel.save(cx);
+            src.status.current_release = Some(rel.name().into());
+        }
+        if src.status.observed_revision.is_none() {
+            src.status.observed_revision = Some(seen.revision.clone());
+        }
+    }
+    true
+}
+
+/// The newest state of the source.
+fn head(world: &World, src: &mut Src, seen: &Seen, digest: Option<Digest>, cx: &mut Cx<'_>) {
+    let again = src.status.observed_revision.as_ref() == Some(&seen.revision);
+    if again && repeated(world, src, seen, digest, cx) {
+        return;
+    }
+    if !again && src.status.pinned.as_ref().is_some_and(|p| p.until_next_commit) {
+        src.status.pinned = None;
+    }
+    src.status.observed_revision = Some(seen.revision.clone());
+    if let Some(mut pending) = src.pending(world).filter(|p| p.status.phase == Phase::Pending) {
+        pending.enter(world, src, Phase::Superseded, "", &format!("by {}", seen.revision.short()), cx);
+        pending.save(cx);
+    }
+    src.status.pending_release = None;
+    let Ok(snapshot) = &seen.outcome else {
+        reject(world, src, seen, cx);
+        return;
+    };
+    keep(seen, snapshot, cx);
+    if digest.is_some() && digest == src.status.applied_digest && world.desired.applied(&src.name).is_some() {
+        same_content(src, seen, digest);
+        return;
+    }
+    let mut rel = Rel::draft(world, src, spec(seen, digest), cx);
+    rel.status.unconfirmed = !seen.confirmed;
+    rel.save(cx);
+    src.status.pending_release = Some(rel.name().into());
+}
+
+/// The revision that is the newest already; says whether that settles it.
+fn repeated(world: &World, src: &mut Src, seen: &Seen, digest: Option<Digest>, cx: &mut Cx<'_>) -> bool {
+    let Some(mut rel) = latest(world, &src.name, &seen.revision) else {
+        return digest.is_some() && digest == src.status.applied_digest;
+    };
+    if rel.status.unconfirmed && seen.confirmed {
+        rel.status.unconfirmed = false;
+        rel.save(cx);
+    }
+    match &seen.outcome {
+        Ok(_) => rel.spec.digest == digest,
+        Err(diagnostics) => rel.spec.digest.is_none() && rel.status.diagnostics == texts(diagnostics),
+    }
+}
+
+/// Nothing but comments, formatting or other paths changed: no release, no write to an object.
+fn same_content(src: &mut Src, seen: &Seen, digest: Option<Digest>) {
+    src.status.applied_revision = Some(seen.revision.clone());
+    if src.status.last_good_digest == digest {
+        src.status.last_good_revision = Some(seen.revision.clone());
+    }
+}
+
+fn reject(world: &World, src: &mut Src, seen: &Seen, cx: &mut Cx<'_>) {
+    let Err(diagnostics) = &seen.outcome else { return };
+    let mut rel = Rel::draft(world, src, spec(seen, None), cx);
+    rel.complain(diagnostics);
+    let first = diagnostics.first().map(|d| format!("{}: {}", d.place, d.message)).unwrap_or_default();
+    let message = match diagnostics.len() {
+        0 | 1 => first,
+        n => format!("{n} errors, first {first}"),
+    };
+    rel.enter(world, src, Phase::Rejected, "Invalid", &message, cx);
+    rel.save(cx);
+    src.status.pending_release = Some(rel.name().into());
+}
+
+fn spec(seen: &Seen, digest: Option<Digest>) -> ReleaseSpec {
+    ReleaseSpec {
+        source: seen.source.to_string(),
+        revision: seen.revision.clone(),
+        digest,
+        author: seen.author.clone(),
+        message: seen.message.clone(),
+        requested_by: None,
+    }
+}
+
+fn keep(seen: &Seen, snapshot: &Arc<Snapshot>, cx: &mut Cx<'_>) {
+    cx.changes.push(Change::KeepSnapshot {
+        source: seen.source.clone(),
+        revision: seen.revision.clone(),
+        snapshot: snapshot.clone(),
+    });
+}
+
+fn fetched(src: &mut Src, cx: &Cx<'_>) {
+    src.condition("Fetched", true, "Fetched", "", cx);
+}
 
 /// A source cannot be reached; `next_try` from now.
 pub fn away(
-    _world: &World,
-    _source: &SourceName,
-    _reason: &str,
-    _message: &str,
-    _next_try: Duration,
-    _cx: &mut Cx<'_>,
+    world: &World,
+    source: &SourceName,
+    reason: &str,
+    message: &str,
+    next_try: Duration,
+    cx: &mut Cx<'_>,
 ) {
+    let Some(mut src) = Src::load(world, source) else { return };
+    let text = format!("{message}; next try at {}", cx.now + next_try);
+    src.condition("Fetched", false, reason, &text, cx);
+    src.save(cx);
 }
 
 /// A source answers again (or for the first time).
-pub fn reachable(_world: &World, _source: &SourceName, _cx: &mut Cx<'_>) {}
+pub fn reachable(world: &World, source: &SourceName, cx: &mut Cx<'_>) {
+    let Some(mut src) = Src::load(world, source) else { return };
+    fetched(&mut src, cx);
+    src.save(cx);
+}
 
 /// An agent's copy of the sources, heard while recovering: Sources that the store does not know
 /// come back with their settings, applied and last good revision, pin and quarantine.
-pub fn recover(_world: &World, _copies: &[SourceCopy], _cx: &mut Cx<'_>) {}
+pub fn recover(world: &World, copies: &[SourceCopy], cx: &mut Cx<'_>) {
+    if world.recovering.is_none() {
+        return;
+    }
+    for copy in copies {
+        let key = Key::cluster(Kind::Source, copy.name.clone());
+        let status = recovered_status(&copy.status);
+        match world.get(&key) {
+            None => {
+                let body = json!({"spec": copy.spec});
+                let meta = Meta { generation: 1, created: cx.now, ..Meta::default() };
+                let object = Object::new(key, cx.rng.uid(), meta, canonical::value_bytes(&body).into());
+                cx.put(object.with_status(&status));
+            }
+            Some(object) => {
+                // Added by a flag before the agents spoke, or told by another agent.
+                let known: SourceStatus = object.status().ok().flatten().unwrap_or_default();
+                if known.applied_revision.is_none() && status.applied_revision.is_some() {
+                    cx.put(object.with_status(&SourceStatus { conditions: known.conditions, ..status }));
+                }
+            }
+        }
+    }
+}
+
+/// Releases are gone with the store, so nothing may name one.
+fn recovered_status(copy: &SourceStatus) -> SourceStatus {
+    SourceStatus { current_release: None, pending_release: None, conditions: Vec::new(), ..copy.clone() }
+}
+
+/// Revisions whose documents a new server lacks and its followers can bring: the applied one, and
+/// the last good one for a rollback. Answered by [`seen`].
+pub fn wanted_revisions(world: &World) -> Vec<(SourceName, Revision)> {
+    let mut out = Vec::new();
+    for object in world.list(Kind::Source, "") {
+        let Some(src) = Src::load(world, &object.key.name) else { continue };
+        let status = &src.status;
+        let applied = status.applied_revision.clone().zip(status.applied_digest);
+        let good = status.last_good_revision.clone().zip(status.last_good_digest);
+        for (revision, digest) in [applied, good].into_iter().flatten() {
+            let wanted = (src.name.clone(), revision);
+            if world.snapshot(&digest).is_none() && !out.contains(&wanted) {
+                out.push(wanted);
+            }
+        }
+    }
+    out
+}
+
+/// Digests of the documents that a source still needs: applied, last good, earlier good, waiting,
+/// newest. Everything else of it may be dropped.
+pub fn kept_digests(world: &World, source: &str) -> Vec<Digest> {
+    let Some(src) = Src::load(world, source) else { return Vec::new() };
+    let status = &src.status;
+    let mut out: Vec<Digest> = [status.applied_digest, status.last_good_digest].into_iter().flatten().collect();
+    out.extend(status.earlier_good.iter().map(|g: &GoodRevision| g.digest));
+    out.extend([src.pending(world), src.current(world)].into_iter().flatten().filter_map(|r| r.spec.digest));
+    if let Some(head) = status.observed_revision.as_ref().and_then(|r| latest(world, source, r)) {
+        out.extend(head.spec.digest);
+    }
+    out.sort_unstable();
+    out.dedup();
+    out
+}

@@ -1,0 +1,411 @@
+//! Why a workload does not come up: walks its new pods and finds the container to blame.
+//!
+//! Called while a release progresses and in its watch window. Only pods of templates that the
+//! release made count, on nodes that are Ready; what drift, a lost node or the engine did never
+//! does. What the agent counts is in `model::podstatus`.
+
+use alloc::{
+    collections::BTreeMap,
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+
+use evenkeel_model::{
+    Key, Kind, Object, Time,
+    own::{Cause, Phase},
+    podstatus::{self, FailedStart, crashes},
+};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, PodStatus};
+
+use super::{
+    progress::{made_by, promised},
+    state::{Rel, Src},
+};
+use crate::{
+    cx::Cx,
+    settings::Settings,
+    world::{World, pods::PodPhase},
+};
+
+/// Restarts of a container that fail a release, where its Source says nothing.
+const CRASH_LIMIT: u32 = 3;
+/// Last lines of a container's output that a cause keeps.
+const LOG_LINES: usize = 20;
+
+/// What a look at pods is about.
+#[derive(Debug)]
+pub(super) struct Scope<'a> {
+    world: &'a World,
+    rel: &'a Rel,
+    since: Time,
+    now: Time,
+    crash_limit: u32,
+    settings: &'a Settings,
+}
+
+/// What a look found.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// It will not come up.
+    Failure(Cause),
+    /// It may have failed by then.
+    Later(Time),
+    /// Nothing to blame.
+    Nothing,
+}
+
+impl<'a> Scope<'a> {
+    /// What has counted since `since`.
+    pub(super) fn new(world: &'a World, src: &Src, rel: &'a Rel, since: Time, cx: &Cx<'a>) -> Self {
+        let crash_limit = src.spec.crash_limit.unwrap_or(CRASH_LIMIT).max(1);
+        Self { world, rel, since, now: cx.now, crash_limit, settings: cx.settings }
+    }
+}
+
+/// A pod that counts.
+struct Counted<'a> {
+    object: &'a Arc<Object>,
+    status: PodStatus,
+}
+
+/// Why a workload that is not complete fails.
+pub(super) fn of_workload(scope: &Scope<'_>, key: &Key) -> Found {
+    // On the way back only the deadline counts.
+    if scope.rel.status.phase == Phase::RollingBack {
+        return Found::Nothing;
+    }
+    let mut later: Option<Time> = None;
+    for pod in counted(scope, key) {
+        match of_pod(scope, key, &pod) {
+            Found::Failure(cause) => return Found::Failure(cause),
+            Found::Later(at) => later = Some(later.map_or(at, |l| l.min(at))),
+            Found::Nothing => {}
+        }
+    }
+    later.map_or(Found::Nothing, Found::Later)
+}
+
+/// All pods of a workload's present template.
+pub(super) fn pods_of<'a>(world: &'a World, object: &'a Arc<Object>) -> Vec<&'a Arc<Object>> {
+    match object.key.kind {
+        Kind::Deployment => {
+            let set = newest_set(world, object);
+            set.map(|s| world.owned_by(s.uid).collect()).unwrap_or_default()
+        }
+        Kind::ReplicaSet => world.owned_by(object.uid).collect(),
+        Kind::Pod => alloc::vec![object],
+        _ => Vec::new(),
+    }
+}
+
+/// The ReplicaSet of what is wanted now, else of the last rollout.
+fn newest_set(world: &World, deployment: &Object) -> Option<Arc<Object>> {
+    crate::controllers::deployment::current_replica_set(world, deployment).or_else(|| {
+        let sets = world.owned_by(deployment.uid).filter(|o| o.key.kind == Kind::ReplicaSet && !o.deleting());
+        sets.max_by_key(|o| revision_number(o)).cloned()
+    })
+}
+
+fn revision_number(set: &Object) -> u64 {
+    set.meta.annotation(evenkeel_model::names::DEPLOYMENT_REVISION).and_then(|r| r.parse().ok()).unwrap_or(0)
+}
+
+/// Pods that count for the release: of a template that it, or an unsettled one before it, made.
+fn counted<'a>(scope: &Scope<'a>, key: &Key) -> Vec<Counted<'a>> {
+    let Some(object) = scope.world.get(key) else { return Vec::new() };
+    let ours = match key.kind {
+        Kind::Deployment => newest_set(scope.world, object).is_some_and(|s| ours(scope, &s)),
+        _ => false,
+    };
+    pods_of(scope.world, object)
+        .into_iter()
+        .filter(|p| p.key.kind == Kind::Pod && !p.deleting())
+        // Times of objects may have whole seconds only.
+        .filter(|p| ours || p.meta.created.secs() >= scope.since.secs())
+        .filter(|p| p.node.as_ref().is_none_or(|n| scope.world.nodes.get(n).is_some_and(|n| n.ready)))
+        .map(|object| Counted { object, status: object.status().ok().flatten().unwrap_or_default() })
+        .collect()
+}
+
+fn ours(scope: &Scope<'_>, set: &Object) -> bool {
+    let Some(name) = made_by(set) else { return false };
+    name == scope.rel.name()
+        || Rel::load(scope.world, name).is_some_and(|r| scope.rel.status.takes_back.contains(&r.spec.revision))
+}
+
+fn of_pod(scope: &Scope<'_>, workload: &Key, pod: &Counted<'_>) -> Found {
+    if pod.object.node.is_none() {
+        return unschedulable(scope, workload, pod);
+    }
+    let failed = failed_starts(pod);
+    let disturbed = disturbed(pod);
+    for (name, start) in &failed {
+        if start.tries >= scope.settings.start_tries {
+            return Found::Failure(start_cause(scope, workload, pod, name, start));
+        }
+    }
+    for container in containers(&pod.status) {
+        let count = crashes(container.restart_count, &disturbed, &container.name);
+        if count >= scope.crash_limit {
+            return Found::Failure(crash_cause(scope, workload, pod, container, count));
+        }
+    }
+    if workload.kind == Kind::Pod && scope.world.pods.get(workload).is_some_and(|p| p.phase == PodPhase::Failed) {
+        let ended = containers(&pod.status).find(|c| terminated(c.state.as_ref()).is_some_and(|t| t.exit_code != 0));
+        if let Some(container) = ended {
+            return Found::Failure(crash_cause(scope, workload, pod, container, 0));
+        }
+    }
+    Found::Nothing
+}
+
+fn unschedulable(scope: &Scope<'_>, workload: &Key, pod: &Counted<'_>) -> Found {
+    let conditions = pod.status.conditions.iter().flatten();
+    let Some(condition) =
+        conditions.into_iter().find(|c| c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable"))
+    else {
+        return Found::Nothing;
+    };
+    let said = condition.last_transition_time.as_ref().map_or(scope.since, |t| Time(t.0.as_millisecond()));
+    let due = said.max(scope.since) + scope.settings.unschedulable_limit;
+    if scope.now < due {
+        return Found::Later(due);
+    }
+    let text = condition.message.clone().unwrap_or_default();
+    Found::Failure(Cause {
+        reason: "Unschedulable".into(),
+        message: format!("pod {} found no node for {} s: {text}", pod.object.key.name, scope.settings.unschedulable_limit.as_secs()),
+        outside: no_room(scope, pod, &text),
+        ..cause(workload, pod, None)
+    })
+}
+
+/// Whether a pod found no node for want of room, which is not the commit's fault, unless it asks
+/// for more than any node has.
+fn no_room(scope: &Scope<'_>, pod: &Counted<'_>, message: &str) -> bool {
+    let mut nodes = scope.world.nodes.iter().map(|(_, n)| n).peekable();
+    if nodes.peek().is_none() {
+        return true;
+    }
+    let Some(record) = scope.world.pods.get(&pod.object.key) else { return true };
+    let shape = &record.shape;
+    let fits_somewhere = nodes.any(|n| shape.cpu_milli <= n.cpu_milli && shape.memory <= n.memory);
+    let room = ["Insufficient", "Too many pods", "free ports", "not-ready", "unreachable", "unschedulable"];
+    fits_somewhere && room.iter().any(|w| message.contains(w))
+}
+
+fn cause(workload: &Key, pod: &Counted<'_>, container: Option<&str>) -> Cause {
+    Cause {
+        object: workload.to_string(),
+        pod: Some(pod.object.key.name.to_string()),
+        container: container.map(ToString::to_string),
+        ..Cause::default()
+    }
+}
+
+fn start_cause(scope: &Scope<'_>, workload: &Key, pod: &Counted<'_>, name: &str, start: &FailedStart) -> Cause {
+    let status = containers(&pod.status).find(|c| c.name == name);
+    let waiting = status.and_then(|c| c.state.as_ref()?.waiting.as_ref()?.message.clone());
+    let ended = status.and_then(|c| {
+        let t = terminated(c.state.as_ref()).or_else(|| terminated(c.last_state.as_ref()))?;
+        t.message.clone()
+    });
+    let said = waiting.or(ended).unwrap_or_default();
+    let gap = if said.is_empty() { "" } else { ": " };
+    Cause {
+        reason: start.reason.clone(),
+        message: format!("container {name} of pod {} did not start in {} tries{gap}{said}", pod.object.key.name, start.tries),
+        logs: logs(scope, pod, name),
+        outside: start.outside,
+        ..cause(workload, pod, Some(name))
+    }
+}
+
+fn crash_cause(scope: &Scope<'_>, workload: &Key, pod: &Counted<'_>, container: &ContainerStatus, count: u32) -> Cause {
+    let ended = terminated(container.state.as_ref()).or_else(|| terminated(container.last_state.as_ref()));
+    let how = ended.map_or_else(|| "ended".into(), exit_text);
+    let killed = ended.and_then(|t| t.reason.as_deref()) == Some("OOMKilled");
+    let name = &container.name;
+    let times = match count {
+        0 => String::new(),
+        1 => ", 1 restart".into(),
+        n => format!(", {n} restarts"),
+    };
+    Cause {
+        reason: if killed { "OOMKilled" } else if count > 0 { "CrashLoopBackOff" } else { "Error" }.into(),
+        message: format!("container {name} of pod {} {how}{times}", pod.object.key.name),
+        logs: logs(scope, pod, name),
+        ..cause(workload, pod, Some(name))
+    }
+}
+
+fn exit_text(t: &ContainerStateTerminated) -> String {
+    let mut text = match t.signal.filter(|s| *s != 0) {
+        Some(signal) => format!("was ended by signal {signal}"),
+        None => format!("exited with code {}", t.exit_code),
+    };
+    if let Some(reason) = t.reason.as_deref().filter(|r| !matches!(*r, "Error" | "Completed")) {
+        text += &format!(" ({reason})");
+    }
+    text
+}
+
+/// The cause of a workload whose deadline passed.
+pub(super) fn stuck(scope: &Scope<'_>, workload: &Key) -> Cause {
+    let reason = "ProgressDeadlineExceeded";
+    let Some(object) = scope.world.get(workload) else {
+        let message = "it was not made in time".into();
+        return Cause { object: workload.to_string(), reason: reason.into(), message, ..Cause::default() };
+    };
+    let pods = pods_of(scope.world, object).into_iter().filter(|p| p.key.kind == Kind::Pod && !p.deleting());
+    for object in pods.filter(|p| !scope.world.pods.get(&p.key).is_some_and(|r| r.ready())) {
+        let pod = Counted { object, status: object.status().ok().flatten().unwrap_or_default() };
+        if let Some((name, start)) = failed_starts(&pod).iter().next() {
+            return start_cause(scope, workload, &pod, name, start);
+        }
+        let Some(container) = containers(&pod.status).find(|c| !c.ready) else {
+            let message = format!("pod {} is not ready in time", object.key.name);
+            return Cause { reason: reason.into(), message, ..cause(workload, &pod, None) };
+        };
+        let why = waits(container);
+        return Cause {
+            reason: reason.into(),
+            message: format!("container {} of pod {} is not ready in time: {why}", container.name, object.key.name),
+            logs: logs(scope, &pod, &container.name),
+            ..cause(workload, &pod, Some(&container.name))
+        };
+    }
+    let message = "its rollout did not end in time".into();
+    Cause { object: workload.to_string(), reason: reason.into(), message, ..Cause::default() }
+}
+
+fn waits(container: &ContainerStatus) -> String {
+    let state = container.state.clone().unwrap_or_default();
+    if let Some(waiting) = state.waiting {
+        let reason = waiting.reason.unwrap_or_default();
+        return match waiting.message {
+            Some(message) if !message.is_empty() => format!("{reason}: {message}"),
+            _ => reason,
+        };
+    }
+    if let Some(ended) = state.terminated {
+        return exit_text(&ended);
+    }
+    if container.started == Some(false) {
+        return "its startup probe has not succeeded".into();
+    }
+    "its readiness probe has not succeeded".into()
+}
+
+/// What fails a release within its watch window: a restart of a container since it was healthy, or
+/// fewer pods available than promised because of pods that count.
+pub(super) fn degraded(scope: &Scope<'_>, workload: &Key) -> Option<Cause> {
+    let pods = counted(scope, workload);
+    for pod in &pods {
+        let disturbed = disturbed(pod);
+        for container in containers(&pod.status) {
+            let count = crashes(container.restart_count, &disturbed, &container.name);
+            let crashed = [terminated(container.state.as_ref()), terminated(container.last_state.as_ref())]
+                .into_iter()
+                .flatten()
+                .find(|t| crashed_since(t, scope.since));
+            if crashed.is_some() && (count > 0 || terminated(container.state.as_ref()).is_some()) {
+                return Some(crash_cause(scope, workload, pod, container, count));
+            }
+        }
+    }
+    let object = scope.world.get(workload)?;
+    let (available, wanted) = available(scope.world, object)?;
+    if available >= wanted {
+        return None;
+    }
+    // Of those that are missing, one must be to blame itself.
+    let unready = pods.iter().find_map(|pod| {
+        let record = scope.world.pods.get(&pod.object.key)?;
+        if record.ready() || record.finished() || pod.object.node.is_none() {
+            return None;
+        }
+        containers(&pod.status).find(|c| !c.ready && blameless_end(c).is_none() && started(c)).map(|c| (pod, c))
+    });
+    unready.map(|(pod, container)| Cause {
+        reason: "Unready".into(),
+        message: format!(
+            "{available} of {wanted} promised pods are available; container {} of pod {} is not ready: {}",
+            container.name,
+            pod.object.key.name,
+            waits(container)
+        ),
+        logs: logs(scope, pod, &container.name),
+        ..cause(workload, pod, Some(&container.name))
+    })
+}
+
+fn started(container: &ContainerStatus) -> bool {
+    container.state.as_ref().is_some_and(|s| s.running.is_some())
+}
+
+/// Its last run was ended by somebody else: it is starting again.
+fn blameless_end(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    terminated(container.last_state.as_ref()).filter(|t| !own_doing(t))
+}
+
+fn own_doing(t: &ContainerStateTerminated) -> bool {
+    !matches!(t.reason.as_deref(), Some(podstatus::REASON_DRIFT | podstatus::REASON_ENGINE))
+}
+
+fn crashed_since(t: &ContainerStateTerminated, since: Time) -> bool {
+    let at = t.finished_at.as_ref().map(|t| t.0.as_millisecond() / 1000);
+    // A container that ended well at its own time is a restart as well under `Always`; one that
+    // was disturbed is not. Times have whole seconds: the second of the step itself is before it.
+    own_doing(t) && at.is_some_and(|at| at > since.secs())
+}
+
+/// (available, promised) pods of a workload.
+fn available(world: &World, object: &Arc<Object>) -> Option<(i32, i32)> {
+    use k8s_openapi::api::apps::v1::{DeploymentStatus, ReplicaSetSpec, ReplicaSetStatus};
+    match object.key.kind {
+        Kind::Deployment => {
+            let status: DeploymentStatus = object.status().ok().flatten().unwrap_or_default();
+            Some((status.available_replicas.unwrap_or_default(), promised(object)))
+        }
+        Kind::ReplicaSet => {
+            let status: ReplicaSetStatus = object.status().ok().flatten().unwrap_or_default();
+            let spec: ReplicaSetSpec = object.spec().unwrap_or_default();
+            Some((status.available_replicas.unwrap_or_default(), spec.replicas.unwrap_or(1)))
+        }
+        Kind::Pod => {
+            let record = world.pods.get(&object.key)?;
+            Some((i32::from(record.ready() || record.phase == PodPhase::Succeeded), 1))
+        }
+        _ => None,
+    }
+}
+
+fn containers(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+    status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten())
+}
+
+fn terminated(state: Option<&ContainerState>) -> Option<&ContainerStateTerminated> {
+    state.and_then(|s| s.terminated.as_ref())
+}
+
+fn condition_text(pod: &Counted<'_>, kind: &str) -> String {
+    let found = pod.status.conditions.iter().flatten().find(|c| c.type_ == kind && c.status == "True");
+    found.and_then(|c| c.message.clone()).unwrap_or_default()
+}
+
+fn failed_starts(pod: &Counted<'_>) -> BTreeMap<String, FailedStart> {
+    podstatus::failed_starts_parse(&condition_text(pod, podstatus::FAILED_STARTS))
+}
+
+fn disturbed(pod: &Counted<'_>) -> BTreeMap<String, u32> {
+    podstatus::disturbed_parse(&condition_text(pod, podstatus::DISTURBED))
+}
+
+fn logs(scope: &Scope<'_>, pod: &Counted<'_>, container: &str) -> Vec<String> {
+    let lines = scope.world.logs(pod.object.uid).and_then(|l| l.get(container)).cloned().unwrap_or_default();
+    let skip = lines.len().saturating_sub(LOG_LINES);
+    lines.into_iter().skip(skip).collect()
+}

@@ -1,0 +1,185 @@
+//! One write of a source to an object: server-side apply, defaults, generation.
+//!
+//! Called by sync and by plans. Deliberately not here: whether to write.
+
+use alloc::{format, string::String, sync::Arc};
+
+use evenkeel_model::{Digest, Doc, Kind, Meta, Object, Time, Uid, canonical, names};
+use evenkeel_schema::{
+    base64, defaults,
+    merge::{Apply, FieldSet, Managed, Node, apply},
+};
+use hmac::{Hmac, Mac};
+use serde_json::{Map, Value, json};
+use sha2::Sha256;
+
+use crate::world::World;
+
+/// Hexadecimal digits of a document's digest on its object: enough to never meet by chance.
+const MARK_DIGITS: usize = 16;
+
+/// The field manager of a source.
+pub(crate) fn manager(source: &str) -> String {
+    format!("evenkeel:{source}")
+}
+
+/// What the annotation [`names::APPLIED`] says of a document. Keyed, for a Secret's digest would
+/// let its value be guessed.
+pub(crate) fn mark(world: &World, doc: &Doc) -> String {
+    if doc.key.kind == Kind::Secret { keyed(world, &doc.digest.0).short(MARK_DIGITS) } else { doc.digest.short(MARK_DIGITS) }
+}
+
+/// The digest that stands for a Secret's value wherever one could be seen.
+pub(crate) fn keyed(world: &World, bytes: &[u8]) -> Digest {
+    // HMAC takes keys of any length, so this never fails.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&world.digest_key) else { return Digest::default() };
+    mac.update(bytes);
+    Digest(mac.finalize().into_bytes().into())
+}
+
+/// The document as it is applied: `stringData` folded into `data`, label and annotations of the
+/// source added.
+pub(crate) fn applied(world: &World, doc: &Doc, source: &str, revision: &str, former: Option<&str>) -> Value {
+    let mut value = doc.value.clone();
+    string_data(&mut value);
+    let Some(metadata) = value.as_object_mut().and_then(|m| {
+        m.entry("metadata").or_insert_with(|| Value::Object(Map::new())).as_object_mut()
+    }) else {
+        return value;
+    };
+    let mut set = |field: &str, name: &str, text: String| {
+        let slot = metadata.entry(field).or_insert(Value::Null);
+        if !slot.is_object() {
+            *slot = Value::Object(Map::new());
+        }
+        if let Some(map) = slot.as_object_mut() {
+            map.insert(name.into(), Value::String(text));
+        }
+    };
+    set("labels", names::SOURCE, source.into());
+    set("annotations", names::REVISION, revision.into());
+    set("annotations", names::APPLIED, mark(world, doc));
+    if let Some(former) = former {
+        set("annotations", names::FORMER, former.into());
+    }
+    value
+}
+
+/// Kubernetes' write-only `stringData` becomes `data`.
+pub(crate) fn string_data(value: &mut Value) {
+    if value.get("kind").and_then(Value::as_str) != Some("Secret") {
+        return;
+    }
+    let Some(map) = value.as_object_mut() else { return };
+    let Some(Value::Object(texts)) = map.remove("stringData") else { return };
+    let data = map.entry("data").or_insert(Value::Null);
+    if !data.is_object() {
+        *data = Value::Object(Map::new());
+    }
+    if let Some(data) = data.as_object_mut() {
+        for (k, v) in texts {
+            data.insert(k, json!(base64::encode(v.as_str().unwrap_or_default().as_bytes())));
+        }
+    }
+}
+
+/// What applying a configuration makes of an object. `uid` is used where it is made anew. The
+/// result equals the live object where nothing changes.
+pub(crate) fn onto(
+    live: Option<&Object>,
+    doc: &Doc,
+    wanted: &Value,
+    source: &str,
+    exclude: &FieldSet,
+    now: Time,
+    uid: Uid,
+) -> Result<Object, String> {
+    let before = live.map_or(Value::Null, without_status);
+    let managed = live.map_or_else(|| Ok(Managed::default()), |o| Managed::from_bytes(&o.managed));
+    let managed = managed.map_err(|e| format!("{e}"))?;
+    let manager = manager(source);
+    let by = Apply { manager: &manager, force: true, time: now, exclude };
+    let merged = apply(Node::of_kind(doc.key.kind), &before, &managed, wanted, &by).map_err(|e| format!("{e}"))?;
+    if let Some(live) = live.filter(|_| !merged.changed) {
+        return Ok(live.clone());
+    }
+    let mut value = merged.value;
+    defaults::apply(doc.key.kind, &mut value);
+    let mut object = Object::from_value(value).map_err(|e| format!("{e}"))?;
+    object.key = doc.key.clone();
+    object.managed = merged.managed.to_bytes();
+    match live {
+        Some(live) => {
+            object.uid = live.uid;
+            object.version = live.version;
+            object.status = live.status.clone();
+            object.node = live.node.clone().or(object.node);
+            object.meta = Meta {
+                created: live.meta.created,
+                deletion: live.meta.deletion,
+                generation: live.meta.generation + i64::from(has_generation(doc.key.kind) && live.body != object.body),
+                generate_name: live.meta.generate_name.clone(),
+                ..object.meta
+            };
+        }
+        None => {
+            object.uid = uid;
+            object.meta.created = now;
+            object.meta.generation = i64::from(has_generation(doc.key.kind));
+        }
+    }
+    Ok(object)
+}
+
+/// The whole object but its status, as merging reads it.
+pub(crate) fn without_status(object: &Object) -> Value {
+    let mut value = Object { status: Arc::from([]), ..object.clone() }.to_value();
+    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    value
+}
+
+/// ConfigMaps and Secrets have none.
+fn has_generation(kind: Kind) -> bool {
+    !matches!(kind, Kind::ConfigMap | Kind::Secret)
+}
+
+/// What an unowned object was, as the annotation [`names::FORMER`] keeps it.
+pub(crate) fn former(object: &Object) -> String {
+    let annotations = json!(object.meta.annotations);
+    let value = json!({
+        "labels": object.meta.labels, "annotations": annotations, "body": object.body_map(),
+    });
+    String::from_utf8(canonical::value_bytes(&value)).unwrap_or_default()
+}
+
+/// The object as it was before its source took it over; `None` where that cannot be read.
+pub(crate) fn give_back(object: &Object, source: &str) -> Option<Object> {
+    let former: Value = serde_json::from_str(object.meta.annotation(names::FORMER)?).ok()?;
+    let mut out = released(object, source);
+    out.meta.labels = serde_json::from_value(former.get("labels")?.clone()).ok()?;
+    out.meta.annotations = serde_json::from_value(former.get("annotations")?.clone()).ok()?;
+    let body: Arc<[u8]> = canonical::value_bytes(former.get("body")?).into();
+    if has_generation(out.key.kind) && body != out.body {
+        out.meta.generation += 1;
+    }
+    out.body = body;
+    Some(out)
+}
+
+/// The object without any sign of its source; its fields stay.
+pub(crate) fn released(object: &Object, source: &str) -> Object {
+    let mut out = object.clone();
+    Arc::make_mut(&mut out.meta.labels).remove(names::SOURCE);
+    let annotations = Arc::make_mut(&mut out.meta.annotations);
+    for name in [names::REVISION, names::APPLIED, names::FORMER] {
+        annotations.remove(name);
+    }
+    if let Ok(mut managed) = Managed::from_bytes(&out.managed) {
+        let manager = manager(source);
+        managed.0.retain(|e| e.manager != manager);
+        out.managed = managed.to_bytes();
+    }
+    out
+}
