@@ -103,11 +103,8 @@ impl<R: Runtime> Images<R> {
             return Err(RuntimeError::Other { message: "the agent is stopping".into() });
         };
         let mut result = Err(RuntimeError::ImageNotPresent { image: reference.into() });
-        let mut fitting = auths.iter().filter(|a| fits(&a.server, reference)).map(Some).peekable();
-        // As anybody only where no credentials fit: a wrong password should be seen as one.
-        let anonymous = fitting.peek().is_none().then_some(None);
-        for auth in fitting.chain(anonymous) {
-            result = self.runtime.pull(reference, auth).await;
+        for auth in candidates(auths, reference) {
+            result = self.runtime.pull(reference, auth.as_ref()).await;
             let denied = matches!(&result, Err(RuntimeError::Pull { failure: PullFailure::Unauthorized, .. }));
             if !denied {
                 break;
@@ -244,12 +241,19 @@ fn split_registry(reference: &str) -> (&str, &str) {
     }
 }
 
+/// The credentials to try. As anybody only where none fit: a wrong password should be seen as one.
+fn candidates(auths: &[RegistryAuth], reference: &str) -> Vec<Option<RegistryAuth>> {
+    let fitting: Vec<_> = auths.iter().filter(|a| fits(&a.server, reference)).cloned().map(Some).collect();
+    if fitting.is_empty() { vec![None] } else { fitting }
+}
+
 /// Whether credentials for `server` are meant for `reference`: same registry, each label of the
 /// host may be a `*`, and a path must lead the image's.
 fn fits(server: &str, reference: &str) -> bool {
     let bare = server.split_once("://").map_or(server, |(_, rest)| rest);
     let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
-    let host = if matches!(host, "index.docker.io" | "registry-1.docker.io" | "hub.docker.com") { DOCKER_HUB } else { host };
+    let host =
+        if matches!(host, "index.docker.io" | "registry-1.docker.io" | "hub.docker.com") { DOCKER_HUB } else { host };
     let path = path.trim_end_matches('/');
     // Old files name the API's version instead of a path.
     let path = if matches!(path, "v1" | "v2") { "" } else { path };
@@ -294,7 +298,10 @@ mod tests {
         let spared = ["c".to_owned()].into();
         let keep = ["docker.io/library/d".to_owned()];
         assert_eq!(victims(&images, &pulled, &spared, &keep), ["b", "a"]);
-        assert_eq!(victims(&images, &pulled, &spared, &["a".to_owned(), "b:1".to_owned(), "d".to_owned()]), [] as [&str; 0]);
+        assert_eq!(
+            victims(&images, &pulled, &spared, &["a".to_owned(), "b:1".to_owned(), "d".to_owned()]),
+            [] as [&str; 0]
+        );
     }
 
     #[test]

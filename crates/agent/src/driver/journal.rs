@@ -168,10 +168,8 @@ impl JournalStore {
         let rest = bytes.strip_prefix(MAGIC.as_slice()).ok_or_else(damaged)?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or_else(damaged)?;
         let aad = uid.0.to_be_bytes();
-        let text = self
-            .cipher
-            .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad })
-            .map_err(|_| damaged())?;
+        let text =
+            self.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad }).map_err(|_| damaged())?;
         parse(path, &text)
     }
 }

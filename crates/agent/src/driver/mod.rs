@@ -12,10 +12,11 @@ mod journal;
 mod logs;
 mod node;
 mod probe;
+mod run;
 mod volumes;
 mod work;
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, path::PathBuf, pin::Pin};
 
 use evenkeel_model::Time;
 use evenkeel_wire::local::AgentEnd;
@@ -25,8 +26,21 @@ pub use self::{
     journal::{JournalError, JournalStore},
     logs::{LogReader, LogRequest},
     node::{DEFAULT_MAX_PODS, NodeSettings},
+    run::run,
     volumes::{VolumeError, Volumes},
 };
+use crate::logic::settings::Config;
+
+/// What the driver is told.
+#[derive(Debug, Clone)]
+pub struct DriverConfig {
+    /// Who the agent is, and its times and bounds.
+    pub logic: Config,
+    /// The node that it reports.
+    pub node: NodeSettings,
+    /// The agent's folder, `<data>/agent`; made 0700 where missing.
+    pub dir: PathBuf,
+}
 
 /// A session that is being opened.
 pub type Dialing = Pin<Box<dyn Future<Output = Result<AgentEnd, DialError>> + Send>>;

@@ -176,6 +176,9 @@ mod tests {
     #[test]
     fn meminfo_lines() {
         let text = "MemTotal:       24689880 kB\nMemAvailable:   1 kB\n";
-        assert_eq!((kib(text, "MemTotal"), kib(text, "MemAvailable"), kib(text, "Mem")), (Some(24_689_880), Some(1), None));
+        assert_eq!(
+            (kib(text, "MemTotal"), kib(text, "MemAvailable"), kib(text, "Mem")),
+            (Some(24_689_880), Some(1), None)
+        );
     }
 }

@@ -153,11 +153,7 @@ fn same_host(url: &Url<'_>, location: &str) -> Option<String> {
     same.then(|| next.path_and_query().map_or_else(|| "/".to_owned(), |p| p.as_str().to_owned()))
 }
 
-async fn get_once(
-    url: &Url<'_>,
-    path: &str,
-    headers: &[(String, String)],
-) -> Result<(u16, Option<String>), String> {
+async fn get_once(url: &Url<'_>, path: &str, headers: &[(String, String)]) -> Result<(u16, Option<String>), String> {
     let request = request(url, path, headers)?;
     let stream = connect(url.host, url.port).await?;
     if url.https {
@@ -175,9 +171,11 @@ fn request(url: &Url<'_>, path: &str, headers: &[(String, String)]) -> Result<Re
     for (name, value) in headers {
         builder = builder.header(name, value);
     }
-    for (name, value) in
-        [(header::HOST, authority(url.host, url.port)), (header::USER_AGENT, USER_AGENT.into()), (header::ACCEPT, "*/*".into())]
-    {
+    for (name, value) in [
+        (header::HOST, authority(url.host, url.port)),
+        (header::USER_AGENT, USER_AGENT.into()),
+        (header::ACCEPT, "*/*".into()),
+    ] {
         if !set(name.as_str()) {
             builder = builder.header(name, value);
         }

@@ -106,7 +106,8 @@ impl<R: Runtime> Worker<R> {
             Err(RuntimeError::NotFound { .. }) => return Ok(Output::Inspected(None)),
             Err(error) => return Err(error.into()),
         };
-        if let (ContainerState::Exited { error, .. }, Some(name)) = (&mut info.state, info.labels.get(labels::CONTAINER))
+        if let (ContainerState::Exited { error, .. }, Some(name)) =
+            (&mut info.state, info.labels.get(labels::CONTAINER))
             && error.is_empty()
         {
             let name = name.clone();
@@ -167,9 +168,7 @@ impl<R: Runtime> Worker<R> {
         };
         match tokio::time::timeout(TAIL_TIMEOUT, read).await {
             Ok(lines) => Ok(Output::Logs(lines?)),
-            Err(_) => {
-                Err(RuntimeError::Timeout { operation: "logs".into(), seconds: TAIL_TIMEOUT.as_secs() }.into())
-            }
+            Err(_) => Err(RuntimeError::Timeout { operation: "logs".into(), seconds: TAIL_TIMEOUT.as_secs() }.into()),
         }
     }
 

@@ -76,15 +76,16 @@ fn write_file(volume: &str, root: &Path, path: &str, file: &File) -> Result<(), 
 }
 
 fn fresh_dir(volume: &str, dir: &Path) -> Result<PathBuf, VolumeError> {
-    let stamp = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis());
+    let stamp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis());
     for n in 0..NAME_TRIES {
         let path = dir.join(format!("..{stamp}.{n}"));
         match fs::create_dir(&path) {
             Ok(()) => {
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
-                    .tried(volume, "set the mode of", &path)?;
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).tried(
+                    volume,
+                    "set the mode of",
+                    &path,
+                )?;
                 return Ok(path);
             }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}

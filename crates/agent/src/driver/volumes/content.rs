@@ -165,8 +165,7 @@ fn lines(map: Option<&BTreeMap<String, String>>) -> String {
 fn resource_text(pod: &core::Pod, selector: &core::ResourceFieldSelector) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     let name = selector.container_name.as_deref()?;
-    let container =
-        spec.containers.iter().chain(spec.init_containers.iter().flatten()).find(|c| c.name == name)?;
+    let container = spec.containers.iter().chain(spec.init_containers.iter().flatten()).find(|c| c.name == name)?;
     let (which, resource) = selector.resource.split_once('.')?;
     let resources = container.resources.as_ref();
     let map = match which {

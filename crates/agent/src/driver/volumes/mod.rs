@@ -217,9 +217,10 @@ impl Volumes {
         };
         let mut mounts = Vec::with_capacity(uses.len());
         for (index, usage) in uses.iter().enumerate() {
-            let place = prepared.places.get(&usage.volume).ok_or_else(|| {
-                VolumeError::Unfit(format!("volume `{}` was not prepared", usage.volume))
-            })?;
+            let place = prepared
+                .places
+                .get(&usage.volume)
+                .ok_or_else(|| VolumeError::Unfit(format!("volume `{}` was not prepared", usage.volume)))?;
             let source = match usage.sub_path.as_deref().filter(|s| !s.is_empty()) {
                 None => place.path.clone(),
                 Some(sub) => {

@@ -45,8 +45,11 @@ pub(super) fn resolve(
         so_far.push(part);
         found = match beneath(&root_fd, &so_far) {
             Err(Errno::NOENT) if create => {
-                rustix::fs::mkdirat(&found, part, Mode::from_raw_mode(0o755))
-                    .tried(volume, "create", &root.join(&so_far))?;
+                rustix::fs::mkdirat(&found, part, Mode::from_raw_mode(0o755)).tried(
+                    volume,
+                    "create",
+                    &root.join(&so_far),
+                )?;
                 beneath(&root_fd, &so_far)
             }
             result => result,
@@ -54,12 +57,9 @@ pub(super) fn resolve(
         .map_err(|e| match e {
             Errno::XDEV | Errno::LOOP => unfit("leads out of its volume"),
             Errno::NOENT => unfit("does not exist"),
-            other => VolumeError::Io {
-                volume: volume.into(),
-                what: "open",
-                path: root.join(&so_far),
-                source: other.into(),
-            },
+            other => {
+                VolumeError::Io { volume: volume.into(), what: "open", path: root.join(&so_far), source: other.into() }
+            }
         })?;
     }
     let by_fd = PathBuf::from(format!("/proc/self/fd/{}", found.as_fd().as_raw_fd()));

@@ -97,12 +97,14 @@ fn what_is_missing_is_said_without_values() {
     let missing = spec(&json!([{ "name": "s", "secret": { "secretName": "key" } }]));
     let error = volumes.prepare(&order(&missing, vec![])).unwrap_err().full();
     assert_eq!(error, "volume `s`: secret \"key\" not found");
-    let no_key = spec(&json!([{ "name": "s", "secret": { "secretName": "key", "items": [{ "key": "k", "path": "p" }] } }]));
+    let no_key =
+        spec(&json!([{ "name": "s", "secret": { "secretName": "key", "items": [{ "key": "k", "path": "p" }] } }]));
     let error = volumes.prepare(&order(&no_key, vec![content(true, "key", &[("j", "hidden")])])).unwrap_err().full();
     assert!(error.contains("no key `k`") && !error.contains("hidden"));
     let optional = spec(&json!([{ "name": "s", "secret": { "secretName": "key", "optional": true } }]));
     volumes.prepare(&order(&optional, vec![])).unwrap();
-    let escape = spec(&json!([{ "name": "s", "configMap": { "name": "a", "items": [{ "key": "k", "path": "../p" }] } }]));
+    let escape =
+        spec(&json!([{ "name": "s", "configMap": { "name": "a", "items": [{ "key": "k", "path": "../p" }] } }]));
     assert!(volumes.prepare(&order(&escape, vec![content(false, "a", &[("k", "v")])])).is_err());
     let other = spec(&json!([{ "name": "s", "nfs": { "server": "h", "path": "/" } }]));
     assert!(volumes.prepare(&order(&other, vec![])).unwrap_err().full().contains("not supported yet"));

@@ -1,0 +1,430 @@
+//! The driver's loop: one input in, commands out, in order.
+
+use std::{
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use evenkeel_model::{Time, Uid};
+use evenkeel_runtime::{EngineInfo, Runtime};
+use evenkeel_wire::{ToServer, local::AgentEnd};
+use futures_util::FutureExt as _;
+use tokio::sync::{mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Dial, Dialing, DriverConfig, DriverError, clock,
+    engine::Follower,
+    journal::{JournalError, JournalStore},
+    work::Worker,
+};
+use crate::logic::{
+    AgentLogic,
+    command::{Command, Failure, Input, selector},
+    journal::{AgentRecord, JournalPod},
+};
+
+/// Inputs that wait for the loop. When it is full, ends of work and events wait in their tasks.
+const INPUTS: usize = 1024;
+/// Inputs taken before their commands are carried out: one sync of the disk for all of them.
+const BATCH: usize = 64;
+/// Wait before a session is dialled again; it doubles up to [`DIAL_MAX`].
+const DIAL_FIRST: Duration = Duration::from_millis(250);
+/// Longest such wait.
+const DIAL_MAX: Duration = Duration::from_secs(15);
+/// A server that heard nothing for so long gets an empty report: it takes 40 s of silence for a loss.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// A journal that the disk refused is tried again this often.
+const UNSAVED_RETRY: Duration = Duration::from_secs(5);
+/// At the agent's end, work under way (a container just being made) gets this long to be noted.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How often the engine's disk is looked at for images to remove.
+const CLEAN_UP: Duration = Duration::from_mins(5);
+
+/// Runs an agent until `stop` is cancelled. Containers run on.
+pub async fn run<R: Runtime, D: Dial>(
+    runtime: Arc<R>,
+    config: DriverConfig,
+    dial: D,
+    stop: CancellationToken,
+) -> Result<(), DriverError> {
+    let dir = config.dir.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let store = JournalStore::open(&dir)?;
+        let journal = store.load()?;
+        Ok::<_, JournalError>((store, journal))
+    });
+    let (store, journal) = opened.await.map_err(|e| DriverError::Fault(e.to_string()))??;
+    let worker = Arc::new(Worker::new(runtime.clone(), &config.dir)?);
+    let selector: Vec<(String, String)> = selector(&config.logic.cluster).into_iter().collect();
+    let (send, receive) = mpsc::channel(INPUTS);
+    let (engine_send, engine) = watch::channel(None);
+    let (keep_send, keep) = watch::channel(None);
+    let tasks = TaskTracker::new();
+    let follower = Follower::new(runtime.clone(), selector.clone(), config.node.clone(), send.clone(), engine_send);
+    let side = CancellationToken::new();
+    let _side_ends_with_this = side.clone().drop_guard();
+    tokio::spawn(side.clone().run_until_cancelled_owned(follower.run()));
+    tokio::spawn(side.clone().run_until_cancelled_owned(clean_images(worker.clone(), engine, keep)));
+    let mut driver = Loop {
+        logic: AgentLogic::new(config.logic),
+        clock: Steady::new(),
+        runtime,
+        worker,
+        selector,
+        send,
+        receive,
+        tasks,
+        store: Arc::new(store),
+        unsaved: Unsaved::default(),
+        keep: keep_send,
+        session: Session::new(dial),
+        stopping: false,
+    };
+    driver.take(Input::Restored(Box::new(journal))).await?;
+    driver.turn(&stop).await?;
+    driver.drain().await
+}
+
+/// A clock that never jumps: the wall clock at the start, and monotonic time since.
+struct Steady {
+    wall: Time,
+    start: Instant,
+}
+
+impl Steady {
+    fn new() -> Self {
+        Self { wall: clock(), start: Instant::now() }
+    }
+
+    fn now(&self) -> Time {
+        self.wall + self.start.elapsed()
+    }
+}
+
+/// What the disk refused to take and is still to be written; newest wins.
+#[derive(Default)]
+struct Unsaved {
+    pods: BTreeMap<Uid, Option<Box<JournalPod>>>,
+    agent: Option<Box<AgentRecord>>,
+    retry: Option<tokio::time::Instant>,
+}
+
+impl Unsaved {
+    fn is_empty(&self) -> bool {
+        self.pods.is_empty() && self.agent.is_none()
+    }
+
+    /// Takes in what is to be kept; gives back any other command.
+    fn gather(&mut self, command: Command) -> Option<Command> {
+        match command {
+            Command::Persist(pod) => {
+                self.pods.insert(pod.order.uid, Some(pod));
+            }
+            Command::Forget(pod) => {
+                self.pods.insert(pod, None);
+            }
+            Command::PersistAgent(record) => self.agent = Some(record),
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Writes all of it; what fails stays.
+    fn write(mut self, store: &JournalStore) -> (Self, Option<JournalError>) {
+        let mut first = None;
+        let mut keep = |result: Result<(), JournalError>| match result {
+            Ok(()) => false,
+            Err(error) => {
+                first.get_or_insert(error);
+                true
+            }
+        };
+        self.pods.retain(|uid, pod| {
+            keep(match pod {
+                Some(pod) => store.persist(pod),
+                None => store.forget(*uid),
+            })
+        });
+        self.agent = self.agent.filter(|record| keep(store.persist_agent(record)));
+        (self, first)
+    }
+}
+
+/// The session with the server, or the wait for the next one.
+struct Session<D> {
+    dial: D,
+    open: Option<AgentEnd>,
+    dialing: Option<Dialing>,
+    pause: Duration,
+    /// The first message is still to be sent.
+    greet: bool,
+    last_sent: tokio::time::Instant,
+    /// It was closed from this side, which the loop is still to hear.
+    cut: bool,
+}
+
+/// What the session has to say.
+enum Heard {
+    Opened(AgentEnd),
+    Message(evenkeel_wire::ToAgent),
+    Closed,
+    /// The server takes another message.
+    Writable,
+}
+
+impl<D: Dial> Session<D> {
+    fn new(dial: D) -> Self {
+        Self {
+            dial,
+            open: None,
+            dialing: None,
+            pause: Duration::ZERO,
+            greet: false,
+            last_sent: tokio::time::Instant::now(),
+            cut: false,
+        }
+    }
+
+    /// Waits for what comes next. Safe to drop and call again.
+    async fn next(&mut self, wants_to_write: bool) -> Heard {
+        if std::mem::take(&mut self.cut) {
+            return Heard::Closed;
+        }
+        if let Some(end) = &mut self.open {
+            return tokio::select! {
+                message = end.recv.recv() => message.map_or(Heard::Closed, Heard::Message),
+                permit = end.send.reserve(), if wants_to_write => {
+                    if permit.is_ok() { Heard::Writable } else { Heard::Closed }
+                }
+            };
+        }
+        loop {
+            if self.dialing.is_none() {
+                let pause = self.pause;
+                let dial = self.dial.dial();
+                self.dialing = Some(Box::pin(async move {
+                    tokio::time::sleep(pause).await;
+                    dial.await
+                }));
+            }
+            let Some(dialing) = &mut self.dialing else { continue };
+            let result = dialing.await;
+            self.dialing = None;
+            match result {
+                Ok(end) => return Heard::Opened(end),
+                Err(error) => {
+                    tracing::debug!(%error, "no session");
+                    self.pause = (self.pause * 2).clamp(DIAL_FIRST, DIAL_MAX);
+                }
+            }
+        }
+    }
+
+    fn heartbeat_due(&self) -> bool {
+        self.open.is_some() && self.last_sent.elapsed() >= HEARTBEAT
+    }
+
+    fn close(&mut self) {
+        self.open = None;
+        self.greet = false;
+        self.pause = self.pause.max(DIAL_FIRST);
+    }
+
+    /// Closes it from this side.
+    fn cut(&mut self) {
+        self.cut = self.open.is_some();
+        self.close();
+    }
+}
+
+struct Loop<R, D> {
+    logic: AgentLogic,
+    clock: Steady,
+    runtime: Arc<R>,
+    worker: Arc<Worker<R>>,
+    selector: Vec<(String, String)>,
+    send: mpsc::Sender<Input>,
+    receive: mpsc::Receiver<Input>,
+    tasks: TaskTracker,
+    store: Arc<JournalStore>,
+    unsaved: Unsaved,
+    keep: watch::Sender<Option<Arc<[String]>>>,
+    session: Session<D>,
+    /// Nothing new is begun.
+    stopping: bool,
+}
+
+impl<R: Runtime, D: Dial> Loop<R, D> {
+    async fn turn(&mut self, stop: &CancellationToken) -> Result<(), DriverError> {
+        loop {
+            let wants_to_write = self.session.greet || self.logic.has_report() || self.session.heartbeat_due();
+            let heartbeat = self.session.open.is_some().then(|| self.session.last_sent + HEARTBEAT);
+            let wake = self.logic.next_wake().map(|at| at.since(self.clock.now()));
+            let retry = self.unsaved.retry;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                Some(input) = self.receive.recv() => self.take(input).await?,
+                heard = self.session.next(wants_to_write) => self.heard(heard).await?,
+                () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => self.take(Input::Wake).await?,
+                () = tokio::time::sleep_until(heartbeat.unwrap_or_else(tokio::time::Instant::now)),
+                    if heartbeat.is_some() && !wants_to_write => self.write(),
+                () = tokio::time::sleep_until(retry.unwrap_or_else(tokio::time::Instant::now)), if retry.is_some() => {
+                    self.save().await?;
+                }
+            }
+        }
+    }
+
+    async fn heard(&mut self, heard: Heard) -> Result<(), DriverError> {
+        match heard {
+            Heard::Opened(end) => {
+                self.session.open = Some(end);
+                self.session.pause = Duration::ZERO;
+                self.session.greet = true;
+                self.take(Input::SessionOpened).await
+            }
+            Heard::Message(message) => self.take(Input::Server(message)).await,
+            Heard::Closed => {
+                self.session.close();
+                self.take(Input::SessionClosed).await
+            }
+            Heard::Writable => {
+                self.write();
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends what there is to say, as far as the server takes it. What waits is merged by the logic.
+    fn write(&mut self) {
+        let now = self.clock.now();
+        let Some(end) = &self.session.open else { return };
+        while self.session.greet || self.logic.has_report() || self.session.heartbeat_due() {
+            let Ok(permit) = end.send.try_reserve() else { return };
+            if std::mem::take(&mut self.session.greet) {
+                permit.send(ToServer::Hello(Box::new(self.logic.hello(now))));
+            } else {
+                permit.send(ToServer::Report(Box::new(self.logic.take_report().unwrap_or_default())));
+            }
+            self.session.last_sent = tokio::time::Instant::now();
+        }
+    }
+
+    /// Takes an input, and what else waits by now. All that is to be kept is on disk before
+    /// anything begins: one write for the whole batch.
+    async fn take(&mut self, input: Input) -> Result<(), DriverError> {
+        let mut rest = Vec::new();
+        let mut next = Some(input);
+        let mut taken = 0;
+        while let Some(input) = next {
+            for command in self.logic.step(self.clock.now(), input) {
+                rest.extend(self.unsaved.gather(command));
+            }
+            taken += 1;
+            next = if taken < BATCH { self.receive.try_recv().ok() } else { None };
+        }
+        if !self.unsaved.is_empty() {
+            self.save().await?;
+        }
+        for command in rest {
+            self.begin(command);
+        }
+        self.write();
+        Ok(())
+    }
+
+    fn begin(&mut self, command: Command) {
+        match command {
+            Command::Run { op, pod, work } if !self.stopping => {
+                let (worker, send) = (self.worker.clone(), self.send.clone());
+                self.tasks.spawn(async move {
+                    let work = AssertUnwindSafe(worker.run(pod, work)).catch_unwind();
+                    let result = work.await.unwrap_or_else(|_| {
+                        Err(Failure::Internal("the work was cut off by a fault of the agent".into()))
+                    });
+                    // The loop is gone only at the agent's end.
+                    let _ = send.send(Input::Done { op, result }).await;
+                });
+            }
+            Command::List { op } if !self.stopping => {
+                let (runtime, selector, send) = (self.runtime.clone(), self.selector.clone(), self.send.clone());
+                self.tasks.spawn(async move {
+                    let result = runtime.list(&selector).await;
+                    let _ = send.send(Input::Listing { op, result }).await;
+                });
+            }
+            Command::Reconnect { reason } => {
+                tracing::info!(reason, "the session is opened anew");
+                self.session.cut();
+            }
+            Command::KeepImages(images) => {
+                self.keep.send_replace(Some(images));
+            }
+            // Nothing is begun while stopping; the journal's kinds were gathered.
+            Command::Run { .. }
+            | Command::List { .. }
+            | Command::Persist(_)
+            | Command::Forget(_)
+            | Command::PersistAgent(_) => {}
+        }
+    }
+
+    /// A disk that refuses does not stop the agent: its containers are found by their labels, too.
+    async fn save(&mut self) -> Result<(), DriverError> {
+        let store = self.store.clone();
+        let again = self.unsaved.retry.is_some();
+        let unsaved = std::mem::take(&mut self.unsaved);
+        let written = tokio::task::spawn_blocking(move || unsaved.write(&store)).await;
+        let (rest, error) = written.map_err(|e| DriverError::Fault(e.to_string()))?;
+        self.unsaved = rest;
+        self.unsaved.retry = (!self.unsaved.is_empty()).then(|| tokio::time::Instant::now() + UNSAVED_RETRY);
+        if let (Some(error), false) = (error, again) {
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            tracing::error!(%error, cause, "the agent's journal is behind");
+        }
+        Ok(())
+    }
+
+    /// Waits for work under way, so that what it made is in the journal.
+    async fn drain(mut self) -> Result<(), DriverError> {
+        self.stopping = true;
+        self.tasks.close();
+        let end = tokio::time::Instant::now() + DRAIN;
+        loop {
+            tokio::select! {
+                biased;
+                Some(input) = self.receive.recv() => {
+                    if matches!(input, Input::Done { .. }) {
+                        self.take(input).await?;
+                    }
+                }
+                () = self.tasks.wait() => return Ok(()),
+                () = tokio::time::sleep_until(end) => return Ok(()),
+            }
+        }
+    }
+}
+
+async fn clean_images<R: Runtime>(
+    worker: Arc<Worker<R>>,
+    engine: watch::Receiver<Option<EngineInfo>>,
+    keep: watch::Receiver<Option<Arc<[String]>>>,
+) {
+    let mut interval = tokio::time::interval(CLEAN_UP);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let root = engine.borrow().as_ref().map(|e| e.root_dir.clone());
+        // Until the server has said what to keep, everything is kept.
+        let keep = keep.borrow().clone();
+        if let (Some(root), Some(keep)) = (root, keep)
+            && let Err(error) = worker.images.clean_up(&root, &keep).await
+        {
+            tracing::warn!(%error, "cannot clean up images");
+        }
+    }
+}
