@@ -114,6 +114,8 @@ pub(crate) struct Pulse {
     pub(crate) batch_since: AtomicU64,
     /// Whether writes are refused because the disk is full.
     pub(crate) disk_full: AtomicBool,
+    /// Whether the world waits for what the agents know.
+    pub(crate) recovering: AtomicBool,
 }
 
 /// A running host. Dropping it does not stop it: call [`Host::stop`].
@@ -141,6 +143,8 @@ impl Host {
         let (queue, inbox) = mpsc::channel(QUEUE);
         let (story, _) = broadcast::channel(STORY);
         let conductor = conductor::open(&options, &key, &lock).map_err(store_error)?;
+        let pulse = Pulse::default();
+        pulse.recovering.store(conductor.world().recovering.is_some(), std::sync::atomic::Ordering::Release);
         let shared = Arc::new(Shared {
             live: Live::new(conductor.view()),
             sessions: sessions::Sessions::default(),
@@ -148,7 +152,7 @@ impl Host {
             queue,
             nodes: RwLock::default(),
             story,
-            pulse: Pulse::default(),
+            pulse,
             tasks: TaskTracker::new(),
             begun: Instant::now(),
         });
@@ -177,6 +181,11 @@ impl Host {
     /// Asks for something as the machine's administrator; see [`crate::api::Backend::ask`].
     pub async fn ask(&self, ask: evenkeel_core::Ask, user: &str) -> Result<evenkeel_core::Answer, AskError> {
         backend::ask(&self.shared, ask, user.to_string()).await
+    }
+
+    /// Whether the world waits for what the agents know: the database was lost.
+    pub fn recovering(&self) -> bool {
+        self.shared.pulse.recovering.load(std::sync::atomic::Ordering::Acquire)
     }
 
     /// An object as last committed.

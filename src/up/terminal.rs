@@ -1,0 +1,131 @@
+//! The story of `evenkeel up` on the terminal: one line for each thing that happened, in words.
+
+use std::{
+    fmt::Write as _,
+    io::{IsTerminal as _, Write as _},
+    net::SocketAddr,
+    path::Path,
+};
+
+use evenkeel_model::own::Phase;
+use evenkeel_server::host::Told;
+use tokio::{sync::broadcast, sync::broadcast::error::RecvError, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::Up;
+
+/// Tells until it is stopped.
+pub(super) struct Story {
+    task: JoinHandle<()>,
+    colour: bool,
+}
+
+/// Begins to tell what happens.
+pub(super) fn start(mut from: broadcast::Receiver<Told>, stop: CancellationToken) -> Story {
+    let colour = std::io::stdout().is_terminal();
+    let task = tokio::spawn(async move {
+        loop {
+            match stop.run_until_cancelled(from.recv()).await {
+                Some(Ok(told)) => say(&sentence(&told, colour)),
+                Some(Err(RecvError::Lagged(n))) => say(&format!("({n} things happened too fast to be told)")),
+                Some(Err(RecvError::Closed)) | None => return,
+            }
+        }
+    });
+    Story { task, colour }
+}
+
+impl Story {
+    /// What is followed, and how to look at it.
+    pub(super) fn say_start(&mut self, up: &Up, address: SocketAddr, kubeconfig: &Path) {
+        let bold = |s: &str| paint(s, "1", self.colour);
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = match &up.source {
+            Some((name, spec)) => {
+                let place = spec.git.as_ref().map_or_else(
+                    || format!("the directory {}", spec.directory.as_deref().unwrap_or_default()),
+                    |g| format!("the repository {}", g.url),
+                );
+                writeln!(text, "Following {place} as source {}", bold(name))
+            }
+            None => writeln!(
+                text,
+                "Going on with the sources there are. Add one: {}",
+                bold("evenkeel source add NAME DIR|URL")
+            ),
+        };
+        let _ = writeln!(text, "Serving   https://{address}, node {}", up.node_name);
+        let _ = write!(text, "Look      export KUBECONFIG={}; kubectl get pods -A; evenkeel status", kubeconfig.display());
+        say(&text);
+    }
+
+    /// Waits until everything has been told.
+    pub(super) async fn end(self) {
+        // A teller that panicked has nothing more to say.
+        let _ended = self.task.await;
+    }
+}
+
+/// Prints; a terminal that has gone away does not stop Evenkeel.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _gone = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+fn paint(text: &str, code: &str, colour: bool) -> String {
+    if colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
+}
+
+/// One thing that happened, as a person would say it.
+fn sentence(told: &Told, colour: bool) -> String {
+    match told {
+        Told::Release { source, revision, subject, phase, detail, .. } => {
+            let code = match phase {
+                Phase::Healthy | Phase::RolledBack => "32",
+                Phase::Failed | Phase::Rejected | Phase::RollbackFailed => "31",
+                Phase::RollingBack => "33",
+                _ => "36",
+            };
+            let gap = if subject.is_empty() { String::new() } else { format!(" \"{subject}\"") };
+            let mut text = format!("{source}  {revision}{gap}  {}", paint(&phase.to_string(), code, colour));
+            for line in detail {
+                let _ = write!(text, "\n    {line}");
+            }
+            text
+        }
+        Told::Rollout { name, updated, ready, replicas } => {
+            format!("  {name}  {updated}/{replicas} updated, {ready} ready")
+        }
+        Told::Drift { object, path, detail, resolution, origin } => {
+            let word = resolution.as_deref().unwrap_or("seen");
+            format!("{}  {object} {path}: {detail}, {origin}: {word}", paint("drift", "33", colour))
+        }
+        Told::Source { name, reachable: true, .. } => format!("{name}  answers again"),
+        Told::Source { name, message, .. } => format!("{name}  {}: {message}", paint("away", "33", colour)),
+        Told::Node { name, ready: true, .. } => format!("node {name}  ready"),
+        Told::Node { name, message, .. } => format!("node {name}  {}: {message}", paint("not ready", "31", colour)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_release_tells_its_cause() {
+        let told = Told::Release {
+            name: "shop-0123456789".into(),
+            source: "shop".into(),
+            revision: "main@0123456789".into(),
+            subject: "new prices".into(),
+            phase: Phase::Failed,
+            detail: vec!["Deployment shop/web, web-1 shop: CrashLoopBackOff: exit code 3".into()],
+        };
+        assert_eq!(
+            sentence(&told, false),
+            "shop  main@0123456789 \"new prices\"  Failed\n    Deployment shop/web, web-1 shop: CrashLoopBackOff: exit code 3"
+        );
+        assert!(sentence(&told, true).contains("\u{1b}[31mFailed"));
+    }
+}
