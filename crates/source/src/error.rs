@@ -74,9 +74,8 @@ impl SourceError {
         use git2::{ErrorClass, ErrorCode};
         let reason = match (e.code(), e.class()) {
             (ErrorCode::Auth, _) => Reason::AuthenticationFailed,
-            (ErrorCode::Certificate, _) => Reason::HostUntrusted,
             (ErrorCode::User, _) => Reason::Timeout,
-            (_, ErrorClass::Ssl) => Reason::HostUntrusted,
+            (ErrorCode::Certificate, _) | (_, ErrorClass::Ssl) => Reason::HostUntrusted,
             (_, ErrorClass::Odb | ErrorClass::Repository | ErrorClass::Indexer) => Reason::Damaged,
             _ => Reason::Unreachable,
         };

@@ -27,7 +27,7 @@ const DIRECTORY_MOST: Duration = Duration::from_secs(1);
 const GIT_QUIET: Duration = Duration::from_millis(5);
 const GIT_MOST: Duration = Duration::from_millis(20);
 /// A full scan for what the watch missed (network file systems, overruns).
-const RESCAN: Duration = Duration::from_secs(60);
+const RESCAN: Duration = Duration::from_mins(1);
 /// How often to look where the system refuses a watch.
 const UNWATCHED: Duration = Duration::from_secs(2);
 /// How long objects must be missing from a directory before they may be pruned.
@@ -36,7 +36,7 @@ const CONFIRM: Duration = Duration::from_secs(5);
 const LOCAL_FIRST: Duration = Duration::from_secs(1);
 const LOCAL_LONGEST: Duration = Duration::from_secs(30);
 /// The longest back-off of a remote.
-const REMOTE_LONGEST: Duration = Duration::from_secs(300);
+const REMOTE_LONGEST: Duration = Duration::from_mins(5);
 
 /// A source being followed; dropping it stops that.
 #[derive(Debug)]

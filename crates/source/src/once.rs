@@ -65,6 +65,12 @@ pub fn read_git_revision(
     reader.read(&repo, &commit(&repo, &id)?, label.as_deref(), &mut None)
 }
 
+/// Whether a path holds a git repository (`.git`, or a bare one): it is followed as git then, any
+/// other directory as a directory.
+pub fn is_repository(path: &Path) -> bool {
+    Layout::find(path).map_or_else(|e| e.reason == Reason::Unsupported, |_| true)
+}
+
 fn unknown(rev: &str) -> SourceError {
     SourceError::new(Reason::CommitNotFound, format!("no branch, tag or commit `{rev}`"))
 }

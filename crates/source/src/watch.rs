@@ -54,15 +54,15 @@ impl Watch {
                 wake.notify_one();
             }
         })?;
-        let mut watched = Vec::new();
+        let mut kept = Vec::new();
         for spot in spots {
             // Before the watch: a path replaced in between looks stale, and is watched anew.
             let id = identity(&spot.path);
             let mode = if spot.recursive { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
             watcher.watch(&spot.path, mode)?;
-            watched.push((spot, id));
+            kept.push((spot, id));
         }
-        Ok(Self { _watcher: watcher, spots: watched })
+        Ok(Self { _watcher: watcher, spots: kept })
     }
 
     /// Whether it watches these spots, as they are now.

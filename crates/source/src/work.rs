@@ -28,7 +28,7 @@ use crate::{
 
 /// Without progress for so long, a look counts as failed: longer than a busy server takes for a
 /// list of references, shorter than a person waits before asking why.
-const STALL: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_mins(1);
 
 /// A look's signs of life, and its order to stop.
 #[derive(Debug, Default)]

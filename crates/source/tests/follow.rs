@@ -13,7 +13,7 @@ use evenkeel_model::{
     SourceName,
     own::{GitSpec, SourceSpec},
 };
-use evenkeel_source::{Fetched, Follower, Reason, SourceEvent, read_directory, read_git_revision};
+use evenkeel_source::{Fetched, Follower, Reason, SourceEvent, is_repository, read_directory, read_git_revision};
 use tempfile::TempDir;
 use tokio::{sync::mpsc, time::timeout};
 
@@ -109,6 +109,16 @@ impl Followed {
         loop {
             let fetched = self.revision().await;
             if fetched.revision.hash() == hash {
+                return fetched;
+            }
+        }
+    }
+
+    /// The next event with these objects; on a busy machine a state in between may be seen.
+    async fn named(&mut self, expected: &[&str]) -> Fetched {
+        loop {
+            let fetched = self.revision().await;
+            if names(&fetched) == expected {
                 return fetched;
             }
         }
@@ -309,6 +319,17 @@ async fn bare_repositories_worktrees_and_file_urls_are_local() {
 }
 
 #[tokio::test]
+async fn another_users_repository_is_read() {
+    let repo = Repo::new();
+    // Only root can give files away; for others the question does not arise.
+    if std::os::unix::fs::chown(repo.path(), Some(65_534), Some(65_534)).is_ok() {
+        let chown = Command::new("chown").args(["-R", "65534"]).arg(repo.path()).status().unwrap();
+        assert!(chown.success());
+    }
+    assert_eq!(names(&follow(&repo.spec()).revision().await), ["a"]);
+}
+
+#[tokio::test]
 async fn what_is_no_repository_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| spec(&dir.path().join(name).display().to_string());
@@ -329,6 +350,7 @@ async fn what_is_no_repository_says_so() {
             break;
         }
     }
+    assert!(is_repository(&path) && !is_repository(dir.path()));
     let mut remote = follow(&spec("https://127.0.0.1:1/nothing.git"));
     let (reason, next_try) = remote.away().await;
     assert_eq!(reason, "Unreachable");
@@ -356,21 +378,20 @@ async fn a_directory_is_followed_through_an_editors_renames() {
     fs::rename(file("a.yaml"), file("a.yaml~")).unwrap();
     fs::write(file("a.yaml"), config_map("a", "two")).unwrap();
     fs::remove_file(file("a.yaml~")).unwrap();
-    let edited = followed.revision().await;
+    let edited = followed.named(&["a"]).await;
     assert_ne!(edited.revision, first.revision);
-    assert_eq!(names(&edited), ["a"]);
     assert!(edited.complete_scan, "nothing is missing");
 
     // Written elsewhere and renamed into place, in a new folder.
     fs::create_dir(file("sub")).unwrap();
     fs::write(file("sub/.b.tmp"), config_map("b", "x")).unwrap();
     fs::rename(file("sub/.b.tmp"), file("sub/b.yaml")).unwrap();
-    assert_eq!(names(&followed.revision().await), ["a", "b"]);
+    followed.named(&["a", "b"]).await;
 
     // What vanishes is told at once, and as complete only after a second scan.
     fs::remove_file(file("a.yaml")).unwrap();
-    let gone = followed.revision().await;
-    assert_eq!((names(&gone), gone.complete_scan), (vec!["b".to_owned()], false));
+    let gone = followed.named(&["b"]).await;
+    assert!(!gone.complete_scan);
     let began = Instant::now();
     let again = followed.revision().await;
     assert_eq!((again.revision == gone.revision, again.complete_scan), (true, true));

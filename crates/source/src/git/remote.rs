@@ -15,7 +15,7 @@ use std::{
 use evenkeel_model::own::GitSpec;
 use git2::{
     AutotagOption, CertificateCheckStatus, Cred, CredentialType, Direction, ErrorClass, ErrorCode, FetchOptions,
-    RemoteCallbacks, Repository,
+    ProxyOptions, RemoteCallbacks, Repository,
 };
 
 use super::{
@@ -58,8 +58,19 @@ impl Remote {
         Self { git, target, mirror, last: None, parsed: None }
     }
 
-    /// The revision, if it moved.
+    /// The revision, if it moved. A mirror that is damaged is fetched anew by the next look.
     pub(crate) fn check(&mut self, reader: &Reader<'_>) -> Result<Option<Read>, SourceError> {
+        let result = self.look(reader);
+        if let Err(e) = &result
+            && e.reason == Reason::Damaged
+        {
+            tracing::warn!(mirror = %self.mirror.display(), error = %e, "the mirror is fetched anew");
+            remove(&self.mirror)?;
+        }
+        result
+    }
+
+    fn look(&mut self, reader: &Reader<'_>) -> Result<Option<Read>, SourceError> {
         if matches!(self.target, Target::Commit(_)) && self.last.is_some() {
             // It cannot move.
             return Ok(None);
@@ -109,6 +120,7 @@ fn open_mirror(path: &Path, auth: &Auth) -> Result<Repository, SourceError> {
     };
     let repo = match Repository::open_bare(path) {
         Ok(repo) => repo,
+        Err(e) if e.code() != ErrorCode::NotFound => return Err(failed(&e)),
         Err(_) => {
             remove(path)?;
             DirBuilder::new()
@@ -198,6 +210,13 @@ fn port(url: &str) -> u16 {
     authority.rsplit_once(':').and_then(|(_, p)| p.parse().ok()).unwrap_or(22)
 }
 
+/// As git: `http.proxy`, `https_proxy`, `no_proxy`.
+fn proxy<'a>() -> ProxyOptions<'a> {
+    let mut proxy = ProxyOptions::new();
+    proxy.auto();
+    proxy
+}
+
 /// One connection's ends.
 struct Link<'a> {
     git: &'a GitSpec,
@@ -244,6 +263,7 @@ impl Link<'_> {
     fn fetch(&self, remote: &mut git2::Remote<'_>, refspec: &str) -> Result<(), git2::Error> {
         let mut options = FetchOptions::new();
         options.remote_callbacks(self.callbacks()).download_tags(AutotagOption::None).update_fetchhead(false);
+        options.proxy_options(proxy());
         remote.fetch(&[refspec], Some(&mut options), None)
     }
 
@@ -262,7 +282,8 @@ impl Link<'_> {
             return Ok((None, hex.clone()));
         }
         let mut remote = repo.remote_anonymous(&self.git.url).map_err(failed)?;
-        let mut connection = remote.connect_auth(Direction::Fetch, Some(self.callbacks()), None).map_err(failed)?;
+        let mut connection =
+            remote.connect_auth(Direction::Fetch, Some(self.callbacks()), Some(proxy())).map_err(failed)?;
         self.progress.beat();
         let (label, name) = match target {
             Target::Commit(hex) => return self.fetch_commit(connection.remote(), repo, hex),
@@ -271,13 +292,12 @@ impl Link<'_> {
             Target::Default => {
                 let heads = connection.list().map_err(failed)?;
                 let symref = heads.iter().find(|h| h.name() == "HEAD").and_then(|h| h.symref_target());
-                let name = match symref {
-                    Some(name) => name.to_owned(),
-                    None => {
-                        let empty = || branch_not_found("HEAD");
-                        let name = connection.default_branch().map_err(|_| empty())?;
-                        std::str::from_utf8(&name).map_err(|_| empty())?.to_owned()
-                    }
+                let name = if let Some(name) = symref {
+                    name.to_owned()
+                } else {
+                    let empty = || branch_not_found("HEAD");
+                    let name = connection.default_branch().map_err(|_| empty())?;
+                    std::str::from_utf8(&name).map_err(|_| empty())?.to_owned()
                 };
                 (name.strip_prefix("refs/heads/").unwrap_or(&name).to_owned(), name)
             }

@@ -87,37 +87,28 @@ impl Writer<'_> {
         if same > 0 {
             return Ok(());
         }
-        let old = self.take_cells(key)?;
-        match old {
-            Some(id) => self
-                .conn
+        // Next in number are new ones.
+        let new = self
+            .conn
+            .prepare_cached(
+                "INSERT INTO objects (kind, namespace, name, uid, version, meta, body, status, managed, node) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (kind, namespace, name) DO NOTHING",
+            )
+            .and_then(|mut s| {
+                s.execute(params![kind, &*key.namespace, &*key.name, uid, version, meta, body, status, managed, node])
+            })
+            .map_err(sql(self.dir, "write an object"))?;
+        if new == 0
+            && let Some(id) = self.take_cells(key)?
+        {
+            self.conn
                 .prepare_cached(
                     "UPDATE objects SET uid = ?1, version = ?2, meta = ?3, body = ?4, status = ?5, managed = ?6, \
                      node = ?7 WHERE id = ?8",
                 )
-                .and_then(|mut s| s.execute(params![uid, version, meta, body, status, managed, node, id])),
-            None => self
-                .conn
-                .prepare_cached(
-                    "INSERT INTO objects (kind, namespace, name, uid, version, meta, body, status, managed, node) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                )
-                .and_then(|mut s| {
-                    s.execute(params![
-                        kind,
-                        &*key.namespace,
-                        &*key.name,
-                        uid,
-                        version,
-                        meta,
-                        body,
-                        status,
-                        managed,
-                        node
-                    ])
-                }),
+                .and_then(|mut s| s.execute(params![uid, version, meta, body, status, managed, node, id]))
+                .map_err(sql(self.dir, "write an object"))?;
         }
-        .map_err(sql(self.dir, "write an object"))?;
         self.blobs.hold(&body);
         self.blobs.hold(&managed);
         Ok(())
