@@ -11,7 +11,7 @@ use crate::tree::{Builder, Flaw, Pos, Tree};
 /// Reads one JSON value that fills the text. `Ok(false)`: the text is no JSON; nothing was given to
 /// `each`.
 pub(crate) fn document<'a>(text: &'a str, each: &mut dyn FnMut(&Tree<'a>, u32, &[Flaw])) -> Result<bool, Flaw> {
-    let mut reader = Reader { text, at: 0, line: 1, line_start: 0, builder: Builder::default() };
+    let mut reader = Reader { text, at: 0, line: 1, line_start: 0, builder: Builder::for_text(text.len()) };
     match reader.run() {
         Ok(()) => {}
         Err(Stop::NotJson) => return Ok(false),

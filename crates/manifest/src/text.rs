@@ -25,7 +25,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<&str, Flaw> {
         let message = format!("byte 0x{:02x} is not UTF-8: save the file as UTF-8", bytes[at]);
         Flaw { at: place_of(&bytes[..at]), message }
     })?;
-    if let Some(at) = bytes.iter().position(|b| *b == 0) {
+    if let Some(at) = text.find('\0') {
         return Err(Flaw { at: place_of(&bytes[..at]), message: "the file holds a NUL byte".into() });
     }
     Ok(text)
@@ -53,11 +53,9 @@ impl<'a> Lines<'a> {
 
     /// A line by its number, from 1, without its end.
     fn line(&self, number: u32) -> &'a str {
-        let starts = self.starts.get_or_init(|| {
-            std::iter::once(0)
-                .chain(self.text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1))
-                .collect()
-        });
+        let starts = self
+            .starts
+            .get_or_init(|| std::iter::once(0).chain(self.text.match_indices('\n').map(|(i, _)| i + 1)).collect());
         let Some(index) = (number as usize).checked_sub(1) else { return "" };
         let Some(start) = starts.get(index) else { return "" };
         let end = starts.get(index + 1).map_or(self.text.len(), |next| next - 1);

@@ -227,6 +227,14 @@ pub(crate) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
+    /// For a text of this many bytes. A node stands for some 20 bytes of ordinary manifests.
+    pub(crate) fn for_text(bytes: usize) -> Self {
+        // A stream of small documents uses the same room again and again.
+        let nodes = (bytes / 20).min(4096);
+        let tree = Tree { nodes: Vec::with_capacity(nodes), links: Vec::with_capacity(nodes) };
+        Self { tree, ..Self::default() }
+    }
+
     /// Forgets the document; keeps its memory and the count of the file.
     pub(crate) fn clear(&mut self) {
         self.tree.nodes.clear();

@@ -16,7 +16,7 @@ use crate::{
 /// reading is returned.
 pub(crate) fn documents<'a>(text: &'a str, each: &mut dyn FnMut(&Tree<'a>, u32, &[Flaw])) -> Result<(), Flaw> {
     let mut parser = Parser::new_from_str(text);
-    let mut builder = Builder::default();
+    let mut builder = Builder::for_text(text.len());
     let mut count = 0;
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|e| {

@@ -210,7 +210,7 @@ mod tests {
             "spec": {"hostNetwork": true, "hostPID": false, "dnsPolicy": "None", "schedulerName": "default-scheduler",
                 "serviceAccountName": "robot", "automountServiceAccountToken": false, "affinity": {}, "priority": 0,
                 "tolerations": [{"operator": "Exists"}],
-                "containers": [{"name": "c", "image": "i", "tty": true, "livenessProbe": {"grpc": {"port": 1}},
+                "containers": [{"name": "c", "image": "i", "volumeDevices": [{"name": "v"}], "livenessProbe": {"grpc": {"port": 1}},
                     "resources": {"limits": {"cpu": "1", "nvidia.com/gpu": 1, "ephemeral-storage": "1Gi"}}}],
                 "volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}, {"name": "e", "emptyDir": {"sizeLimit": "1Gi"}}]}});
         let mut found = remarks(Kind::Pod, &mut pod);
@@ -220,7 +220,7 @@ mod tests {
             [
                 "Error spec.containers[0].livenessProbe.grpc: `grpc` is not supported yet",
                 "Error spec.containers[0].resources.limits[nvidia.com/gpu]: resource `nvidia.com/gpu` is not supported yet",
-                "Error spec.containers[0].tty: `tty` is not supported yet",
+                "Error spec.containers[0].volumeDevices: `volumeDevices` is not supported yet",
                 "Error spec.dnsPolicy: `dnsPolicy: None` is not supported yet: names are resolved as the engine does (supported: ClusterFirst, Default)",
                 "Error spec.hostNetwork: `hostNetwork` is not supported yet",
                 "Error spec.volumes[0].nfs: `nfs` is not supported yet",

@@ -515,11 +515,11 @@ pub(crate) static CORE_V1_CONTAINER: Object = Object { name: "core.v1.Container"
     Field { name: "restartPolicyRules", ty: List(&Object(&CORE_V1_CONTAINER_RESTART_RULE)), support: Support::Refused { accepted: &[], note: "" }, numbers: &[25], ..F },
     Field { name: "securityContext", ty: Object(&CORE_V1_SECURITY_CONTEXT), numbers: &[15], ..F },
     Field { name: "startupProbe", ty: Object(&CORE_V1_PROBE), numbers: &[22], ..F },
-    Field { name: "stdin", ty: Bool, support: Support::Refused { accepted: &[], note: "" }, absent: Some(Literal::Bool(false)), numbers: &[16], ..F },
-    Field { name: "stdinOnce", ty: Bool, support: Support::Refused { accepted: &[], note: "" }, absent: Some(Literal::Bool(false)), numbers: &[17], ..F },
-    Field { name: "terminationMessagePath", ty: String, default: Some(Literal::Str("/dev/termination-log")), support: Support::Ignored { accepted: &["/dev/termination-log"], note: "a container's last message is not read" }, numbers: &[13], ..F },
-    Field { name: "terminationMessagePolicy", ty: String, default: Some(Literal::Str("File")), values: &["File", "FallbackToLogsOnError"], support: Support::Ignored { accepted: &["File"], note: "a container's last message is not read" }, numbers: &[20], ..F },
-    Field { name: "tty", ty: Bool, support: Support::Refused { accepted: &[], note: "" }, absent: Some(Literal::Bool(false)), numbers: &[18], ..F },
+    Field { name: "stdin", ty: Bool, absent: Some(Literal::Bool(false)), numbers: &[16], ..F },
+    Field { name: "stdinOnce", ty: Bool, absent: Some(Literal::Bool(false)), numbers: &[17], ..F },
+    Field { name: "terminationMessagePath", ty: String, default: Some(Literal::Str("/dev/termination-log")), numbers: &[13], ..F },
+    Field { name: "terminationMessagePolicy", ty: String, default: Some(Literal::Str("File")), values: &["File", "FallbackToLogsOnError"], support: Support::Ignored { accepted: &["File"], note: "a last message is read from its file alone" }, numbers: &[20], ..F },
+    Field { name: "tty", ty: Bool, absent: Some(Literal::Bool(false)), numbers: &[18], ..F },
     Field { name: "volumeDevices", ty: List(&Object(&CORE_V1_VOLUME_DEVICE)), list: ListType::Map(&["devicePath"]), patch: Patch::MergeBy("devicePath"), support: Support::Refused { accepted: &[], note: "" }, numbers: &[21], ..F },
     Field { name: "volumeMounts", ty: List(&Object(&CORE_V1_VOLUME_MOUNT)), list: ListType::Map(&["mountPath"]), patch: Patch::MergeBy("mountPath"), numbers: &[9], ..F },
     Field { name: "workingDir", ty: String, numbers: &[5], ..F },
@@ -538,10 +538,10 @@ pub(crate) static CORE_V1_CONTAINER_IMAGE: Object = Object { name: "core.v1.Cont
 
 pub(crate) static CORE_V1_CONTAINER_PORT: Object = Object { name: "core.v1.ContainerPort", atomic: false, fields: &[
     Field { name: "containerPort", ty: Int32, required: true, range: Some((1, 65535)), numbers: &[3], ..F },
-    Field { name: "hostIP", ty: String, support: Support::Refused { accepted: &["0.0.0.0"], note: "" }, numbers: &[5], ..F },
+    Field { name: "hostIP", ty: String, numbers: &[5], ..F },
     Field { name: "hostPort", ty: Int32, range: Some((0, 65535)), absent: Some(Literal::Int(0)), numbers: &[2], ..F },
     Field { name: "name", ty: String, numbers: &[1], ..F },
-    Field { name: "protocol", ty: String, default: Some(Literal::Str("TCP")), values: &["TCP", "UDP", "SCTP"], support: Support::Refused { accepted: &["TCP", "UDP"], note: "" }, numbers: &[4], ..F },
+    Field { name: "protocol", ty: String, default: Some(Literal::Str("TCP")), values: &["TCP", "UDP", "SCTP"], numbers: &[4], ..F },
 ] };
 
 pub(crate) static CORE_V1_CONTAINER_RESIZE_POLICY: Object = Object { name: "core.v1.ContainerResizePolicy", atomic: false, fields: &[
@@ -618,7 +618,7 @@ pub(crate) static CORE_V1_DOWNWARD_APIVOLUME_FILE: Object = Object { name: "core
     Field { name: "fieldRef", ty: Object(&CORE_V1_OBJECT_FIELD_SELECTOR), numbers: &[2], ..F },
     Field { name: "mode", ty: Int32, range: Some((0, 511)), numbers: &[4], ..F },
     Field { name: "path", ty: String, required: true, numbers: &[1], ..F },
-    Field { name: "resourceFieldRef", ty: Object(&CORE_V1_RESOURCE_FIELD_SELECTOR), support: Support::Refused { accepted: &[], note: "" }, numbers: &[3], ..F },
+    Field { name: "resourceFieldRef", ty: Object(&CORE_V1_RESOURCE_FIELD_SELECTOR), numbers: &[3], ..F },
 ] };
 
 pub(crate) static CORE_V1_DOWNWARD_APIVOLUME_SOURCE: Object = Object { name: "core.v1.DownwardAPIVolumeSource", atomic: false, fields: &[
@@ -674,7 +674,7 @@ pub(crate) static CORE_V1_ENV_VAR_SOURCE: Object = Object { name: "core.v1.EnvVa
     Field { name: "configMapKeyRef", ty: Object(&CORE_V1_CONFIG_MAP_KEY_SELECTOR), numbers: &[3], ..F },
     Field { name: "fieldRef", ty: Object(&CORE_V1_OBJECT_FIELD_SELECTOR), numbers: &[1], ..F },
     Field { name: "fileKeyRef", ty: Object(&CORE_V1_FILE_KEY_SELECTOR), support: Support::Refused { accepted: &[], note: "" }, numbers: &[5], ..F },
-    Field { name: "resourceFieldRef", ty: Object(&CORE_V1_RESOURCE_FIELD_SELECTOR), support: Support::Refused { accepted: &[], note: "" }, numbers: &[2], ..F },
+    Field { name: "resourceFieldRef", ty: Object(&CORE_V1_RESOURCE_FIELD_SELECTOR), numbers: &[2], ..F },
     Field { name: "secretKeyRef", ty: Object(&CORE_V1_SECRET_KEY_SELECTOR), numbers: &[4], ..F },
 ] };
 
@@ -1322,7 +1322,7 @@ pub(crate) static CORE_V1_POD_SECURITY_CONTEXT: Object = Object { name: "core.v1
     Field { name: "seLinuxChangePolicy", ty: String, support: Support::Refused { accepted: &[], note: "" }, numbers: &[13], ..F },
     Field { name: "seLinuxOptions", ty: Object(&CORE_V1_SELINUX_OPTIONS), support: Support::Refused { accepted: &[], note: "" }, numbers: &[1], ..F },
     Field { name: "seccompProfile", ty: Object(&CORE_V1_SECCOMP_PROFILE), numbers: &[10], ..F },
-    Field { name: "supplementalGroups", ty: List(&Int64), support: Support::Refused { accepted: &[], note: "" }, numbers: &[4], ..F },
+    Field { name: "supplementalGroups", ty: List(&Int64), numbers: &[4], ..F },
     Field { name: "supplementalGroupsPolicy", ty: String, values: &["Merge", "Strict"], support: Support::Refused { accepted: &["Merge"], note: "" }, numbers: &[12], ..F },
     Field { name: "sysctls", ty: List(&Object(&CORE_V1_SYSCTL)), support: Support::Refused { accepted: &[], note: "" }, numbers: &[7], ..F },
     Field { name: "windowsOptions", ty: Object(&CORE_V1_WINDOWS_SECURITY_CONTEXT_OPTIONS), support: Support::Refused { accepted: &[], note: "" }, numbers: &[8], ..F },
@@ -1337,12 +1337,12 @@ pub(crate) static CORE_V1_POD_SPEC: Object = Object { name: "core.v1.PodSpec", a
     Field { name: "dnsPolicy", ty: String, default: Some(Literal::Str("ClusterFirst")), values: &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"], support: Support::Refused { accepted: &["ClusterFirst", "Default"], note: "names are resolved as the engine does" }, numbers: &[6], ..F },
     Field { name: "enableServiceLinks", ty: Bool, support: Support::Ignored { accepted: &["true", "false"], note: "there are no Services yet" }, absent: Some(Literal::Bool(true)), numbers: &[30], ..F },
     Field { name: "ephemeralContainers", ty: List(&Object(&CORE_V1_EPHEMERAL_CONTAINER)), list: ListType::Map(&["name"]), patch: Patch::MergeBy("name"), support: Support::Refused { accepted: &[], note: "" }, numbers: &[34], ..F },
-    Field { name: "hostAliases", ty: List(&Object(&CORE_V1_HOST_ALIAS)), list: ListType::Map(&["ip"]), patch: Patch::MergeBy("ip"), support: Support::Refused { accepted: &[], note: "" }, numbers: &[23], ..F },
+    Field { name: "hostAliases", ty: List(&Object(&CORE_V1_HOST_ALIAS)), list: ListType::Map(&["ip"]), patch: Patch::MergeBy("ip"), numbers: &[23], ..F },
     Field { name: "hostIPC", ty: Bool, support: Support::Refused { accepted: &[], note: "" }, absent: Some(Literal::Bool(false)), numbers: &[13], ..F },
     Field { name: "hostNetwork", ty: Bool, support: Support::Refused { accepted: &[], note: "" }, absent: Some(Literal::Bool(false)), numbers: &[11], ..F },
     Field { name: "hostPID", ty: Bool, support: Support::Refused { accepted: &[], note: "" }, absent: Some(Literal::Bool(false)), numbers: &[12], ..F },
     Field { name: "hostUsers", ty: Bool, support: Support::Refused { accepted: &[], note: "" }, absent: Some(Literal::Bool(true)), numbers: &[37], ..F },
-    Field { name: "hostname", ty: String, support: Support::Refused { accepted: &[], note: "" }, numbers: &[16], ..F },
+    Field { name: "hostname", ty: String, numbers: &[16], ..F },
     Field { name: "hostnameOverride", ty: String, support: Support::Refused { accepted: &[], note: "" }, numbers: &[41], ..F },
     Field { name: "imagePullSecrets", ty: List(&Object(&CORE_V1_LOCAL_OBJECT_REFERENCE)), list: ListType::Map(&["name"]), patch: Patch::MergeBy("name"), numbers: &[15], ..F },
     Field { name: "initContainers", ty: List(&Object(&CORE_V1_CONTAINER)), list: ListType::Map(&["name"]), patch: Patch::MergeBy("name"), numbers: &[20], ..F },
@@ -1435,7 +1435,7 @@ pub(crate) static CORE_V1_PROBE: Object = Object { name: "core.v1.Probe", atomic
     Field { name: "periodSeconds", ty: Int32, default: Some(Literal::Int(10)), range: Some((0, i64::MAX)), numbers: &[4], ..F },
     Field { name: "successThreshold", ty: Int32, default: Some(Literal::Int(1)), range: Some((0, i64::MAX)), numbers: &[5], ..F },
     Field { name: "tcpSocket", ty: Object(&CORE_V1_TCPSOCKET_ACTION), numbers: &[1, 3], ..F },
-    Field { name: "terminationGracePeriodSeconds", ty: Int64, range: Some((1, i64::MAX)), support: Support::Refused { accepted: &[], note: "" }, numbers: &[7], ..F },
+    Field { name: "terminationGracePeriodSeconds", ty: Int64, range: Some((1, i64::MAX)), numbers: &[7], ..F },
     Field { name: "timeoutSeconds", ty: Int32, default: Some(Literal::Int(1)), range: Some((0, i64::MAX)), numbers: &[3], ..F },
 ] };
 
@@ -1830,12 +1830,12 @@ pub(crate) static CORE_V1_VOLUME_DEVICE: Object = Object { name: "core.v1.Volume
 
 pub(crate) static CORE_V1_VOLUME_MOUNT: Object = Object { name: "core.v1.VolumeMount", atomic: false, fields: &[
     Field { name: "mountPath", ty: String, required: true, numbers: &[3], ..F },
-    Field { name: "mountPropagation", ty: String, values: &["None", "HostToContainer", "Bidirectional"], support: Support::Refused { accepted: &["None"], note: "" }, numbers: &[5], ..F },
+    Field { name: "mountPropagation", ty: String, values: &["None", "HostToContainer", "Bidirectional"], absent: Some(Literal::Str("None")), numbers: &[5], ..F },
     Field { name: "name", ty: String, required: true, numbers: &[1], ..F },
     Field { name: "readOnly", ty: Bool, absent: Some(Literal::Bool(false)), numbers: &[2], ..F },
     Field { name: "recursiveReadOnly", ty: String, values: &["Disabled", "IfPossible", "Enabled"], support: Support::Refused { accepted: &["Disabled", "IfPossible"], note: "" }, numbers: &[7], ..F },
     Field { name: "subPath", ty: String, numbers: &[4], ..F },
-    Field { name: "subPathExpr", ty: String, support: Support::Refused { accepted: &[], note: "" }, numbers: &[6], ..F },
+    Field { name: "subPathExpr", ty: String, numbers: &[6], ..F },
 ] };
 
 pub(crate) static CORE_V1_VOLUME_MOUNT_STATUS: Object = Object { name: "core.v1.VolumeMountStatus", atomic: false, fields: &[

@@ -104,6 +104,11 @@ fn mounts(value: &Value, cx: &Context<'_>, at: &Trail<'_>, out: &mut Complaints)
                 out.invalid_str(&at, path, "must be an absolute path");
             }
         }
+        let shared = text(mount, "mountPropagation") == Some("Bidirectional");
+        if shared && value["securityContext"]["privileged"] != Value::Bool(true) {
+            let why = "Bidirectional mount propagation is available only to privileged containers";
+            out.forbidden(&at.field("mountPropagation"), why);
+        }
         if let Some(path) = text(mount, "subPath") {
             if let Some(why) = pod::inner_path(path) {
                 out.invalid_str(&at.field("subPath"), path, &why);

@@ -98,6 +98,11 @@ pub(super) fn selector(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
 
 /// Whether a selector matches labels; `None` where it cannot be read, which is told elsewhere.
 pub(super) fn matches(selector: &Value, labels: &Value) -> Option<bool> {
+    if selector.get("matchExpressions").is_none() {
+        // The common case, without decoding.
+        let wanted = selector.get("matchLabels").and_then(Value::as_object);
+        return Some(wanted.into_iter().flatten().all(|(k, v)| labels.get(k) == Some(v)));
+    }
     let selector = serde_json::from_value(selector.clone()).ok()?;
     let selector = Selector::from_k8s(&selector).ok()?;
     let labels: BTreeMap<String, String> = match labels {
