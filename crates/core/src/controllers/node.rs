@@ -112,3 +112,6 @@ pub fn remove(world: &World, name: &str, cx: &mut Cx<'_>) -> Result<Answer, Refu
     cx.delete(key);
     Ok(Answer::Deleted(node))
 }
+
+#[cfg(test)]
+mod tests;

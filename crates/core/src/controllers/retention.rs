@@ -159,10 +159,7 @@ fn contents(world: &World, cx: &mut Cx<'_>) {
 fn snapshots(world: &World, cx: &mut Cx<'_>) {
     let mut used: BTreeSet<Digest> = BTreeSet::new();
     for source in world.list(Kind::Source, "") {
-        let status: SourceStatus = source.status().ok().flatten().unwrap_or_default();
-        used.extend(status.applied_digest);
-        used.extend(status.last_good_digest);
-        used.extend(status.earlier_good.iter().take(cx.settings.good_revisions).map(|g| g.digest));
+        used.extend(crate::release::kept_digests(world, &source.key.name));
     }
     let mut young = false;
     for release in world.list(Kind::Release, "") {

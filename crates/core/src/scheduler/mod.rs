@@ -111,3 +111,6 @@ fn refuse(world: &World, object: &Object, message: &str, cx: &mut Cx<'_>) {
         cx.event(world, object, EventKind::Warning, "FailedScheduling", message);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! Silence, eviction, coming back, recovery, on a small cluster.
+
+use core::time::Duration;
+use std::{string::ToString, sync::Arc, vec::Vec};
+
+use evenkeel_model::{
+    Key, Kind, Object, Time, names,
+    session::{KnownPod, NodeReport, Report},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    change::Change,
+    controllers::{
+        report,
+        testkit::{Cluster, deployment, pod_report},
+    },
+};
+
+fn three() -> Cluster {
+    let mut c = Cluster::new(&[("n1", "4", "8Gi"), ("n2", "4", "8Gi"), ("n3", "4", "8Gi")]);
+    c.put(deployment(6, "web:1", json!({})));
+    c.rest();
+    c
+}
+
+fn ready(c: &Cluster, node: &str) -> String {
+    let node = c.world.get(&Key::cluster(Kind::Node, node)).unwrap();
+    let condition = crate::controllers::podstatus::condition(node, "Ready").unwrap();
+    condition["status"].as_str().unwrap().to_string()
+}
+
+type String = std::string::String;
+
+fn on(c: &Cluster, node: &str) -> Vec<Arc<Object>> {
+    c.world.pods.on_node(node).map(|k| c.world.get(k).unwrap().clone()).collect()
+}
+
+fn known(pods: &[Arc<Object>], ready: bool, now: Time) -> Vec<KnownPod> {
+    let one = |p: &Arc<Object>| KnownPod {
+        pod: {
+            let mut v = p.to_value();
+            v.as_object_mut().unwrap().remove("status");
+            v
+        },
+        uid: p.uid,
+        status: serde_json::from_slice(&pod_report(p, ready, false, now).status).unwrap(),
+        image_ids: [].into(),
+    };
+    pods.iter().map(one).collect()
+}
+
+#[test]
+fn heartbeats_write_nothing() {
+    let mut c = three();
+    c.advance(Duration::from_secs(120));
+    let version = c.world.version;
+    c.advance(Duration::from_secs(300));
+    assert_eq!(c.world.version, version);
+}
+
+#[test]
+fn a_silent_node_is_evicted_after_the_toleration_and_keeps_what_is_its_own() {
+    let mut c = three();
+    let lost = on(&c, "n1");
+    assert_eq!(lost.len(), 2);
+    c.silent.insert("n1".into());
+    c.advance(Duration::from_secs(35));
+    assert_eq!(ready(&c, "n1"), "True");
+    c.advance(Duration::from_secs(10));
+    assert_eq!(ready(&c, "n1"), "Unknown");
+    let taints = c.world.nodes.get("n1").unwrap().taints.clone();
+    assert!(taints.iter().any(|t| t.key == "node.kubernetes.io/unreachable" && t.effect == "NoExecute"));
+    // By the server's judgement its pods are not ready; nothing else is done yet.
+    assert_eq!(c.counts(), (6, 4));
+    c.advance(Duration::from_secs(290));
+    assert_eq!(c.counts().0, 6);
+    c.advance(Duration::from_secs(30));
+    assert!(on(&c, "n1").iter().all(|p| p.deleting()));
+    // The replacements come, and are not ready yet when the node comes back.
+    assert_eq!(c.counts(), (6, 4));
+    c.silent.clear();
+    let here = known(&lost, true, c.now);
+    c.hello("n1", "4", "8Gi", here);
+    c.settle();
+    assert_eq!(ready(&c, "n1"), "True");
+    assert!(on(&c, "n1").iter().all(|p| !p.deleting()), "the ready ones stay");
+    c.rest();
+    assert_eq!(c.counts(), (6, 6));
+    assert_eq!(on(&c, "n1").len(), 2);
+    assert!(
+        c.world.get(&Key::cluster(Kind::Node, "n1")).unwrap().meta.annotation("evenkeel.dev/evicting-since").is_none()
+    );
+}
+
+#[test]
+fn replaced_pods_that_came_back_broken_go() {
+    let mut c = three();
+    let lost = on(&c, "n1");
+    c.silent.insert("n1".into());
+    c.advance(Duration::from_secs(400));
+    c.rest();
+    assert_eq!(c.counts(), (6, 6));
+    c.silent.clear();
+    let here = known(&lost, false, c.now);
+    c.hello("n1", "4", "8Gi", here);
+    c.rest();
+    assert_eq!(c.counts(), (6, 6));
+    assert!(lost.iter().all(|p| c.world.get(&p.key).is_none()));
+}
+
+#[test]
+fn with_most_nodes_silent_nothing_is_taken_out() {
+    let mut c = three();
+    c.silent.extend(["n1".to_string(), "n2".to_string()]);
+    c.advance(Duration::from_secs(1000));
+    assert_eq!(ready(&c, "n1"), "Unknown");
+    assert_eq!(c.counts().0, 6);
+    let unready = c.counts().1;
+    assert!(unready >= 4, "only what was judged before the second node fell silent: {unready}");
+    assert!(c.pods().iter().all(|p| !p.deleting()));
+    // A word from one of them, and the other's turn begins.
+    c.silent.remove("n2");
+    c.advance(Duration::from_secs(20));
+    assert_eq!(ready(&c, "n2"), "True");
+    assert!(on(&c, "n1").iter().all(|p| p.deleting()));
+}
+
+#[test]
+fn nodes_are_evicted_one_at_a_time() {
+    let names = ["n1", "n2", "n3", "n4", "n5"];
+    let nodes: Vec<(&str, &str, &str)> = names.iter().map(|n| (*n, "4", "8Gi")).collect();
+    let mut c = Cluster::new(&nodes);
+    c.put(deployment(10, "web:1", json!({})));
+    c.rest();
+    c.silent.extend(["n1".to_string(), "n2".to_string()]);
+    let mut first_seen = 0;
+    for _ in 0..100 {
+        c.advance(Duration::from_secs(5));
+        let evicted = ["n1", "n2"].iter().filter(|n| on(&c, n).iter().any(|p| p.deleting())).count();
+        if evicted == 1 {
+            first_seen += 1;
+        }
+        if evicted == 2 {
+            break;
+        }
+    }
+    assert!(first_seen >= 2, "an interval between the two");
+    assert!(on(&c, "n2").iter().all(|p| p.deleting()));
+}
+
+#[test]
+fn a_new_server_gives_every_node_its_full_wait() {
+    let mut c = three();
+    c.silent.insert("n1".into());
+    c.advance(Duration::from_secs(300));
+    c.now = c.now + Duration::from_hours(2);
+    c.started = c.now;
+    c.world.nodes.hear_all(c.now);
+    c.mark_all();
+    c.settle();
+    c.advance(Duration::from_secs(330));
+    assert!(c.pods().iter().all(|p| !p.deleting()));
+    c.advance(Duration::from_secs(30));
+    assert!(on(&c, "n1").iter().all(|p| p.deleting()));
+}
+
+#[test]
+fn an_engine_that_is_away_makes_the_node_not_ready() {
+    let mut c = three();
+    let mut about = NodeReport { not_ready: Some("the engine does not answer".into()), ..NodeReport::default() };
+    about.capacity = [("cpu".to_string(), "4".to_string()), ("memory".to_string(), "8Gi".to_string())].into();
+    about.allocatable = about.capacity.clone();
+    let report = Report { node: Some(about.clone()), ..Report::default() };
+    c.with(|w, cx| report::report(w, &"n1".into(), &report, cx));
+    c.settle();
+    assert_eq!(ready(&c, "n1"), "False");
+    // Silent, and heard of again: still not ready.
+    c.silent.insert("n1".into());
+    c.advance(Duration::from_secs(60));
+    assert_eq!(ready(&c, "n1"), "Unknown");
+    c.silent.clear();
+    c.advance(Duration::from_secs(6));
+    assert_eq!(ready(&c, "n1"), "False");
+    about.not_ready = None;
+    let report = Report { node: Some(about), ..Report::default() };
+    c.with(|w, cx| report::report(w, &"n1".into(), &report, cx));
+    c.settle();
+    assert_eq!(ready(&c, "n1"), "True");
+    assert!(c.world.nodes.get("n1").unwrap().taints.is_empty());
+}
+
+#[test]
+fn cordon_and_remove() {
+    let mut c = three();
+    c.with(|w, cx| super::set_unschedulable(w, "n1", true, cx)).unwrap();
+    assert!(c.world.nodes.get("n1").unwrap().unschedulable);
+    c.with(|w, cx| super::set_unschedulable(w, "n1", false, cx)).unwrap();
+    assert!(c.world.nodes.get("n1").unwrap().taints.is_empty());
+    c.with(|w, cx| super::remove(w, "n1", cx)).unwrap();
+    assert!(on(&c, "n1").is_empty());
+    c.rest();
+    assert_eq!(c.counts(), (6, 6));
+    assert!(c.with(|w, cx| super::remove(w, "n1", cx)).is_err());
+}
+
+#[test]
+fn a_report_with_nothing_new_changes_nothing() {
+    let mut c = three();
+    let version = c.world.version;
+    for pod in c.pods() {
+        let report = pod_report(&pod, true, false, c.now);
+        let node = pod.node.clone().unwrap();
+        c.report(&node, report.clone());
+        // Nor does one from the wrong node, or of another pod of that name.
+        c.report(&"n9".into(), report.clone());
+        c.report(&node, evenkeel_model::session::PodReport { uid: evenkeel_model::Uid(5), gone: true, ..report });
+    }
+    assert_eq!(c.world.version, version);
+    // What the server knows survives an agent's word.
+    let status: Value = c.pods()[0].status().unwrap().unwrap();
+    assert_eq!(status["qosClass"], "Burstable");
+    assert!(status["conditions"].as_array().unwrap().iter().any(|c| c["type"] == "PodScheduled"));
+}
+
+#[test]
+fn a_lost_database_comes_back_from_the_agents() {
+    let old = three();
+    let mut c = Cluster::new(&[]);
+    c.world.recovering = Some(c.now + Duration::from_secs(60));
+    for node in ["n1", "n2", "n3"] {
+        let pods = known(&on(&old, node), true, c.now);
+        c.hello(node, "4", "8Gi", pods);
+    }
+    let mut alone = old.pods()[0].to_value();
+    alone["metadata"]["name"] = "alone".into();
+    alone["metadata"]["labels"] = json!({"app": "else"});
+    alone["metadata"]["uid"] = "00000000-0000-4000-8000-000000000009".into();
+    let alone = Arc::new(Object::from_value(alone).unwrap());
+    let mut pods = known(&on(&old, "n1"), true, c.now);
+    pods.extend(known(&[alone.clone()], true, c.now));
+    c.hello("n1", "4", "8Gi", pods);
+    c.settle();
+    assert_eq!(c.pods().len(), 7);
+    assert!(c.pods().iter().all(|p| p.meta.label(names::ORPHAN).is_some() && p.meta.owners.is_empty()));
+    c.put(deployment(6, "web:1", json!({})));
+    c.settle();
+    assert_eq!(c.pods().len(), 7, "nothing is made while recovering");
+    c.world.recovering = None;
+    c.mark_all();
+    c.rest();
+    // The same pods, none restarted, none more; the stranger runs on.
+    let uids = |c: &Cluster| c.pods().iter().map(|p| p.uid).collect::<std::collections::BTreeSet<_>>();
+    let mut expected = uids(&old);
+    expected.insert(alone.uid);
+    assert_eq!(uids(&c), expected);
+    assert!(c.pods().iter().all(|p| p.meta.label(names::ORPHAN).is_none() || p.key.name.as_ref() == "alone"));
+    assert!(c.get(Kind::Pod, "alone").meta.label(names::ORPHAN).is_some());
+}
+
+#[test]
+fn a_namespace_is_emptied_before_it_goes() {
+    let mut c = three();
+    c.delete(&Key::cluster(Kind::Namespace, "default"));
+    c.settle();
+    let phase = c.world.get(&Key::cluster(Kind::Namespace, "default")).unwrap().status::<Value>().unwrap().unwrap();
+    assert_eq!(phase["phase"], "Terminating");
+    c.rest();
+    assert!(c.world.get(&Key::cluster(Kind::Namespace, "default")).is_none());
+    assert!(c.world.all().all(|o| &*o.key.namespace != "default"));
+}
+
+#[test]
+fn events_have_an_age_and_a_count() {
+    let mut c = three();
+    c.settings.event_count = 10;
+    let pod = c.pods()[0].clone();
+    for n in 0..600 {
+        c.with(|w, cx| cx.event(w, &pod, crate::cx::EventKind::Normal, "Test", &n.to_string()));
+    }
+    c.settle();
+    assert!(c.world.count(Kind::Event) < 10 + 128, "{}", c.world.count(Kind::Event));
+    c.advance(Duration::from_secs(3600 + 700));
+    assert_eq!(c.world.count(Kind::Event), 0);
+}
+
+#[test]
+fn foreground_and_orphaning_deletion() {
+    for (finalizer, left) in [("foregroundDeletion", 0), ("orphan", 6)] {
+        let mut c = three();
+        let set = c.sets()[0].clone();
+        let mut going = Object::clone(&set);
+        going.meta.finalizers = Arc::from([finalizer.to_string()]);
+        going.meta.deletion = Some(evenkeel_model::meta::Deletion { at: c.now, grace_seconds: 0 });
+        going.meta.owners = Arc::from([]);
+        c.apply(Change::Delete(Key::new(Kind::Deployment, "default", "web")));
+        c.apply(Change::Put(Arc::new(going)));
+        c.rest();
+        assert_eq!(c.sets().len(), 0, "{finalizer}");
+        assert_eq!(c.pods().len(), left, "{finalizer}");
+    }
+}
