@@ -7,6 +7,8 @@
 mod containers;
 mod record;
 pub(crate) mod redact;
+#[cfg(test)]
+mod tests;
 mod verbs;
 
 use evenkeel_model::{

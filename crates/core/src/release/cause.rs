@@ -173,13 +173,16 @@ fn unschedulable(scope: &Scope<'_>, workload: &Key, pod: &Counted<'_>) -> Found 
     if scope.now < due {
         return Found::Later(due);
     }
-    let text = condition.message.clone().unwrap_or_default();
-    Found::Failure(Cause {
+    Found::Failure(unscheduled_cause(scope, workload, pod, condition.message.as_deref().unwrap_or_default()))
+}
+
+fn unscheduled_cause(scope: &Scope<'_>, workload: &Key, pod: &Counted<'_>, text: &str) -> Cause {
+    Cause {
         reason: "Unschedulable".into(),
-        message: format!("pod {} found no node for {} s: {text}", pod.object.key.name, scope.settings.unschedulable_limit.as_secs()),
-        outside: no_room(scope, pod, &text),
+        message: format!("pod {} found no node: {text}", pod.object.key.name),
+        outside: no_room(scope, pod, text),
         ..cause(workload, pod, None)
-    })
+    }
 }
 
 /// Whether a pod found no node for want of room, which is not the commit's fault, unless it asks
@@ -264,6 +267,11 @@ pub(super) fn stuck(scope: &Scope<'_>, workload: &Key) -> Cause {
         let pod = Counted { object, status: object.status().ok().flatten().unwrap_or_default() };
         if let Some((name, start)) = failed_starts(&pod).iter().next() {
             return start_cause(scope, workload, &pod, name, start);
+        }
+        if object.node.is_none() {
+            let conditions = pod.status.conditions.iter().flatten();
+            let said = conditions.into_iter().find(|c| c.type_ == "PodScheduled").and_then(|c| c.message.clone());
+            return unscheduled_cause(scope, workload, &pod, said.as_deref().unwrap_or("nothing has placed it"));
         }
         let Some(container) = containers(&pod.status).find(|c| !c.ready) else {
             let message = format!("pod {} is not ready in time", object.key.name);

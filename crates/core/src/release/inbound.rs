@@ -77,6 +77,9 @@ fn keep_missing(
     keep(seen, snapshot, cx);
     if good {
         src.status.last_good_digest = Some(digest);
+        // Kept documents alone wake nobody; a rollback may wait for these.
+        let message = format!("the documents of {} are known again", seen.revision.short());
+        src.condition("Fetched", true, "Recovered", &message, cx);
     }
     if applied {
         src.status.applied_digest = Some(digest);

@@ -25,5 +25,7 @@ mod write;
 pub use inbound::{kept_digests, wanted_revisions};
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod ownership_tests;
 
 pub(crate) use write::{applied, keyed as keyed_digest, manager, onto, without_status};

@@ -71,7 +71,7 @@ fn each_kind_of_failure_goes_back_by_itself() {
     for (fate, reason, part) in cases {
         let mut lab = settled();
         lab.fates.insert("bad".into(), fate.clone());
-        let bad = doc(deployment("web", "bad", json!({"progressDeadlineSeconds": 20})));
+        let bad = doc(deployment("web", "bad", json!({"progressDeadlineSeconds": 70})));
         lab.commit(2, alloc::vec![bad.clone()]);
         lab.pass(100);
         assert_eq!(lab.phases(), alloc::format!("1:Superseded 2:RolledBack/{reason}"), "{fate:?}");

@@ -1,0 +1,258 @@
+//! Whose an object is: pruning and its guards, moving between sources, taking over and giving back,
+//! removing a source, recovering one.
+
+use alloc::{format, string::String, sync::Arc, vec::Vec};
+
+use evenkeel_model::{
+    Doc, Key, Kind, Time,
+    session::SourceCopy,
+};
+use serde_json::json;
+
+use crate::{
+    ask::Ask,
+    release::{inbound, wanted_revisions},
+    testing::{Fate, Lab, config, doc, rev, snapshot, web},
+};
+
+fn shop_with(docs: Vec<Arc<Doc>>) -> Lab {
+    let mut lab = Lab::new();
+    lab.source("shop", json!({}));
+    lab.commit(1, docs);
+    lab.pass(40);
+    assert_eq!(lab.phases(), "1:Healthy");
+    lab
+}
+
+fn configs(n: u32) -> Vec<Arc<Doc>> {
+    (0..n).map(|i| config(&format!("c{i}"), "1")).collect()
+}
+
+fn there(lab: &Lab) -> usize {
+    lab.world.list(Kind::ConfigMap, "shop").count()
+}
+
+#[test]
+fn what_a_source_drops_is_deleted_and_nothing_else() {
+    let mut lab = shop_with(configs(4));
+    lab.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "foreign", "namespace": "shop",
+        "labels": {"evenkeel.dev/source": "shop"}}}));
+    lab.commit(2, configs(2));
+    assert_eq!(there(&lab), 3);
+    assert_eq!(lab.release(2).changes.unwrap().deleted, 2);
+    assert!(lab.get(Kind::ConfigMap, "foreign").is_some(), "a label alone does not make it the source's");
+}
+
+#[test]
+fn a_mass_deletion_waits_for_a_word() {
+    for (left, held) in [(0, true), (4, true), (5, false), (9, false)] {
+        let mut lab = shop_with(configs(10));
+        lab.commit(2, configs(left));
+        assert_eq!(lab.phases().ends_with("2:Pending/MassDelete"), held, "{left}: {}", lab.phases());
+        assert_eq!(there(&lab), if held { 10 } else { left as usize });
+        lab.ask(Ask::Sync { name: "shop".into(), now: false, allow_mass_delete: true }).unwrap();
+        assert_eq!(there(&lab), left as usize);
+    }
+    // All of a few counts as well; replacing all of them does not.
+    let mut lab = shop_with(configs(2));
+    lab.commit(2, Vec::new());
+    assert!(lab.phases().ends_with("2:Pending/MassDelete"));
+    lab.commit(3, alloc::vec![config("other", "1")]);
+    assert!(lab.phases().ends_with("3:Healthy/Watching"), "{}", lab.phases());
+}
+
+#[test]
+fn a_namespace_counts_with_its_contents_and_stays_with_others() {
+    let namespace = |name: &str| doc(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    let inside = |i: u32| {
+        doc(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("c{i}"), "namespace": "own"}}))
+    };
+    let mut docs: Vec<Arc<Doc>> = (0..3).map(inside).collect();
+    docs.push(namespace("own"));
+    let mut lab = shop_with(docs.clone());
+    assert!(lab.world.get(&Key::cluster(Kind::Namespace, "own")).is_some());
+    lab.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "foreign", "namespace": "own"}}));
+    lab.commit(2, alloc::vec![config("c", "1")]);
+    assert!(lab.phases().ends_with("2:Healthy/Watching"), "{}", lab.phases());
+    let own = lab.world.get(&Key::cluster(Kind::Namespace, "own")).unwrap();
+    assert!(!own.deleting());
+    assert_eq!(lab.world.list(Kind::ConfigMap, "own").count(), 1);
+    assert!(lab.events().contains(&"NotPruned".into()));
+}
+
+#[test]
+fn what_is_annotated_is_not_pruned() {
+    let kept = doc(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept", "namespace": "shop",
+        "annotations": {"evenkeel.dev/prune": "false"}}}));
+    let mut lab = shop_with(alloc::vec![kept, config("c", "1")]);
+    lab.commit(2, alloc::vec![config("c", "1")]);
+    lab.pass(40);
+    assert!(lab.get(Kind::ConfigMap, "kept").is_some());
+    assert!(lab.phases().ends_with("2:Healthy"), "{}", lab.phases());
+}
+
+#[test]
+fn a_directory_prunes_only_what_two_scans_miss() {
+    let mut lab = shop_with(configs(3));
+    lab.seen("shop", 2, Ok(snapshot(configs(2))), false);
+    lab.pass(10);
+    assert_eq!(there(&lab), 3);
+    lab.seen("shop", 2, Ok(snapshot(configs(2))), true);
+    assert_eq!(there(&lab), 2);
+}
+
+#[test]
+fn an_object_has_one_source_unless_it_is_moved() {
+    let mut lab = shop_with(configs(2));
+    lab.source("other", json!({}));
+    let named = |annotations: serde_json::Value| {
+        doc(json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "c0", "namespace": "shop", "annotations": annotations}, "data": {"k": "2"}}))
+    };
+    lab.commit_to("other", 1, alloc::vec![named(json!({}))]);
+    let head = crate::release::state::latest(&lab.world, "other", &rev(1)).unwrap().status;
+    assert!(head.diagnostics[0].contains("`shop`") && head.diagnostics[0].contains("`other`"), "{head:?}");
+    let uid = lab.get(Kind::ConfigMap, "c0").unwrap()["metadata"]["uid"].clone();
+    lab.commit_to("other", 2, alloc::vec![named(json!({"evenkeel.dev/take-from": "shop"}))]);
+    let moved = lab.get(Kind::ConfigMap, "c0").unwrap();
+    assert_eq!(moved["metadata"]["uid"], uid);
+    assert_eq!(moved["metadata"]["labels"]["evenkeel.dev/source"], "other");
+    assert_eq!(moved["data"]["k"], "2");
+    lab.restart();
+    assert_eq!(lab.get(Kind::ConfigMap, "c0").unwrap()["metadata"]["labels"]["evenkeel.dev/source"], "other");
+    // The first source lets go of it, and it stays.
+    lab.commit(2, alloc::vec![config("c1", "1")]);
+    lab.pass(40);
+    assert!(lab.get(Kind::ConfigMap, "c0").is_some());
+    assert!(lab.phases().ends_with("2:Healthy"), "{}", lab.phases());
+}
+
+#[test]
+fn what_was_there_is_taken_over_and_given_back() {
+    let mut lab = Lab::new();
+    lab.source("shop", json!({}));
+    lab.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"k": "old", "more": "x"},
+        "metadata": {"name": "c", "namespace": "shop", "labels": {"by": "hand"}}}));
+    lab.commit(1, alloc::vec![config("c", "new"), config("d", "1")]);
+    lab.pass(40);
+    let taken = lab.get(Kind::ConfigMap, "c").unwrap();
+    assert_eq!(taken["data"], json!({"k": "new", "more": "x"}), "other fields stay");
+    assert!(lab.events().contains(&"TakenOver".into()));
+    lab.commit(2, alloc::vec![config("c", "newer"), config("d", "1")]);
+    lab.pass(40);
+    lab.commit(3, alloc::vec![config("d", "1")]);
+    lab.pass(40);
+    let back = lab.get(Kind::ConfigMap, "c").unwrap();
+    assert_eq!(back["data"], json!({"k": "old", "more": "x"}));
+    assert_eq!(back["metadata"]["labels"], json!({"by": "hand"}));
+    assert!(back["metadata"].get("annotations").is_none() && back["metadata"].get("managedFields").is_none());
+    assert!(lab.phases().ends_with("3:Healthy"), "{}", lab.phases());
+}
+
+#[test]
+fn a_rollback_gives_back_what_the_bad_commit_took() {
+    let mut lab = shop_with(alloc::vec![web("a:1")]);
+    lab.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"k": "old"},
+        "metadata": {"name": "c", "namespace": "shop"}}));
+    lab.fates.insert("bad".into(), Fate::Crashes { code: 1, times: 3 });
+    lab.commit(2, alloc::vec![web("bad"), config("c", "new")]);
+    lab.pass(20);
+    assert!(lab.phases().contains("2:RolledBack"), "{}", lab.phases());
+    assert_eq!(lab.get(Kind::ConfigMap, "c").unwrap()["data"]["k"], "old");
+}
+
+#[test]
+fn a_removed_source_keeps_its_objects_unless_asked() {
+    let mut lab = shop_with(alloc::vec![web("a:1"), config("c", "1")]);
+    lab.ask(Ask::DeleteSource { name: "shop".into(), prune: false }).unwrap();
+    let left = lab.get(Kind::ConfigMap, "c").unwrap();
+    assert!(left["metadata"].get("labels").is_none_or(|l| l.get("evenkeel.dev/source").is_none()), "{left}");
+    assert!(lab.get(Kind::Deployment, "web").is_some());
+
+    let mut lab = shop_with(alloc::vec![web("a:1"), config("c", "1")]);
+    lab.ask(Ask::DeleteSource { name: "shop".into(), prune: true }).unwrap();
+    lab.pass(60);
+    assert!(lab.get(Kind::ConfigMap, "c").is_none());
+    assert!(lab.get(Kind::Deployment, "web").is_none());
+    assert!(lab.world.get(&Key::cluster(Kind::Source, "shop")).is_none());
+    assert_eq!(lab.world.list(Kind::Pod, "shop").count(), 0);
+}
+
+/// A new server that hears of its sources from an agent.
+fn recovered(from: &Lab) -> Lab {
+    let object = from.world.get(&Key::cluster(Kind::Source, "shop")).unwrap();
+    let mut status = from.status();
+    status.conditions.clear();
+    let copy = SourceCopy { name: "shop".into(), spec: object.spec().unwrap(), status };
+    let mut lab = Lab::new();
+    lab.world.recovering = Some(Time(lab.now.0 + 60_000));
+    lab.event(|world, cx| inbound::recover(world, &[copy], cx));
+    lab.settle();
+    lab
+}
+
+#[test]
+fn a_lost_database_comes_back_from_the_agents_with_a_quarantined_head() {
+    let mut old = shop_with(alloc::vec![web("a:1")]);
+    old.fates.insert("bad".into(), Fate::Crashes { code: 1, times: 3 });
+    old.commit(2, alloc::vec![web("bad")]);
+    old.pass(20);
+    let mut lab = recovered(&old);
+    assert_eq!(wanted_revisions(&lab.world), [("shop".into(), rev(1))]);
+    // The follower brings the head while nothing may happen yet.
+    lab.commit(2, alloc::vec![web("bad")]);
+    assert_eq!(lab.phases(), "2:Pending/Recovering");
+    assert!(lab.get(Kind::Deployment, "web").is_none());
+    lab.commit(1, alloc::vec![web("a:1")]);
+    assert_eq!(wanted_revisions(&lab.world), []);
+    assert!(lab.get(Kind::Deployment, "web").is_none(), "nothing is made while recovering");
+    lab.world.recovering = None;
+    lab.mark_everything();
+    lab.pass(60);
+    assert_eq!(lab.phases(), "2:Pending/Quarantined");
+    let image = lab.get(Kind::Deployment, "web").unwrap()["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+    assert_eq!(image, "a:1");
+    let status = lab.status();
+    assert_eq!((status.applied_revision, status.last_good_revision), (Some(rev(1)), Some(rev(1))));
+    assert_eq!(status.observed_revision, Some(rev(2)));
+}
+
+#[test]
+fn a_recovered_rollout_is_watched_to_its_end() {
+    let mut old = shop_with(alloc::vec![web("a:1")]);
+    old.fates.insert("a:2".into(), Fate::Starting);
+    old.commit(2, alloc::vec![web("a:2")]);
+    old.pass(10);
+    let mut lab = recovered(&old);
+    lab.commit(2, alloc::vec![web("a:2")]);
+    lab.world.recovering = None;
+    lab.mark_everything();
+    lab.fates.insert("a:2".into(), Fate::Crashes { code: 1, times: 3 });
+    lab.pass(5);
+    // The last good documents come when they are asked for.
+    assert_eq!(wanted_revisions(&lab.world), [("shop".into(), rev(1))]);
+    lab.commit(1, alloc::vec![web("a:1")]);
+    lab.pass(30);
+    assert_eq!(lab.phases(), "2:RolledBack/CrashLoopBackOff");
+    assert_eq!(lab.status().applied_revision, Some(rev(1)));
+}
+
+#[test]
+fn a_pin_survives_a_lost_database() {
+    let mut old = shop_with(alloc::vec![web("a:1")]);
+    old.commit(2, alloc::vec![web("a:2")]);
+    old.pass(40);
+    old.ask(Ask::Rollback { name: "shop".into(), revision: None, reason: String::new(), until_next_commit: false })
+        .unwrap();
+    old.pass(40);
+    let mut lab = recovered(&old);
+    lab.commit(2, alloc::vec![web("a:2")]);
+    lab.world.recovering = None;
+    lab.mark_everything();
+    lab.settle();
+    lab.commit(1, alloc::vec![web("a:1")]);
+    lab.pass(60);
+    assert_eq!(lab.phases(), "2:Pending/Pinned");
+    assert_eq!(lab.status().applied_revision, Some(rev(1)));
+    assert!(lab.get(Kind::Deployment, "web").is_some());
+}
