@@ -23,7 +23,7 @@ use evenkeel_agent::{
 };
 use evenkeel_core::Settings;
 use evenkeel_model::own::SourceSpec;
-use evenkeel_runtime::{DockerRuntime, Runtime as _};
+use evenkeel_runtime::{Docker, Runtime as _};
 use evenkeel_server::{
     api::{self, Api},
     host::{Host, Options},
@@ -73,7 +73,7 @@ pub async fn run(up: Up) -> Result<()> {
     raise_file_limit();
     let metrics = api::install_metrics();
     let runtime = Arc::new(
-        DockerRuntime::new(&up.runtime).with_context(|| format!("the container engine's address {}", up.runtime))?,
+        Docker::new(&up.runtime).with_context(|| format!("the container engine's address {}", up.runtime))?,
     );
     if let Err(e) = runtime.info().await {
         // Not fatal: it may come back, and until then the node is not ready and says why.
@@ -141,7 +141,7 @@ fn start_agent(
     up: &Up,
     pki: &Pki,
     host: &Host,
-    runtime: Arc<DockerRuntime>,
+    runtime: Arc<Docker>,
     stop: CancellationToken,
 ) -> Result<JoinHandle<Result<()>>> {
     let node: Arc<str> = up.node_name.as_str().into();

@@ -1,7 +1,7 @@
 //! The logs of this machine's pods, for the API.
 
 use evenkeel_agent::driver::{LogReader, LogRequest as AgentRequest};
-use evenkeel_runtime::{DockerRuntime, LogOptions, RuntimeError};
+use evenkeel_runtime::{Docker, LogOptions, RuntimeError};
 use evenkeel_server::{
     api::{Later, LogError, LogRequest, LogStream},
     host::NodeAccess,
@@ -11,11 +11,11 @@ use futures_util::StreamExt as _;
 /// Reads logs through the agent's reader, without the network between.
 #[derive(Debug)]
 pub(super) struct Access {
-    reader: LogReader<DockerRuntime>,
+    reader: LogReader<Docker>,
 }
 
 impl Access {
-    pub(super) fn new(reader: LogReader<DockerRuntime>) -> Self {
+    pub(super) fn new(reader: LogReader<Docker>) -> Self {
         Self { reader }
     }
 }
