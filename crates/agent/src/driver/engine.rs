@@ -37,6 +37,47 @@ impl From<RuntimeError> for End {
     }
 }
 
+/// Events may come this much out of order; more means that the machine's clock was set back.
+const DISORDER_MILLIS: i64 = 5000;
+
+/// Which events were told already: a stream that is opened anew repeats those from its start on.
+#[derive(Default)]
+struct Seen {
+    /// The newest event's time.
+    last: Option<Time>,
+    /// The events of that very time.
+    at_last: Vec<RuntimeEvent>,
+    /// Whether what comes may be a repetition.
+    replay: bool,
+}
+
+impl Seen {
+    /// Where to go on from.
+    fn resume(&mut self, now: Time) -> Time {
+        self.replay = self.last.is_some_and(|last| last <= now);
+        if !self.replay {
+            (self.last, self.at_last) = (Some(now), Vec::new());
+        }
+        self.last.unwrap_or(now)
+    }
+
+    /// Whether this event was not told before; it counts as told from now on.
+    fn is_new(&mut self, event: &RuntimeEvent) -> bool {
+        let last = self.last.unwrap_or(event.at);
+        if self.replay && (event.at < last || self.at_last.contains(event)) {
+            return false;
+        }
+        if event.at > last || event.at.0 < last.0 - DISORDER_MILLIS {
+            (self.last, self.replay) = (Some(event.at), false);
+            self.at_last.clear();
+        }
+        if self.last == Some(event.at) {
+            self.at_last.push(event.clone());
+        }
+        true
+    }
+}
+
 /// The task's state.
 pub(super) struct Follower<R> {
     pub(super) runtime: Arc<R>,
@@ -46,9 +87,7 @@ pub(super) struct Follower<R> {
     /// What the engine is, for image clean-up.
     pub(super) engine: watch::Sender<Option<EngineInfo>>,
     reported: Option<NodeReport>,
-    /// The newest event's time, and the events of that very time: `since` gives them again.
-    last: Option<Time>,
-    at_last: Vec<RuntimeEvent>,
+    seen: Seen,
 }
 
 impl<R: Runtime> Follower<R> {
@@ -59,7 +98,7 @@ impl<R: Runtime> Follower<R> {
         send: mpsc::Sender<Input>,
         engine: watch::Sender<Option<EngineInfo>>,
     ) -> Self {
-        Self { runtime, selector, node, send, engine, reported: None, last: None, at_last: Vec::new() }
+        Self { runtime, selector, node, send, engine, reported: None, seen: Seen::default() }
     }
 
     pub(super) async fn run(mut self) {
@@ -87,7 +126,7 @@ impl<R: Runtime> Follower<R> {
 
     async fn follow(&mut self, told: &mut Option<String>) -> Result<(), End> {
         // Events are asked for from before the engine answered, so none falls between.
-        let since = *self.last.get_or_insert_with(clock);
+        let since = self.seen.resume(clock());
         let info = self.runtime.info().await?;
         let mut events = self.runtime.events(&self.selector, Some(since)).await?;
         self.report(Some(&info), None).await?;
@@ -100,7 +139,7 @@ impl<R: Runtime> Follower<R> {
         loop {
             tokio::select! {
                 event = events.next() => match event {
-                    Some(Ok(event)) => if self.is_new(&event) { self.tell(Input::Event(event)).await? },
+                    Some(Ok(event)) => if self.seen.is_new(&event) { self.tell(Input::Event(event)).await? },
                     Some(Err(error)) => return Err(error.into()),
                     None => {
                         let message = "its stream of events ended".to_owned();
@@ -116,24 +155,6 @@ impl<R: Runtime> Follower<R> {
         }
     }
 
-    /// Whether an event was not sent already before the stream was cut.
-    fn is_new(&mut self, event: &RuntimeEvent) -> bool {
-        match self.last {
-            Some(last) if event.at < last => return false,
-            Some(last) if event.at == last => {
-                if self.at_last.contains(event) {
-                    return false;
-                }
-            }
-            _ => {
-                self.last = Some(event.at);
-                self.at_last.clear();
-            }
-        }
-        self.at_last.push(event.clone());
-        true
-    }
-
     async fn report(&mut self, engine: Option<&EngineInfo>, down: Option<&str>) -> Result<(), End> {
         let known = self.engine.borrow().clone();
         let now = node::report(&self.node, engine.or(known.as_ref()), down);
@@ -146,5 +167,43 @@ impl<R: Runtime> Follower<R> {
 
     async fn tell(&self, input: Input) -> Result<(), End> {
         self.send.send(input).await.map_err(|_| End::Driver)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use evenkeel_runtime::{ContainerId, EventAction};
+
+    use super::*;
+
+    fn event(at: i64, id: &str) -> RuntimeEvent {
+        RuntimeEvent {
+            at: Time(at),
+            id: ContainerId(id.into()),
+            name: String::new(),
+            labels: BTreeMap::new(),
+            action: EventAction::Started,
+        }
+    }
+
+    #[test]
+    fn events_are_told_once_over_a_cut_and_a_clock_set_back() {
+        let mut seen = Seen::default();
+        assert_eq!(seen.resume(Time(100_000)), Time(100_000));
+        assert!(seen.is_new(&event(100_001, "a")));
+        assert!(seen.is_new(&event(100_001, "b")));
+        // A little out of order is ordinary.
+        assert!(seen.is_new(&event(100_000, "c")));
+        assert_eq!(seen.resume(Time(100_500)), Time(100_001));
+        assert!(!seen.is_new(&event(100_001, "a")) && !seen.is_new(&event(100_001, "b")));
+        assert!(seen.is_new(&event(100_001, "d")), "of the same time, and not seen yet");
+        assert!(seen.is_new(&event(100_002, "a")));
+        // The clock is set back an hour while the stream is open, and it is opened anew after.
+        assert!(seen.is_new(&event(10_000, "a")));
+        assert!(seen.is_new(&event(10_001, "a")));
+        assert_eq!(seen.resume(Time(5_000)), Time(5_000));
+        assert!(seen.is_new(&event(5_001, "a")));
     }
 }

@@ -42,6 +42,12 @@ pub enum JournalError {
         #[source]
         source: io::Error,
     },
+    /// Another process uses the folder.
+    #[error("another agent uses {} already", dir.display())]
+    InUse {
+        /// The agent's folder.
+        dir: PathBuf,
+    },
     /// The key file is no key.
     #[error("{} is not a key of 32 bytes", path.display())]
     Key {
@@ -80,6 +86,8 @@ struct Versioned<T> {
 /// The files of one agent.
 pub struct JournalStore {
     dir: PathBuf,
+    /// Held as long as this lives: two agents of one folder would undo each other.
+    _lock: fs::File,
     cipher: XChaCha20Poly1305,
 }
 
@@ -95,8 +103,9 @@ impl JournalStore {
         let pods = agent_dir.join("journal");
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700).create(&pods).map_err(|source| io_error("create", &pods, source))?;
+        let lock = lock(&agent_dir.join("agent.lock"))?;
         let key = key(&agent_dir.join("agent.key"))?;
-        Ok(Self { dir: agent_dir.to_path_buf(), cipher: XChaCha20Poly1305::new(&Key::from(key)) })
+        Ok(Self { dir: agent_dir.to_path_buf(), _lock: lock, cipher: XChaCha20Poly1305::new(&Key::from(key)) })
     }
 
     /// Reads everything. A pod's file that was damaged is set aside with a warning: its containers
@@ -191,6 +200,19 @@ fn parse<T: for<'de> Deserialize<'de>>(path: &Path, text: &[u8]) -> Result<T, Jo
     }
     let found: Versioned<T> = serde_json::from_slice(text).map_err(place)?;
     Ok(found.data)
+}
+
+fn lock(path: &Path) -> Result<fs::File, JournalError> {
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = file.map_err(|e| io_error("open", path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(JournalError::InUse { dir: path.parent().unwrap_or(path).to_path_buf() })
+        }
+        Err(fs::TryLockError::Error(e)) => Err(io_error("lock", path, e)),
+    }
 }
 
 fn key(path: &Path) -> Result<[u8; 32], JournalError> {
@@ -288,6 +310,8 @@ mod tests {
         store.forget(Uid(2)).unwrap();
         store.forget(Uid(2)).unwrap();
 
+        assert!(matches!(JournalStore::open(dir.path()), Err(JournalError::InUse { .. })));
+        drop(store);
         let again = JournalStore::open(dir.path()).unwrap().load().unwrap();
         assert_eq!(again, Journal { agent: record, pods: vec![pod(1, "hunter2hunter2")] });
         let file = dir.path().join("journal").join(Uid(1).to_string());
@@ -318,6 +342,7 @@ mod tests {
 
         fs::write(dir.path().join("agent.json"), r#"{"format":99,"data":{}}"#).unwrap();
         assert!(matches!(store.load(), Err(JournalError::Newer { found: 99, .. })));
+        drop(store);
         fs::write(dir.path().join("agent.key"), "short").unwrap();
         assert!(matches!(JournalStore::open(dir.path()), Err(JournalError::Key { .. })));
     }

@@ -160,11 +160,16 @@ impl Volumes {
             return Err(VolumeError::Unfit(format!("volume `{name}` is of a type that is not supported yet")));
         };
         // Secrets stay off the disk where this process can mount.
-        if files.secret && self.mounts && !path.exists() {
-            make_dir(name, &path, 0o755)?;
+        // Not over files that were written when it could not: a container may have those mounted.
+        make_dir(name, &path, 0o755)?;
+        let empty = || fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
+        if files.secret
+            && self.mounts
+            && empty()
+            && !memory::is_mounted(&path).tried(name, "look for mounts of", &path)?
+        {
             memory::mount(&path, None, 0o755).tried(name, "mount a memory file system on", &path)?;
         }
-        make_dir(name, &path, 0o755)?;
         atomic::write(name, &path, &files.by_path, fs_group)?;
         Ok(Place { path, read_only: true })
     }

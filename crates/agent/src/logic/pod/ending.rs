@@ -198,7 +198,11 @@ impl Pod {
             id: run.id.clone(),
             code: end.code,
             reason: reason.to_owned(),
-            message: if message.is_empty() { end.error.clone() } else { message.to_owned() },
+            // What the container itself left as its message may hold anything.
+            message: match message {
+                "" => secrets::strike(&self.order, end.error.lines().map(str::to_owned).collect()).join("\n"),
+                _ => message.to_owned(),
+            },
             started: end.started.unwrap_or(run.started),
             finished: end.finished.unwrap_or(now),
         });
