@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     file::{File, NameLine, Skipped},
-    place, references, secret,
+    place, references, reserved, secret,
     tree::{NodeRef, Pos},
 };
 
@@ -168,6 +168,11 @@ fn object(file: &mut File<'_>, root: NodeRef<'_>, kind: Kind) {
         let at = place::find(root, &remark.path).key;
         file.complain(at, &remark.path.to_string(), remark.message, remark.severity, hide);
     }
+    reserved::check(&mut value, &mut |path, message, severity| {
+        errors |= severity == Severity::Error;
+        let at = place::find(root, path).key;
+        file.complain(at, &path.to_string(), message, severity, hide);
+    });
     if kind == Kind::Secret {
         secret::merge_string_data(&mut value);
     }

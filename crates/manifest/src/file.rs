@@ -174,11 +174,13 @@ impl<'a> File<'a> {
             self.more += 1;
             return;
         }
+        // Names in a message are the file's own text: no escape sequences on a terminal.
+        let message = printable(message);
         let excerpt = self.excerpt(at, hide);
         let room =
             u32::try_from(excerpt.chars().count()).unwrap_or(u32::MAX).saturating_sub(at.column.saturating_sub(1));
         let width = at.width.min(room).max(1);
-        let path = path.to_owned();
+        let path = printable(path.to_owned());
         self.out.diagnostics.push(Diagnostic { place: self.place(at), path, message, excerpt, width, severity });
     }
 
@@ -193,5 +195,13 @@ impl<'a> File<'a> {
             out.diagnostics.push(Diagnostic { place, path, message, excerpt, width: 1, severity: Severity::Error });
         }
         out
+    }
+}
+
+fn printable(text: String) -> String {
+    if text.contains(char::is_control) {
+        text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    } else {
+        text
     }
 }

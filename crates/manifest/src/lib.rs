@@ -16,6 +16,7 @@ pub mod limits;
 mod paths;
 mod place;
 mod references;
+mod reserved;
 mod scalar;
 mod secret;
 mod text;

@@ -132,8 +132,13 @@ fn texts_that_are_read_all_the_same() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn texts_that_are_refused() {
     for (text, expected) in [
+        (
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n\"\\e[31m\": x\n",
+            "Error a.yaml:4:1: \u{fffd}[31m: unknown field `\u{fffd}[31m` in Namespace",
+        ),
         ("a: b", "Error a.yaml:1:1: apiVersion: `apiVersion` is missing"),
         ("- a", "Error a.yaml:1:1: a document must be a mapping"),
         ("kind: [", "Error a.yaml:2:1: not valid YAML"),
