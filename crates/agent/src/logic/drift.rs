@@ -66,8 +66,11 @@ impl DriftBook {
     }
 
     /// The engine went away: what ended since was the engine's doing.
-    pub(super) fn engine_down(&mut self) {
-        self.held.retain(|h| !ends_a_run(h.drift.action));
+    /// Gives the drifts that were none.
+    pub(super) fn engine_down(&mut self) -> Vec<ContainerDrift> {
+        let (none, held) = std::mem::take(&mut self.held).into_iter().partition(|h| ends_a_run(h.drift.action));
+        self.held = held;
+        none.into_iter().map(|h: Held| h.drift).collect()
     }
 
     /// Moves what was held long enough to what is told. `alive` lists what runs now: when all that

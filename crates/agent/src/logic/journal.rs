@@ -58,6 +58,9 @@ pub struct JournalPod {
     /// Sandboxes and containers of earlier attempts that are still to be removed.
     #[serde(default)]
     pub garbage: Vec<ContainerId>,
+    /// The status as it was told last: what a session hears before the first comparison.
+    #[serde(default)]
+    pub status: Option<serde_json::Value>,
     /// Conditions by type: whether each holds, and since when.
     #[serde(default)]
     pub conditions: BTreeMap<String, (bool, Time)>,

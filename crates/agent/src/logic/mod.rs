@@ -62,7 +62,8 @@ pub struct AgentLogic {
     lost: bool,
     /// Whether a comparison was made in this life.
     compared: bool,
-    listing: Option<(OpId, Time)>,
+    /// Operation, when it was asked, its deadline.
+    listing: Option<(OpId, Time, Time)>,
     next_list: Time,
     session: Session,
     node: NodeReport,
@@ -118,7 +119,7 @@ impl AgentLogic {
     pub fn next_wake(&self) -> Option<Time> {
         let pods = self.pods.values().filter_map(|p| p.wake(self.engine)).min();
         let list = (self.engine && self.restored && self.listing.is_none()).then_some(self.next_list);
-        let listing = self.listing.map(|(_, deadline)| deadline);
+        let listing = self.listing.map(|(_, _, deadline)| deadline);
         let all = [pods, list, listing, self.ops.next_deadline(), self.drifts.wake()];
         let next = all.into_iter().flatten().min()?;
         Some(if next <= self.last_step { self.last_step + STALL } else { next })
@@ -144,7 +145,11 @@ impl AgentLogic {
                 self.engine_message = message;
                 if std::mem::replace(&mut self.engine, false) {
                     self.lost = true;
-                    self.drifts.engine_down();
+                    for drift in self.drifts.engine_down() {
+                        if let Some(pod) = self.pods.get_mut(&drift.pod) {
+                            pod.absolve(drift.container.as_deref());
+                        }
+                    }
                     self.tell_node();
                 }
             }
@@ -181,7 +186,8 @@ impl AgentLogic {
         self.touched.extend(due);
         for uid in std::mem::take(&mut self.touched) {
             self.with_pod(uid, now, out, |pod, cx| pod.drive(cx));
-            if let Some(pod) = self.pods.get_mut(&uid) {
+            // Before the first comparison a pod from the journal is as it was told last.
+            if let Some(pod) = self.pods.get_mut(&uid).filter(|p| p.adopted || p.last_status.is_empty()) {
                 self.outbox.look(pod, &self.config, now);
             }
         }
@@ -247,13 +253,13 @@ impl AgentLogic {
     }
 
     fn list_when_due(&mut self, now: Time, out: &mut Vec<Command>) {
-        if self.listing.is_some_and(|(_, deadline)| deadline <= now) {
+        if self.listing.is_some_and(|(_, _, deadline)| deadline <= now) {
             self.listing = None;
             self.next_list = now + self.config.settings.engine_retry;
         }
         if self.engine && self.restored && self.listing.is_none() && self.next_list <= now {
             let op = self.ops.next_id();
-            self.listing = Some((op, now + self.config.settings.engine_limit));
+            self.listing = Some((op, now, now + self.config.settings.engine_limit));
             out.push(Command::List { op });
         }
     }
@@ -265,9 +271,7 @@ impl AgentLogic {
         result: Result<Vec<ContainerInfo>, RuntimeError>,
         out: &mut Vec<Command>,
     ) {
-        if self.listing.is_none_or(|(expected, _)| expected != op) {
-            return;
-        }
+        let Some((_, asked, _)) = self.listing.filter(|(expected, ..)| *expected == op) else { return };
         self.listing = None;
         let Ok(infos) = result else {
             self.next_list = now + self.config.settings.engine_retry;
@@ -286,7 +290,7 @@ impl AgentLogic {
         let mut again = false;
         for uid in self.pods.keys().copied().collect::<Vec<_>>() {
             let mine = by_pod.get(&uid).map(Vec::as_slice).unwrap_or_default();
-            self.with_pod(uid, now, out, |pod, cx| again |= pod.observe(mine, lost, cx));
+            self.with_pod(uid, now, out, |pod, cx| again |= pod.observe(mine, asked, lost, cx));
         }
         let s = &self.config.settings;
         self.next_list = now + if again { s.relist } else { s.list_interval };
@@ -339,7 +343,10 @@ impl AgentLogic {
         let pods = self.pods.values_mut().filter(|p| p.mode != Mode::Gone).map(|pod| KnownPod {
             pod: pod.order.pod.clone(),
             uid: pod.uid(),
-            status: serde_json::to_value(pod.status(config, now)).unwrap_or_default(),
+            status: match serde_json::from_slice(&pod.last_status) {
+                Ok(told) if !pod.adopted => told,
+                _ => serde_json::to_value(pod.status(config, now)).unwrap_or_default(),
+            },
             image_ids: pod.image_ids().collect(),
         });
         let pods = pods.collect();

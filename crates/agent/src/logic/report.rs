@@ -23,11 +23,12 @@ impl Outbox {
     /// Takes a pod's state if it is news.
     pub(super) fn look(&mut self, pod: &mut Pod, config: &Config, now: Time) {
         let status = pod.status(config, now);
+        pod.last_status = canonical::to_bytes(&status).unwrap_or_else(|_| Arc::from([]));
         let report = PodReport {
             uid: pod.uid(),
             namespace: pod.order.namespace.clone(),
             name: pod.order.name.clone(),
-            status: canonical::to_bytes(&status).unwrap_or_else(|_| Arc::from([])),
+            status: pod.last_status.clone(),
             gone: pod.mode == Mode::Gone,
             image_ids: pod.image_ids().collect(),
             logs: pod.logs(),

@@ -164,6 +164,8 @@ pub(in super::super) struct Cont {
     pub wanted: String,
     pub state: State,
     pub book: JournalContainer,
+    /// Since when the book has its id: an older listing does not have it.
+    pub id_since: Time,
     pub image: Option<ImageInfo>,
     /// Tries in a row that failed before it ran.
     pub failed: Option<FailedStart>,
@@ -188,6 +190,7 @@ impl Cont {
             wanted,
             state: State::Waiting,
             book,
+            id_since: Time(0),
             image: None,
             failed: None,
             failed_message: String::new(),

@@ -231,6 +231,11 @@ impl Pod {
     }
 
     fn sandbox_event(&mut self, event: &RuntimeEvent, cx: &mut Cx<'_>) {
+        match &event.action {
+            EventAction::Destroyed => cx.drifts.upgrade(self.uid(), None, DriftAction::Removed),
+            EventAction::Stopped => cx.drifts.upgrade(self.uid(), None, DriftAction::Stopped),
+            _ => {}
+        }
         if self.mode != Mode::Active {
             return;
         }
@@ -246,8 +251,11 @@ impl Pod {
             EventAction::Paused => self.sandbox_drifted(Fix::Unpause, DriftAction::Paused, "running", "paused", cx),
             EventAction::Unpaused => self.sandbox_righted(Fix::Unpause, cx),
             EventAction::Renamed { .. } => self.sandbox_named(&event.name, cx),
-            EventAction::Stopped => cx.drifts.upgrade(self.uid(), None, DriftAction::Stopped),
-            EventAction::Created | EventAction::Started | EventAction::Oom | EventAction::Updated => {}
+            EventAction::Created
+            | EventAction::Started
+            | EventAction::Stopped
+            | EventAction::Oom
+            | EventAction::Updated => {}
         }
     }
 

@@ -20,7 +20,7 @@ mod stop;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
-use evenkeel_model::{Time, Uid, podstatus::FailedStart};
+use evenkeel_model::{Time, Uid, canonical, podstatus::FailedStart};
 use evenkeel_runtime::{ContainerId, RuntimeError};
 use evenkeel_wire::{ContainerDrift, DriftAction, PodOrder};
 use k8s_openapi::api::core::v1::{Container, PodSpec};
@@ -107,6 +107,10 @@ pub(super) struct Pod {
     pub finished: Option<String>,
     pub garbage: BTreeMap<ContainerId, Trash>,
     pub conditions: BTreeMap<String, (bool, Time)>,
+    /// The status as it was told last; empty before the first time.
+    pub last_status: Arc<[u8]>,
+    /// Since when the sandbox is known: an older listing does not have it.
+    pub sandbox_since: Time,
     /// Whether it was compared with what runs: before, nothing is begun.
     pub adopted: bool,
     /// Its object is gone at the server: all memory of it goes with it.
@@ -144,6 +148,7 @@ impl Pod {
             finished: None,
             initialized: false,
             garbage: Vec::new(),
+            status: None,
             conditions: BTreeMap::new(),
         })
     }
@@ -184,6 +189,8 @@ impl Pod {
             finished: from.finished,
             garbage,
             conditions: from.conditions,
+            last_status: from.status.map_or_else(|| Arc::from([]), |v| canonical::value_bytes(&v).into()),
+            sandbox_since: Time(0),
             adopted: false,
             forgotten: false,
             dirty: true,
@@ -208,6 +215,7 @@ impl Pod {
             finished: self.finished.clone(),
             initialized: self.initialized,
             garbage: self.garbage.keys().cloned().collect(),
+            status: serde_json::from_slice(&self.last_status).ok(),
             conditions: self.conditions.clone(),
         }
     }
@@ -471,6 +479,22 @@ impl Pod {
         }
     }
 
+    /// The engine went away: ends that were taken for drifts were its own doing.
+    pub(super) fn absolve(&mut self, container: Option<&str>) {
+        let restart = |fix: &container::Fix| *fix == container::Fix::Restart;
+        match container {
+            None => self.sandbox_open.retain(|(fix, _)| !restart(fix)),
+            Some(name) => {
+                for c in self.containers.iter_mut().filter(|c| c.spec.name == name) {
+                    c.open.retain(|(fix, _)| !restart(fix));
+                    if let State::Ended { held } = &mut c.state {
+                        *held = false;
+                    }
+                }
+            }
+        }
+    }
+
     /// Puts a container among those to be removed.
     pub(super) fn throw(&mut self, id: ContainerId) {
         self.garbage.entry(id).or_insert(Trash { op: None, after: Time(0) });
@@ -566,6 +590,7 @@ impl Pod {
         match result {
             Ok(Output::Sandbox { id, ip }) => {
                 self.sandbox = Sandbox::Ready(JournalSandbox { id, ip });
+                self.sandbox_since = cx.now;
                 self.sandbox_trouble = SetupTrouble::default();
                 if let Some(i) = self.sandbox_open.iter().position(|(fix, _)| *fix == container::Fix::Restart) {
                     cx.drifts.healed(self.sandbox_open.remove(i).1);

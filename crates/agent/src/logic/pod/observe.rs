@@ -22,17 +22,25 @@ const SIGNALLED: i32 = 128;
 
 impl Pod {
     /// Compares with what the engine has of this pod. `lost`: the engine was away since the last
-    /// comparison (or this is the agent's first). Returns whether a further look is wanted soon.
-    pub(in crate::logic) fn observe(&mut self, infos: &[&ContainerInfo], lost: bool, cx: &mut Cx<'_>) -> bool {
+    /// comparison (or this is the agent's first). `asked`: when the listing was asked for; what is
+    /// younger is not in it. Returns whether a further look is wanted soon.
+    pub(in crate::logic) fn observe(
+        &mut self,
+        infos: &[&ContainerInfo],
+        asked: Time,
+        lost: bool,
+        cx: &mut Cx<'_>,
+    ) -> bool {
         let first = !self.adopted;
         if first {
             self.adopted = true;
             self.adopt_unrecorded(infos);
         }
-        let sandbox_gone = self.observe_sandbox(infos, lost, cx);
-        let mut again = sandbox_gone;
+        let mut again = self.sandbox_since <= asked && self.observe_sandbox(infos, lost, cx);
         for i in 0..self.containers.len() {
-            again |= self.observe_container(i, infos, lost, first, cx);
+            if self.containers[i].id_since <= asked {
+                again |= self.observe_container(i, infos, lost, first, cx);
+            }
         }
         self.remove_unrecorded(infos);
         self.retry_fixes(cx);

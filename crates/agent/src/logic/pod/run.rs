@@ -170,6 +170,7 @@ impl Pod {
             Ok(Output::Created { id }) => {
                 let c = &mut self.containers[i];
                 c.book.id = Some(id.clone());
+                c.id_since = cx.now;
                 c.state = State::Created(id);
                 self.dirty = true;
             }

@@ -1,0 +1,344 @@
+//! A simulated engine: containers, images, a registry, events, on virtual time.
+//!
+//! Acts of outsiders are methods here; the agent's commands are executed in `work`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use evenkeel_model::{Digest, Rng, Time};
+use evenkeel_runtime::{
+    ContainerId, ContainerInfo, ContainerState, EventAction, ImageInfo, PortBinding, Resources, RuntimeEvent,
+};
+
+use super::program::Program;
+use crate::logic::{command::Input, labels};
+
+/// How fast and how faithful the engine is.
+#[derive(Debug, Clone)]
+pub struct Conduct {
+    /// Shortest time of an operation.
+    pub fastest: Duration,
+    /// Longest time of an operation.
+    pub slowest: Duration,
+    /// How many of a thousand events come twice.
+    pub duplicates: u64,
+    /// How many of a thousand events are lost (a stream that broke unnoticed).
+    pub losses: u64,
+}
+
+impl Default for Conduct {
+    fn default() -> Self {
+        Self { fastest: Duration::from_millis(2), slowest: Duration::from_millis(60), duplicates: 20, losses: 0 }
+    }
+}
+
+/// A simulated container.
+#[derive(Debug, Clone)]
+pub struct SimContainer {
+    /// What the engine says of it.
+    pub info: ContainerInfo,
+    /// What it does.
+    pub program: Program,
+    /// Whether the agent made it; all others are foreign.
+    pub by_agent: bool,
+    pub(super) ports: Vec<PortBinding>,
+    /// Numbers its runs, so that a scheduled end of an earlier one is not taken for this one's.
+    pub(super) run: u64,
+}
+
+/// Something that happens at a time.
+#[derive(Debug, Clone)]
+pub(super) enum Happening {
+    /// A program ends by itself, if this run of it still lasts.
+    Ends { id: ContainerId, run: u64, code: i32, oom: bool },
+    /// The agent's operation takes effect and answers.
+    Work(Box<super::work::Job>),
+    /// The agent is told.
+    Tell(Box<Input>),
+}
+
+/// The engine of one node.
+#[derive(Debug)]
+pub struct SimRuntime {
+    pub(super) rng: Rng,
+    pub(super) conduct: Conduct,
+    pub(super) containers: BTreeMap<ContainerId, SimContainer>,
+    /// Images on the node by id.
+    pub(super) images: BTreeMap<String, (ImageInfo, Program)>,
+    /// Which image a reference names on the node.
+    pub(super) tags: BTreeMap<String, String>,
+    pub(super) up: bool,
+    pub(super) queue: BTreeMap<(Time, u64), Happening>,
+    counter: u64,
+    pub(super) volumes: BTreeSet<evenkeel_model::Uid>,
+    /// What must never happen and did.
+    pub violations: Vec<String>,
+}
+
+/// The registry that all nodes share.
+#[derive(Debug, Clone, Default)]
+pub struct SimRegistry {
+    images: BTreeMap<String, (String, Program)>,
+    /// Whether it answers.
+    pub up: bool,
+}
+
+impl SimRegistry {
+    /// An empty one that answers.
+    pub fn new() -> Self {
+        Self { images: BTreeMap::new(), up: true }
+    }
+
+    /// Pushes an image; returns its id. A reference that is there moves.
+    pub fn push(&mut self, reference: &str, program: Program) -> String {
+        let id = format!("sha256:{}", Digest::of_parts([reference.as_bytes(), format!("{program:?}").as_bytes()]));
+        self.images.insert(reference.to_owned(), (id.clone(), program));
+        id
+    }
+
+    pub(super) fn get(&self, reference: &str) -> Option<&(String, Program)> {
+        self.images.get(reference)
+    }
+}
+
+impl SimRuntime {
+    /// An engine that runs and has nothing.
+    pub fn new(seed: u64, conduct: Conduct) -> Self {
+        Self {
+            rng: Rng::new(seed),
+            conduct,
+            containers: BTreeMap::new(),
+            images: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            up: true,
+            queue: BTreeMap::new(),
+            counter: 0,
+            volumes: BTreeSet::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    /// Whether the engine answers.
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// All containers.
+    pub fn containers(&self) -> impl Iterator<Item = &SimContainer> {
+        self.containers.values()
+    }
+
+    /// Containers that run, of a pod by its uid label and a container by its name.
+    pub fn running(&self, pod: &str, container: &str) -> usize {
+        self.containers.values().filter(|c| c.info.state.is_alive() && is(c, pod, container)).count()
+    }
+
+    /// When something happens next.
+    pub fn next(&self) -> Option<Time> {
+        self.queue.keys().next().map(|(at, _)| *at)
+    }
+
+    pub(super) fn number(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    pub(super) fn at(&mut self, at: Time, what: Happening) {
+        let n = self.number();
+        self.queue.insert((at, n), what);
+    }
+
+    pub(super) fn latency(&mut self) -> Duration {
+        let span = self.conduct.slowest.saturating_sub(self.conduct.fastest);
+        let extra = self.rng.below(u64::try_from(span.as_micros()).unwrap_or(0) + 1);
+        self.conduct.fastest + Duration::from_micros(extra)
+    }
+
+    /// The next thing that happens at `now` or before; some of them tell the agent something.
+    pub fn happen(&mut self, now: Time, registry: &SimRegistry) -> Option<Option<Input>> {
+        let (at, n) = *self.queue.keys().next().filter(|(at, _)| *at <= now)?;
+        let what = self.queue.remove(&(at, n))?;
+        Some(match what {
+            Happening::Ends { id, run, code, oom } => {
+                if self.containers.get(&id).is_some_and(|c| c.run == run && c.info.state.is_alive()) {
+                    if oom {
+                        self.event(at, &id, EventAction::Oom);
+                    }
+                    self.end(at, &id, code, oom);
+                }
+                None
+            }
+            Happening::Work(job) => self.work(at, *job, registry),
+            Happening::Tell(input) => Some(*input),
+        })
+    }
+
+    /// Tells the agent of an event after a moment.
+    pub(super) fn event(&mut self, now: Time, id: &ContainerId, action: EventAction) {
+        let Some(c) = self.containers.get(id) else { return };
+        // The agent asks for its own cluster's events alone.
+        if !self.up || !c.info.labels.contains_key(labels::CLUSTER) || self.rng.below(1000) < self.conduct.losses {
+            return;
+        }
+        let event =
+            RuntimeEvent { at: now, id: id.clone(), name: c.info.name.clone(), labels: c.info.labels.clone(), action };
+        // Events keep their order: all take the same time.
+        let at = now + self.conduct.fastest;
+        if self.rng.below(1000) < self.conduct.duplicates {
+            self.at(at, Happening::Tell(Box::new(Input::Event(event.clone()))));
+        }
+        self.at(at, Happening::Tell(Box::new(Input::Event(event))));
+    }
+
+    pub(super) fn new_id(&mut self) -> ContainerId {
+        ContainerId(format!("{:016x}{:08x}", self.rng.next_u64(), self.number()))
+    }
+
+    pub(super) fn address(&mut self) -> IpAddr {
+        let n = self.number();
+        let byte = |shift: u32| u8::try_from((n >> shift) & 0xff).unwrap_or(0);
+        IpAddr::V4(Ipv4Addr::new(10, byte(16), byte(8), byte(0)))
+    }
+
+    /// Makes a container run.
+    pub(super) fn run(&mut self, now: Time, id: &ContainerId) {
+        let run = self.number();
+        let Some(c) = self.containers.get_mut(id) else { return };
+        c.run = run;
+        c.info.state = ContainerState::Running { pid: 1, started: now };
+        let ends = c.program.ends;
+        let key = (c.info.labels.get(labels::POD_UID).cloned(), c.info.labels.get(labels::CONTAINER).cloned());
+        if let (Some(pod), Some(name), true) = (key.0, key.1, c.by_agent) {
+            let others = self.running(&pod, &name);
+            if others > 1 {
+                self.violations.push(format!("{others} containers {name} of pod {pod} run at once"));
+            }
+        }
+        self.event(now, id, EventAction::Started);
+        if let Some((after, code, oom)) = ends {
+            self.at(now + after, Happening::Ends { id: id.clone(), run, code, oom });
+        }
+    }
+
+    /// A run ends.
+    pub(super) fn end(&mut self, now: Time, id: &ContainerId, code: i32, oom: bool) {
+        let Some(c) = self.containers.get_mut(id) else { return };
+        let (ContainerState::Running { started, .. } | ContainerState::Paused { started, .. }) = c.info.state else {
+            return;
+        };
+        c.info.state = ContainerState::Exited { code, oom, started, finished: now, error: String::new() };
+        self.event(now, id, EventAction::Died { exit_code: code });
+    }
+
+    /// Someone other than the agent kills a container.
+    pub fn kill(&mut self, now: Time, id: &ContainerId) {
+        self.event(now, id, EventAction::Killed { signal: 9 });
+        self.end(now, id, 137, false);
+    }
+
+    /// Someone other than the agent stops a container.
+    pub fn stop(&mut self, now: Time, id: &ContainerId) {
+        self.event(now, id, EventAction::Killed { signal: 15 });
+        self.end(now, id, 143, false);
+        self.event(now, id, EventAction::Stopped);
+    }
+
+    /// Someone other than the agent removes a container.
+    pub fn remove(&mut self, now: Time, id: &ContainerId) {
+        if self.containers.get(id).is_some_and(|c| c.info.state.is_alive()) {
+            self.kill(now, id);
+        }
+        self.event(now, id, EventAction::Destroyed);
+        self.containers.remove(id);
+    }
+
+    /// Someone other than the agent pauses a container.
+    pub fn pause(&mut self, now: Time, id: &ContainerId) {
+        let Some(c) = self.containers.get_mut(id) else { return };
+        if let ContainerState::Running { pid, started } = c.info.state {
+            c.info.state = ContainerState::Paused { pid, started };
+            self.event(now, id, EventAction::Paused);
+        }
+    }
+
+    /// Someone other than the agent renames a container.
+    pub fn rename(&mut self, now: Time, id: &ContainerId, name: &str) {
+        let Some(c) = self.containers.get_mut(id) else { return };
+        let old_name = std::mem::replace(&mut c.info.name, name.to_owned());
+        self.event(now, id, EventAction::Renamed { old_name });
+    }
+
+    /// Someone other than the agent changes a container's limits.
+    pub fn update(&mut self, now: Time, id: &ContainerId, resources: Resources) {
+        let Some(c) = self.containers.get_mut(id) else { return };
+        c.info.resources = resources;
+        self.event(now, id, EventAction::Updated);
+    }
+
+    /// A container that is not the agent's, even if its labels say so.
+    pub fn add_foreign(&mut self, now: Time, name: &str, labels: BTreeMap<String, String>) -> ContainerId {
+        let id = self.new_id();
+        let info = ContainerInfo {
+            id: id.clone(),
+            name: name.to_owned(),
+            labels,
+            image: "foreign".into(),
+            image_id: "sha256:foreign".into(),
+            created: now,
+            state: ContainerState::Running { pid: 1, started: now },
+            resources: Resources::default(),
+            engine_restarts: false,
+            ip: None,
+            joins: None,
+        };
+        let foreign = SimContainer { info, program: Program::good(), by_agent: false, ports: Vec::new(), run: 0 };
+        self.containers.insert(id.clone(), foreign);
+        id
+    }
+
+    /// The engine goes away. With `orderly` it stops its containers first and tells their ends, as
+    /// one that gets a SIGTERM; else they run on until it is back.
+    pub fn go_down(&mut self, now: Time, orderly: bool) {
+        if !self.up {
+            return;
+        }
+        if orderly {
+            let alive: Vec<ContainerId> =
+                self.containers.values().filter(|c| c.info.state.is_alive()).map(|c| c.info.id.clone()).collect();
+            for id in &alive {
+                self.event(now, id, EventAction::Killed { signal: 15 });
+            }
+            for id in &alive {
+                self.end(now, id, 143, false);
+            }
+        }
+        self.up = false;
+        let message = "connection refused".to_owned();
+        self.at(now + self.conduct.fastest * 2, Happening::Tell(Box::new(Input::EngineDown { message })));
+    }
+
+    /// The engine comes back. Without `live_restore` no container that ran before runs any more.
+    pub fn come_up(&mut self, now: Time, live_restore: bool) {
+        if self.up {
+            return;
+        }
+        if !live_restore {
+            let ids: Vec<ContainerId> = self.containers.keys().cloned().collect();
+            for id in ids {
+                self.end(now, &id, 137, false);
+            }
+        }
+        self.up = true;
+        let at = now + self.conduct.fastest * 3;
+        self.at(at, Happening::Tell(Box::new(Input::EngineUp)));
+    }
+}
+
+pub(super) fn is(c: &SimContainer, pod: &str, container: &str) -> bool {
+    c.by_agent
+        && c.info.labels.get(labels::POD_UID).is_some_and(|v| v == pod)
+        && c.info.labels.get(labels::CONTAINER).is_some_and(|v| v == container)
+}

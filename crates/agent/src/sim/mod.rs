@@ -1,0 +1,14 @@
+//! A simulated node: the real agent logic over an engine on virtual time, deterministic by seed.
+//!
+//! For tests of the logic and for the simulation of whole clusters. The engine notes what must
+//! never happen in `SimRuntime::violations`: two runs of one container at once, a foreign container
+//! touched. Deliberately not here: a server; whoever uses a node carries messages to and fro.
+
+mod engine;
+mod node;
+mod program;
+mod work;
+
+pub use engine::{Conduct, SimContainer, SimRegistry, SimRuntime};
+pub use node::SimNode;
+pub use program::Program;

@@ -1,0 +1,145 @@
+//! A node of the simulation: the real agent logic over a simulated engine and a simulated disk.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use evenkeel_model::{Rng, Time, Uid};
+use evenkeel_wire::{Hello, NodeReport, Report, ToAgent};
+
+use super::engine::{Conduct, Happening, SimRegistry, SimRuntime};
+use crate::logic::{
+    AgentLogic,
+    command::{Command, Input},
+    journal::{AgentRecord, Journal, JournalPod},
+    settings::Config,
+};
+
+/// Rounds after which a node that never comes to rest at one instant is taken for one that spins.
+const SPIN: usize = 100_000;
+
+/// A node.
+#[derive(Debug)]
+pub struct SimNode {
+    config: Config,
+    /// The engine.
+    pub runtime: SimRuntime,
+    /// The agent; `None` while it is down.
+    pub logic: Option<AgentLogic>,
+    report: NodeReport,
+    disk: BTreeMap<Uid, JournalPod>,
+    record: AgentRecord,
+    /// The agent asked for a new session, and why.
+    pub reconnect: Option<String>,
+}
+
+impl SimNode {
+    /// A node with an empty disk, not started.
+    pub fn new(config: Config, report: NodeReport, seed: u64, conduct: Conduct) -> Self {
+        let seed = Rng::new(seed).fork(&config.node).next_u64();
+        Self {
+            runtime: SimRuntime::new(seed, conduct),
+            config,
+            logic: None,
+            report,
+            disk: BTreeMap::new(),
+            record: AgentRecord::default(),
+            reconnect: None,
+        }
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.config.node
+    }
+
+    /// Starts the agent, from what is on the disk.
+    pub fn start(&mut self, now: Time) {
+        if self.logic.is_some() {
+            return;
+        }
+        self.logic = Some(AgentLogic::new(self.config.clone()));
+        let journal = Journal { agent: self.record.clone(), pods: self.disk.values().cloned().collect() };
+        self.give(now, Input::Restored(Box::new(journal)));
+        self.give(now, Input::Node(Box::new(self.report.clone())));
+        if self.runtime.is_up() {
+            self.runtime.at(now, Happening::Tell(Box::new(Input::EngineUp)));
+        }
+    }
+
+    /// Ends the agent as `kill -9` does; containers run on.
+    pub fn crash(&mut self, now: Time, registry: &SimRegistry) {
+        if self.logic.take().is_some() {
+            self.runtime.abandon(now, registry);
+        }
+    }
+
+    /// Loses the agent's disk (the agent must be down).
+    pub fn wipe(&mut self) {
+        self.disk.clear();
+        self.record = AgentRecord::default();
+    }
+
+    /// Gives the agent one input and executes its commands.
+    pub fn give(&mut self, now: Time, input: Input) {
+        let Some(logic) = &mut self.logic else { return };
+        let commands = logic.step(now, input);
+        self.execute(now, commands);
+    }
+
+    /// A session begins: the agent's first message.
+    pub fn open_session(&mut self, now: Time) -> Option<Hello> {
+        self.reconnect = None;
+        self.give(now, Input::SessionOpened);
+        self.logic.as_mut().map(|l| l.hello(now))
+    }
+
+    /// The server says something.
+    pub fn receive(&mut self, now: Time, message: ToAgent) {
+        self.give(now, Input::Server(message));
+    }
+
+    /// What the agent has to report.
+    pub fn take_report(&mut self) -> Option<Report> {
+        self.logic.as_mut().and_then(AgentLogic::take_report)
+    }
+
+    fn execute(&mut self, now: Time, commands: Vec<Command>) {
+        for command in commands {
+            match command {
+                Command::Run { op, pod, work } => self.runtime.begin(now, op, pod, work),
+                Command::List { op } => {
+                    let result = self.runtime.list(&self.config.cluster);
+                    let at = now + self.runtime.latency();
+                    self.runtime.at(at, Happening::Tell(Box::new(Input::Listing { op, result })));
+                }
+                Command::Persist(pod) => {
+                    self.disk.insert(pod.order.uid, *pod);
+                }
+                Command::Forget(uid) => {
+                    self.disk.remove(&uid);
+                }
+                Command::PersistAgent(record) => self.record = *record,
+                Command::Reconnect { reason } => self.reconnect = Some(reason),
+                Command::KeepImages(_) => {}
+            }
+        }
+    }
+
+    /// When something happens next.
+    pub fn next(&self) -> Option<Time> {
+        let wake = self.logic.as_ref().and_then(AgentLogic::next_wake);
+        [self.runtime.next(), wake].into_iter().flatten().min()
+    }
+
+    /// Lets everything happen up to `until`, in order.
+    pub fn run_until(&mut self, until: Time, registry: &SimRegistry) {
+        for _ in 0..SPIN {
+            let Some(at) = self.next().filter(|at| *at <= until) else { return };
+            match self.runtime.happen(at, registry) {
+                Some(Some(input)) => self.give(at, input),
+                Some(None) => {}
+                None => self.give(at, Input::Wake),
+            }
+        }
+        self.runtime.violations.push("the node spins".into());
+    }
+}
