@@ -152,13 +152,18 @@ fn object(file: &mut File<'_>, root: NodeRef<'_>, kind: Kind) {
     let hide = kind == Kind::Secret;
     let mut faults: Vec<Path> = Vec::new();
     let mut errors = false;
-    let mut value = decode::decode(of_kind(kind), root, decode::Options { hide_values: hide }, &mut |fault| {
-        // A merge key is told when the text is read.
-        if !matches!(fault.path.0.last(), Some(Step::Field(k) | Step::Key(k)) if k == "<<") {
-            file.complain(fault.node.at(), &fault.path.to_string(), fault.message, Severity::Error, hide);
-        }
-        faults.push(fault.path);
-    });
+    let mut value = decode::decode(
+        of_kind(kind),
+        root,
+        decode::Options { hide_values: hide, skip_server_set: true },
+        &mut |fault| {
+            // A merge key is told when the text is read.
+            if !matches!(fault.path.0.last(), Some(Step::Field(k) | Step::Key(k)) if k == "<<") {
+                file.complain(fault.node.at(), &fault.path.to_string(), fault.message, Severity::Error, hide);
+            }
+            faults.push(fault.path);
+        },
+    );
     errors |= !faults.is_empty();
     complete(&mut value, root, kind);
     let mut remarks = Vec::new();

@@ -13,6 +13,12 @@ const PREFIX: &str = "evenkeel.dev/";
 const SETTINGS: [&str; 4] = [names::TAKE_FROM, names::PRUNE, names::ROLL_ON_CONFIG, names::LOCKED];
 const SWITCHES: [&str; 3] = [names::PRUNE, names::ROLL_ON_CONFIG, names::LOCKED];
 
+/// Annotations that come with objects taken from a cluster, and who writes them.
+const OTHERS: [(&str, &str); 2] = [
+    (names::DEPLOYMENT_REVISION, "the Deployment's controller writes it"),
+    ("kubectl.kubernetes.io/last-applied-configuration", "`kubectl apply` writes it"),
+];
+
 /// Looks at an object's metadata. Takes out what its controller writes, with a warning.
 pub(crate) fn check(value: &mut Value, complain: &mut dyn FnMut(&Path, String, Severity)) {
     let path = |field: &str, key: &str| {
@@ -35,9 +41,10 @@ pub(crate) fn check(value: &mut Value, complain: &mut dyn FnMut(&Path, String, S
             complain(&path("annotations", key), message, Severity::Error);
         }
     }
-    if annotations.remove(names::DEPLOYMENT_REVISION).is_some() {
-        let message = format!("`{}` has no effect: the Deployment's controller writes it", names::DEPLOYMENT_REVISION);
-        complain(&path("annotations", names::DEPLOYMENT_REVISION), message, Severity::Warning);
+    for (key, why) in OTHERS {
+        if annotations.remove(key).is_some() {
+            complain(&path("annotations", key), format!("`{key}` has no effect: {why}"), Severity::Warning);
+        }
     }
 }
 

@@ -386,3 +386,20 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+#[allow(clippy::disallowed_methods)] // it reads the example that is shipped
+fn the_example_is_accepted() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests-example");
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(root).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if evenkeel_manifest::is_manifest_path(&name) {
+            let bytes = std::fs::read(entry.path()).unwrap();
+            files.push(Arc::new(parse_file(&name, &bytes, &Options::default())));
+        }
+    }
+    let snapshot = assemble(&files).unwrap_or_else(|e| panic!("{}", e[0]));
+    assert!(snapshot.docs.len() >= 4 && snapshot.warnings.is_empty(), "{:?}", snapshot.warnings);
+}

@@ -16,7 +16,7 @@ use crate::{
     input::{Input, Shape},
     nearest::nearest,
     path::{Path, Trail},
-    types::{Object, Type},
+    types::{Object, Support, Type},
 };
 
 /// What is wrong with a node.
@@ -46,6 +46,8 @@ pub struct Fault<I> {
 pub struct Options {
     /// Complaints do not show values: the object is a Secret.
     pub hide_values: bool,
+    /// What the server sets (`status`, `metadata.uid`) is left out unread: the tree is a manifest.
+    pub skip_server_set: bool,
 }
 
 /// Decodes a tree. Faults go to `sink`; what is at fault is left out of the result.
@@ -82,14 +84,14 @@ impl<'a, I: Input<'a>> Walk<'_, I> {
             let at = at.field(name);
             match object.field(name) {
                 Some(_) if matches!(value.shape(), Shape::Null) => {}
+                Some(field) if self.options.skip_server_set && field.support == Support::Dropped => {}
                 Some(field) => {
                     if let Some(value) = self.value(&field.ty, value, &at) {
                         out.insert(name.to_string(), value);
                     }
                 }
                 None => {
-                    let hint = nearest(name, object.fields.iter().map(|f| f.name))
-                        .map_or_else(String::new, |n| format!(", did you mean `{n}`?"));
+                    let hint = hint(object, name).map_or_else(String::new, |n| format!(", did you mean `{n}`?"));
                     let message = format!("unknown field `{name}` in {}{hint}", object.short());
                     (self.sink)(Fault { node: key, kind: FaultKind::UnknownField, path: at.path(), message });
                 }
@@ -169,6 +171,31 @@ impl<'a, I: Input<'a>> Walk<'_, I> {
     }
 }
 
+/// What an unknown field may be meant for: a field with a similar name, or one of that name further
+/// down.
+fn hint(object: &'static Object, name: &str) -> Option<String> {
+    let near = nearest(name, object.fields.iter().map(|f| f.name)).map(Into::into);
+    near.or_else(|| (1..=HINT_LEVELS).find_map(|levels| below(object, name, levels)))
+}
+
+/// How far down a misplaced field is looked for: from a Deployment's `spec` to its containers.
+const HINT_LEVELS: u32 = 3;
+
+fn below(object: &'static Object, name: &str, levels: u32) -> Option<String> {
+    object.fields.iter().filter(|f| f.name != "status" && f.name != "metadata").find_map(|f| {
+        let (inner, mark) = match f.ty {
+            Type::Object(inner) => (inner, ""),
+            Type::List(Type::Object(inner)) => (*inner, "[]"),
+            _ => return None,
+        };
+        let found = match levels {
+            1 => inner.field(name).map(|_| name.to_string()),
+            _ => below(inner, name, levels - 1),
+        };
+        found.map(|rest| format!("{}{mark}.{rest}", f.name))
+    })
+}
+
 /// What YAML 1.1 took a word for.
 fn old_bool(word: &str) -> Option<bool> {
     match word.to_ascii_lowercase().as_str() {
@@ -213,8 +240,8 @@ mod tests {
 
     fn run(kind: Kind, value: &Value) -> (Value, Vec<String>) {
         let mut faults = Vec::new();
-        let hide_values = kind == Kind::Secret;
-        let out = decode(of_kind(kind), value, Options { hide_values }, &mut |f| {
+        let options = Options { hide_values: kind == Kind::Secret, ..Options::default() };
+        let out = decode(of_kind(kind), value, options, &mut |f| {
             faults.push(format!("{}: {}", f.path, f.message));
         });
         (out, faults)
@@ -241,6 +268,34 @@ mod tests {
         );
         assert_eq!(out["metadata"], json!({"name": "web"}));
         assert_eq!(out.pointer("/spec/template/spec/containers/0/resources/limits/cpu"), Some(&json!("1")));
+    }
+
+    #[test]
+    fn a_misplaced_field_is_shown_its_place() {
+        let (_, faults) = run(
+            Kind::Deployment,
+            &json!({"replicas": 3, "spec": {"containers": [], "volumes": [], "image": "i", "template": {"spec": {"image": "i", "command": []}}}}),
+        );
+        assert_eq!(
+            faults,
+            [
+                "replicas: unknown field `replicas` in Deployment, did you mean `spec.replicas`?",
+                "spec.containers: unknown field `containers` in DeploymentSpec, did you mean `template.spec.containers`?",
+                "spec.image: unknown field `image` in DeploymentSpec, did you mean `template.spec.containers[].image`?",
+                "spec.template.spec.command: unknown field `command` in PodSpec, did you mean `containers[].command`?",
+                "spec.template.spec.image: unknown field `image` in PodSpec, did you mean `containers[].image`?",
+                "spec.volumes: unknown field `volumes` in DeploymentSpec, did you mean `template.spec.volumes`?",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_server_sets_is_not_read_in_a_manifest() {
+        let value = json!({"metadata": {"name": "a", "uid": 7, "managedFields": "x"}, "status": {"unheard": "of"}});
+        let options = Options { skip_server_set: true, ..Options::default() };
+        let mut faults = 0;
+        let out = decode(of_kind(Kind::Pod), &value, options, &mut |_: Fault<&Value>| faults += 1);
+        assert_eq!((faults, out), (0, json!({"metadata": {"name": "a"}})));
     }
 
     #[test]

@@ -168,28 +168,37 @@ fn inner(ty: &Type) -> Option<&'static Object> {
 
 fn section(out: &mut String, object: &Object) {
     let _ = writeln!(out, "### {}\n\n| field | |\n|---|---|", object.short());
-    let done: Vec<String> =
-        object.fields.iter().filter(|f| f.support == Support::Done).map(|f| format!("`{}`", f.name)).collect();
-    if !done.is_empty() {
-        let _ = writeln!(out, "| {} | done |", done.join(", "));
+    // Fields of which the same is said share a row; what is done comes first.
+    let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
+    let (done, others): (Vec<&Field>, Vec<&Field>) = object.fields.iter().partition(|f| f.support == Support::Done);
+    for field in done.into_iter().chain(others) {
+        let text = verdict(field.support);
+        match rows.iter_mut().find(|(t, _)| *t == text) {
+            Some((_, names)) => names.push(field.name),
+            None => rows.push((text, alloc::vec![field.name])),
+        }
     }
-    for field in object.fields {
-        let (word, accepted, note) = match field.support {
-            Support::Done => continue,
-            Support::Dropped => ("left out of a manifest", &[][..], "set by the server"),
-            Support::Ignored { accepted, note } => ("no effect, a warning", accepted, note),
-            Support::Refused { accepted, note } => ("not supported yet", accepted, note),
-        };
-        let _ = write!(out, "| `{}` | {word}", field.name);
-        if !accepted.is_empty() {
-            let _ = write!(out, ", but `{}`", accepted.join("`, `"));
-        }
-        if !note.is_empty() {
-            let _ = write!(out, ": {note}");
-        }
-        out.push_str(" |\n");
+    for (text, names) in rows {
+        let _ = writeln!(out, "| `{}` | {text} |", names.join("`, `"));
     }
     out.push('\n');
+}
+
+fn verdict(support: Support) -> String {
+    let (word, accepted, note) = match support {
+        Support::Done => ("done", &[][..], ""),
+        Support::Dropped => ("left out of a manifest", &[][..], "set by the server"),
+        Support::Ignored { accepted, note } => ("no effect, a warning", accepted, note),
+        Support::Refused { accepted, note } => ("not supported yet", accepted, note),
+    };
+    let mut out = String::from(word);
+    if !accepted.is_empty() {
+        let _ = write!(out, ", but `{}`", accepted.join("`, `"));
+    }
+    if !note.is_empty() {
+        let _ = write!(out, ": {note}");
+    }
+    out
 }
 
 #[cfg(test)]
@@ -245,7 +254,7 @@ mod tests {
     fn the_documentation_names_every_definition_once() {
         let text = markdown();
         assert_eq!(text.matches("### PodSpec\n").count(), 1);
-        assert!(text.contains("| `hostNetwork` | not supported yet |"));
+        assert!(text.contains("`hostNetwork`, ") && text.contains("` | not supported yet |"));
         assert!(text.contains("| `dnsPolicy` | not supported yet, but `ClusterFirst`, `Default`"));
     }
 }

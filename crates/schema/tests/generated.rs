@@ -45,3 +45,12 @@ fn names_of_kinds_agree_with_k8s_openapi() {
     holds::<networking::Ingress>("ingresses");
     holds::<policy::PodDisruptionBudget>("poddisruptionbudgets");
 }
+
+#[test]
+fn the_documentation_of_what_is_supported_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/manifests.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (_, table) = page.split_once("a test holds it -->\n\n").unwrap();
+    let fresh = evenkeel_schema::support::markdown();
+    assert!(table == fresh, "docs/manifests.md differs: cargo run -p evenkeel-schema --example support");
+}
