@@ -387,3 +387,37 @@ async fn an_agent_without_engine_says_so() {
     stop.cancel();
     agent.await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn down_takes_everything_away_and_nothing_else() {
+    let mut lab = Lab::new().await;
+    let uid = uid(21);
+    let spec = json!({
+        "containers": [{ "name": "c", "image": IMAGE, "imagePullPolicy": "Never",
+            "volumeMounts": [{ "name": "key", "mountPath": "/key" }] }],
+        "volumes": [{ "name": "key", "secret": { "secretName": "s" } }],
+        "restartPolicy": "Always"
+    });
+    lab.assign(vec![order(uid, "p", spec, vec![secret("s", "k", "sesame-open")])], true, vec![]).await;
+    lab.until("ready", |l| l.ready(uid)).await;
+    let dir = lab.dir.path().join("agent");
+    let running = driver::down(Arc::new(docker()), &lab.cluster, &dir).await;
+    assert!(matches!(running, Err(driver::DownError::Journal(_))), "an agent runs: {running:?}");
+    lab.stop().await;
+
+    // Somebody's own container with copied labels.
+    let label = format!("evenkeel.dev/cluster={}", lab.cluster);
+    let name = format!("own-{}", lab.cluster);
+    let pod = format!("evenkeel.dev/pod-uid={uid}");
+    let made =
+        Command::new("docker").args(["create", "--name", &name, "--label", &label, "--label", &pod, IMAGE]).output();
+    assert!(made.unwrap().status.success());
+
+    let removed = driver::down(Arc::new(docker()), &lab.cluster, &dir).await.unwrap();
+    assert_eq!(removed, driver::Removed { containers: 1, sandboxes: 1, foreign: 1 });
+    assert!(lab.ids(uid).await.is_empty());
+    assert!(!dir.join("pods").join(uid.to_string()).exists());
+    assert!(!dir.join("journal").join(uid.to_string()).exists());
+    let again = driver::down(Arc::new(docker()), &lab.cluster, &dir).await.unwrap();
+    assert_eq!(again, driver::Removed { foreign: 1, ..driver::Removed::default() });
+}

@@ -6,6 +6,7 @@
 //! timer; out of it: work (`work`), the journal (`journal`), reports to the server. Deliberately
 //! not here: how a session is authenticated and carried (whoever gives the [`Dial`]).
 
+mod down;
 mod engine;
 mod images;
 mod journal;
@@ -23,6 +24,7 @@ use evenkeel_wire::local::AgentEnd;
 use thiserror::Error;
 
 pub use self::{
+    down::{DownError, Removed, down},
     journal::{JournalError, JournalStore},
     logs::{LogReader, LogRequest},
     node::{DEFAULT_MAX_PODS, NodeSettings},

@@ -285,6 +285,17 @@ impl Volumes {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Takes everything of all pods away.
+    pub fn remove_all(&self) -> Result<(), VolumeError> {
+        for entry in fs::read_dir(&self.pods).tried("", "read", &self.pods)? {
+            let name = entry.tried("", "read", &self.pods)?.file_name();
+            if let Some(pod) = name.to_str().and_then(|n| n.parse::<Uid>().ok()) {
+                self.remove(pod)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes everything of a pod away; none is fine. Nothing is deleted while something is still
     /// mounted below: it could be the host's.
     pub fn remove(&self, pod: Uid) -> Result<(), VolumeError> {
