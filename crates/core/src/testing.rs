@@ -3,6 +3,8 @@
 //!
 //! The whole system with its real agent runs in `tests/simulation`; this is for tables of cases.
 
+#![allow(clippy::needless_pass_by_value)] // so that tests read well
+
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     format,
@@ -43,8 +45,6 @@ pub(crate) enum Fate {
     NoStart { tries: u32, reason: &'static str, outside: bool },
     /// Runs and is never ready.
     NotReady,
-    /// Finds no node.
-    Unschedulable(&'static str),
     /// Waits, and nobody knows for what.
     Starting,
 }
@@ -58,6 +58,8 @@ pub(crate) struct Lab {
     /// By image.
     pub(crate) fates: BTreeMap<String, Fate>,
     pub(crate) heals: Vec<crate::cx::Heal>,
+    /// The one pod that fares so; all others run.
+    pub(crate) only: Option<Key>,
     rng: Rng,
     timers: Timers,
     queue: VecDeque<(ControllerId, Key)>,
@@ -75,6 +77,7 @@ impl Lab {
             settings: Settings::default(),
             fates: BTreeMap::new(),
             heals: Vec::new(),
+            only: None,
             rng: Rng::new(1),
             timers: Timers::default(),
             queue: VecDeque::new(),
@@ -225,19 +228,16 @@ impl Lab {
                 self.change(Change::Delete(pod.key.clone()));
                 continue;
             }
-            let node_ready =
-                pod.node.as_ref().is_none_or(|n| self.world.nodes.get(n).is_some_and(|n| n.ready));
+            let node_ready = pod.node.as_ref().is_some_and(|n| self.world.nodes.get(n).is_some_and(|n| n.ready));
             if !node_ready {
                 continue;
             }
             let body = pod.body_map();
             let container = &body["spec"]["containers"][0];
             let image = container["image"].as_str().unwrap_or_default().to_string();
-            let fate = self.fates.get(&image).cloned().unwrap_or(Fate::Runs);
+            let fate = self.fates.get(&image).filter(|_| self.only.as_ref().is_none_or(|k| *k == pod.key));
+            let fate = fate.cloned().unwrap_or(Fate::Runs);
             let mut next = Object::clone(&pod);
-            if !matches!(fate, Fate::Unschedulable(_)) && next.node.is_none() {
-                next.node = Some("n1".into());
-            }
             let name = container["name"].as_str().unwrap_or_default();
             let old: Value = serde_json::from_slice(&pod.status).unwrap_or_default();
             next.status = canonical::value_bytes(&pod_status(&fate, name, &old, self.now)).into();
@@ -320,7 +320,8 @@ impl Lab {
         all.sort_by_key(|r| (r.object.meta.created, r.object.key.clone()));
         let text = |r: &crate::release::state::Rel| {
             let n = u32::from_str_radix(&r.spec.revision.hash()[..8], 16).unwrap();
-            let attempt = r.name().rsplit('-').next().filter(|s| s.len() < 3).map(|s| format!("-{s}")).unwrap_or_default();
+            let attempt =
+                r.name().rsplit('-').next().filter(|s| s.len() < 3).map(|s| format!("-{s}")).unwrap_or_default();
             let reason = if r.status.reason.is_empty() { String::new() } else { format!("/{}", r.status.reason) };
             format!("{n}{attempt}:{}{reason}", r.status.phase)
         };
@@ -334,10 +335,7 @@ impl Lab {
 
     /// Reasons of the events, in the order of their keys.
     pub(crate) fn events(&self) -> Vec<String> {
-        self.world
-            .list(Kind::Event, "")
-            .map(|e| e.body_map()["reason"].as_str().unwrap().to_string())
-            .collect()
+        self.world.list(Kind::Event, "").map(|e| e.body_map()["reason"].as_str().unwrap().to_string()).collect()
     }
 }
 
@@ -354,10 +352,6 @@ fn pod_status(fate: &Fate, name: &str, old: &Value, now: Time) -> Value {
         json!({"type": "Ready", "status": flag, "lastTransitionTime": since("Ready", flag)}),
         json!({"type": "ContainersReady", "status": flag, "lastTransitionTime": since("ContainersReady", flag)}),
     ];
-    if let Fate::Unschedulable(message) = fate {
-        return json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
-            "message": message, "lastTransitionTime": since("PodScheduled", "False")}]});
-    }
     let began = old["containerStatuses"][0]["state"]["running"]["startedAt"]
         .as_str()
         .map_or_else(|| now.rfc3339(), ToString::to_string);
@@ -370,8 +364,7 @@ fn pod_status(fate: &Fate, name: &str, old: &Value, now: Time) -> Value {
                 .map_or_else(|| now.rfc3339(), ToString::to_string);
             container["restartCount"] = json!(times);
             container["state"] = json!({"waiting": {"reason": "CrashLoopBackOff"}});
-            container["lastState"] =
-                json!({"terminated": {"exitCode": code, "reason": "Error", "finishedAt": ended}});
+            container["lastState"] = json!({"terminated": {"exitCode": code, "reason": "Error", "finishedAt": ended}});
         }
         Fate::NoStart { tries, reason, outside } => {
             let start = podstatus::FailedStart { tries: *tries, reason: (*reason).into(), outside: *outside };
@@ -381,7 +374,7 @@ fn pod_status(fate: &Fate, name: &str, old: &Value, now: Time) -> Value {
             container["state"] = json!({"waiting": {"reason": reason, "message": "as the engine said"}});
         }
         Fate::Starting => container["state"] = json!({"waiting": {"reason": "ContainerCreating"}}),
-        Fate::Runs | Fate::NotReady | Fate::Unschedulable(_) => {}
+        Fate::Runs | Fate::NotReady => {}
     }
     let phase = if matches!(fate, Fate::Runs | Fate::NotReady | Fate::Crashes { .. }) { "Running" } else { "Pending" };
     json!({"phase": phase, "conditions": conditions, "containerStatuses": [container]})
@@ -437,5 +430,7 @@ pub(crate) fn web(image: &str) -> Arc<Doc> {
 
 /// A ConfigMap of the namespace `shop`.
 pub(crate) fn config(name: &str, value: &str) -> Arc<Doc> {
-    doc(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}, "data": {"k": value}}))
+    doc(
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}, "data": {"k": value}}),
+    )
 }

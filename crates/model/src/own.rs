@@ -393,6 +393,9 @@ pub struct ReleaseStatus {
     /// Someone asked not to wait for the rollout under way.
     #[serde(default, skip_serializing_if = "is_default")]
     pub now: bool,
+    /// Every object that it changes is written.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub written: bool,
     /// A directory's revision of which a second scan has yet to say the same: nothing is pruned.
     #[serde(default, skip_serializing_if = "is_default")]
     pub unconfirmed: bool,
@@ -417,6 +420,7 @@ impl ReleaseStatus {
             allow_mass_delete: false,
             now: false,
             unconfirmed: false,
+            written: false,
         }
     }
 

@@ -13,7 +13,7 @@ use core::time::Duration;
 
 use evenkeel_model::{
     ContentRef, Digest, Key, Kind, Object, Time, names,
-    own::{DriftStatus, Phase, ReleaseSpec, ReleaseStatus, SourceStatus},
+    own::{DriftStatus, Phase, ReleaseSpec, ReleaseStatus, Resolution, SourceStatus},
 };
 use serde_json::Value;
 
@@ -66,14 +66,19 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
             old_ones(world, Kind::Event, cx.settings.event_age, cx.settings.event_count, at, cx);
         }
         Kind::Drift => {
-            let at = |o: &Object| o.status::<DriftStatus>().ok().flatten().and_then(|s| s.resolved_at);
-            old_ones(world, Kind::Drift, cx.settings.drift_age, cx.settings.drift_count, at, cx);
+            old_ones(world, Kind::Drift, cx.settings.drift_age, cx.settings.drift_count, settled_at, cx);
         }
         Kind::Release => releases(world, cx),
         Kind::ReplicaSet => contents(world, cx),
         Kind::Source => snapshots(world, cx),
         _ => {}
     }
+}
+
+/// An accepted drift holds as long as nobody takes it back.
+fn settled_at(object: &Object) -> Option<Time> {
+    let status = object.status::<DriftStatus>().ok().flatten()?;
+    status.resolved_at.filter(|_| status.resolution != Some(Resolution::Accepted))
 }
 
 fn event_time(object: &Object) -> Time {

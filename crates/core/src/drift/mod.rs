@@ -102,13 +102,7 @@ fn accepted(world: &World, key: &Key) -> impl Iterator<Item = alloc::string::Str
 
 /// Records what differs although no revision changed it, settles what does not any more, and says
 /// whether to write it back.
-pub(crate) fn object(
-    world: &World,
-    src: &Src,
-    live: &Object,
-    differences: &[FieldDiff],
-    cx: &mut Cx<'_>,
-) -> Decision {
+pub(crate) fn object(world: &World, src: &Src, live: &Object, differences: &[FieldDiff], cx: &mut Cx<'_>) -> Decision {
     let gone = |r: &Record| r.open() && !r.of_container() && !differences.iter().any(|d| d.path == r.spec.path);
     for mut record in record::of_object(world, &live.key).into_iter().filter(gone) {
         record.resolve(Resolution::Healed, cx.now, cx.settings);
@@ -168,6 +162,14 @@ pub(crate) fn superseded(world: &World, live: &Object, wanted: &Value, cx: &mut 
         record.resolve(if adopted { Resolution::Adopted } else { Resolution::Superseded }, cx.now, cx.settings);
         record.save(cx);
     }
+}
+
+/// Whether somebody did something to a container behind its agent's back since then.
+pub(crate) fn touched(world: &World, pod: &Key, container: &str, since: Time) -> bool {
+    let path = alloc::format!("containers[{container}]");
+    record::of_object(world, pod)
+        .iter()
+        .any(|r| r.of_container() && r.status.last_seen.secs() >= since.secs() && (r.spec.path == path || r.spec.path == "sandbox"))
 }
 
 /// Whether an object is written by hand in spite of a lock: for the API.

@@ -7,7 +7,10 @@ use alloc::format;
 use evenkeel_model::{Key, Kind, Object, names, own::Resolution};
 use evenkeel_schema::merge::{FieldPath, Node, diff};
 
-use super::{containers, excluded, record::{self, Record}};
+use super::{
+    containers, excluded,
+    record::{self, Record},
+};
 use crate::{
     ask::{Answer, Refusal},
     cx::{Cx, EventKind},

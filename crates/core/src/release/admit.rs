@@ -21,7 +21,7 @@ use super::{
 use crate::{cx::Cx, world::World};
 
 /// Default of `maxUnsettled.age`.
-const UNSETTLED_AGE: Duration = Duration::from_secs(15 * 60);
+const UNSETTLED_AGE: Duration = Duration::from_mins(15);
 /// Created objects that a Release names; more are only counted.
 const CREATED_LIMIT: usize = 1000;
 /// Objects that a message names.
@@ -53,6 +53,9 @@ pub(super) fn step(world: &World, src: &mut Src, current: &mut Option<Rel>, wake
     }
     let Some(kept) = head.spec.digest.and_then(|d| world.snapshot(&d)) else { return };
     let snapshot = kept.snapshot.clone();
+    if same_content(world, src, current.as_ref(), &mut head, cx) {
+        return;
+    }
     match verdict(world, src, current.as_ref(), &head, &snapshot, cx) {
         Verdict::Reject(diagnostics) => reject(world, src, &mut head, &diagnostics, cx),
         Verdict::Wait(reason, message, wake) => {
@@ -71,6 +74,23 @@ pub(super) fn step(world: &World, src: &mut Src, current: &mut Option<Rel>, wake
         }
     }
     head.save(cx);
+}
+
+/// What waited may have become what is applied, by a rollback: then there is nothing to do.
+fn same_content(world: &World, src: &mut Src, current: Option<&Rel>, head: &mut Rel, cx: &mut Cx<'_>) -> bool {
+    let known = world.desired.applied(&src.name).is_some();
+    let asked = head.spec.requested_by.is_some() || current.is_some_and(|c| c.spec.digest == head.spec.digest);
+    if asked || !known || head.spec.digest != src.status.applied_digest {
+        return false;
+    }
+    src.status.applied_revision = Some(head.spec.revision.clone());
+    if src.status.last_good_digest == src.status.applied_digest {
+        src.status.last_good_revision = Some(head.spec.revision.clone());
+    }
+    src.status.pending_release = None;
+    head.enter(world, src, Phase::Superseded, "Unchanged", "its documents are applied already", cx);
+    head.save(cx);
+    true
 }
 
 fn reject(world: &World, src: &Src, head: &mut Rel, diagnostics: &[Diagnostic], cx: &mut Cx<'_>) {
@@ -146,9 +166,8 @@ fn settling(world: &World, src: &Src, current: Option<&Rel>, head: &Rel, cx: &Cx
     let limit = src.spec.max_unsettled.clone().unwrap_or_default();
     let age = duration::or(Some(&limit.age), UNSETTLED_AGE);
     let good = src.status.last_good_revision.as_ref();
-    let since = good
-        .and_then(|g| super::state::latest(world, &src.name, g))
-        .map_or(Time(i64::MIN), |r| r.object.meta.created);
+    let since =
+        good.and_then(|g| super::state::latest(world, &src.name, g)).map_or(Time(i64::MIN), |r| r.object.meta.created);
     let later: Vec<Rel> = releases(world, &src.name)
         .into_iter()
         .filter(|r| r.object.meta.created >= since && Some(&r.spec.revision) != good && r.name() != head.name())
@@ -177,10 +196,11 @@ pub(super) fn mass_delete(world: &World, src: &Src, snapshot: &Snapshot) -> Opti
         total += others;
     }
     let limit = src.spec.mass_delete.clone().unwrap_or_default();
-    let all = gone > 0 && gone >= total && delta.created.is_empty() && snapshot.docs.is_empty();
+    let all = gone > 0 && snapshot.docs.is_empty();
     #[allow(clippy::cast_precision_loss)] // counts of objects are far below 2^52
     let share = gone as f64 > total as f64 * limit.fraction;
-    if !all && !(share && gone > limit.count as usize) {
+    let many = share && gone > limit.count as usize;
+    if !(all || many) {
         return None;
     }
     let names: Vec<String> = delta.deleted.iter().take(NAMED_LIMIT).map(|k| format!("{k}")).collect();
@@ -233,6 +253,7 @@ pub(super) fn apply(
     rel.status.created = delta.created.iter().take(CREATED_LIMIT).map(|k| format!("{k}")).collect();
     rel.status.changes = Some(counts);
     rel.status.cause = None;
+    rel.status.written = false;
     rel.complain(&snapshot.warnings);
     src.status.applied_revision = Some(rel.spec.revision.clone());
     src.status.applied_digest = rel.spec.digest;
@@ -240,8 +261,7 @@ pub(super) fn apply(
     if src.status.pending_release.as_deref() == Some(rel.name()) {
         src.status.pending_release = None;
     }
-    let message =
-        format!("{} to create, {} to change, {} to delete", counts.created, counts.changed, counts.deleted);
+    let message = format!("{} to create, {} to change, {} to delete", counts.created, counts.changed, counts.deleted);
     rel.enter(world, src, Phase::Progressing, "", &message, cx);
     rel.save(cx);
 }

@@ -5,8 +5,7 @@
 use alloc::{format, string::ToString};
 
 use evenkeel_model::{
-    Digest, Key, Kind, Meta, Object, Revision, SourceName, Version,
-    names,
+    Digest, Key, Kind, Meta, Object, Revision, SourceName, Version, names,
     own::{Phase, Pin, ReleaseSpec, SourceSpec},
 };
 use serde_json::json;
@@ -240,9 +239,7 @@ fn rollback(
 fn target(world: &World, src: &Src, to: Option<&Revision>) -> Result<(Revision, Digest), Refusal> {
     let status = &src.status;
     let good = status.last_good_revision.clone().zip(status.last_good_digest);
-    let mut goods = good
-        .into_iter()
-        .chain(status.earlier_good.iter().map(|g| (g.revision.clone(), g.digest)));
+    let mut goods = good.into_iter().chain(status.earlier_good.iter().map(|g| (g.revision.clone(), g.digest)));
     match to {
         None => goods
             .find(|(_, digest)| Some(*digest) != status.applied_digest)

@@ -26,13 +26,19 @@ use super::{
 use crate::{
     cx::Cx,
     settings::Settings,
-    world::{World, pods::PodPhase},
+    world::{
+        World,
+        pods::{PodPhase, PodRecord},
+    },
 };
 
 /// Restarts of a container that fail a release, where its Source says nothing.
 const CRASH_LIMIT: u32 = 3;
 /// Last lines of a container's output that a cause keeps.
 const LOG_LINES: usize = 20;
+
+/// The reason of a workload whose deadline passed, as Kubernetes names it.
+const DEADLINE: &str = "ProgressDeadlineExceeded";
 
 /// What a look at pods is about.
 #[derive(Debug)]
@@ -163,8 +169,9 @@ fn of_pod(scope: &Scope<'_>, workload: &Key, pod: &Counted<'_>) -> Found {
 
 fn unschedulable(scope: &Scope<'_>, workload: &Key, pod: &Counted<'_>) -> Found {
     let conditions = pod.status.conditions.iter().flatten();
-    let Some(condition) =
-        conditions.into_iter().find(|c| c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable"))
+    let Some(condition) = conditions
+        .into_iter()
+        .find(|c| c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable"))
     else {
         return Found::Nothing;
     };
@@ -219,7 +226,10 @@ fn start_cause(scope: &Scope<'_>, workload: &Key, pod: &Counted<'_>, name: &str,
     let gap = if said.is_empty() { "" } else { ": " };
     Cause {
         reason: start.reason.clone(),
-        message: format!("container {name} of pod {} did not start in {} tries{gap}{said}", pod.object.key.name, start.tries),
+        message: format!(
+            "container {name} of pod {} did not start in {} tries{gap}{said}",
+            pod.object.key.name, start.tries
+        ),
         logs: logs(scope, pod, name),
         outside: start.outside,
         ..cause(workload, pod, Some(name))
@@ -237,7 +247,14 @@ fn crash_cause(scope: &Scope<'_>, workload: &Key, pod: &Counted<'_>, container: 
         n => format!(", {n} restarts"),
     };
     Cause {
-        reason: if killed { "OOMKilled" } else if count > 0 { "CrashLoopBackOff" } else { "Error" }.into(),
+        reason: if killed {
+            "OOMKilled"
+        } else if count > 0 {
+            "CrashLoopBackOff"
+        } else {
+            "Error"
+        }
+        .into(),
         message: format!("container {name} of pod {} {how}{times}", pod.object.key.name),
         logs: logs(scope, pod, name),
         ..cause(workload, pod, Some(name))
@@ -250,43 +267,53 @@ fn exit_text(t: &ContainerStateTerminated) -> String {
         None => format!("exited with code {}", t.exit_code),
     };
     if let Some(reason) = t.reason.as_deref().filter(|r| !matches!(*r, "Error" | "Completed")) {
-        text += &format!(" ({reason})");
+        text.push_str(" (");
+        text.push_str(reason);
+        text.push(')');
     }
     text
 }
 
 /// The cause of a workload whose deadline passed.
 pub(super) fn stuck(scope: &Scope<'_>, workload: &Key) -> Cause {
-    let reason = "ProgressDeadlineExceeded";
+    let reason = DEADLINE;
     let Some(object) = scope.world.get(workload) else {
         let message = "it was not made in time".into();
         return Cause { object: workload.to_string(), reason: reason.into(), message, ..Cause::default() };
     };
-    let pods = pods_of(scope.world, object).into_iter().filter(|p| p.key.kind == Kind::Pod && !p.deleting());
-    for object in pods.filter(|p| !scope.world.pods.get(&p.key).is_some_and(|r| r.ready())) {
-        let pod = Counted { object, status: object.status().ok().flatten().unwrap_or_default() };
-        if let Some((name, start)) = failed_starts(&pod).iter().next() {
-            return start_cause(scope, workload, &pod, name, start);
-        }
-        if object.node.is_none() {
-            let conditions = pod.status.conditions.iter().flatten();
-            let said = conditions.into_iter().find(|c| c.type_ == "PodScheduled").and_then(|c| c.message.clone());
-            return unscheduled_cause(scope, workload, &pod, said.as_deref().unwrap_or("nothing has placed it"));
-        }
-        let Some(container) = containers(&pod.status).find(|c| !c.ready) else {
-            let message = format!("pod {} is not ready in time", object.key.name);
-            return Cause { reason: reason.into(), message, ..cause(workload, &pod, None) };
-        };
-        let why = waits(container);
-        return Cause {
-            reason: reason.into(),
-            message: format!("container {} of pod {} is not ready in time: {why}", container.name, object.key.name),
-            logs: logs(scope, &pod, &container.name),
-            ..cause(workload, &pod, Some(&container.name))
-        };
+    let unready = pods_of(scope.world, object)
+        .into_iter()
+        .filter(|p| p.key.kind == Kind::Pod && !p.deleting())
+        .find(|p| !scope.world.pods.get(&p.key).is_some_and(PodRecord::ready));
+    if let Some(object) = unready {
+        let status = object.status().ok().flatten().unwrap_or_default();
+        return stuck_pod(scope, workload, &Counted { object, status });
     }
     let message = "its rollout did not end in time".into();
     Cause { object: workload.to_string(), reason: reason.into(), message, ..Cause::default() }
+}
+
+fn stuck_pod(scope: &Scope<'_>, workload: &Key, pod: &Counted<'_>) -> Cause {
+    let name = &pod.object.key.name;
+    if let Some((name, start)) = failed_starts(pod).iter().next() {
+        return start_cause(scope, workload, pod, name, start);
+    }
+    if pod.object.node.is_none() {
+        let conditions = pod.status.conditions.iter().flatten();
+        let said = conditions.into_iter().find(|c| c.type_ == "PodScheduled").and_then(|c| c.message.clone());
+        return unscheduled_cause(scope, workload, pod, said.as_deref().unwrap_or("nothing has placed it"));
+    }
+    let reason = DEADLINE.into();
+    let Some(container) = containers(&pod.status).find(|c| !c.ready) else {
+        let message = format!("pod {name} is not ready in time");
+        return Cause { reason, message, ..cause(workload, pod, None) };
+    };
+    Cause {
+        reason,
+        message: format!("container {} of pod {name} is not ready in time: {}", container.name, waits(container)),
+        logs: logs(scope, pod, &container.name),
+        ..cause(workload, pod, Some(&container.name))
+    }
 }
 
 fn waits(container: &ContainerStatus) -> String {
@@ -335,7 +362,10 @@ pub(super) fn degraded(scope: &Scope<'_>, workload: &Key) -> Option<Cause> {
         if record.ready() || record.finished() || pod.object.node.is_none() {
             return None;
         }
-        containers(&pod.status).find(|c| !c.ready && blameless_end(c).is_none() && started(c)).map(|c| (pod, c))
+        let touched = |c: &ContainerStatus| crate::drift::touched(scope.world, &pod.object.key, &c.name, scope.since);
+        containers(&pod.status)
+            .find(|c| !c.ready && started(c) && blameless_end(c).is_none() && !touched(c))
+            .map(|c| (pod, c))
     });
     unready.map(|(pod, container)| Cause {
         reason: "Unready".into(),

@@ -9,10 +9,7 @@ use alloc::{
     vec::Vec,
 };
 
-use evenkeel_model::{
-    Diagnostic, Doc, Key, Kind, Object, Reference, Severity, Snapshot,
-    own::{SourceSpec},
-};
+use evenkeel_model::{Diagnostic, Doc, Key, Kind, Object, Reference, Severity, Snapshot, own::SourceSpec};
 use serde_json::Value;
 
 use crate::world::{World, desired::taken_from};
@@ -118,8 +115,7 @@ fn immutable(doc: &Doc, live: &Object, out: &mut Vec<Diagnostic>) {
         Kind::ConfigMap | Kind::Secret => {
             let mut wanted = doc.value.clone();
             super::write::string_data(&mut wanted);
-            let differs =
-                |f: &str| without(wanted.get(f)) != without(body.get(f));
+            let differs = |f: &str| without(wanted.get(f)) != without(body.get(f));
             if body.get("immutable") == Some(&Value::Bool(true)) {
                 ["data", "binaryData"].into_iter().filter(|f| differs(f)).for_each(&mut refuse);
             }
@@ -134,7 +130,10 @@ fn immutable(doc: &Doc, live: &Object, out: &mut Vec<Diagnostic>) {
 }
 
 fn without(value: Option<&Value>) -> Value {
-    value.map(evenkeel_model::canonical::without_empty).filter(|v| v.as_object().is_none_or(|m| !m.is_empty())).unwrap_or_default()
+    value
+        .map(evenkeel_model::canonical::without_empty)
+        .filter(|v| v.as_object().is_none_or(|m| !m.is_empty()))
+        .unwrap_or_default()
 }
 
 /// A source's name in use with another url or path.

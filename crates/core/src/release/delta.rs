@@ -54,7 +54,9 @@ impl Delta {
             .docs
             .iter()
             .filter(|d| is_workload(d.key.kind))
-            .filter(|d| old.get(&d.key).is_none_or(|b| b.value.get("spec") != d.value.get("spec")) || rolls(d, &contents))
+            .filter(|d| {
+                old.get(&d.key).is_none_or(|b| b.value.get("spec") != d.value.get("spec")) || rolls(d, &contents)
+            })
             .map(|d| d.key.clone())
             .collect();
         out

@@ -7,11 +7,7 @@ use alloc::{string::String, sync::Arc};
 
 use evenkeel_model::{Key, Kind, Object, own::Phase};
 
-use super::{
-    admit, progress, rollback,
-    state::Src,
-    status,
-};
+use super::{admit, progress, rollback, state::Src, status};
 use crate::{change::Changed, controllers::ControllerId, cx::Cx, world::World};
 
 /// Owners above an object that are looked at for the source's label: a Deployment owns a

@@ -191,14 +191,7 @@ fn fetched(src: &mut Src, cx: &Cx<'_>) {
 }
 
 /// A source cannot be reached; `next_try` from now.
-pub fn away(
-    world: &World,
-    source: &SourceName,
-    reason: &str,
-    message: &str,
-    next_try: Duration,
-    cx: &mut Cx<'_>,
-) {
+pub fn away(world: &World, source: &SourceName, reason: &str, message: &str, next_try: Duration, cx: &mut Cx<'_>) {
     let Some(mut src) = Src::load(world, source) else { return };
     let text = format!("{message}; next try at {}", cx.now + next_try);
     src.condition("Fetched", false, reason, &text, cx);
@@ -232,7 +225,11 @@ pub fn recover(world: &World, copies: &[SourceCopy], cx: &mut Cx<'_>) {
                 // Added by a flag before the agents spoke, or told by another agent.
                 let known: SourceStatus = object.status().ok().flatten().unwrap_or_default();
                 if known.applied_revision.is_none() && status.applied_revision.is_some() {
-                    cx.put(object.with_status(&SourceStatus { conditions: known.conditions, ..status }));
+                    // What its follower brought meanwhile is newer than the copy.
+                    let observed_revision = known.observed_revision.or_else(|| status.observed_revision.clone());
+                    let pending_release = known.pending_release;
+                    let conditions = known.conditions;
+                    cx.put(object.with_status(&SourceStatus { observed_revision, pending_release, conditions, ..status }));
                 }
             }
         }

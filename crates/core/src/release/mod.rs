@@ -24,8 +24,8 @@ mod write;
 
 pub use inbound::{kept_digests, wanted_revisions};
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod ownership_tests;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use write::{applied, keyed as keyed_digest, manager, onto, without_status};

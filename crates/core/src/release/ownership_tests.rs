@@ -3,10 +3,7 @@
 
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 
-use evenkeel_model::{
-    Doc, Key, Kind, Time,
-    session::SourceCopy,
-};
+use evenkeel_model::{Doc, Key, Kind, Time, session::SourceCopy};
 use serde_json::json;
 
 use crate::{

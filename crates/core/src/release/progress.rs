@@ -3,13 +3,15 @@
 //! Called by the engine for the current Release. A release is up when every object is written and
 //! every workload it touched is complete, as Kubernetes says it of a rollout.
 
-use alloc::{format, string::{String, ToString}, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::time::Duration;
 
 use evenkeel_model::{Key, Kind, Object, Snapshot, Time, names, own::Phase};
-use k8s_openapi::api::{
-    apps::v1::{DeploymentSpec, DeploymentStatus, ReplicaSetSpec, ReplicaSetStatus},
-};
+use k8s_openapi::api::apps::v1::{DeploymentSpec, DeploymentStatus, ReplicaSetSpec, ReplicaSetStatus};
 
 use super::{
     cause::{self, Scope},
@@ -18,11 +20,14 @@ use super::{
     state::{Rel, Src},
     sync, window,
 };
-use crate::{cx::Cx, world::{World, pods::PodPhase}};
+use crate::{
+    cx::Cx,
+    world::{World, pods::PodPhase},
+};
 
 /// `progressDeadlineSeconds` where nothing says it, as in Kubernetes; also the deadline for writing
 /// all objects.
-pub(super) const PROGRESS_DEADLINE: Duration = Duration::from_secs(600);
+pub(super) const PROGRESS_DEADLINE: Duration = Duration::from_mins(10);
 
 /// How far a workload is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +74,7 @@ fn failed(world: &World, src: &mut Src, rel: &mut Rel, cx: &mut Cx<'_>) {
     if rollback::begin(world, src, rel, cx) {
         return;
     }
-    if synced(world, src).is_ok() && waiting(world, rel).is_empty() {
+    if waiting(world, rel).is_empty() && synced(world, src).is_ok() {
         let digest = rel.spec.digest;
         src.status.quarantined.retain(|q| Some(q.digest) != digest);
         rel.enter(world, src, Phase::Healthy, window::WATCHING, "it came up after all", cx);
@@ -92,8 +97,10 @@ pub(super) enum Looked {
 }
 
 /// Looks at what a release touched.
-pub(super) fn look(world: &World, src: &Src, rel: &Rel, since: Time, cx: &Cx<'_>) -> Looked {
-    if let Err(which) = synced(world, src) {
+pub(super) fn look(world: &World, src: &Src, rel: &mut Rel, since: Time, cx: &Cx<'_>) -> Looked {
+    // Once all is written, what is not is drift, which sync sees to.
+    let written = if rel.status.written { Ok(()) } else { synced(world, src) };
+    if let Err(which) = written {
         let at = since + PROGRESS_DEADLINE;
         if cx.now >= at && nodes_answer(world) {
             return Looked::Failed(alloc::boxed::Box::new(evenkeel_model::own::Cause {
@@ -105,6 +112,8 @@ pub(super) fn look(world: &World, src: &Src, rel: &Rel, since: Time, cx: &Cx<'_>
         }
         return Looked::Waiting { message: format!("{which} is being written"), wake: Some(at) };
     }
+    rel.status.written = true;
+    let rel = &*rel;
     let mut wake: Option<Time> = None;
     let mut first = String::new();
     let unfinished = waiting(world, rel);
@@ -151,7 +160,8 @@ pub(super) fn synced(world: &World, src: &Src) -> Result<(), Key> {
     };
     // Sync works in the order of keys, so the last ones tell first.
     for doc in snapshot.docs.iter().rev() {
-        if world.desired.source_of(&doc.key).is_some_and(|s| *s == src.name) && !sync::is_written(world, &src.name, doc) {
+        if world.desired.source_of(&doc.key).is_some_and(|s| *s == src.name) && !sync::is_written(world, &src.name, doc)
+        {
             return Err(doc.key.clone());
         }
     }
@@ -191,8 +201,7 @@ fn deployment(world: &World, object: &Object) -> State {
     };
     let wanted = spec.replicas.unwrap_or(1);
     let n = |v: Option<i32>| v.unwrap_or_default();
-    let (updated, all, available) =
-        (n(status.updated_replicas), n(status.replicas), n(status.available_replicas));
+    let (updated, all, available) = (n(status.updated_replicas), n(status.replicas), n(status.available_replicas));
     let own: ReplicaSetStatus = set.status().ok().flatten().unwrap_or_default();
     let own = n(own.available_replicas);
     if updated < wanted {
@@ -283,11 +292,7 @@ pub(super) fn promised(object: &Object) -> i32 {
     (replicas - unavailable).max(0)
 }
 
-fn amount(
-    value: Option<&k8s_openapi::apimachinery::pkg::util::intstr::IntOrString>,
-    of: i32,
-    up: bool,
-) -> i32 {
+fn amount(value: Option<&k8s_openapi::apimachinery::pkg::util::intstr::IntOrString>, of: i32, up: bool) -> i32 {
     use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
     let percent = |p: i64| {
         let product = i64::from(of) * p;

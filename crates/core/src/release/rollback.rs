@@ -2,7 +2,11 @@
 //!
 //! Called by the engine and the watch window. Needs no network: the documents are kept.
 
-use alloc::{format, string::{String, ToString}, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::time::Duration;
 
 use evenkeel_model::{
@@ -50,16 +54,13 @@ pub(super) fn begin(world: &World, src: &mut Src, rel: &mut Rel, cx: &mut Cx<'_>
     let delta = Delta::between(world, old, &good);
     let mut workloads: Vec<String> = delta.workloads.iter().map(ToString::to_string).collect();
     workloads.extend(
-        rel.status
-            .workloads
-            .iter()
-            .filter(|w| w.parse::<Key>().is_ok_and(|k| good.get(&k).is_some()))
-            .cloned(),
+        rel.status.workloads.iter().filter(|w| w.parse::<Key>().is_ok_and(|k| good.get(&k).is_some())).cloned(),
     );
     workloads.sort_unstable();
     workloads.dedup();
     rel.status.workloads = workloads;
     rel.status.rollback_to = Some(revision.clone());
+    rel.status.written = false;
     src.status.applied_revision = Some(revision.clone());
     src.status.applied_digest = Some(digest);
     let taken: Vec<String> = rel.status.takes_back.iter().map(evenkeel_model::Revision::short).collect();
@@ -99,7 +100,7 @@ pub(super) fn step(world: &World, src: &mut Src, rel: &mut Rel, wakes: &mut Wake
 
 /// A rollback that failed and came up after all.
 pub(super) fn after_all(world: &World, src: &mut Src, rel: &mut Rel, cx: &mut Cx<'_>) {
-    if progress::synced(world, src).is_ok() && progress::waiting(world, rel).is_empty() {
+    if progress::waiting(world, rel).is_empty() && progress::synced(world, src).is_ok() {
         rel.enter(world, src, Phase::Healthy, "CameBack", "the last good revision came up after all", cx);
     }
 }
@@ -133,4 +134,3 @@ pub(super) fn retry_later(world: &World, src: &mut Src, rel: &mut Rel, wakes: &m
 fn back_off(first: Duration, max: Duration, attempts: u32) -> Duration {
     first.saturating_mul(1_u32.checked_shl(attempts.min(20)).unwrap_or(u32::MAX)).min(max)
 }
-

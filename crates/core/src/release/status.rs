@@ -6,18 +6,30 @@
 use alloc::{
     format,
     string::{String, ToString},
+    vec::Vec,
 };
 
 use evenkeel_model::own::Phase;
 
-use super::state::{Rel, Src};
+use super::{
+    delta::is_workload,
+    progress::{self, State},
+    state::{Rel, Src},
+};
 use crate::{cx::Cx, world::World};
+
+/// Beyond so many workloads `Healthy` says how the release ended and no more: looking at all of
+/// them with every pod that changes would cost more than the change.
+const WORKLOADS_LOOKED_AT: usize = 100;
 
 /// Sets all of them.
 pub(super) fn conditions(world: &World, src: &mut Src, current: Option<&Rel>, cx: &mut Cx<'_>) {
     let (status, reason, message) = synced(world, src, current);
     src.condition("Synced", status, &reason, &message, cx);
-    let (status, reason, message) = healthy(src, current);
+    let (status, reason, message) = match healthy(src, current) {
+        (true, reason, message) => degraded(world, src).unwrap_or((true, reason, message)),
+        unhealthy => unhealthy,
+    };
     src.condition("Healthy", status, &reason, &message, cx);
     let suspended = src.spec.suspend;
     let reason = if suspended { "Suspended" } else { "Active" };
@@ -67,6 +79,18 @@ fn healthy(src: &Src, current: Option<&Rel>) -> (bool, String, String) {
         _ => rel.status.message.clone(),
     };
     (good, phase.to_string(), message)
+}
+
+/// Whether a workload of the applied revision is not as it should be now, whatever its release was.
+fn degraded(world: &World, src: &Src) -> Option<(bool, String, String)> {
+    let snapshot = world.desired.applied(&src.name)?;
+    let workloads = || snapshot.docs.iter().filter(|d| is_workload(d.key.kind)).map(|d| &d.key);
+    if workloads().nth(WORKLOADS_LOOKED_AT).is_some() {
+        return None;
+    }
+    let bad: Vec<String> =
+        workloads().filter(|k| progress::workload(world, k) != State::Complete).map(ToString::to_string).collect();
+    (!bad.is_empty()).then(|| (false, "Degraded".into(), format!("not complete: {}", bad.join(", "))))
 }
 
 fn complete(world: &World, src: &mut Src, cx: &Cx<'_>) {

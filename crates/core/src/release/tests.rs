@@ -1,6 +1,9 @@
 //! The life of releases, case by case, on the small cluster of `testing.rs`.
 
-use evenkeel_model::{Kind, own::{Phase, Pin}};
+use evenkeel_model::{
+    Kind,
+    own::{Phase, Pin},
+};
 use serde_json::json;
 
 use crate::{
@@ -66,7 +69,6 @@ fn each_kind_of_failure_goes_back_by_itself() {
         (Fate::NoStart { tries: 3, reason: "ErrImagePull", outside: false }, "ErrImagePull", "as the engine said"),
         (Fate::NoStart { tries: 3, reason: "RunContainerError", outside: false }, "RunContainerError", "3 tries"),
         (Fate::NotReady, "ProgressDeadlineExceeded", "readiness probe"),
-        (Fate::Unschedulable("0/1 nodes are available: 1 node(s) didn't match."), "Unschedulable", "0/1"),
     ];
     for (fate, reason, part) in cases {
         let mut lab = settled();
@@ -80,9 +82,7 @@ fn each_kind_of_failure_goes_back_by_itself() {
         assert_eq!((cause.reason.as_str(), cause.outside), (reason, false));
         assert!(cause.message.contains(part), "{}", cause.message);
         assert_eq!(cause.object, "Deployment shop/web");
-        if !matches!(fate, Fate::Unschedulable(_)) {
-            assert_eq!(cause.container.as_deref(), Some("main"));
-        }
+        assert_eq!(cause.container.as_deref(), Some("main"));
         assert_eq!(release.rollback_to, Some(rev(1)));
         assert_eq!(release.takes_back, [rev(2)]);
         let phases: alloc::vec::Vec<Phase> = release.timeline.iter().map(|p| p.phase).collect();
@@ -102,6 +102,30 @@ fn each_kind_of_failure_goes_back_by_itself() {
         let status = lab.status();
         assert_eq!((status.applied_revision, status.last_good_revision), (Some(rev(4)), Some(rev(4))));
         assert!(lab.phases().ends_with("3:Superseded"), "{}", lab.phases());
+    }
+}
+
+#[test]
+fn a_pod_without_a_node_fails_its_release_and_want_of_room_is_from_outside() {
+    let asks = |cpu: &str| {
+        let container = json!({"name": "main", "image": "a:2", "resources": {"requests": {"cpu": cpu}}});
+        let template = json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container]}});
+        doc(deployment("web", "a:2", json!({"template": template})))
+    };
+    let elsewhere = json!({"template": {"metadata": {"labels": {"app": "web"}}, "spec": {
+        "nodeSelector": {"disk": "ssd"}, "containers": [{"name": "main", "image": "a:2"}]}}});
+    let cases = [(asks("5"), true), (asks("9"), false), (doc(deployment("web", "a:2", elsewhere)), false)];
+    for (bad, outside) in cases {
+        let mut lab = settled();
+        lab.commit(2, alloc::vec![bad]);
+        lab.pass(55);
+        assert_eq!(lab.phases(), "1:Superseded 2:Progressing");
+        lab.pass(10);
+        assert_eq!(lab.phases(), "1:Superseded 2:RolledBack/Unschedulable");
+        let cause = lab.release(2).cause.unwrap();
+        assert!(cause.message.contains("0/1 nodes are available"), "{}", cause.message);
+        assert_eq!(cause.outside, outside, "{}", cause.message);
+        assert_eq!(lab.status().quarantined.is_empty(), outside);
     }
 }
 
@@ -154,6 +178,56 @@ fn one_that_degrades_within_the_window_fails_and_later_does_not() {
 }
 
 #[test]
+fn what_somebody_does_to_a_container_within_the_window_is_not_the_commits_fault() {
+    let mut lab = settled();
+    lab.commit(2, alloc::vec![web("a:2")]);
+    lab.pass(5);
+    let pod = lab.world.list(Kind::Pod, "shop").find(|p| !p.deleting()).unwrap().clone();
+    let drift = evenkeel_model::session::ContainerDrift {
+        pod: pod.uid,
+        namespace: "shop".into(),
+        name: pod.key.name.clone(),
+        container: Some("main".into()),
+        action: evenkeel_model::session::DriftAction::Paused,
+        desired: json!("running"),
+        live: json!("paused"),
+        healed: false,
+    };
+    lab.event(|world, cx| crate::drift::observe(world, &"n1".into(), &drift, cx));
+    lab.only = Some(pod.key.clone());
+    lab.fates.insert("a:2".into(), Fate::NotReady);
+    lab.pass(10);
+    assert_eq!(lab.phases(), "1:Superseded 2:Healthy/Watching");
+    let healthy = |lab: &Lab| lab.status().conditions.iter().find(|c| c.kind == "Healthy").unwrap().reason.clone();
+    assert_eq!(healthy(&lab), "Degraded");
+    lab.pass(60);
+    assert_eq!(lab.phases(), "1:Superseded 2:Healthy/Watching", "it becomes good when all is up again");
+    lab.fates.clear();
+    lab.pass(1);
+    assert_eq!(lab.phases(), "1:Superseded 2:Healthy");
+    assert_eq!(healthy(&lab), "Healthy");
+}
+
+#[test]
+fn what_waited_may_be_what_a_rollback_brings_back() {
+    let mut lab = settled();
+    lab.fates.insert("bad".into(), Fate::Starting);
+    lab.commit(2, alloc::vec![doc(deployment("web", "bad", json!({"progressDeadlineSeconds": 30})))]);
+    lab.ask(Ask::UpdateSource {
+        name: "shop".into(),
+        spec: serde_json::from_value(json!({"git": {"url": "/srv/shop"}, "suspend": true})).unwrap(),
+        if_version: None,
+    })
+    .unwrap();
+    lab.commit(3, alloc::vec![web("a:1")]);
+    assert!(lab.phases().ends_with("3:Pending/Suspended"), "{}", lab.phases());
+    lab.pass(40);
+    assert!(lab.phases().contains("2:RolledBack"), "{}", lab.phases());
+    assert!(lab.phases().ends_with("3:Superseded/Unchanged"), "{}", lab.phases());
+    assert_eq!(lab.status().last_good_revision, Some(rev(3)));
+}
+
+#[test]
 fn a_rollback_that_fails_says_so_and_may_come_up() {
     let mut lab = settled();
     lab.fates.insert("a:1".into(), Fate::NotReady);
@@ -178,7 +252,8 @@ fn retry_rollback_pin_and_unpin() {
     assert_eq!(lab.phases(), "1:Superseded 2:RolledBack/CrashLoopBackOff 2-2:Healthy");
     assert!(lab.ask(Ask::Retry { name: "shop".into() }).is_err());
 
-    let back = |until| Ask::Rollback { name: "shop".into(), revision: None, reason: "slow".into(), until_next_commit: until };
+    let back =
+        |until| Ask::Rollback { name: "shop".into(), revision: None, reason: "slow".into(), until_next_commit: until };
     lab.ask(back(false)).unwrap();
     lab.pass(40);
     let status = lab.status();
@@ -248,7 +323,9 @@ fn a_rejected_revision_is_checked_again_when_what_it_missed_appears() {
     assert_eq!(lab.phases(), "1:Healthy 2:Rejected/NotAdmitted");
     assert!(lab.release(2).diagnostics[0].contains("ConfigMap shop/late does not exist"));
     assert_eq!(lab.status().applied_revision, Some(rev(1)));
-    lab.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late", "namespace": "shop"}, "data": {}}));
+    lab.put(
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late", "namespace": "shop"}, "data": {}}),
+    );
     lab.pass(40);
     assert_eq!(lab.phases(), "1:Superseded 2:Healthy");
     let missing = doc(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "gone"}}));

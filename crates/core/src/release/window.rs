@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use evenkeel_model::{own::{GoodRevision, Phase}};
+use evenkeel_model::own::{GoodRevision, Phase};
 
 use super::{
     cause::{self, Scope},
@@ -14,7 +14,10 @@ use super::{
     progress, rollback,
     state::{Rel, Src},
 };
-use crate::{cx::{Cx, EventKind}, world::World};
+use crate::{
+    cx::{Cx, EventKind},
+    world::World,
+};
 
 /// The reason of a `Healthy` release within its window.
 pub(super) const WATCHING: &str = "Watching";
@@ -75,4 +78,3 @@ fn good(world: &World, src: &mut Src, rel: &mut Rel, cx: &mut Cx<'_>) {
     let text = alloc::format!("{} is the last good revision now", revision.short());
     cx.event(world, &src.object, EventKind::Normal, "LastGood", &text);
 }
-

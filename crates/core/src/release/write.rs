@@ -26,7 +26,11 @@ pub(crate) fn manager(source: &str) -> String {
 /// What the annotation [`names::APPLIED`] says of a document. Keyed, for a Secret's digest would
 /// let its value be guessed.
 pub(crate) fn mark(world: &World, doc: &Doc) -> String {
-    if doc.key.kind == Kind::Secret { keyed(world, &doc.digest.0).short(MARK_DIGITS) } else { doc.digest.short(MARK_DIGITS) }
+    if doc.key.kind == Kind::Secret {
+        keyed(world, &doc.digest.0).short(MARK_DIGITS)
+    } else {
+        doc.digest.short(MARK_DIGITS)
+    }
 }
 
 /// The digest that stands for a Secret's value wherever one could be seen.
@@ -42,9 +46,10 @@ pub(crate) fn keyed(world: &World, bytes: &[u8]) -> Digest {
 pub(crate) fn applied(world: &World, doc: &Doc, source: &str, revision: &str, former: Option<&str>) -> Value {
     let mut value = doc.value.clone();
     string_data(&mut value);
-    let Some(metadata) = value.as_object_mut().and_then(|m| {
-        m.entry("metadata").or_insert_with(|| Value::Object(Map::new())).as_object_mut()
-    }) else {
+    let Some(metadata) = value
+        .as_object_mut()
+        .and_then(|m| m.entry("metadata").or_insert_with(|| Value::Object(Map::new())).as_object_mut())
+    else {
         return value;
     };
     let mut set = |field: &str, name: &str, text: String| {
@@ -95,11 +100,10 @@ pub(crate) fn onto(
     uid: Uid,
 ) -> Result<Object, String> {
     let before = live.map_or(Value::Null, without_status);
-    let managed = live.map_or_else(|| Ok(Managed::default()), |o| Managed::from_bytes(&o.managed));
-    let managed = managed.map_err(|e| format!("{e}"))?;
-    let manager = manager(source);
-    let by = Apply { manager: &manager, force: true, time: now, exclude };
-    let merged = apply(Node::of_kind(doc.key.kind), &before, &managed, wanted, &by).map_err(|e| format!("{e}"))?;
+    let owners = live.map_or_else(|| Ok(Managed::default()), |o| Managed::from_bytes(&o.managed));
+    let owners = owners.map_err(|e| format!("{e}"))?;
+    let by = Apply { manager: &manager(source), force: true, time: now, exclude };
+    let merged = apply(Node::of_kind(doc.key.kind), &before, &owners, wanted, &by).map_err(|e| format!("{e}"))?;
     if let Some(live) = live.filter(|_| !merged.changed) {
         return Ok(live.clone());
     }
@@ -108,6 +112,7 @@ pub(crate) fn onto(
     let mut object = Object::from_value(value).map_err(|e| format!("{e}"))?;
     object.key = doc.key.clone();
     object.managed = merged.managed.to_bytes();
+    let steps = has_generation(doc.key.kind);
     match live {
         Some(live) => {
             object.uid = live.uid;
@@ -117,7 +122,7 @@ pub(crate) fn onto(
             object.meta = Meta {
                 created: live.meta.created,
                 deletion: live.meta.deletion,
-                generation: live.meta.generation + i64::from(has_generation(doc.key.kind) && live.body != object.body),
+                generation: live.meta.generation + i64::from(steps && live.body != object.body),
                 generate_name: live.meta.generate_name.clone(),
                 ..object.meta
             };
@@ -125,7 +130,7 @@ pub(crate) fn onto(
         None => {
             object.uid = uid;
             object.meta.created = now;
-            object.meta.generation = i64::from(has_generation(doc.key.kind));
+            object.meta.generation = i64::from(steps);
         }
     }
     Ok(object)
