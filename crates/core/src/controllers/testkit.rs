@@ -204,22 +204,19 @@ impl Cluster {
         let mut object = Object::from_value(value.clone()).unwrap();
         evenkeel_schema::defaults::apply(object.key.kind, &mut value);
         object = Object::from_value(value).unwrap();
-        match self.world.get(&object.key) {
-            Some(old) => {
-                object.uid = old.uid;
-                object.status.clone_from(&old.status);
-                object.node.clone_from(&old.node);
-                object.meta.created = old.meta.created;
-                object.meta.generation = old.meta.generation + i64::from(old.body != object.body);
-                let mut annotations = BTreeMap::clone(&old.meta.annotations);
-                annotations.extend(object.meta.annotations.iter().map(|(k, v)| (k.clone(), v.clone())));
-                object.meta.annotations = Arc::new(annotations);
-            }
-            None => {
-                object.uid = self.rng.uid();
-                object.meta.created = self.now;
-                object.meta.generation = 1;
-            }
+        if let Some(old) = self.world.get(&object.key) {
+            object.uid = old.uid;
+            object.status.clone_from(&old.status);
+            object.node.clone_from(&old.node);
+            object.meta.created = old.meta.created;
+            object.meta.generation = old.meta.generation + i64::from(old.body != object.body);
+            let mut annotations = BTreeMap::clone(&old.meta.annotations);
+            annotations.extend(object.meta.annotations.iter().map(|(k, v)| (k.clone(), v.clone())));
+            object.meta.annotations = Arc::new(annotations);
+        } else {
+            object.uid = self.rng.uid();
+            object.meta.created = self.now;
+            object.meta.generation = 1;
         }
         self.apply(Change::Put(Arc::new(object)));
     }

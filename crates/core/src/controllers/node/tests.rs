@@ -1,7 +1,11 @@
 //! Silence, eviction, coming back, recovery, on a small cluster.
 
 use core::time::Duration;
-use std::{string::ToString, sync::Arc, vec::Vec};
+use std::{
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
 
 use evenkeel_model::{
     Key, Kind, Object, Time, names,
@@ -30,8 +34,6 @@ fn ready(c: &Cluster, node: &str) -> String {
     condition["status"].as_str().unwrap().to_string()
 }
 
-type String = std::string::String;
-
 fn on(c: &Cluster, node: &str) -> Vec<Arc<Object>> {
     c.world.pods.on_node(node).map(|k| c.world.get(k).unwrap().clone()).collect()
 }
@@ -53,9 +55,9 @@ fn known(pods: &[Arc<Object>], ready: bool, now: Time) -> Vec<KnownPod> {
 #[test]
 fn heartbeats_write_nothing() {
     let mut c = three();
-    c.advance(Duration::from_secs(120));
+    c.advance(Duration::from_mins(2));
     let version = c.world.version;
-    c.advance(Duration::from_secs(300));
+    c.advance(Duration::from_mins(5));
     assert_eq!(c.world.version, version);
 }
 
@@ -153,7 +155,7 @@ fn nodes_are_evicted_one_at_a_time() {
 fn a_new_server_gives_every_node_its_full_wait() {
     let mut c = three();
     c.silent.insert("n1".into());
-    c.advance(Duration::from_secs(300));
+    c.advance(Duration::from_mins(5));
     c.now = c.now + Duration::from_hours(2);
     c.started = c.now;
     c.world.nodes.hear_all(c.now);
@@ -177,7 +179,7 @@ fn an_engine_that_is_away_makes_the_node_not_ready() {
     assert_eq!(ready(&c, "n1"), "False");
     // Silent, and heard of again: still not ready.
     c.silent.insert("n1".into());
-    c.advance(Duration::from_secs(60));
+    c.advance(Duration::from_mins(1));
     assert_eq!(ready(&c, "n1"), "Unknown");
     c.silent.clear();
     c.advance(Duration::from_secs(6));
@@ -227,7 +229,7 @@ fn a_report_with_nothing_new_changes_nothing() {
 fn a_lost_database_comes_back_from_the_agents() {
     let old = three();
     let mut c = Cluster::new(&[]);
-    c.world.recovering = Some(c.now + Duration::from_secs(60));
+    c.world.recovering = Some(c.now + Duration::from_mins(1));
     for node in ["n1", "n2", "n3"] {
         let pods = known(&on(&old, node), true, c.now);
         c.hello(node, "4", "8Gi", pods);
@@ -238,7 +240,7 @@ fn a_lost_database_comes_back_from_the_agents() {
     alone["metadata"]["uid"] = "00000000-0000-4000-8000-000000000009".into();
     let alone = Arc::new(Object::from_value(alone).unwrap());
     let mut pods = known(&on(&old, "n1"), true, c.now);
-    pods.extend(known(&[alone.clone()], true, c.now));
+    pods.extend(known(core::slice::from_ref(&alone), true, c.now));
     c.hello("n1", "4", "8Gi", pods);
     c.settle();
     assert_eq!(c.pods().len(), 7);
