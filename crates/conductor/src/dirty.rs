@@ -1,21 +1,21 @@
-//! The queue of work: which controller shall look at which key, each pair once.
-
-use std::collections::{BTreeSet, VecDeque};
+//! The queue of work: which controller shall look at which key, each pair once. Persistent, because
+//! each step keeps a copy of it in case the batch has to be undone.
 
 use evenkeel_core::ControllerId;
 use evenkeel_model::Key;
+use imbl::{OrdSet, Vector};
 
 /// First come, first served; a pair that waits is not queued again.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Dirty {
-    queue: VecDeque<(ControllerId, Key)>,
-    waiting: BTreeSet<(ControllerId, Key)>,
+    queue: Vector<(ControllerId, Key)>,
+    waiting: OrdSet<(ControllerId, Key)>,
 }
 
 impl Dirty {
     pub(crate) fn mark(&mut self, controller: ControllerId, key: Key) {
         let pair = (controller, key);
-        if self.waiting.insert(pair.clone()) {
+        if self.waiting.insert(pair.clone()).is_none() {
             self.queue.push_back(pair);
         }
     }

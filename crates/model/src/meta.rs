@@ -1,10 +1,6 @@
 //! An object's metadata, typed: what every controller reads of every object.
 
-use alloc::{
-    string::{String, ToString},
-    sync::Arc,
-    vec::Vec,
-};
+use alloc::{string::String, sync::Arc, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -167,7 +163,7 @@ impl Meta {
             m.insert("ownerReferences".into(), json!(&self.owners));
         }
         if !self.finalizers.is_empty() {
-            m.insert("finalizers".into(), Value::Array(self.finalizers.iter().map(|f| f.to_string().into()).collect()));
+            m.insert("finalizers".into(), Value::Array(self.finalizers.iter().map(|f| f.clone().into()).collect()));
         }
         m
     }

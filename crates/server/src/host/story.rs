@@ -126,7 +126,7 @@ fn release(old: Option<&Arc<Object>>, new: &Object) -> Option<Told> {
         detail.push(format!("{}{gap}{place}: {}: {}", cause.object, cause.reason, cause.message));
         detail.extend(cause.logs.iter().map(|l| format!("  | {l}")));
     }
-    if !status.message.is_empty() {
+    if !status.message.is_empty() && status.changes.is_none_or(|_| status.phase != Phase::Progressing) {
         detail.push(status.message.clone());
     }
     if status.phase == Phase::Rejected {

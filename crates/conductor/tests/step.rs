@@ -1,0 +1,220 @@
+//! The step over the real controllers and the store's model: whole batches, crashes, a full disk,
+//! lost databases.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use evenkeel_conductor::{AskId, Conductor, Event, Failure, Output, Start};
+use evenkeel_core::{Answer, Ask, Settings, release::inbound::Seen};
+use evenkeel_model::{
+    Doc, Key, Kind, Meta, Place, Revision, Snapshot, Time,
+    own::{GitSpec, SourceSpec},
+    session::{Hello, NodeReport, PodReport, Report, ToAgent},
+};
+use evenkeel_store::{Crash, MemoryDisk, MemoryStore};
+use serde_json::json;
+
+const T0: Time = Time(1_800_000_000_000);
+
+fn start(disk: &MemoryDisk, now: Time, recover: Option<BTreeSet<Arc<str>>>) -> Conductor<MemoryStore> {
+    let start = Start { now, seed: 7, digest_key: [1; 32], settings: Settings::default(), recover };
+    Conductor::start(MemoryStore::open(disk, now), start).unwrap()
+}
+
+fn hello() -> Event {
+    let amounts =
+        |pods: &str| [("cpu", "4"), ("memory", "8Gi"), ("pods", pods)].map(|(k, v)| (k.into(), v.into())).into();
+    Event::Hello(Box::new(Hello {
+        node: "n1".into(),
+        epoch: 0,
+        report: NodeReport { capacity: amounts("110"), allocatable: amounts("110"), ..NodeReport::default() },
+        pods: Vec::new(),
+        sources: Vec::new(),
+    }))
+}
+
+fn create_source() -> Event {
+    let git = GitSpec { url: "/srv/shop".into(), ..GitSpec::default() };
+    let spec = SourceSpec { git: Some(git), ..SourceSpec::default() };
+    let ask = Ask::CreateSource { name: "shop".into(), spec, meta: Meta::default() };
+    Event::Ask { id: AskId(1), ask: Box::new(ask), user: "admin".into() }
+}
+
+fn seen(commit: char, replicas: u32) -> Event {
+    let labels = json!({"app": "web"});
+    let value = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "shop:1"}]}}}});
+    let doc = Doc::new(Key::new(Kind::Deployment, "default", "web"), value, Place::default(), Vec::new());
+    let snapshot = Snapshot { docs: vec![Arc::new(doc)], ..Snapshot::default() };
+    Event::Seen(Box::new(Seen {
+        source: "shop".into(),
+        revision: Revision::git(Some("main"), &commit.to_string().repeat(40)),
+        author: "Someone <someone@shop.example>".into(),
+        message: "web".into(),
+        outcome: Ok(Arc::new(snapshot)),
+        confirmed: true,
+    }))
+}
+
+/// Steps until nothing is left to do at this time.
+fn settle(c: &mut Conductor<MemoryStore>, now: Time, events: Vec<Event>) -> Vec<Output> {
+    let mut all = vec![c.step(now, events).unwrap()];
+    while all.last().unwrap().wake.is_some_and(|at| at <= now) {
+        assert!(all.len() < 200, "it never settles");
+        all.push(c.step(now, Vec::new()).unwrap());
+    }
+    all
+}
+
+fn pods(c: &Conductor<MemoryStore>) -> Vec<Key> {
+    c.world().list(Kind::Pod, "default").map(|p| p.key.clone()).collect()
+}
+
+fn orders(outputs: &[Output]) -> Vec<String> {
+    let messages = outputs.iter().flat_map(|o| &o.to_agents);
+    let assignments = messages.filter_map(|(_, m)| if let ToAgent::Assign(a) = m { Some(a) } else { None });
+    assignments.flat_map(|a| a.pods.iter().map(|p| p.name.to_string())).collect()
+}
+
+#[test]
+fn a_revision_becomes_assignments_in_one_go() {
+    let disk = MemoryDisk::new();
+    let mut c = start(&disk, T0, None);
+    settle(&mut c, T0, vec![hello()]);
+    let answered = settle(&mut c, T0, vec![create_source()]);
+    assert!(matches!(answered[0].replies[0], (AskId(1), Ok(Answer::Object(_)))), "{:?}", answered[0].replies);
+    let outputs = settle(&mut c, T0, vec![seen('a', 3)]);
+    assert_eq!(pods(&c).len(), 3);
+    assert_eq!(orders(&outputs).len(), 3, "each pod is ordered once");
+    // What was published is what the store holds.
+    let again = start(&disk, T0, None);
+    assert_eq!(again.world().version, c.world().version);
+    let both = [&c, &again].map(|c| c.world().all().map(|o| o.to_json()).collect::<Vec<_>>());
+    assert_eq!(both[0], both[1]);
+}
+
+#[test]
+fn the_same_events_give_the_same_bytes() {
+    let run = || {
+        let mut c = start(&MemoryDisk::new(), T0, None);
+        settle(&mut c, T0, vec![hello(), create_source()]);
+        settle(&mut c, T0, vec![seen('a', 5)]);
+        c.world().all().map(|o| o.to_json()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn a_report_with_nothing_new_writes_nothing() {
+    let disk = MemoryDisk::new();
+    let mut c = start(&disk, T0, None);
+    settle(&mut c, T0, vec![hello(), create_source()]);
+    settle(&mut c, T0, vec![seen('a', 1)]);
+    let pod = c.world().list(Kind::Pod, "default").next().unwrap().clone();
+    let status = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": T0.rfc3339()}]});
+    let report = || Event::Report {
+        node: "n1".into(),
+        report: Box::new(Report {
+            pods: vec![PodReport {
+                uid: pod.uid,
+                namespace: "default".into(),
+                name: pod.key.name.clone(),
+                status: serde_json::to_vec(&status).unwrap().into(),
+                gone: false,
+                image_ids: [("c".into(), "sha256:1".into())].into(),
+                logs: std::collections::BTreeMap::new(),
+            }],
+            ..Report::default()
+        }),
+    };
+    settle(&mut c, T0, vec![report()]);
+    let version = c.world().version;
+    let outputs = settle(&mut c, T0 + Duration::from_secs(1), vec![report()]);
+    assert_eq!(c.world().version, version);
+    assert!(outputs.iter().all(|o| o.view.is_none() && o.published.is_empty() && o.to_agents.is_empty()));
+    let heartbeat = Event::Report { node: "n1".into(), report: Box::default() };
+    settle(&mut c, T0 + Duration::from_secs(2), vec![heartbeat]);
+    assert_eq!(c.world().version, version);
+}
+
+#[test]
+fn a_crash_at_any_commit_ends_in_the_same_place() {
+    for crash in [Crash::BeforeCommit, Crash::AfterCommit] {
+        for at in 0..12 {
+            let disk = MemoryDisk::new();
+            let mut c = start(&disk, T0, None);
+            settle(&mut c, T0, vec![hello(), create_source()]);
+            let mut steps = 0;
+            let mut events = vec![seen('a', 3)];
+            loop {
+                if steps == at {
+                    disk.fail_next(crash);
+                }
+                steps += 1;
+                match c.step(T0, std::mem::take(&mut events)) {
+                    Ok(o) if o.wake.is_some_and(|w| w <= T0) => {}
+                    Ok(_) => break,
+                    Err(_) => {
+                        disk.crash();
+                        c = start(&disk, T0, None);
+                        // The follower and the agent come back by themselves.
+                        events = vec![hello(), seen('a', 3)];
+                    }
+                }
+                assert!(steps < 500);
+            }
+            assert_eq!(pods(&c).len(), 3, "{crash:?} at {at}");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_requests_and_loses_no_event() {
+    let disk = MemoryDisk::new();
+    let mut c = start(&disk, T0, None);
+    settle(&mut c, T0, vec![hello()]);
+    disk.set_full(true);
+    let output = c.step(T0, vec![create_source(), seen('a', 1)]).unwrap();
+    assert_eq!(output.replies, vec![(AskId(1), Err(Failure::DiskFull))]);
+    assert!(c.disk_full());
+    assert!(c.world().get(&Key::cluster(Kind::Source, "shop")).is_none());
+    disk.set_full(false);
+    let later = output.wake.unwrap();
+    settle(&mut c, later, vec![create_source()]);
+    assert!(!c.disk_full());
+    assert!(c.world().get(&Key::cluster(Kind::Source, "shop")).is_some());
+}
+
+#[test]
+fn a_lost_database_waits_for_its_nodes() {
+    let disk = MemoryDisk::new();
+    let nodes: BTreeSet<Arc<str>> = ["n1".into()].into();
+    let mut c = start(&disk, T0, Some(nodes.clone()));
+    settle(&mut c, T0, vec![create_source(), seen('a', 2)]);
+    assert!(c.world().recovering.is_some());
+    assert_eq!(pods(&c).len(), 0, "nothing is created while a node is silent");
+    // A second crash before it is over does not forget that it recovers.
+    let mut c = start(&disk, T0, Some(nodes));
+    assert!(c.world().recovering.is_some());
+    settle(&mut c, T0, vec![hello(), seen('a', 2)]);
+    assert!(c.world().recovering.is_none());
+    assert_eq!(pods(&c).len(), 2);
+    // A plain start of a store that is not new recovers nothing.
+    assert!(start(&disk, T0, Some(BTreeSet::new())).world().recovering.is_none());
+}
+
+#[test]
+fn a_refused_request_changes_nothing() {
+    let mut c = start(&MemoryDisk::new(), T0, None);
+    settle(&mut c, T0, Vec::new());
+    let version = c.world().version;
+    let ask = Ask::Retry { name: "nobody".into() };
+    let outputs = settle(&mut c, T0, vec![Event::Ask { id: AskId(9), ask: Box::new(ask), user: "x".into() }]);
+    match &outputs[0].replies[0] {
+        (AskId(9), Err(Failure::Refused(r))) => assert_eq!(r.code, 404, "{}", r.message),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(c.world().version, version);
+}
