@@ -16,7 +16,7 @@ use bytes::Bytes;
 use evenkeel_model::Digest;
 use evenkeel_runtime::{
     ContainerId, ContainerSpec, ContainerState, Docker, EnvVar, EventAction, ExecLimits, LogOptions, Mount,
-    Propagation, PullFailure, Resources, Runtime, RuntimeError, SandboxSpec, StartFailure, Stream,
+    Propagation, PullFailure, RegistryAuth, Resources, Runtime, RuntimeError, SandboxSpec, StartFailure, Stream,
     docker::DEFAULT_SOCKET,
 };
 use futures_util::StreamExt as _;
@@ -384,4 +384,94 @@ async fn the_sandbox_image_is_loaded_once_and_stops_at_once() {
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(matches!(pod.exited(&pod.sandbox).await, ContainerState::Exited { code: 0, .. }));
     pod.end().await;
+}
+
+/// A registry of one image on this machine: enough of the protocol for a pull. With `password`, it
+/// asks for `user` and that. Returns its address.
+async fn registry(password: Option<&'static str>) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let layer = tar(&[("empty", 0o644, b"")]);
+    let layer_digest = Digest::of(&layer);
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","config":{{"User":"7"}},"rootfs":{{"type":"layers","diff_ids":["sha256:{layer_digest}"]}}}}"#
+    );
+    let config_digest = Digest::of(config.as_bytes());
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json","config":{{"mediaType":"application/vnd.docker.container.image.v1+json","size":{},"digest":"sha256:{config_digest}"}},"layers":[{{"mediaType":"application/vnd.docker.image.rootfs.diff.tar","size":{},"digest":"sha256:{layer_digest}"}}]}}"#,
+        config.len(),
+        layer.len()
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 8192];
+            let n = stream.read(&mut request).await.unwrap_or(0);
+            let request = String::from_utf8_lossy(&request[..n]).into_owned();
+            let path = request.split(' ').nth(1).unwrap_or_default();
+            // "user:sesame" in base64.
+            let authorized = password.is_none() || request.contains("dXNlcjpzZXNhbWU=");
+            let (status, kind, body): (&str, &str, &[u8]) = if !authorized {
+                (
+                    "401 Unauthorized",
+                    "application/json",
+                    br#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#,
+                )
+            } else if path == "/v2/" {
+                ("200 OK", "application/json", b"{}")
+            } else if path.ends_with("/manifests/1")
+                || path.ends_with(&format!("sha256:{}", Digest::of(manifest.as_bytes())))
+            {
+                ("200 OK", "application/vnd.docker.distribution.manifest.v2+json", manifest.as_bytes())
+            } else if path.ends_with(&config_digest.to_string()) {
+                ("200 OK", "application/octet-stream", config.as_bytes())
+            } else if path.ends_with(&layer_digest.to_string()) {
+                ("200 OK", "application/octet-stream", &layer)
+            } else {
+                (
+                    "404 Not Found",
+                    "application/json",
+                    br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#,
+                )
+            };
+            let mut answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nDocker-Distribution-Api-Version: registry/2.0\r\nWWW-Authenticate: Basic realm=\"test\"\r\nDocker-Content-Digest: sha256:{}\r\nConnection: close\r\n\r\n",
+                body.len(),
+                Digest::of(body)
+            )
+            .into_bytes();
+            if !request.starts_with("HEAD") {
+                answer.extend_from_slice(body);
+            }
+            let _ = stream.write_all(&answer).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn images_are_pulled_with_and_without_credentials() {
+    let docker = docker();
+    let failure = |result: Result<_, RuntimeError>| match result.map(|_: evenkeel_runtime::ImageInfo| ()) {
+        Err(RuntimeError::Pull { failure, .. }) => failure,
+        other => panic!("{other:?}"),
+    };
+    let open = registry(None).await;
+    let image = docker.pull(&format!("{open}/shop/web:1"), None).await.unwrap();
+    assert_eq!((image.user.as_str(), image.digests.len()), ("7", 1));
+    assert!(docker.images().await.unwrap().iter().any(|i| i.id == image.id));
+    assert_eq!(failure(docker.pull(&format!("{open}/shop/web:2"), None).await), PullFailure::NotFound);
+
+    let closed = registry(Some("sesame")).await;
+    let reference = format!("{closed}/shop/web:1");
+    assert_eq!(failure(docker.pull(&reference, None).await), PullFailure::Unauthorized);
+    let mut auth = RegistryAuth { username: "user".into(), password: "wrong".into(), ..RegistryAuth::default() };
+    auth.server.clone_from(&closed);
+    assert_eq!(failure(docker.pull(&reference, Some(&auth)).await), PullFailure::Unauthorized);
+    auth.password = "sesame".into();
+    let same = docker.pull(&reference, Some(&auth)).await.unwrap();
+    assert_eq!(same.id, image.id);
+    // Both tags go, and the image with them.
+    docker.remove_image(&image.id).await.unwrap();
+    assert_eq!(docker.image(&image.id).await.unwrap(), None);
 }
