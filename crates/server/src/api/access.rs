@@ -32,7 +32,8 @@ pub(crate) fn verbs(kind: Kind) -> &'static [&'static str] {
 }
 
 const SOURCE: &[Below] =
-    &[STATUS, action("sync"), action("retry"), action("rollback"), action("unpin"), action("diff")];
+    &[STATUS, action("sync"), action("retry"), action("rollback"), action("unpin"), action("diff"), PLACE];
+const PLACE: Below = Below { name: "place", verbs: &["get"] };
 const DRIFT: &[Below] = &[STATUS, action("accept"), action("heal")];
 
 /// What lies below an object of a kind.

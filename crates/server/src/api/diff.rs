@@ -3,6 +3,9 @@
 //! Called by `write`. The body is `{"revision": TEXT}` or `{"files": [{"path", "text"}…]}`; the
 //! answer `{"objects": [{"object", "before", "after", "placement"}…], "unchanged": n,
 //! "diagnostics": [TEXT…], "rejected": bool}`. Nothing is written; Secret values in it are digests.
+//!
+//! `GET sources/NAME/place?object=KEY&revision=REVISION` says where a revision has an object:
+//! `{"file", "line", "place": "FILE:LINE"}`.
 
 use std::sync::Arc;
 
@@ -20,8 +23,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    Api,
     backend::SnapshotError,
     body,
+    query::Pairs,
     status::{Failure, json_response},
     write::Write,
 };
@@ -71,6 +76,18 @@ pub(super) async fn post(write: &Write<'_>, key: Key, bytes: &Bytes) -> Result<R
             Err(Failure::new(500, "InternalError", "the server did not answer with a plan"))
         }
     }
+}
+
+/// Where a revision has an object.
+pub(super) async fn place(api: &Api, key: &Key, pairs: &Pairs) -> Result<Response, Failure> {
+    let object = pairs.get("object").unwrap_or_default();
+    let object: Key = object.parse().map_err(|_| Failure::bad_request(format!("object: `{object}` is no key")))?;
+    let revision = pairs.get("revision").unwrap_or_default().to_owned();
+    let snapshot = api.backend.snapshot(key.name.clone(), revision).await;
+    let snapshot = snapshot.map_err(|e| Failure::of_snapshot(&e, &key.name))?;
+    let doc = snapshot.get(&object).ok_or_else(|| Failure::not_found(&object))?;
+    let place = &doc.place;
+    Ok(json_response(200, &json!({"file": place.file, "line": place.line, "place": place.to_string()})))
 }
 
 fn parse(files: &[File], unsupported: UnsupportedMode) -> Result<Arc<Snapshot>, Vec<Diagnostic>> {

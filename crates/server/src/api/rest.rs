@@ -15,7 +15,7 @@ use evenkeel_model::{Key, Kind};
 use serde_json::{Value, json};
 
 use super::{
-    Api, accept, access, auth, discovery, extras, logs,
+    Api, accept, access, auth, diff, discovery, extras, logs,
     path::{self, Target},
     query::{Pairs, Params},
     read,
@@ -145,6 +145,7 @@ async fn get(api: &Arc<Api>, parts: &Parts, target: Target) -> Result<Response, 
     match target {
         Target::Below(key, below) => match (key.kind, below.as_str()) {
             (Kind::Pod, "log") => logs::get(api, &key, &pairs).await,
+            (Kind::Source, "place") => diff::place(api, &key, &pairs).await,
             (kind, "status") if kind.info().has_status => {
                 read::get(api.backend.live(), &key, accept::form(&parts.headers)?, &Params::read(&pairs)?, now)
             }

@@ -1,0 +1,210 @@
+//! The command line: one file a verb, and what they share.
+//!
+//! Called by `main`. Verbs that speak to a server use `client` alone: what they can do, `curl` can.
+//! Results go to stdout, everything else to stderr.
+
+mod audit;
+mod completion;
+mod describe;
+mod diff;
+mod docs;
+mod down;
+mod drift;
+mod error;
+mod events;
+mod get;
+mod history;
+mod kubeconfig;
+mod logs;
+mod node;
+mod objects;
+mod output;
+mod paths;
+mod rollback;
+mod source;
+mod status;
+mod suspend;
+mod sync;
+mod up;
+mod validate;
+mod watching;
+mod why;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+use crate::client::{Client, Where};
+pub(crate) use output::Out;
+
+/// Threads that may block at once: the design's bound.
+const BLOCKING: usize = 16;
+
+/// What runs is what git says. A bad commit goes back on its own and tells why.
+#[derive(Debug, Parser)]
+#[command(name = "evenkeel", version, max_term_width = 100, disable_help_subcommand = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    place: Where,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 error; 2 wrong usage, or what the verb's help says \
+(diff: something would change; drift: some are open; audit: a promise is broken).";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Up(Box<up::Args>),
+    Status(status::Args),
+    Get(get::Args),
+    Describe(describe::Args),
+    Logs(logs::Args),
+    Events(events::Args),
+    #[command(subcommand)]
+    Source(Box<source::Verb>),
+    Sync(sync::Args),
+    Suspend(suspend::Suspend),
+    Resume(suspend::Resume),
+    Retry(sync::Retry),
+    Diff(diff::Args),
+    Validate(validate::Args),
+    History(history::Args),
+    Rollback(rollback::Args),
+    Unpin(rollback::Unpin),
+    Drift(drift::Args),
+    Why(why::Args),
+    #[command(subcommand)]
+    Node(node::Verb),
+    Audit(audit::Args),
+    Down(down::Args),
+    Kubeconfig(kubeconfig::Args),
+    Completion(completion::Args),
+    #[command(hide = true)]
+    Docs(docs::Args),
+}
+
+/// What every verb gets.
+pub(crate) struct Cx {
+    pub(crate) place: Where,
+    pub(crate) out: Out,
+}
+
+impl Cx {
+    /// The client of the server that the command line names.
+    pub(crate) fn client(&self) -> Result<Client> {
+        Ok(Client::new(&self.place)?)
+    }
+}
+
+/// Runs the process's command line.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Its text goes where it belongs; nobody reads a closed one.
+            let _closed = e.print();
+            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(1));
+        }
+    };
+    let mut cx = Cx { place: cli.place, out: Out::new() };
+    let ended = run(cli.verb, &mut cx).and_then(|code| cx.out.flush().map(|()| code));
+    match ended {
+        Ok(code) => code,
+        Err(e) => error::report(&e),
+    }
+}
+
+fn run(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
+    match verb {
+        Verb::Completion(args) => completion::run(args, cx),
+        Verb::Docs(args) => docs::run(args, cx),
+        Verb::Kubeconfig(args) => kubeconfig::run(args, cx),
+        Verb::Validate(args) => validate::run(&args, cx),
+        Verb::Up(args) => runtime(true)?.block_on(up::run(*args, cx)),
+        verb => runtime(false)?.block_on(ask(verb, cx)),
+    }
+}
+
+/// The verbs that speak to a server or an engine.
+async fn ask(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
+    match verb {
+        Verb::Status(args) => status::run(args, cx).await,
+        Verb::Get(args) => get::run(args, cx).await,
+        Verb::Describe(args) => describe::run(args, cx).await,
+        Verb::Logs(args) => logs::run(args, cx).await,
+        Verb::Events(args) => events::run(args, cx).await,
+        Verb::Source(verb) => source::run(*verb, cx).await,
+        Verb::Sync(args) => sync::run(args, cx).await,
+        Verb::Suspend(args) => suspend::suspend(args, cx).await,
+        Verb::Resume(args) => suspend::resume(args, cx).await,
+        Verb::Retry(args) => sync::retry(args, cx).await,
+        Verb::Diff(args) => diff::run(args, cx).await,
+        Verb::History(args) => history::run(args, cx).await,
+        Verb::Rollback(args) => rollback::run(args, cx).await,
+        Verb::Unpin(args) => rollback::unpin(args, cx).await,
+        Verb::Drift(args) => drift::run(args, cx).await,
+        Verb::Why(args) => why::run(args, cx).await,
+        Verb::Node(verb) => node::run(verb, cx).await,
+        Verb::Audit(args) => audit::run(args, cx).await,
+        Verb::Down(args) => down::run(args, cx).await,
+        Verb::Up(_) | Verb::Validate(_) | Verb::Kubeconfig(_) | Verb::Completion(_) | Verb::Docs(_) => {
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn runtime(server: bool) -> Result<tokio::runtime::Runtime> {
+    let mut builder = if server {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(cores.min(4));
+        builder
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    builder.enable_all().max_blocking_threads(BLOCKING).build().context("the threads cannot be started")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn lines_of_the_documentation_parse() {
+        for line in [
+            "up ./manifests --branch main --listen 127.0.0.1:0 --watch-window 1s --self-heal=false --data-dir /d",
+            "status",
+            "get pods -A -o wide",
+            "get pods,deployments -n shop -l app=web -w",
+            "get source shop -o yaml",
+            "describe pod web -n shop",
+            "logs deployment/web -f --tail 5 -c web",
+            "events --for pod/web",
+            "source add billing https://git.example/billing.git --branch main",
+            "source remove billing --prune",
+            "sync shop --wait --allow-mass-delete --data-dir /d",
+            "rollback shop --to main@sha1:0123456789012345678901234567890123456789 --reason x --until-next-commit",
+            "unpin shop",
+            "drift --since 24h --all",
+            "drift accept NAME",
+            "why pod web",
+            "node cordon n1",
+            "audit",
+            "down --purge",
+            "completion bash",
+        ] {
+            let words = std::iter::once("evenkeel").chain(line.split(' '));
+            Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+        assert!(Cli::try_parse_from(["evenkeel", "server"]).is_err());
+    }
+}

@@ -1,0 +1,71 @@
+//! `evenkeel node`: list, cordon, uncordon, remove.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use evenkeel_model::Kind;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::{Cx, get::Table, output::Format, paths};
+use crate::client::TABLE;
+
+/// List, cordon and remove nodes
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Show the nodes
+    List {
+        /// Form of the answer
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Place no new pods on a node; those it has stay
+    Cordon {
+        /// Name of the node
+        name: String,
+    },
+    /// Place pods on a node again
+    Uncordon {
+        /// Name of the node
+        name: String,
+    },
+    /// Forget a node that is gone for good: its pods are replaced elsewhere
+    Remove {
+        /// Name of the node
+        name: String,
+    },
+}
+
+/// Runs the verb.
+pub(crate) async fn run(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
+    let client = cx.client()?;
+    let cordon = |unschedulable: bool| json!({"spec": {"unschedulable": unschedulable}});
+    match verb {
+        Verb::List { output } => {
+            let path = paths::collection(Kind::Node, "");
+            if matches!(output, Format::Json | Format::Yaml) {
+                let all = client.get(&path).await?;
+                cx.out.object(&all, output)?;
+            } else {
+                let mut table = Table::of(Kind::Node, output == Format::Wide, false);
+                table.add(&client.get_as(&path, TABLE).await?);
+                cx.out.table(&table.header, &table.rows)?;
+            }
+        }
+        Verb::Cordon { name } => {
+            let path = paths::item(Kind::Node, "", &name);
+            client.send_as(Method::PATCH, &path, "application/merge-patch+json", &cordon(true)).await?;
+            cx.out.line(format!("node {name} cordoned"))?;
+        }
+        Verb::Uncordon { name } => {
+            let path = paths::item(Kind::Node, "", &name);
+            client.send_as(Method::PATCH, &path, "application/merge-patch+json", &cordon(false)).await?;
+            cx.out.line(format!("node {name} uncordoned"))?;
+        }
+        Verb::Remove { name } => {
+            client.send(Method::DELETE, &paths::item(Kind::Node, "", &name), &Value::Null).await?;
+            cx.out.line(format!("node {name} removed"))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,84 @@
+//! Why a request of the client failed, and what to do about it.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use thiserror::Error;
+
+/// A request that did not succeed.
+#[derive(Debug, Error)]
+pub(crate) enum ClientError {
+    /// There is no kubeconfig.
+    #[error("no server is known: {} does not exist", .path.display())]
+    NoConfig {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The kubeconfig cannot be used.
+    #[error("{} cannot be used: {reason}", .path.display())]
+    BadConfig {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nobody answers there.
+    #[error("cannot connect to {server}")]
+    Connect {
+        /// `https://host:port`.
+        server: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The conversation broke.
+    #[error("{server}: {reason}")]
+    Http {
+        /// `https://host:port`.
+        server: String,
+        /// What happened.
+        reason: String,
+    },
+    /// A stream broke.
+    #[error("the stream broke: {0}")]
+    Stream(String),
+    /// The server said no.
+    #[error("{message}")]
+    Status {
+        /// HTTP code.
+        code: u16,
+        /// `Status.reason`.
+        reason: String,
+        /// For people.
+        message: String,
+    },
+}
+
+impl ClientError {
+    /// From an answer that is no success.
+    pub(super) fn of_status(code: u16, body: &[u8]) -> Self {
+        let status: Value = serde_json::from_slice(body).unwrap_or_default();
+        let text = |field: &str| status.get(field).and_then(Value::as_str).map(str::to_owned);
+        let message = text("message").unwrap_or_else(|| {
+            let body = String::from_utf8_lossy(body);
+            format!("the server answered {code}: {}", body.trim().chars().take(200).collect::<String>())
+        });
+        Self::Status { code, reason: text("reason").unwrap_or_default(), message }
+    }
+
+    /// What the user may do.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoConfig { .. } => Some(
+                "start one with `evenkeel up DIR`, or name its kubeconfig by --kubeconfig, KUBECONFIG or --data-dir"
+                    .to_owned(),
+            ),
+            Self::Connect { .. } => Some("is the server running? `evenkeel up` starts it".to_owned()),
+            Self::Status { code: 401, .. } => {
+                Some("the kubeconfig's certificate is not of this server's CA, or has ended".to_owned())
+            }
+            Self::Status { code: 507, .. } => Some("make room on the disk of the server's data directory".to_owned()),
+            _ => None,
+        }
+    }
+}
