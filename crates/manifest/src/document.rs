@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use evenkeel_model::{Doc, Key, Kind, Severity, kind::Origin, own::UnsupportedMode};
-use evenkeel_schema::{KnownKind, Lookup, Path, decode, lookup, of_kind, path::Step, support, validate};
+use evenkeel_schema::{KnownKind, Lookup, Path, Trail, decode, lookup, of_kind, path::Step, support, validate};
 use serde_json::Value;
 
 use crate::{
@@ -224,13 +224,14 @@ fn finish(file: &mut File<'_>, root: NodeRef<'_>, kind: Kind, value: Value) {
     let key = Key::new(kind, text("namespace"), text("name"));
     let references = {
         let file = &*file;
-        references::of(&key, &value, &|path| {
-            let at = place::find(root, path).best();
+        references::of(&key, &value, &|trail| {
+            let at = place::find_trail(root, trail).best();
             (file.place(at), file.excerpt(at, kind == Kind::Secret))
         })
     };
     let place = file.place(root.at());
-    let name = place::find(root, &Path(vec![Step::Field("metadata".into()), Step::Field("name".into())])).best();
+    let top = Trail::Root;
+    let name = place::find_trail(root, &top.field("metadata").field("name")).best();
     let excerpt = file.excerpt(name, kind == Kind::Secret);
     file.out.names.push(NameLine { line: name.line, column: name.column, width: name.width, excerpt });
     file.out.docs.push(Arc::new(Doc::new(key, value, place, references)));

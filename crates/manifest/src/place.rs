@@ -1,6 +1,6 @@
 //! From a field path to its place in the text.
 
-use evenkeel_schema::{Path, Step};
+use evenkeel_schema::{Path, Step, Trail};
 
 use crate::tree::{NodeRef, Pos};
 
@@ -36,6 +36,26 @@ pub(crate) fn find(root: NodeRef<'_>, path: &Path) -> Found {
         }
     }
     found
+}
+
+/// The same for a trail, which costs no path.
+pub(crate) fn find_trail(root: NodeRef<'_>, trail: &Trail<'_>) -> Found {
+    let Some(up) = trail.up() else { return Found { key: root.at(), value: root.at(), whole: true } };
+    follow_trail(root, trail, up).map_or_else(|found| found, |(key, node)| Found { key, value: node.at(), whole: true })
+}
+
+/// The key and node at a trail's end, or how far it went.
+fn follow_trail<'t>(root: NodeRef<'t>, trail: &Trail<'_>, up: &Trail<'_>) -> Result<(Pos, NodeRef<'t>), Found> {
+    let (key, node) = match up.up() {
+        None => (root.at(), root),
+        Some(further) => follow_trail(root, up, further)?,
+    };
+    let next = match trail {
+        Trail::Root => Some((key, node)),
+        Trail::Field(_, name) | Trail::Key(_, name) => node.entry(name).map(|(k, v)| (k.at(), v)),
+        Trail::Index(_, i) => node.items().nth(*i).map(|v| (v.at(), v)),
+    };
+    next.ok_or(Found { key, value: node.at(), whole: false })
 }
 
 fn follow(root: NodeRef<'_>, steps: &[Step]) -> Found {

@@ -4,11 +4,11 @@
 //! place of the mention.
 
 use evenkeel_model::{Key, Kind, Place, Reference};
-use evenkeel_schema::{Path, Trail};
+use evenkeel_schema::Trail;
 use serde_json::Value;
 
-/// Says where a path is and shows its line.
-pub(crate) type Locate<'l> = &'l dyn Fn(&Path) -> (Place, String);
+/// Says where a trail leads and shows its line.
+pub(crate) type Locate<'l> = &'l dyn Fn(&Trail<'_>) -> (Place, String);
 
 /// Every reference of a document, in the order of its fields.
 pub(crate) fn of(key: &Key, value: &Value, locate: Locate<'_>) -> Vec<Reference> {
@@ -42,10 +42,9 @@ fn items<'v>(value: &'v Value, field: &str) -> impl Iterator<Item = (usize, &'v 
 
 impl Collector<'_> {
     fn add(&mut self, key: Key, item: Option<&str>, optional: bool, at: &Trail<'_>) {
-        let path = at.path();
-        let (place, excerpt) = (self.locate)(&path);
+        let (place, excerpt) = (self.locate)(at);
         let item = item.map(Into::into);
-        self.out.push(Reference { key, item, optional, place, path: path.to_string(), excerpt });
+        self.out.push(Reference { key, item, optional, place, path: at.to_string(), excerpt });
     }
 
     /// A reference by `name` (or another field) to an object in the pod's namespace, and with

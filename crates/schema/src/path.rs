@@ -64,29 +64,42 @@ impl Trail<'_> {
         Trail::Index(self, index)
     }
 
+    /// What it goes on from; `None` for the root.
+    pub fn up(&self) -> Option<&Trail<'_>> {
+        match self {
+            Trail::Root => None,
+            Trail::Field(up, _) | Trail::Key(up, _) | Trail::Index(up, _) => Some(up),
+        }
+    }
+
     /// The path that it is.
     pub fn path(&self) -> Path {
         let mut steps = Vec::new();
         let mut at: &Trail<'_> = self;
-        loop {
-            at = match at {
+        while let Some(up) = at.up() {
+            steps.push(match at {
+                Trail::Field(_, name) => Step::Field((*name).to_owned()),
+                Trail::Key(_, key) => Step::Key((*key).to_owned()),
+                Trail::Index(_, index) => Step::Index(*index),
                 Trail::Root => break,
-                Trail::Field(up, name) => {
-                    steps.push(Step::Field((*name).to_owned()));
-                    up
-                }
-                Trail::Key(up, key) => {
-                    steps.push(Step::Key((*key).to_owned()));
-                    up
-                }
-                Trail::Index(up, index) => {
-                    steps.push(Step::Index(*index));
-                    up
-                }
-            };
+            });
+            at = up;
         }
         steps.reverse();
         Path(steps)
+    }
+}
+
+/// As the path that it is.
+impl fmt::Display for Trail<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trail::Root => Ok(()),
+            Trail::Field(Trail::Root, name) => f.write_str(name),
+            Trail::Field(up, name) => write!(f, "{up}.{name}"),
+            Trail::Key(up, key) => write!(f, "{up}[{key}]"),
+            Trail::Index(up, index) => write!(f, "{up}[{index}]"),
+        }
     }
 }
 
@@ -101,6 +114,9 @@ mod tests {
         let (root, data) = (Trail::Root, Trail::Root.field("data").path());
         let spec = root.field("spec");
         let containers = spec.field("containers");
+        for trail in [&containers.index(2).field("image"), &root.field("data").key("a.b"), &root] {
+            assert_eq!(trail.to_string(), trail.path().to_string());
+        }
         assert_eq!(containers.index(2).field("image").path().to_string(), "spec.containers[2].image");
         assert_eq!(data.to_string(), "data");
         assert_eq!(root.field("data").key("a.b").path().to_string(), "data[a.b]");

@@ -10,7 +10,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use core::fmt::Write as _;
+use core::{cmp::Ordering, fmt::Write as _};
 
 use evenkeel_model::{Kind, Severity, kind::Origin};
 use serde_json::{Map, Value};
@@ -41,9 +41,17 @@ fn walk(ty: &Type, value: &mut Value, at: &Trail<'_>, sink: &mut dyn FnMut(Remar
     match (ty, value) {
         (Type::Object(object), Value::Object(map)) => {
             special(object, map, at, sink);
-            map.retain(|name, v| match object.field(name) {
-                Some(field) => self::field(field, v, &at.field(name), sink),
-                None => true,
+            // Fields of table and object are both in the order of their names.
+            let mut fields = object.fields;
+            map.retain(|name, v| {
+                while let Some((field, rest)) = fields.split_first() {
+                    match field.name.cmp(name.as_str()) {
+                        Ordering::Less => fields = rest,
+                        Ordering::Equal => return self::field(field, v, &at.field(name), sink),
+                        Ordering::Greater => break,
+                    }
+                }
+                true
             });
         }
         (Type::List(item), Value::Array(list)) => {
