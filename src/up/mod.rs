@@ -33,31 +33,31 @@ use tokio::{net::TcpListener, signal::unix::SignalKind, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub use source::{Place, locate};
+pub(crate) use source::{Place, locate};
 
 /// What `up` is told.
 #[derive(Debug, Clone)]
-pub struct Up {
+pub(crate) struct Up {
     /// The data directory.
-    pub data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
     /// Where the API listens.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// The source to follow, by name; `None` goes on with those there are.
-    pub source: Option<(String, SourceSpec)>,
+    pub(crate) source: Option<(String, SourceSpec)>,
     /// The node's name.
-    pub node_name: String,
+    pub(crate) node_name: String,
     /// Further labels of the node.
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// The node's address.
-    pub node_ip: Option<IpAddr>,
+    pub(crate) node_ip: Option<IpAddr>,
     /// The engine, as `unix:///var/run/docker.sock`.
-    pub runtime: String,
+    pub(crate) runtime: String,
     /// The key file of Secrets at rest, if not in the data directory.
-    pub encryption_key_file: Option<PathBuf>,
+    pub(crate) encryption_key_file: Option<PathBuf>,
     /// Settings of the core.
-    pub settings: Settings,
-    /// Whether the story goes to the terminal as text; else it is in the log.
-    pub story: bool,
+    pub(crate) settings: Settings,
+    /// Whether the story is told in sentences; else as lines of JSON.
+    pub(crate) story: bool,
 }
 
 /// The name under which `up` itself asks for things.
@@ -69,12 +69,11 @@ const RECOVERY_POLL: Duration = Duration::from_millis(50);
 const END: Duration = Duration::from_secs(20);
 
 /// Runs until Ctrl-C or SIGTERM, or until a part that cannot be started again fails.
-pub async fn run(up: Up) -> Result<()> {
+pub(crate) async fn run(up: Up) -> Result<()> {
     raise_file_limit();
     let metrics = api::install_metrics();
-    let runtime = Arc::new(
-        Docker::new(&up.runtime).with_context(|| format!("the container engine's address {}", up.runtime))?,
-    );
+    let runtime =
+        Arc::new(Docker::new(&up.runtime).with_context(|| format!("the container engine's address {}", up.runtime))?);
     if let Err(e) = runtime.info().await {
         // Not fatal: it may come back, and until then the node is not ready and says why.
         warn!(error = %e, "the container engine does not answer yet");
@@ -88,8 +87,8 @@ pub async fn run(up: Up) -> Result<()> {
         .admin_kubeconfig(&up.data_dir, &format!("https://{}", reachable(address)))
         .context("the administrator's kubeconfig")?;
     let stop = CancellationToken::new();
-    let mut story = up.story.then(|| terminal::start(host.story(), stop.clone()));
-    if let Some(story) = &mut story {
+    let mut story = terminal::start(host.story(), !up.story, stop.clone());
+    if up.story {
         story.say_start(&up, address, &kubeconfig);
     }
     let served = api::Api::new(Arc::new(host.clone()), stop.clone(), metrics);
@@ -103,9 +102,7 @@ pub async fn run(up: Up) -> Result<()> {
         host.stop().await;
         // A listener that panicked has been logged by its task.
         let _ended = api.await;
-        if let Some(story) = story {
-            story.end().await;
-        }
+        story.end().await;
     };
     if tokio::time::timeout(END, parts).await.is_err() {
         warn!("some part did not end in time");
@@ -172,9 +169,7 @@ fn start_agent(
             Ok::<_, DialError>(agent)
         })
     };
-    Ok(tokio::spawn(async move {
-        evenkeel_agent::driver::run(runtime, config, dial, stop).await.context("the agent")
-    }))
+    Ok(tokio::spawn(async move { evenkeel_agent::driver::run(runtime, config, dial, stop).await.context("the agent") }))
 }
 
 /// Makes the source given, or brings its specification up to date. While the world is recovering
@@ -218,11 +213,7 @@ fn hosts(address: SocketAddr, up: &Up) -> Vec<String> {
 
 /// The address that a client on this machine uses.
 fn reachable(address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        SocketAddr::new(IpAddr::from([127, 0, 0, 1]), address.port())
-    } else {
-        address
-    }
+    if address.ip().is_unspecified() { SocketAddr::new(IpAddr::from([127, 0, 0, 1]), address.port()) } else { address }
 }
 
 fn listen_hint(listen: SocketAddr) -> String {

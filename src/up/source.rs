@@ -12,7 +12,7 @@ use evenkeel_server::{api::AskError, host::Host};
 
 /// Where manifests are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// A repository: commits count, the working tree does not.
     Git(String),
     /// A directory as it is.
@@ -21,7 +21,7 @@ pub enum Place {
 
 /// Tells a repository from a directory: a path that holds `.git`, or a bare repository, is followed
 /// as git; any other directory, also one inside a repository, as a directory; a URL as git.
-pub fn locate(text: &str) -> Result<Place> {
+pub(crate) fn locate(text: &str) -> Result<Place> {
     if is_url(text) {
         return Ok(Place::Git(text.to_string()));
     }
@@ -36,16 +36,16 @@ pub fn locate(text: &str) -> Result<Place> {
 }
 
 fn is_url(text: &str) -> bool {
-    let scp = text.split_once(':').is_some_and(|(host, _)| {
-        host.contains('@') && !host.contains('/') && !Path::new(text).exists()
-    });
+    let scp = text
+        .split_once(':')
+        .is_some_and(|(host, _)| host.contains('@') && !host.contains('/') && !Path::new(text).exists());
     text.contains("://") || scp
 }
 
 impl Place {
     /// A source's name, if none is given: the last part of the path or URL without `.git`, in lower
     /// case, each run of characters outside `a-z0-9` made one `-`.
-    pub fn default_name(&self) -> String {
+    pub(crate) fn default_name(&self) -> String {
         let (Self::Git(text) | Self::Directory(text)) = self;
         let last = text.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or(text);
         let last = last.strip_suffix(".git").unwrap_or(last).to_lowercase();
@@ -62,7 +62,7 @@ impl Place {
     }
 
     /// Puts itself into a specification.
-    pub fn fill(self, spec: &mut SourceSpec) {
+    pub(crate) fn fill(self, spec: &mut SourceSpec) {
         match self {
             Self::Git(url) => spec.git = Some(GitSpec { url, ..spec.git.take().unwrap_or_default() }),
             Self::Directory(path) => spec.directory = Some(path),

@@ -20,13 +20,14 @@ pub(super) struct Story {
     colour: bool,
 }
 
-/// Begins to tell what happens.
-pub(super) fn start(mut from: broadcast::Receiver<Told>, stop: CancellationToken) -> Story {
+/// Begins to tell what happens: as sentences, or as a line of JSON each.
+pub(super) fn start(mut from: broadcast::Receiver<Told>, json: bool, stop: CancellationToken) -> Story {
     let colour = std::io::stdout().is_terminal();
+    let tell = move |told: &Told| if json { line(told) } else { sentence(told, colour) };
     let task = tokio::spawn(async move {
         loop {
             match stop.run_until_cancelled(from.recv()).await {
-                Some(Ok(told)) => say(&sentence(&told, colour)),
+                Some(Ok(told)) => say(&tell(&told)),
                 Some(Err(RecvError::Lagged(n))) => say(&format!("({n} things happened too fast to be told)")),
                 Some(Err(RecvError::Closed)) | None => return,
             }
@@ -56,7 +57,8 @@ impl Story {
             ),
         };
         let _ = writeln!(text, "Serving   https://{address}, node {}", up.node_name);
-        let _ = write!(text, "Look      export KUBECONFIG={}; kubectl get pods -A; evenkeel status", kubeconfig.display());
+        let _ =
+            write!(text, "Look      export KUBECONFIG={}; kubectl get pods -A; evenkeel status", kubeconfig.display());
         say(&text);
     }
 
@@ -75,6 +77,15 @@ fn say(text: &str) {
 
 fn paint(text: &str, code: &str, colour: bool) -> String {
     if colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
+}
+
+/// One thing that happened, for machines: its fields, and `at`, in one line.
+fn line(told: &Told) -> String {
+    let mut value = serde_json::to_value(told).unwrap_or_default();
+    if let Some(map) = value.as_object_mut() {
+        map.insert("at".into(), jiff::Timestamp::now().to_string().into());
+    }
+    value.to_string()
 }
 
 /// One thing that happened, as a person would say it.
