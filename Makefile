@@ -35,3 +35,7 @@ deny:
 advisories:
 	@sh scripts/cargo-deny.sh
 	cargo deny check advisories
+
+# The figures of docs/performance.md: all, or `make bench FIGURES="cold-plan commit"`.
+bench: needs images
+	cargo bench --bench figures -- $(FIGURES)
