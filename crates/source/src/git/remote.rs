@@ -366,4 +366,54 @@ mod tests {
         let Err(error) = Auth::of(&git("https://h/r")) else { panic!() };
         assert!(!error.message.contains("secret"), "{error}");
     }
+
+    /// Answers every request with 401; gives the `Authorization` headers that it saw.
+    fn refusing_server() -> (u16, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+        use std::io::{BufRead as _, BufReader, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen_here = seen.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                let mut writer = stream.try_clone().unwrap();
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    if let Some((name, value)) = line.split_once(':')
+                        && name.eq_ignore_ascii_case("authorization")
+                    {
+                        seen_here.lock().unwrap().push(value.trim().to_owned());
+                    }
+                    if line.is_empty() {
+                        let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\
+                                      Content-Length: 0\r\n\r\n";
+                        writer.write_all(answer.as_bytes()).unwrap();
+                    }
+                }
+            }
+        });
+        (port, seen)
+    }
+
+    #[test]
+    fn a_token_is_offered_and_its_refusal_ends_the_try() {
+        let dir = tempfile::tempdir().unwrap();
+        let (port, seen) = refusing_server();
+        let git = GitSpec { url: format!("http://127.0.0.1:{port}/r.git"), ..GitSpec::default() };
+        let progress = Progress::default();
+        let update = |auth: Auth| {
+            let repo = open_mirror(&dir.path().join("mirror"), &auth).unwrap();
+            let link = Link { git: &git, auth: &auth, hosts: None, progress: &progress };
+            link.update(&repo, &Target::Default, None).unwrap_err()
+        };
+        let error = update(Auth::None);
+        assert_eq!(error.reason, Reason::AuthenticationFailed, "{error}");
+        assert_eq!(seen.lock().unwrap().len(), 0);
+        let error = update(Auth::Password { user: TOKEN_USER.into(), password: "hunter2".into() });
+        assert_eq!(error.reason, Reason::AuthenticationFailed, "{error}");
+        assert!(!error.message.contains("hunter2"), "{error}");
+        let seen = seen.lock().unwrap();
+        // base64 of `x-access-token:hunter2`
+        assert!(!seen.is_empty() && seen.iter().all(|h| h == "Basic eC1hY2Nlc3MtdG9rZW46aHVudGVyMg=="), "{seen:?}");
+    }
 }
