@@ -104,15 +104,12 @@ impl Lab {
     /// Writes an object as it is; the uid of one that is there stays.
     pub(crate) fn put(&mut self, value: Value) {
         let mut object = Object::from_value(value).unwrap();
-        match self.world.get(&object.key) {
-            Some(there) => {
-                object.uid = there.uid;
-                object.meta.created = there.meta.created;
-            }
-            None => {
-                object.uid = self.rng.uid();
-                object.meta.created = self.now;
-            }
+        if let Some(there) = self.world.get(&object.key) {
+            object.uid = there.uid;
+            object.meta.created = there.meta.created;
+        } else {
+            object.uid = self.rng.uid();
+            object.meta.created = self.now;
         }
         self.change(Change::Put(Arc::new(object)));
     }

@@ -167,9 +167,11 @@ pub(crate) fn superseded(world: &World, live: &Object, wanted: &Value, cx: &mut 
 /// Whether somebody did something to a container behind its agent's back since then.
 pub(crate) fn touched(world: &World, pod: &Key, container: &str, since: Time) -> bool {
     let path = alloc::format!("containers[{container}]");
-    record::of_object(world, pod)
-        .iter()
-        .any(|r| r.of_container() && r.status.last_seen.secs() >= since.secs() && (r.spec.path == path || r.spec.path == "sandbox"))
+    record::of_object(world, pod).iter().any(|r| {
+        r.of_container()
+            && r.status.last_seen.secs() >= since.secs()
+            && (r.spec.path == path || r.spec.path == "sandbox")
+    })
 }
 
 /// Whether an object is written by hand in spite of a lock: for the API.

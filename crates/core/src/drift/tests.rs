@@ -1,6 +1,6 @@
 //! Drift, case by case, on the small cluster of `testing.rs`.
 
-use alloc::{format, string::String, sync::Arc, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 
 use evenkeel_model::{
     Key, Kind, Object,
@@ -211,5 +211,17 @@ fn a_record_ends_with_its_object() {
     observe(&mut lab, &drift);
     lab.change(Change::Delete(Key::new(Kind::Pod, "shop", drift.name.clone())));
     lab.settle();
-    assert_eq!(drifts(&lab)[0].2.resolution, Some(Resolution::Superseded), "{}", format!("{:?}", drifts(&lab)));
+    assert_eq!(drifts(&lab)[0].2.resolution, Some(Resolution::Superseded));
+}
+
+#[test]
+fn a_label_taken_away_is_drift_and_comes_back() {
+    let mut lab = shop(json!({}));
+    edit(&mut lab, Kind::Deployment, "web", "bob", |v| {
+        v["metadata"].as_object_mut().unwrap().remove("labels");
+    });
+    let live = lab.get(Kind::Deployment, "web").unwrap();
+    assert_eq!(live["metadata"]["labels"]["evenkeel.dev/source"], "shop");
+    assert!(live["metadata"]["annotations"].get("evenkeel.dev/former").is_none());
+    assert_eq!(drifts(&lab).len(), 1);
 }

@@ -34,6 +34,8 @@ use crate::{
 
 /// Restarts of a container that fail a release, where its Source says nothing.
 const CRASH_LIMIT: u32 = 3;
+/// Reasons of a start that failed because the engine was away: nobody's fault, however often.
+const ENGINE_AWAY: [&str; 2] = ["EngineUnavailable", "EngineTimeout"];
 /// Last lines of a container's output that a cause keeps.
 const LOG_LINES: usize = 20;
 
@@ -147,7 +149,7 @@ fn of_pod(scope: &Scope<'_>, workload: &Key, pod: &Counted<'_>) -> Found {
     }
     let failed = failed_starts(pod);
     let disturbed = disturbed(pod);
-    for (name, start) in &failed {
+    for (name, start) in failed.iter().filter(|(_, s)| !ENGINE_AWAY.contains(&s.reason.as_str())) {
         if start.tries >= scope.settings.start_tries {
             return Found::Failure(start_cause(scope, workload, pod, name, start));
         }

@@ -109,7 +109,9 @@ fn want(world: &World, key: &Key, wanted: &Wanted, cx: &mut Cx<'_>) {
     {
         return;
     }
-    if is_written(world, &wanted.source, &wanted.doc) {
+    let mark = write::mark(world, &wanted.doc);
+    // Without its label it is still the source's: somebody took the label away, which is drift.
+    if other.is_none() && live.meta.annotation(names::APPLIED) == Some(mark.as_str()) {
         heal(world, &src, live, wanted, cx);
     } else {
         change(world, &src, live, wanted, cx);
@@ -142,7 +144,7 @@ fn create(world: &World, src: &Src, wanted: &Wanted, cx: &mut Cx<'_>) {
 /// A revision changes the object.
 fn change(world: &World, src: &Src, live: &Object, wanted: &Wanted, cx: &mut Cx<'_>) {
     let doc = &wanted.doc;
-    let unowned = live.source().is_none();
+    let unowned = live.source().is_none() && live.meta.annotation(names::APPLIED).is_none();
     let former = match live.meta.annotation(names::FORMER) {
         Some(kept) => Some(alloc::string::String::from(kept)),
         None if unowned => Some(write::former(live)),

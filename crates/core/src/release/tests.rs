@@ -377,7 +377,7 @@ fn a_restart_in_the_middle_of_anything_changes_nothing() {
     lab.fates.insert("a:2".into(), Fate::Starting);
     lab.commit(2, alloc::vec![web("a:2")]);
     lab.pass(590);
-    lab.now = lab.now + core::time::Duration::from_secs(3600);
+    lab.now = lab.now + core::time::Duration::from_hours(1);
     lab.restart();
     assert_eq!(lab.phases(), "1:Superseded 2:Progressing", "waits count from the start");
     lab.pass(300);
@@ -445,4 +445,73 @@ fn a_plan_tells_what_would_change_and_writes_nothing() {
     let same = lab.ask(Ask::Diff { source: "shop".into(), snapshot: snapshot(alloc::vec![web("a:1")]) }).unwrap();
     let Answer::Plan(same) = same else { panic!("no plan") };
     assert_eq!((same.objects.len(), same.unchanged), (0, 1));
+}
+
+#[test]
+fn bare_pods_and_replica_sets_are_workloads_too() {
+    let pod = |image: &str| {
+        doc(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "job", "namespace": "shop"},
+            "spec": {"containers": [{"name": "main", "image": image}]}}))
+    };
+    let set = |n: i32| {
+        let mut value = deployment("set", "a:1", json!({"replicas": n}));
+        value["kind"] = json!("ReplicaSet");
+        doc(value)
+    };
+    let mut lab = shop();
+    lab.commit(1, alloc::vec![pod("a:1"), set(2)]);
+    lab.pass(40);
+    assert_eq!(lab.phases(), "1:Healthy");
+    let uid = lab.get(Kind::Pod, "job").unwrap()["metadata"]["uid"].clone();
+    lab.commit(2, alloc::vec![pod("a:2"), set(3)]);
+    lab.pass(40);
+    assert_eq!(lab.phases(), "1:Superseded 2:Healthy");
+    let anew = lab.get(Kind::Pod, "job").unwrap();
+    assert_ne!(anew["metadata"]["uid"], uid, "a pod's specification does not change");
+    assert_eq!(anew["spec"]["containers"][0]["image"], "a:2");
+    assert_eq!(lab.world.list(Kind::Pod, "shop").count(), 4);
+    lab.fates.insert("bad".into(), Fate::Crashes { code: 1, times: 3 });
+    lab.commit(3, alloc::vec![pod("bad"), set(3)]);
+    lab.pass(40);
+    assert!(lab.phases().ends_with("3:RolledBack/CrashLoopBackOff"), "{}", lab.phases());
+    assert_eq!(lab.get(Kind::Pod, "job").unwrap()["spec"]["containers"][0]["image"], "a:2");
+}
+
+#[test]
+fn a_revision_is_found_by_what_people_write() {
+    let lab = settled();
+    let find = |text: &str| crate::release::find_revision(&lab.world, "shop", text);
+    for text in [rev(1).as_str(), "00000001000", "main@0000000100"] {
+        assert_eq!(find(text), Some(rev(1)), "{text}");
+    }
+    for text in ["000", "other@00000001", "ffffffffff"] {
+        assert_eq!(find(text), None, "{text}");
+    }
+}
+
+/// A measure, not a bound: run it with `--ignored --nocapture`.
+#[test]
+#[ignore = "takes seconds"]
+fn a_big_first_revision() {
+    let mut lab = shop();
+    let docs = |k: &str| {
+        (0..5000)
+            .map(|i| config(&alloc::format!("c{i}"), k))
+            .chain((0..500).map(|i| doc(deployment(&alloc::format!("w{i}"), "a:1", json!({"replicas": 1})))))
+            .collect()
+    };
+    let t = std::time::Instant::now();
+    lab.commit(1, docs("1"));
+    std::println!("first {:?} {}", t.elapsed(), lab.phases());
+    let t = std::time::Instant::now();
+    lab.pass(40);
+    std::println!("window {:?} {}", t.elapsed(), lab.phases());
+    let t = std::time::Instant::now();
+    let mut changed: alloc::vec::Vec<_> = docs("1");
+    changed[0] = config("c0", "2");
+    lab.commit(2, changed);
+    std::println!("one of 5500 {:?} {}", t.elapsed(), lab.phases());
+    let t = std::time::Instant::now();
+    lab.restart();
+    std::println!("restart {:?} {}", t.elapsed(), lab.phases());
 }

@@ -113,25 +113,22 @@ pub(crate) fn onto(
     object.key = doc.key.clone();
     object.managed = merged.managed.to_bytes();
     let steps = has_generation(doc.key.kind);
-    match live {
-        Some(live) => {
-            object.uid = live.uid;
-            object.version = live.version;
-            object.status = live.status.clone();
-            object.node = live.node.clone().or(object.node);
-            object.meta = Meta {
-                created: live.meta.created,
-                deletion: live.meta.deletion,
-                generation: live.meta.generation + i64::from(steps && live.body != object.body),
-                generate_name: live.meta.generate_name.clone(),
-                ..object.meta
-            };
-        }
-        None => {
-            object.uid = uid;
-            object.meta.created = now;
-            object.meta.generation = i64::from(steps);
-        }
+    if let Some(live) = live {
+        object.uid = live.uid;
+        object.version = live.version;
+        object.status = live.status.clone();
+        object.node = live.node.clone().or(object.node);
+        object.meta = Meta {
+            created: live.meta.created,
+            deletion: live.meta.deletion,
+            generation: live.meta.generation + i64::from(steps && live.body != object.body),
+            generate_name: live.meta.generate_name.clone(),
+            ..object.meta
+        };
+    } else {
+        object.uid = uid;
+        object.meta.created = now;
+        object.meta.generation = i64::from(steps);
     }
     Ok(object)
 }
