@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::{
     file::{File, NameLine, Skipped},
+    limits::MAX_DIAGNOSTICS,
     place, references, reserved, secret,
     tree::{NodeRef, Pos},
 };
@@ -167,15 +168,23 @@ fn object(file: &mut File<'_>, root: NodeRef<'_>, kind: Kind) {
     errors |= !faults.is_empty();
     complete(&mut value, root, kind);
     let mut remarks = Vec::new();
-    support::admit(kind, &mut value, &mut |remark| remarks.push(remark));
+    let (mut refused, mut told) = (0, 0);
+    support::admit(kind, &mut value, &mut |remark| {
+        // Counted apart, so that no number of warnings hides an error.
+        let count = if remark.severity == Severity::Error { &mut refused } else { &mut told };
+        *count += 1;
+        if *count <= MAX_DIAGNOSTICS {
+            remarks.push(remark);
+        }
+    });
+    errors |= refused > 0;
     for remark in remarks {
-        errors |= remark.severity == Severity::Error;
-        let at = place::find(root, &remark.path).key;
+        let at = if file.is_full() { Pos::default() } else { place::find(root, &remark.path).key };
         file.complain(at, &remark.path.to_string(), remark.message, remark.severity, hide);
     }
     reserved::check(&mut value, &mut |path, message, severity| {
         errors |= severity == Severity::Error;
-        let at = place::find(root, path).key;
+        let at = if file.is_full() { Pos::default() } else { place::find(root, path).key };
         file.complain(at, &path.to_string(), message, severity, hide);
     });
     if kind == Kind::Secret {

@@ -108,8 +108,8 @@ pub(crate) struct File<'a> {
     lines: Lines<'a>,
     pub(crate) options: Options,
     pub(crate) out: FileParse,
-    /// Complaints that were not kept.
-    more: usize,
+    /// The worst of the complaints that were not kept.
+    more: Option<Severity>,
     /// Documents so far, items of lists included.
     count: usize,
 }
@@ -117,7 +117,7 @@ pub(crate) struct File<'a> {
 impl<'a> File<'a> {
     fn new(path: Arc<str>, text: &'a str, options: Options) -> Self {
         let out = FileParse { path, ..FileParse::default() };
-        Self { text, lines: Lines::new(text), options, out, more: 0, count: 0 }
+        Self { text, lines: Lines::new(text), options, out, more: None, count: 0 }
     }
 
     fn read(&mut self) {
@@ -161,6 +161,11 @@ impl<'a> File<'a> {
         self.count <= MAX_DOCUMENTS
     }
 
+    /// Whether further complaints are only counted, so that their places need not be looked for.
+    pub(crate) fn is_full(&self) -> bool {
+        self.out.diagnostics.len() >= MAX_DIAGNOSTICS
+    }
+
     pub(crate) fn place(&self, at: Pos) -> Place {
         Place { file: self.out.path.clone(), line: at.line, column: at.column }
     }
@@ -170,8 +175,8 @@ impl<'a> File<'a> {
     }
 
     pub(crate) fn complain(&mut self, at: Pos, path: &str, message: String, severity: Severity, hide: bool) {
-        if self.out.diagnostics.len() >= MAX_DIAGNOSTICS {
-            self.more += 1;
+        if self.is_full() {
+            self.more = Some(self.more.map_or(severity, |worst| worst.min(severity)));
             return;
         }
         // Names in a message are the file's own text: no escape sequences on a terminal.
@@ -188,11 +193,11 @@ impl<'a> File<'a> {
         let mut out = std::mem::take(&mut self.out);
         out.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
         out.diagnostics.dedup();
-        if self.more > 0 {
+        if let Some(severity) = self.more {
             let place = Place { file: out.path.clone(), ..Place::default() };
-            let message = format!("{} more complaints about this file", self.more);
+            let message = format!("more complaints about this file: the first {MAX_DIAGNOSTICS} are shown");
             let (path, excerpt) = (String::new(), String::new());
-            out.diagnostics.push(Diagnostic { place, path, message, excerpt, width: 1, severity: Severity::Error });
+            out.diagnostics.push(Diagnostic { place, path, message, excerpt, width: 1, severity });
         }
         out
     }

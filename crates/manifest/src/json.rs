@@ -11,14 +11,14 @@ use crate::tree::{Builder, Flaw, Pos, Tree};
 /// Reads one JSON value that fills the text. `Ok(false)`: the text is no JSON; nothing was given to
 /// `each`.
 pub(crate) fn document<'a>(text: &'a str, each: &mut dyn FnMut(&Tree<'a>, u32, &[Flaw])) -> Result<bool, Flaw> {
-    let mut reader = Reader { text, at: 0, line: 1, line_start: 0, builder: Builder::for_text(text.len()) };
+    let mut reader = Reader { text, at: 0, line: 1, column: 1, counted: 0, builder: Builder::for_text(text.len()) };
     match reader.run() {
         Ok(()) => {}
         Err(Stop::NotJson) => return Ok(false),
         Err(Stop::Flaw(flaw)) => return Err(flaw),
     }
     if let Some(root) = reader.builder.root() {
-        each(reader.builder.tree(), root, &reader.builder.flaws);
+        each(reader.builder.tree(), root, reader.builder.flaws());
     }
     Ok(true)
 }
@@ -40,7 +40,9 @@ struct Reader<'a> {
     /// Byte offset.
     at: usize,
     line: u32,
-    line_start: usize,
+    /// The column, from 1, of the byte `counted`, which lies in this line before `at`.
+    column: usize,
+    counted: usize,
     builder: Builder<'a>,
 }
 
@@ -86,7 +88,8 @@ impl Reader<'_> {
                 }
                 (Expect::Value | Expect::FirstItem, b'{' | b'[') => {
                     let map = byte == b'{';
-                    self.builder.open(map, 0, self.place(1))?;
+                    let place = self.place(1);
+                    self.builder.open(map, 0, place)?;
                     open.push(map);
                     self.at += 1;
                     if map { Expect::FirstKey } else { Expect::FirstItem }
@@ -120,15 +123,17 @@ impl Reader<'_> {
             self.at += 1;
             if byte == b'\n' {
                 self.line += 1;
-                self.line_start = self.at;
+                (self.column, self.counted) = (1, self.at);
             }
         }
     }
 
-    fn place(&self, width: usize) -> Pos {
-        let column = self.text[self.line_start..self.at].chars().count() + 1;
+    fn place(&mut self, width: usize) -> Pos {
+        // From the last place on: a whole file may stand in one line.
+        self.column += self.text[self.counted..self.at].chars().count();
+        self.counted = self.at;
         let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Pos { line: self.line, column: small(column), width: small(width) }
+        Pos { line: self.line, column: small(self.column), width: small(width) }
     }
 
     /// A number, `true`, `false` or `null`.
@@ -139,7 +144,8 @@ impl Reader<'_> {
         if !(matches!(word, "true" | "false" | "null") || serde_json::from_str::<serde_json::Number>(word).is_ok()) {
             return Err(Stop::NotJson);
         }
-        self.builder.scalar(Cow::Borrowed(word), true, 0, self.place(end));
+        let place = self.place(end);
+        self.builder.scalar(Cow::Borrowed(word), true, 0, place)?;
         self.at += end;
         Ok(())
     }
@@ -167,7 +173,7 @@ impl Reader<'_> {
             Cow::Borrowed(&rest[..end])
         };
         let place = self.place(raw.chars().count());
-        self.builder.scalar(text, false, 0, place);
+        self.builder.scalar(text, false, 0, place)?;
         self.at += end + 2;
         Ok(())
     }

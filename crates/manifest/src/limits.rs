@@ -12,9 +12,16 @@ pub const MAX_DOCUMENTS: usize = 100_000;
 /// the walks that follow are recursive and need a bound.
 pub const MAX_DEPTH: u32 = 100;
 
-/// Bytes (64 a node, and its text) that aliases of one file may add by being expanded.
+/// Values (scalars, mappings, lists) of one document, and of one file. A value takes up to some
+/// 250 bytes in memory, so these bound what a hostile file costs; an ordinary one has a value for
+/// every 10 to 20 bytes of its text.
+pub const MAX_DOCUMENT_VALUES: usize = 1_000_000;
+/// See [`MAX_DOCUMENT_VALUES`].
+pub const MAX_FILE_VALUES: usize = 4_000_000;
+
+/// Bytes (64 a value, and its text) that aliases of one file may add by being expanded.
 /// Honest files repeat a block some dozen times; a bomb wants gigabytes.
-pub const MAX_ALIAS_BYTES: u64 = 64 << 20;
+pub const MAX_ALIAS_BYTES: u64 = 16 << 20;
 
 /// Complaints kept of one file; the rest is counted.
 pub const MAX_DIAGNOSTICS: usize = 1000;

@@ -69,10 +69,10 @@ impl<'a> Lines<'a> {
             return String::new();
         }
         let line = self.line(at.line);
-        let (shown, cut) = match line.split_once(':') {
-            _ if !hide => (line.to_owned(), false),
-            Some((key, rest)) => (format!("{key}:"), !rest.trim().is_empty()),
-            None => (String::new(), !line.trim().is_empty()),
+        let (shown, cut) = match line.find(':') {
+            _ if !hide => (line, false),
+            Some(colon) => (&line[..=colon], colon + 1 < line.trim_end().len()),
+            None => ("", !line.trim().is_empty()),
         };
         let mut out: String = shown.chars().take(MAX_EXCERPT).map(|c| if c.is_control() { ' ' } else { c }).collect();
         if cut {

@@ -9,7 +9,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use evenkeel_schema::input::{Input, Shape};
 
 use crate::{
-    limits::{MAX_ALIAS_BYTES, MAX_DEPTH},
+    limits::{MAX_ALIAS_BYTES, MAX_DEPTH, MAX_DIAGNOSTICS, MAX_DOCUMENT_VALUES, MAX_FILE_VALUES},
     scalar::{Scalar, resolve},
 };
 
@@ -146,6 +146,12 @@ impl<'t> Iterator for Items<'t> {
         Some(NodeRef { tree: self.tree, id: *id })
     }
 
+    // Paths lead to items by their number; without this each step would walk the list.
+    fn nth(&mut self, n: usize) -> Option<Self::Item> {
+        self.ids = self.ids.get(n..).unwrap_or_default();
+        self.next()
+    }
+
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.ids.len(), Some(self.ids.len()))
     }
@@ -220,8 +226,10 @@ pub(crate) struct Builder<'a> {
     pending: Vec<u32>,
     frames: Vec<Frame>,
     anchors: BTreeMap<usize, u32>,
-    /// Faults of the document that do not end its reading.
-    pub(crate) flaws: Vec<Flaw>,
+    /// Faults of the document that do not end its reading; the first of them, if there are many.
+    flaws: Vec<Flaw>,
+    /// Values of the file's earlier documents.
+    earlier: usize,
     /// Bytes that aliases of the whole file have added.
     alias_bytes: u64,
 }
@@ -237,6 +245,7 @@ impl<'a> Builder<'a> {
 
     /// Forgets the document; keeps its memory and the count of the file.
     pub(crate) fn clear(&mut self) {
+        self.earlier += self.tree.nodes.len();
         self.tree.nodes.clear();
         self.tree.links.clear();
         self.pending.clear();
@@ -254,32 +263,53 @@ impl<'a> Builder<'a> {
         if self.frames.is_empty() { self.pending.first().copied() } else { None }
     }
 
-    fn add(&mut self, kind: Kind<'a>, at: Pos, weight: u64, height: u32) -> u32 {
-        let id = u32::try_from(self.tree.nodes.len()).unwrap_or(u32::MAX);
+    pub(crate) fn flaws(&self) -> &[Flaw] {
+        &self.flaws
+    }
+
+    pub(crate) fn flaw(&mut self, at: Pos, message: String) {
+        if self.flaws.len() < MAX_DIAGNOSTICS {
+            self.flaws.push(Flaw { at, message });
+        }
+    }
+
+    fn add(&mut self, kind: Kind<'a>, at: Pos, weight: u64, height: u32) -> Result<u32, Flaw> {
+        let count = self.tree.nodes.len();
+        if count >= MAX_DOCUMENT_VALUES {
+            return Err(Flaw {
+                at,
+                message: format!("the document has more than {MAX_DOCUMENT_VALUES} values: split it"),
+            });
+        }
+        if self.earlier + count >= MAX_FILE_VALUES {
+            return Err(Flaw { at, message: format!("the file has more than {MAX_FILE_VALUES} values: split it") });
+        }
         self.tree.nodes.push(Node { kind, at, weight, height });
-        id
+        // Far below 2^32, by the limits.
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
     /// A scalar. `plain` where it stood without quotes.
-    pub(crate) fn scalar(&mut self, text: Cow<'a, str>, plain: bool, anchor: usize, at: Pos) {
+    pub(crate) fn scalar(&mut self, text: Cow<'a, str>, plain: bool, anchor: usize, at: Pos) -> Result<(), Flaw> {
         let is = if plain { resolve(&text) } else { Scalar::Str };
         let weight = NODE_BYTES + text.len() as u64;
         if self.at_key() {
             self.check_key(&text, plain, at);
         }
-        let id = self.add(Kind::Scalar { text, is, plain }, at, weight, 1);
+        let id = self.add(Kind::Scalar { text, is, plain }, at, weight, 1)?;
         if anchor > 0 {
             self.anchors.insert(anchor, id);
         }
         self.pending.push(id);
+        Ok(())
     }
 
     fn check_key(&mut self, text: &str, plain: bool, at: Pos) {
         if plain && text == "<<" {
             let message = "merge keys (`<<`) are not supported: write the fields out".into();
-            self.flaws.push(Flaw { at, message });
+            self.flaw(at, message);
         } else if plain && text.is_empty() {
-            self.flaws.push(Flaw { at, message: "a key is missing before the colon".into() });
+            self.flaw(at, "a key is missing before the colon".into());
         }
     }
 
@@ -319,7 +349,7 @@ impl<'a> Builder<'a> {
         self.tree.links.extend(self.pending.drain(start..));
         let to = u32::try_from(self.tree.links.len()).unwrap_or(u32::MAX);
         let kind = if map { Kind::Map(from, to) } else { Kind::List(from, to) };
-        let id = self.add(kind, at, weight, height + 1);
+        let id = self.add(kind, at, weight, height + 1)?;
         // Only now, so that an alias inside its own anchor finds nothing.
         if anchor > 0 {
             self.anchors.insert(anchor, id);
@@ -365,10 +395,16 @@ impl<'a> Builder<'a> {
                 first.entry(text(*id)).or_insert(*id);
             }
         }
-        for (first, later) in found {
-            let Pos { line, column, .. } = self.tree.get(first).at;
-            let message = format!("duplicate key `{}` (first at {line}:{column})", text(later));
-            self.flaws.push(Flaw { at: self.tree.get(later).at, message });
+        let told: Vec<(Pos, String)> = found
+            .into_iter()
+            .take(MAX_DIAGNOSTICS)
+            .map(|(first, later)| {
+                let Pos { line, column, .. } = self.tree.get(first).at;
+                (self.tree.get(later).at, format!("duplicate key `{}` (first at {line}:{column})", text(later)))
+            })
+            .collect();
+        for (at, message) in told {
+            self.flaw(at, message);
         }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn documents<'a>(text: &'a str, each: &mut dyn FnMut(&Tree<'a>, u32, 
         match event {
             Event::Scalar(value, style, anchor, tag) => {
                 let plain = is_plain(style, tag.as_deref(), at, &mut builder);
-                builder.scalar(value, plain, anchor, at);
+                builder.scalar(value, plain, anchor, at)?;
             }
             Event::SequenceStart(anchor, tag) => {
                 collection_tag(tag.as_deref(), "seq", at, &mut builder);
@@ -47,7 +47,7 @@ pub(crate) fn documents<'a>(text: &'a str, each: &mut dyn FnMut(&Tree<'a>, u32, 
                     return Err(Flaw { at, message: format!("the file has more than {MAX_DOCUMENTS} documents") });
                 }
                 if let Some(root) = builder.root() {
-                    each(builder.tree(), root, &builder.flaws);
+                    each(builder.tree(), root, builder.flaws());
                 }
                 builder.clear();
             }
@@ -76,7 +76,7 @@ fn is_plain(style: ScalarStyle, tag: Option<&Tag>, at: Pos, builder: &mut Builde
         (true, "int" | "float" | "bool" | "null") => true,
         (false, "") if tag.handle == "!" => false,
         _ => {
-            builder.flaws.push(unknown_tag(tag, at));
+            builder.flaw(at, unknown_tag(tag));
             plain
         }
     }
@@ -84,12 +84,12 @@ fn is_plain(style: ScalarStyle, tag: Option<&Tag>, at: Pos, builder: &mut Builde
 
 fn collection_tag(tag: Option<&Tag>, expected: &str, at: Pos, builder: &mut Builder<'_>) {
     if let Some(tag) = tag.filter(|t| !(t.is_yaml_core_schema() && t.suffix == expected)) {
-        builder.flaws.push(unknown_tag(tag, at));
+        builder.flaw(at, unknown_tag(tag));
     }
 }
 
-fn unknown_tag(tag: &Tag, at: Pos) -> Flaw {
-    Flaw { at, message: format!("the tag `{tag}` is not supported") }
+fn unknown_tag(tag: &Tag) -> String {
+    format!("the tag `{tag}` is not supported")
 }
 
 /// The parser's message, with a hint where the cause is a common one.

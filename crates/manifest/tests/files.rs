@@ -274,6 +274,37 @@ fn a_stream_of_many_documents_is_read_and_one_of_too_many_refused() {
     let file = parse(&wrong);
     assert_eq!(file.diagnostics.len(), limits::MAX_DIAGNOSTICS + 1);
     assert!(file.diagnostics[limits::MAX_DIAGNOSTICS].message.contains("more complaints"));
+    let told = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nimmutable: true\n".repeat(1100);
+    assert!(!parse(&told).has_errors());
+}
+
+#[test]
+fn hostile_files_cost_no_more_than_their_size() {
+    // Each of these took time by the square of its size, or memory by a multiple, if done naively.
+    let many = |n: usize, one: &str| one.repeat(n);
+    let head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+    let line = (0..20_000).fold(String::from("{\"a\":0"), |mut out, i| {
+        let _ = write!(out, ",\"k{i}\":{i}");
+        out
+    }) + "}";
+    assert!(first_complaint(&line).contains("`apiVersion` is missing"));
+    let keys = (0..20_000).fold(String::from(head), |mut out, i| {
+        let _ = writeln!(out, "unknown{i}: x");
+        out
+    });
+    assert_eq!(parse(&keys).diagnostics.len(), limits::MAX_DIAGNOSTICS);
+    let env = (0..20_000).fold(String::new(), |mut out, i| {
+        let _ = writeln!(out, "      - {{name: A{i}, valueFrom: {{secretKeyRef: {{name: s, key: k}}}}}}");
+        out
+    });
+    let pod = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n  containers:\n  - name: c\n    image: i:1\n    env:\n{env}"
+    );
+    assert_eq!(parse(&pod).docs[0].references.len(), 20_001);
+    let values = format!("a: [{}]", many(limits::MAX_DOCUMENT_VALUES, "1,"));
+    assert!(first_complaint(&values).contains("more than 1000000 values"), "{}", first_complaint(&values));
+    let same = format!("{head}data:\n{}", many(20_000, "  a: b\n"));
+    assert_eq!(parse(&same).diagnostics.len(), limits::MAX_DIAGNOSTICS);
 }
 
 #[test]

@@ -50,16 +50,21 @@ pub struct Options {
     pub skip_server_set: bool,
 }
 
-/// Decodes a tree. Faults go to `sink`; what is at fault is left out of the result.
+/// Decodes a tree. Faults go to `sink`, the first thousand of them; what is at fault is left out of
+/// the result.
 pub fn decode<'a, I: Input<'a>>(ty: &Type, input: I, options: Options, sink: &mut dyn FnMut(Fault<I>)) -> Value {
-    let mut walk = Walk { options, sink };
+    let mut walk = Walk { options, sink, faults: 0 };
     walk.value(ty, input, &Trail::Root).unwrap_or_default()
 }
 
 struct Walk<'s, I> {
     options: Options,
     sink: &'s mut dyn FnMut(Fault<I>),
+    faults: usize,
 }
+
+/// Faults told of one object. Beyond it nobody reads them, and each costs a search for a hint.
+const MAX_FAULTS: usize = 1000;
 
 impl<'a, I: Input<'a>> Walk<'_, I> {
     fn value(&mut self, ty: &Type, input: I, at: &Trail<'_>) -> Option<Value> {
@@ -71,7 +76,7 @@ impl<'a, I: Input<'a>> Walk<'_, I> {
             (_, shape) => match self.scalar(ty, input, &shape) {
                 Ok(value) => Some(value),
                 Err(message) => {
-                    (self.sink)(Fault { node: input, kind: FaultKind::WrongType, path: at.path(), message });
+                    self.fault(input, FaultKind::WrongType, at, message);
                     None
                 }
             },
@@ -90,14 +95,22 @@ impl<'a, I: Input<'a>> Walk<'_, I> {
                         out.insert(name.to_string(), value);
                     }
                 }
+                None if self.faults >= MAX_FAULTS => {}
                 None => {
                     let hint = hint(object, name).map_or_else(String::new, |n| format!(", did you mean `{n}`?"));
                     let message = format!("unknown field `{name}` in {}{hint}", object.short());
-                    (self.sink)(Fault { node: key, kind: FaultKind::UnknownField, path: at.path(), message });
+                    self.fault(key, FaultKind::UnknownField, &at, message);
                 }
             }
         }
         Value::Object(out)
+    }
+
+    fn fault(&mut self, node: I, kind: FaultKind, at: &Trail<'_>, message: String) {
+        self.faults += 1;
+        if self.faults <= MAX_FAULTS {
+            (self.sink)(Fault { node, kind, path: at.path(), message });
+        }
     }
 
     fn list(&mut self, item: &Type, items: I::Items, at: &Trail<'_>) -> Value {
