@@ -40,6 +40,8 @@ use template::Config;
 const DESIRED_REPLICAS: &str = "deployment.kubernetes.io/desired-replicas";
 /// Annotation of a ReplicaSet: the same with the surge.
 const MAX_REPLICAS: &str = "deployment.kubernetes.io/max-replicas";
+/// Reason of the Progressing condition while a ConfigMap or Secret of the source is not there yet.
+const WAITING_FOR_CONFIG: &str = "WaitingForConfig";
 /// Old ReplicaSets kept if the Deployment does not say.
 const DEFAULT_HISTORY: i32 = 10;
 
@@ -83,6 +85,8 @@ impl Spec {
 struct Owned {
     object: Arc<Object>,
     wanted: i32,
+    /// Its template, as it stands in the body.
+    template: Value,
     tally: Tally,
 }
 
@@ -225,10 +229,14 @@ fn owned(world: &World, deployment: &Object, spec: &Spec, now: Time) -> Vec<Owne
     let sets = world.owned_by(deployment.uid).filter(|o| o.key.kind == Kind::ReplicaSet);
     let mut all: Vec<Owned> = sets
         .filter(|o| o.meta.controller().is_some_and(|c| c.uid == deployment.uid))
-        .map(|o| Owned {
-            object: o.clone(),
-            wanted: o.view::<replicaset::View>().map_or(0, |v| v.spec.replicas()),
-            tally: tally(world, o.uid, spec.min_ready(), now),
+        .map(|o| {
+            let view = o.view::<replicaset::View>().ok();
+            Owned {
+                object: o.clone(),
+                wanted: view.as_ref().map_or(0, |v| v.spec.replicas()),
+                template: view.map(|v| v.spec.template).unwrap_or_default(),
+                tally: tally(world, o.uid, spec.min_ready(), now),
+            }
         })
         .collect();
     all.sort_by(|a, b| (a.object.meta.created, &a.object.key).cmp(&(b.object.meta.created, &b.object.key)));
@@ -257,7 +265,7 @@ impl Run<'_> {
             Config::Known(config) => config,
             Config::Missing(key) => {
                 let message = format!("{key} is of the same source and is not there yet");
-                self.progress = Some(("WaitingForConfig", message));
+                self.progress = Some((WAITING_FOR_CONFIG, message));
                 let new = self.current();
                 return status::write(self, new, cx);
             }

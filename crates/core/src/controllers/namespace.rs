@@ -35,6 +35,10 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
 /// Looks at one namespace.
 pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
     let Some(namespace) = world.get(key) else { return };
+    if namespace.deleting() && world.recovering.is_some() {
+        cx.wake(cx.now + core::time::Duration::from_secs(1), super::ControllerId::Namespace, key.clone());
+        return;
+    }
     let phase = if namespace.deleting() { "Terminating" } else { "Active" };
     if namespace.deleting() && empty_out(world, &key.name, cx) && namespace.meta.finalizers.is_empty() {
         return cx.delete(key.clone());

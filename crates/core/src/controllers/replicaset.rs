@@ -10,7 +10,7 @@ mod rank;
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::time::Duration;
 
-use evenkeel_model::{Key, Kind, Object, OwnerRef, Selector, Time};
+use evenkeel_model::{Key, Kind, Object, OwnerRef, Selector};
 use k8s_openapi::{
     api::apps::v1::{ReplicaSetCondition, ReplicaSetStatus},
     apimachinery::pkg::apis::meta::v1::LabelSelector,
@@ -88,20 +88,19 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
 
 fn route_pod(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
     let owners = [&changed.old, &changed.new].into_iter().flatten().filter_map(|o| o.meta.controller());
-    let mut controlled = false;
     for owner in owners.filter(|o| o.known_kind() == Some(Kind::ReplicaSet)) {
-        controlled = true;
         let key = changed.key.sibling(Kind::ReplicaSet, owner.name.clone());
         let Some(set) = world.get(&key).filter(|s| s.uid == owner.uid) else { continue };
         mark(key);
         if let Some(above) = set.meta.controller() {
             let siblings = world.owned_by(above.uid).filter(|o| o.key.kind == Kind::ReplicaSet && o.uid != set.uid);
-            siblings
-                .filter(|o| tally(world, o.uid, Duration::ZERO, Time(0)).active > 0)
-                .for_each(|o| mark(o.key.clone()));
+            let active = |o: &&Arc<Object>| controlled(world, o.uid).any(|(_, p)| !p.terminating && !p.finished());
+            siblings.filter(active).for_each(|o| mark(o.key.clone()));
         }
     }
-    if !controlled && let Some(pod) = &changed.new {
+    let free = changed.new.as_ref().filter(|p| p.meta.controller().is_none());
+    let newly = changed.labels_changed() || changed.old.as_ref().is_some_and(|o| o.meta.controller().is_some());
+    if let Some(pod) = free.filter(|_| newly) {
         for set in world.list(Kind::ReplicaSet, &changed.key.namespace) {
             let matches = set.view::<View>().is_ok_and(|v| {
                 Selector::from_k8s(&v.spec.selector).is_ok_and(|s| !s.0.is_empty() && s.matches(&pod.meta.labels))

@@ -83,8 +83,9 @@ fn pod_report(world: &World, node: &Arc<str>, report: &PodReport, cx: &mut Cx<'_
         return cx.delete(key);
     }
     let next = take_status(pod, &report.status);
-    remember_images(world, pod, next.as_ref(), &report.image_ids, cx);
     if let Some(next) = next {
+        // A pod's images are known before it is ready, so only a change can bring anything.
+        remember_images(world, pod, Some(&next), &report.image_ids, cx);
         cx.put(next);
     }
 }

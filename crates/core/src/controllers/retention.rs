@@ -42,7 +42,9 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
         // The first one starts the clock; later ones count only beyond the bound.
         kind @ (Kind::Event | Kind::Drift) if made => {
             let n = world.count(kind);
-            if n == 1 || n.is_multiple_of(SLACK) {
+            // Not written just now: the server has started anew, and the clock with it.
+            let restored = changed.new.as_ref().is_some_and(|o| o.version != world.version);
+            if n == 1 || n.is_multiple_of(SLACK) || restored {
                 mark(concern(kind));
             }
         }
@@ -167,6 +169,7 @@ fn snapshots(world: &World, cx: &mut Cx<'_>) {
         used.extend(crate::release::kept_digests(world, &source.key.name));
     }
     let mut young = false;
+    let mut ended: BTreeMap<String, Vec<(Time, Digest)>> = BTreeMap::new();
     for release in world.list(Kind::Release, "") {
         let (Ok(spec), Ok(Some(status))) = (release.spec::<ReleaseSpec>(), release.status::<ReleaseStatus>()) else {
             continue;
@@ -174,10 +177,17 @@ fn snapshots(world: &World, cx: &mut Cx<'_>) {
         let over = matches!(status.phase, Phase::Rejected | Phase::Superseded);
         let fresh = release.meta.created + SNAPSHOT_GRACE > cx.now;
         young |= over && fresh;
-        // Also a failed one: `retry` needs no git.
-        if !over || fresh {
+        let moving = matches!(status.phase, Phase::Pending | Phase::Progressing | Phase::Failed | Phase::RollingBack);
+        if moving || fresh {
             used.extend(spec.digest);
+        } else if let Some(digest) = spec.digest.filter(|_| !over) {
+            ended.entry(spec.source).or_default().push((release.meta.created, digest));
         }
+    }
+    // Of those that ended the newest: `retry` and `rollback --to` need no git.
+    for mut list in ended.into_values() {
+        list.sort();
+        used.extend(list.into_iter().rev().take(cx.settings.good_revisions).map(|(_, d)| d));
     }
     if young {
         cx.wake(cx.now + SNAPSHOT_GRACE, ControllerId::Retention, concern(Kind::Source));

@@ -14,6 +14,7 @@ use crate::{
     world::{World, nodes::NodeRecord, pods::PodShape},
 };
 
+#[allow(clippy::needless_pass_by_value)] // callers build it in place
 fn pod(name: &str, spec: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": spec})
 }

@@ -238,6 +238,7 @@ impl World {
             self.objects.insert(object.key.clone(), object.clone());
             self.derive(&Changed { key: object.key.clone(), old: None, new: Some(object) });
         }
+        self.nodes.gained();
     }
 
     fn put(&mut self, object: Arc<Object>) -> Option<(Option<Changed>, Change)> {

@@ -123,6 +123,11 @@ impl Nodes {
         self.gains
     }
 
+    /// After a restart nobody knows what was looked at before.
+    pub(super) fn gained(&mut self) {
+        self.gains += 1;
+    }
+
     /// When the eviction of each node that is being evicted began.
     pub fn evicting(&self) -> impl Iterator<Item = (&Arc<str>, &Time)> {
         self.evicting.iter()

@@ -6,7 +6,7 @@ use alloc::{format, string::String, vec::Vec};
 use evenkeel_model::{Object, Time, names};
 use k8s_openapi::api::apps::v1::{DeploymentCondition, DeploymentStatus, ReplicaSetStatus};
 
-use super::{Owned, Run, template::shown_revision};
+use super::{Owned, Run, WAITING_FOR_CONFIG, template::shown_revision};
 use crate::{
     controllers::{ControllerId, tally::seconds},
     cx::{Cx, EventKind},
@@ -40,7 +40,7 @@ pub(super) fn write(run: &mut Run<'_>, new: Option<usize>, cx: &mut Cx<'_>) {
     if !filling && !object.same_content(run.deployment) {
         cx.put(object);
     }
-    let waits = run.owned.iter().filter_map(|o| o.tally.next_available).chain(deadline);
+    let waits = run.owned.iter().filter_map(|o| o.tally.next_available).chain(deadline).filter(|at| *at > cx.now);
     if let Some(at) = waits.min() {
         cx.wake(at, ControllerId::Deployment, run.deployment.key.clone());
     }
@@ -140,21 +140,27 @@ fn progressing(
     if reason == "DeploymentPaused" {
         set(list, kind, "Unknown", "DeploymentResumed", "Deployment is resumed".into(), cx.now);
     }
-    if let Some((reason, message)) = run.progress.take() {
-        set(list, kind, "True", reason, message, cx.now);
-        return due(run, list, cx);
+    let given = run.progress.take();
+    let waits = given.as_ref().is_some_and(|(r, _)| *r == WAITING_FOR_CONFIG);
+    if let Some((given, message)) = given
+        && !(waits && reason == "ProgressDeadlineExceeded")
+    {
+        set(list, kind, "True", given, message, cx.now);
+        if !waits {
+            return due(run, list, cx);
+        }
     }
-    let was_complete = reason == "NewReplicaSetAvailable";
+    let was_complete = reason == "NewReplicaSetAvailable" && !waits;
     // Once complete, pods that die later are no progress and no failure of it: as in Kubernetes.
     if was_complete && next.replicas == next.updated_replicas && new.is_some() {
         return None;
     }
-    if new.is_some() && complete(run, next) {
+    if new.is_some() && complete(run, next) && !waits {
         let message = format!("ReplicaSet \"{name}\" has successfully progressed.");
         set(list, kind, "True", "NewReplicaSetAvailable", message, cx.now);
         return None;
     }
-    if advanced(old, next) || was_complete {
+    if (advanced(old, next) && !waits) || was_complete {
         let message = format!("ReplicaSet \"{name}\" is progressing.");
         touch(list, kind, "ReplicaSetUpdated", message, cx.now);
     }

@@ -19,7 +19,7 @@ use evenkeel_schema::canonical::{SCHEME, form};
 use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Map, Value, json};
 
-use super::{Run, replicaset, revision};
+use super::{Run, revision};
 use crate::{
     change::Change,
     cx::{Cx, EventKind},
@@ -92,13 +92,18 @@ pub(super) fn config(world: &World, deployment: &Object, template: &Value) -> Co
 /// A template's canonical bytes: without defaults, without the label that the hash itself is.
 fn canonical_template(template: &Value) -> Vec<u8> {
     let mut template = template.clone();
-    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
-        labels.remove(names::POD_TEMPLATE_HASH);
-    }
+    unlabel(&mut template);
     if let Some(ty) = evenkeel_schema::definition("core.v1.PodTemplateSpec") {
         template = form(ty, &template);
     }
     canonical::value_bytes(&canonical::without_empty(&template))
+}
+
+/// Takes the label away that the hash itself is.
+fn unlabel(template: &mut Value) {
+    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+        labels.remove(names::POD_TEMPLATE_HASH);
+    }
 }
 
 fn hash(template: &[u8], config: Option<&Digest>, collisions: i32) -> String {
@@ -110,12 +115,18 @@ fn hash(template: &[u8], config: Option<&Digest>, collisions: i32) -> String {
 /// The ReplicaSet of the Deployment's template and config: by meaning, not by name, so that one
 /// named by an older scheme is taken as right.
 pub(super) fn find(owned: &[super::Owned], template: &Value, config: &Used) -> Option<usize> {
-    let wanted = canonical_template(template);
     let digest = config.digest.as_ref().map(ToString::to_string);
-    owned.iter().position(|o| {
-        !o.object.deleting()
-            && o.object.meta.annotation(names::CONFIG_DIGEST) == digest.as_deref()
-            && o.object.view::<replicaset::View>().is_ok_and(|v| canonical_template(&v.spec.template) == wanted)
+    let fits =
+        |o: &super::Owned| !o.object.deleting() && o.object.meta.annotation(names::CONFIG_DIGEST) == digest.as_deref();
+    // Nearly always it is the very same but for the label; only else is its meaning looked at.
+    let same = owned.iter().position(|o| {
+        let mut copy = o.template.clone();
+        unlabel(&mut copy);
+        fits(o) && copy == *template
+    });
+    same.or_else(|| {
+        let wanted = canonical_template(template);
+        owned.iter().position(|o| fits(o) && canonical_template(&o.template) == wanted)
     })
 }
 

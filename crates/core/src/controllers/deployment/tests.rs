@@ -199,6 +199,59 @@ fn config_of_the_same_source_rolls_and_is_kept() {
 }
 
 #[test]
+fn config_that_never_comes_times_out() {
+    let mut c = cluster();
+    let value = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "conf", "namespace": "default"}});
+    let key = Key::new(Kind::ConfigMap, "default", "conf");
+    let doc = evenkeel_model::Doc::new(key, value, evenkeel_model::Place::default(), Vec::new());
+    let snapshot = Arc::new(evenkeel_model::Snapshot { docs: [Arc::new(doc)].into(), ..Default::default() });
+    let revision = evenkeel_model::Revision::git(Some("main"), &"0".repeat(40));
+    let digest = snapshot.digest();
+    c.apply(crate::Change::KeepSnapshot { source: "shop".into(), revision: revision.clone(), snapshot });
+    c.put(json!({"apiVersion": "evenkeel.dev/v1alpha1", "kind": "Source", "metadata": {"name": "shop"},
+        "spec": {"directory": "/x"},
+        "status": {"appliedRevision": revision, "appliedDigest": digest, "currentRelease": "shop-1"}}));
+    c.put(deployment(
+        1,
+        "web:1",
+        json!({"metadata": {"labels": {"evenkeel.dev/source": "shop"}},
+        "spec": {"progressDeadlineSeconds": 30, "template": {"spec": {"containers": [{"name": "web", "image": "web:1",
+            "envFrom": [{"configMapRef": {"name": "conf"}}]}]}}}}),
+    ));
+    c.rest();
+    assert_eq!(condition(&c.status(Kind::Deployment, "web"), "Progressing")["reason"], "WaitingForConfig");
+    assert!(c.sets().is_empty());
+    c.advance(Duration::from_secs(40));
+    assert_eq!(condition(&c.status(Kind::Deployment, "web"), "Progressing")["reason"], "ProgressDeadlineExceeded");
+    c.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"},
+        "metadata": {"name": "conf", "namespace": "default", "labels": {"evenkeel.dev/source": "shop"}}}));
+    c.rest();
+    assert_eq!(c.counts(), (1, 1));
+    assert_eq!(c.sets()[0].meta.annotation(names::RELEASE), Some("shop-1"));
+}
+
+#[test]
+fn failed_pods_are_replaced_without_haste_and_swept() {
+    let mut c = cluster();
+    c.put(deployment(1, "web:1", json!({})));
+    c.rest();
+    for _ in 0..5 {
+        let pod = c.pods().into_iter().find(|p| !c.world.pods.finished(&p.key)).unwrap();
+        let node = pod.node.clone().unwrap();
+        let mut report = crate::controllers::testkit::pod_report(&pod, false, false, c.now);
+        report.status =
+            evenkeel_model::canonical::value_bytes(&json!({"phase": "Failed", "reason": "OutOfcpu"})).into();
+        c.report(&node, report);
+        c.settle();
+        if c.counts().0 == 0 {
+            c.advance(Duration::from_secs(12));
+        }
+        assert_eq!(c.counts().0, 1);
+    }
+    assert_eq!(c.pods().len(), 3);
+}
+
+#[test]
 fn a_deleted_deployment_takes_everything_along() {
     let mut c = cluster();
     c.put(deployment(3, "web:1", json!({})));

@@ -147,15 +147,14 @@ fn set(list: &mut Vec<NodeCondition>, kind: &str, status: &str, reason: &str, me
     }
 }
 
-/// The node with every condition unknown: it is silent.
+/// The node with its readiness unknown: it is silent.
 pub(super) fn silent(node: &Object, now: Time) -> Object {
     let mut status: NodeStatus = node.status().ok().flatten().unwrap_or_default();
     let mut conditions = status.conditions.take().unwrap_or_default();
     let was = conditions.iter().find(|c| c.type_ == "Ready" && c.status == "False").and_then(|c| c.message.clone());
     let message = was.map_or_else(|| SILENT.to_string(), |why| format!("{SILENT}{BEFORE}{why}"));
-    for kind in PRESSURES.iter().map(|(k, _)| *k).chain(["Ready"]) {
-        set(&mut conditions, kind, "Unknown", "NodeStatusUnknown", &message, now);
-    }
+    // Pressures stay as they were said last: an agent that is heard of again does not repeat them.
+    set(&mut conditions, "Ready", "Unknown", "NodeStatusUnknown", &message, now);
     status.conditions = Some(conditions);
     retaint(node.with_status(&status), now)
 }
@@ -165,9 +164,6 @@ pub(super) fn with_readiness(node: &Object, not_ready: Option<&str>, now: Time) 
     let mut status: NodeStatus = node.status().ok().flatten().unwrap_or_default();
     let mut conditions = status.conditions.take().unwrap_or_default();
     ready(&mut conditions, not_ready, now);
-    for (kind, _) in PRESSURES {
-        set(&mut conditions, kind, "False", "AgentHasNoPressure", "", now);
-    }
     status.conditions = Some(conditions);
     retaint(node.with_status(&status), now)
 }
