@@ -51,6 +51,9 @@ enum Part {
     Stopped { well: bool },
 }
 
+/// Why a container waits whose end is still being looked into.
+const ENDED: &str = "ContainerEnded";
+
 impl Pod {
     /// The whole status.
     pub(in crate::logic) fn status(&mut self, config: &Config, now: Time) -> PodStatus {
@@ -123,10 +126,12 @@ impl Pod {
         let last = c.book.last.as_ref();
         let other = |id: &evenkeel_runtime::ContainerId| last.filter(|t| t.id != *id).map(terminated);
         match &c.state {
-            State::Running(run) | State::Ending { run, .. } => {
+            State::Running(run) => {
                 let running = ContainerStateRunning { started_at: Some(run.started.to_k8s()) };
                 (ContainerState { running: Some(running), ..ContainerState::default() }, other(&run.id))
             }
+            // Not running, and not known yet by whose doing: no state that a release could blame.
+            State::Ending { run, .. } => (waiting(ENDED, "it ended; how is being asked"), other(&run.id)),
             State::Ended { .. } => (last.map(terminated).unwrap_or_default(), None),
             _ if c.kind == Kind::Init && c.book.completed => (last.map(terminated).unwrap_or_default(), None),
             State::Held { why, .. } => (waiting(&why.reason, &why.message), last.map(terminated)),
