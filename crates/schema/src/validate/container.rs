@@ -72,8 +72,9 @@ fn ports(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
     let at = at.field("ports");
     let mut seen = BTreeSet::new();
     for (i, port) in list(value, "ports").iter().enumerate() {
-        let Some(name) = text(port, "name") else { continue };
         let at = at.index(i);
+        pod::address(port, "hostIP", &at, out);
+        let Some(name) = text(port, "name") else { continue };
         let at = at.field("name");
         if let Some(why) = names::port_name(name) {
             out.invalid_str(&at, name, why);
@@ -109,13 +110,16 @@ fn mounts(value: &Value, cx: &Context<'_>, at: &Trail<'_>, out: &mut Complaints)
             let why = "Bidirectional mount propagation is available only to privileged containers";
             out.forbidden(&at.field("mountPropagation"), why);
         }
-        if let Some(path) = text(mount, "subPath") {
-            if let Some(why) = pod::inner_path(path) {
-                out.invalid_str(&at.field("subPath"), path, &why);
+        for field in ["subPath", "subPathExpr"] {
+            if let Some(path) = text(mount, field)
+                && let Some(why) = pod::inner_path(path)
+            {
+                out.invalid_str(&at.field(field), path, &why);
             }
-            if text(mount, "subPathExpr").is_some() {
-                out.invalid_str(&at.field("subPathExpr"), path, "subPathExpr and subPath are mutually exclusive");
-            }
+        }
+        if let (Some(_), Some(expression)) = (text(mount, "subPath"), text(mount, "subPathExpr")) {
+            let why = "subPathExpr and subPath are mutually exclusive";
+            out.invalid_str(&at.field("subPathExpr"), expression, why);
         }
     }
 }

@@ -39,6 +39,7 @@ fn value_from(var: &Value, at: &Trail<'_>, out: &mut Complaints) {
         _ => out.invalid_str(at, "", "may not have more than one field specified at a time"),
     }
     pod::field_ref(&from["fieldRef"], &pod::ENV_FIELDS, &at.field("fieldRef"), out);
+    pod::resource_ref(&from["resourceFieldRef"], false, &at.field("resourceFieldRef"), out);
     for kind in ["configMapKeyRef", "secretKeyRef"] {
         let selector = &from[kind];
         if !selector.is_object() {

@@ -1,6 +1,7 @@
 //! A pod's `spec`, its own or a template's: what concerns more than one container.
 
 use alloc::{collections::BTreeSet, string::String};
+use core::net::IpAddr;
 
 use serde_json::{Value, json};
 
@@ -93,6 +94,19 @@ fn rest(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
     if !list(value, "ephemeralContainers").is_empty() {
         out.forbidden(&at.field("ephemeralContainers"), "cannot be set on create");
     }
+    let aliases = at.field("hostAliases");
+    for (i, alias) in list(value, "hostAliases").iter().enumerate() {
+        let at = aliases.index(i);
+        address(alias, "ip", &at, out);
+        let hostnames = at.field("hostnames");
+        for (i, name) in list(alias, "hostnames").iter().enumerate() {
+            if let Some(name) = name.as_str()
+                && let Some(why) = names::dns_subdomain(name)
+            {
+                out.invalid_str(&hostnames.index(i), name, why);
+            }
+        }
+    }
     container::seccomp(&value["securityContext"], &at.field("securityContext"), out);
 }
 
@@ -156,6 +170,39 @@ pub(super) fn field_ref(value: &Value, supported: &[&str], at: &Trail<'_>, out: 
     };
     if let Some(why) = wrong {
         out.invalid_str(&at, path, why);
+    }
+}
+
+/// What a container may learn of its resources.
+const RESOURCES: [&str; 6] = [
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+];
+
+/// A `resourceFieldRef`. In a volume it must name its container.
+pub(super) fn resource_ref(value: &Value, in_volume: bool, at: &Trail<'_>, out: &mut Complaints) {
+    if !value.is_object() {
+        return;
+    }
+    if in_volume && text(value, "containerName").is_none() {
+        out.required(&at.field("containerName"), "");
+    }
+    if let Some(resource) = text(value, "resource").filter(|r| !RESOURCES.contains(r)) {
+        out.unsupported(&at.field("resource"), &json!(resource), &RESOURCES);
+    }
+}
+
+/// An address.
+pub(super) fn address(value: &Value, field: &str, at: &Trail<'_>, out: &mut Complaints) {
+    if let Some(ip) = text(value, field)
+        && ip.parse::<IpAddr>().is_err()
+    {
+        let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+        out.invalid_str(&at.field(field), ip, why);
     }
 }
 

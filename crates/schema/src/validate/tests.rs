@@ -123,6 +123,21 @@ fn a_containers_mistakes() {
         ),
         ("ports", json!([{"containerPort": 1, "protocol": "tcp"}]), "ports[0].protocol: Unsupported value: \"tcp\""),
         ("env", json!([{"name": "A=B"}]), "env[0].name: Invalid value: \"A=B\""),
+        (
+            "env",
+            json!([{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.disk"}}}]),
+            "env[0].valueFrom.resourceFieldRef.resource: Unsupported value: \"limits.disk\"",
+        ),
+        (
+            "ports",
+            json!([{"containerPort": 1, "hostIP": "here"}]),
+            "ports[0].hostIP: Invalid value: \"here\": must be a valid IP address",
+        ),
+        (
+            "volumeMounts",
+            json!([{"name": "v", "mountPath": "/v", "mountPropagation": "Bidirectional"}]),
+            "volumeMounts[0].mountPropagation: Forbidden",
+        ),
         ("env", json!([{"value": "x"}]), "env[0].name: Required value"),
         ("env", json!([{"name": "A", "valueFrom": {}}]), "env[0].valueFrom: Invalid value: \"\": must specify one of"),
         (
@@ -273,6 +288,18 @@ fn a_pods_mistakes() {
         ("nodeSelector", json!({"a b": "c"}), "nodeSelector: Invalid value"),
         ("tolerations", json!([{"operator": "Exists", "value": "x"}]), "tolerations[0].value: Invalid value"),
         ("tolerations", json!([{"key": "a", "tolerationSeconds": 5}]), "tolerations[0].effect: Invalid value"),
+        (
+            "volumes",
+            json!([{"name": "v", "projected": {"sources": [
+                {"secret": {"name": "a", "items": [{"key": "k", "path": "p"}]}},
+                {"configMap": {"name": "b", "items": [{"key": "k", "path": "p"}]}}]}}]),
+            "volumes[0].projected.sources[1].configMap: Invalid value: \"p\": conflicting duplicate paths",
+        ),
+        (
+            "hostAliases",
+            json!([{"ip": "1.2.3", "hostnames": ["a"]}]),
+            "hostAliases[0].ip: Invalid value: \"1.2.3\": must be a valid IP",
+        ),
         ("imagePullSecrets", json!([{}]), "imagePullSecrets[0].name: Invalid value: \"\": must not be empty"),
     ] {
         let found = problems(Kind::Pod, &with(&pod, &format!("/spec/{field}"), value));

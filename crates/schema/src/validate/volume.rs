@@ -49,8 +49,17 @@ fn one(volume: &Value, at: &Trail<'_>, out: &mut Complaints) {
     downward(&volume["downwardAPI"], &at.field("downwardAPI"), out);
     let projected = at.field("projected");
     let sources = projected.field("sources");
+    let mut paths = BTreeSet::new();
     for (i, source) in list(&volume["projected"], "sources").iter().enumerate() {
-        projection(source, &sources.index(i), out);
+        let at = sources.index(i);
+        projection(source, &at, out);
+        for kind in ["configMap", "secret", "downwardAPI"] {
+            for path in list(&source[kind], "items").iter().filter_map(|item| text(item, "path")) {
+                if !paths.insert(path) {
+                    out.invalid_str(&at.field(kind), path, "conflicting duplicate paths");
+                }
+            }
+        }
     }
 }
 
@@ -87,7 +96,10 @@ fn downward(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
             (true, true) => {
                 out.invalid_str(&at, "", "fieldRef and resourceFieldRef can not be specified simultaneously");
             }
-            _ => pod::field_ref(&item["fieldRef"], &pod::FILE_FIELDS, &at.field("fieldRef"), out),
+            _ => {
+                pod::field_ref(&item["fieldRef"], &pod::FILE_FIELDS, &at.field("fieldRef"), out);
+                pod::resource_ref(&item["resourceFieldRef"], true, &at.field("resourceFieldRef"), out);
+            }
         }
     }
 }
