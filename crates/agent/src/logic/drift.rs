@@ -17,6 +17,7 @@ struct Held {
     due: Time,
     first: Time,
     drift: ContainerDrift,
+    healed: bool,
 }
 
 /// Drifts seen and not yet told.
@@ -32,10 +33,13 @@ fn ends_a_run(action: DriftAction) -> bool {
 }
 
 impl DriftBook {
-    /// Takes a drift in. One that is held already for the same container is replaced.
+    /// Takes a drift in. Only the end of a run is held: of other acts there is nothing more to learn.
     pub(super) fn record(&mut self, now: Time, settings: &Settings, drift: ContainerDrift) {
+        if !ends_a_run(drift.action) {
+            return self.tell(drift);
+        }
         self.held.retain(|h| !(same(&h.drift, &drift) && h.drift.action == drift.action));
-        self.held.push(Held { due: now + settings.drift_hold, first: now, drift });
+        self.held.push(Held { due: now + settings.drift_hold, first: now, drift, healed: false });
     }
 
     /// A later event tells more of what ended a container.
@@ -46,16 +50,15 @@ impl DriftBook {
         }
     }
 
-    /// The agent has put a drift right. One that was told already is told again as healed.
+    /// The agent has put a drift right: told after the drift itself, as a record of its own.
     pub(super) fn healed(&mut self, mut drift: ContainerDrift) {
-        drift.healed = true;
-        let held = self.held.iter_mut().map(|h| &mut h.drift);
-        let waiting = held.chain(self.ready.iter_mut()).find(|d| {
-            same(d, &drift) && (d.action == drift.action || ends_a_run(d.action) && ends_a_run(drift.action))
-        });
+        let waiting = self.held.iter_mut().find(|h| same(&h.drift, &drift) && ends_a_run(drift.action));
         match waiting {
-            Some(d) => d.healed = true,
-            None => self.tell(drift),
+            Some(h) => h.healed = true,
+            None => {
+                drift.healed = true;
+                self.tell(drift);
+            }
         }
     }
 
@@ -89,7 +92,9 @@ impl DriftBook {
                 h.due = h.first + settings.drift_hold_mass;
                 rest.push(h);
             } else {
+                let healed = h.healed.then(|| ContainerDrift { healed: true, ..h.drift.clone() });
                 told.push(h.drift);
+                told.extend(healed);
             }
         }
         self.held = rest;

@@ -186,8 +186,8 @@ impl AgentLogic {
         self.touched.extend(due);
         for uid in std::mem::take(&mut self.touched) {
             self.with_pod(uid, now, out, |pod, cx| pod.drive(cx));
-            // Before the first comparison a pod from the journal is as it was told last.
-            if let Some(pod) = self.pods.get_mut(&uid).filter(|p| p.adopted || p.last_status.is_empty()) {
+            // While nothing is certain a pod is as it was told last.
+            if let Some(pod) = self.pods.get_mut(&uid).filter(|p| p.certain() || p.last_status.is_empty()) {
                 self.outbox.look(pod, &self.config, now);
             }
         }
@@ -344,7 +344,7 @@ impl AgentLogic {
             pod: pod.order.pod.clone(),
             uid: pod.uid(),
             status: match serde_json::from_slice(&pod.last_status) {
-                Ok(told) if !pod.adopted => told,
+                Ok(told) if !pod.certain() => told,
                 _ => serde_json::to_value(pod.status(config, now)).unwrap_or_default(),
             },
             image_ids: pod.image_ids().collect(),

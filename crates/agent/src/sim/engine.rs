@@ -74,8 +74,20 @@ pub struct SimRuntime {
     pub(super) queue: BTreeMap<(Time, u64), Happening>,
     counter: u64,
     pub(super) volumes: BTreeSet<evenkeel_model::Uid>,
+    pub(super) stops: Vec<StopNote>,
     /// What must never happen and did.
     pub violations: Vec<String>,
+}
+
+/// The agent ended a container that was alive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopNote {
+    /// Uid of its pod, as its label says.
+    pub pod: String,
+    /// Name in the pod; empty for a sandbox.
+    pub name: String,
+    /// Whether its program runs on, gets ready and stays well: there is nothing to end it for.
+    pub good: bool,
 }
 
 /// The registry that all nodes share.
@@ -117,6 +129,7 @@ impl SimRuntime {
             queue: BTreeMap::new(),
             counter: 0,
             volumes: BTreeSet::new(),
+            stops: Vec::new(),
             violations: Vec::new(),
         }
     }
@@ -134,6 +147,19 @@ impl SimRuntime {
     /// Containers that run, of a pod by its uid label and a container by its name.
     pub fn running(&self, pod: &str, container: &str) -> usize {
         self.containers.values().filter(|c| c.info.state.is_alive() && is(c, pod, container)).count()
+    }
+
+    /// What the agent ended since the last call.
+    pub fn take_stops(&mut self) -> Vec<StopNote> {
+        std::mem::take(&mut self.stops)
+    }
+
+    pub(super) fn note_stop(&mut self, id: &ContainerId) {
+        let Some(c) = self.containers.get(id).filter(|c| c.info.state.is_alive()) else { return };
+        let label = |name: &str| c.info.labels.get(name).cloned().unwrap_or_default();
+        let p = &c.program;
+        let good = p.ends.is_none() && p.ready_after.is_some() && p.sick_after.is_none();
+        self.stops.push(StopNote { pod: label(labels::POD_UID), name: label(labels::CONTAINER), good });
     }
 
     /// When something happens next.
@@ -307,7 +333,7 @@ impl SimRuntime {
         }
         if orderly {
             let alive: Vec<ContainerId> =
-                self.containers.values().filter(|c| c.info.state.is_alive()).map(|c| c.info.id.clone()).collect();
+                self.containers.values().filter(|c| c.by_agent && c.info.state.is_alive()).map(|c| c.info.id.clone()).collect();
             for id in &alive {
                 self.event(now, id, EventAction::Killed { signal: 15 });
             }
@@ -326,8 +352,9 @@ impl SimRuntime {
             return;
         }
         if !live_restore {
-            let ids: Vec<ContainerId> = self.containers.keys().cloned().collect();
-            for id in ids {
+            // Foreign ones have a restart policy, and are none of anybody's business here.
+            let ids = self.containers.values().filter(|c| c.by_agent).map(|c| c.info.id.clone());
+            for id in ids.collect::<Vec<_>>() {
                 self.end(now, &id, 137, false);
             }
         }

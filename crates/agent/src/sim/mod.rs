@@ -9,6 +9,6 @@ mod node;
 mod program;
 mod work;
 
-pub use engine::{Conduct, SimContainer, SimRegistry, SimRuntime};
+pub use engine::{Conduct, SimContainer, SimRegistry, SimRuntime, StopNote};
 pub use node::SimNode;
 pub use program::Program;

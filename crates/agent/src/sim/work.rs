@@ -67,6 +67,9 @@ impl SimRuntime {
     }
 
     fn check_own(&mut self, id: &ContainerId, act: &str) {
+        if matches!(act, "stop" | "kill" | "remove") {
+            self.note_stop(id);
+        }
         if self.containers.get(id).is_some_and(|c| !c.by_agent) {
             self.violations.push(format!("the agent would {act} the foreign container {id}"));
         }

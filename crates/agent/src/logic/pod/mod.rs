@@ -661,6 +661,12 @@ impl Pod {
         self.adopted && still && self.garbage.is_empty()
     }
 
+    /// Whether its state is known: not before the first comparison, and not while the engine is
+    /// asked how a container ended (to be ready no more, for whose fault?).
+    pub(super) fn certain(&self) -> bool {
+        self.adopted && !self.containers.iter().any(|c| matches!(c.state, State::Ending { .. }))
+    }
+
     /// Ids of what lives of it.
     pub(super) fn alive(&self) -> Vec<ContainerId> {
         let sandbox = self.sandbox_ready().map(|s| s.id.clone());

@@ -8,7 +8,7 @@ use k8s_openapi::{api::core::v1::LifecycleHandler, apimachinery::pkg::util::ints
 
 use super::{
     Mode, Pod,
-    container::{Fix, Kind, Run, State, StopWhy, Why},
+    container::{Fix, Kind, Run, State, Step, StopWhy, Why},
 };
 use crate::logic::{
     build,
@@ -372,6 +372,10 @@ impl Pod {
     /// Takes a container for running that was found so.
     pub(super) fn resume(&mut self, i: usize, mut run: Run, now: Time) {
         run.suspect = false;
+        if let Some(stop) = &mut run.stop {
+            // Whatever had been tried did not end it.
+            stop.step = Step::Retry(now);
+        }
         self.containers[i].state = State::Running(Box::new(run));
         self.begin_probes(i, now, true);
     }

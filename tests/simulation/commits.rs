@@ -1,0 +1,185 @@
+//! Commits of the simulated repository: manifests as text, read by the real parser, and the images
+//! that they name.
+
+use std::{sync::Arc, time::Duration};
+
+use evenkeel_agent::sim::{Program, SimRegistry};
+use evenkeel_manifest::{Options, assemble, parse_file};
+use evenkeel_model::{Diagnostic, Digest, Key, Kind, Revision, Rng, Snapshot};
+
+/// What is wrong with a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// An image that no registry has.
+    NoImage,
+    /// A program that ends at once, again and again.
+    Crashes,
+    /// A program that is never ready.
+    NeverReady,
+    /// A command that does not exist.
+    CannotStart,
+    /// A configuration that the engine refuses.
+    CannotCreate,
+    /// YAML that does not pass the checks.
+    Broken,
+}
+
+const FLAWS: [Flaw; 6] =
+    [Flaw::NoImage, Flaw::Crashes, Flaw::NeverReady, Flaw::CannotStart, Flaw::CannotCreate, Flaw::Broken];
+
+/// A commit.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    pub revision: Revision,
+    pub flaw: Option<Flaw>,
+    pub outcome: Result<Arc<Snapshot>, Vec<Diagnostic>>,
+}
+
+impl Commit {
+    /// The objects that it names.
+    pub fn keys(&self) -> Vec<Key> {
+        self.outcome.iter().flat_map(|s| s.docs.iter().map(|d| d.key.clone())).collect()
+    }
+
+    /// Digest of its documents.
+    pub fn digest(&self) -> Option<Digest> {
+        self.outcome.as_ref().ok().map(|s| s.digest())
+    }
+}
+
+/// One Deployment of the application.
+#[derive(Debug, Clone)]
+struct App {
+    name: &'static str,
+    image: String,
+    replicas: u64,
+    surge: &'static str,
+    unavailable: &'static str,
+}
+
+/// The repository.
+#[derive(Debug)]
+pub struct Repository {
+    rng: Rng,
+    number: u64,
+    apps: Vec<App>,
+    setting: u64,
+}
+
+impl Repository {
+    /// An empty one.
+    pub fn new(rng: Rng) -> Self {
+        Self { rng, number: 0, apps: Vec::new(), setting: 0 }
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        let at = usize::try_from(self.rng.below(of.len() as u64)).unwrap();
+        of[at]
+    }
+
+    /// The next commit; its images are pushed. The first is always good.
+    pub fn commit(&mut self, registry: &mut SimRegistry) -> Commit {
+        self.number += 1;
+        if self.apps.is_empty() {
+            self.first(registry);
+            return self.make(None);
+        }
+        let bad = self.rng.below(100) < 35;
+        if bad {
+            let flaw = self.pick(&FLAWS);
+            let kept = self.apps.clone();
+            self.spoil(flaw, registry);
+            let commit = self.make(Some(flaw));
+            // The next commit repairs it, as people do.
+            self.apps = kept;
+            return commit;
+        }
+        let at = usize::try_from(self.rng.below(self.apps.len() as u64)).unwrap();
+        match self.rng.below(6) {
+            0 => self.apps[at].replicas = 1 + self.rng.below(4),
+            1 => self.setting += 1,
+            2 => {
+                self.apps[at].surge = self.pick(&["1", "50%", "0"]);
+                self.apps[at].unavailable =
+                    if self.apps[at].surge == "0" { "1" } else { self.pick(&["0", "1", "25%"]) };
+                self.apps[at].image = self.push_good(registry);
+            }
+            3 if self.apps.len() > 1 => {
+                self.apps.truncate(1);
+            }
+            3 => {
+                let image = self.push_good(registry);
+                self.apps.push(App { name: "api", image, replicas: 2, surge: "1", unavailable: "0" });
+            }
+            _ => self.apps[at].image = self.push_good(registry),
+        }
+        self.make(None)
+    }
+
+    fn first(&mut self, registry: &mut SimRegistry) {
+        let image = self.push_good(registry);
+        let replicas = 1 + self.rng.below(4);
+        self.apps.push(App { name: "web", image, replicas, surge: "1", unavailable: "0" });
+    }
+
+    fn push_good(&mut self, registry: &mut SimRegistry) -> String {
+        let image = format!("good:{}", self.number);
+        let ready = Duration::from_millis(self.rng.below(3000));
+        let stops = Duration::from_millis(10 + self.rng.below(2000));
+        registry.push(&image, Program { stops_after: Some(stops), ..Program::slow(ready) });
+        image
+    }
+
+    fn spoil(&mut self, flaw: Flaw, registry: &mut SimRegistry) {
+        let image = format!("bad:{}", self.number);
+        let program = match flaw {
+            Flaw::NoImage | Flaw::Broken => None,
+            Flaw::Crashes => Some(Program::ends(Duration::from_millis(200 + self.rng.below(3000)), 1)),
+            Flaw::NeverReady => Some(Program::never_ready()),
+            Flaw::CannotStart => Some(Program::cannot_start()),
+            Flaw::CannotCreate => Some(Program::cannot_create()),
+        };
+        if let Some(program) = program {
+            registry.push(&image, program);
+        }
+        let at = usize::try_from(self.rng.below(self.apps.len() as u64)).unwrap();
+        self.apps[at].image = image;
+    }
+
+    fn make(&mut self, flaw: Option<Flaw>) -> Commit {
+        let mut text = format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: shop}}\n---\napiVersion: v1\nkind: ConfigMap\n\
+             metadata: {{name: conf, namespace: shop}}\ndata: {{SETTING: \"{}\"}}\n",
+            self.setting
+        );
+        for app in &self.apps {
+            text.push_str(&format!(
+                "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  \
+                 replicas: {replicas}\n  progressDeadlineSeconds: 60\n  selector: {{matchLabels: {{app: {name}}}}}\n  \
+                 strategy: {{rollingUpdate: {{maxSurge: {surge}, maxUnavailable: {unavailable}}}}}\n  template:\n    \
+                 metadata: {{labels: {{app: {name}}}}}\n    spec:\n      terminationGracePeriodSeconds: 5\n      \
+                 containers:\n      - name: main\n        image: {image}\n        imagePullPolicy: IfNotPresent\n        \
+                 envFrom: [{{configMapRef: {{name: conf}}}}]\n        resources: {{requests: {{cpu: 250m, memory: 64Mi}}}}\n        \
+                 readinessProbe: {{exec: {{command: [ready]}}, periodSeconds: 3}}\n",
+                name = app.name,
+                replicas = app.replicas,
+                surge = app.surge,
+                unavailable = app.unavailable,
+                image = app.image,
+            ));
+        }
+        if flaw == Some(Flaw::Broken) {
+            text.push_str("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndatta: {}\n");
+        }
+        let file = Arc::new(parse_file("all.yaml", text.as_bytes(), &Options::default()));
+        let outcome = assemble(&[file]).map(Arc::new);
+        assert_eq!(outcome.is_err(), flaw == Some(Flaw::Broken), "{outcome:?}");
+        let id = Digest::of_parts([text.as_bytes(), &self.number.to_be_bytes()]).short(40);
+        Commit { revision: Revision::git(Some("main"), &id), flaw, outcome }
+    }
+}
+
+/// The namespace of the application.
+pub fn web() -> Key {
+    Key::new(Kind::Deployment, "shop", "web")
+}
