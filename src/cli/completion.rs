@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use super::{Cli, Cx};
 
 /// Print the completion script of a shell
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, Copy, clap::Args)]
 #[command(after_help = "Example:\n  source <(evenkeel completion bash)")]
 pub(crate) struct Args {
     /// The shell

@@ -17,7 +17,9 @@ use crate::client::Client;
 
 /// Show one object in full, with its events
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  evenkeel describe pod web-5d7f-abcde -n shop\n  evenkeel describe release shop-0123456789\n  evenkeel describe deployment/web")]
+#[command(
+    after_help = "Examples:\n  evenkeel describe pod web-5d7f-abcde -n shop\n  evenkeel describe release shop-0123456789\n  evenkeel describe deployment/web"
+)]
 pub(crate) struct Args {
     /// KIND or KIND/NAME
     #[arg(value_name = "KIND")]
@@ -60,7 +62,10 @@ async fn find(client: &Client, kind: Kind, namespace: &str, wanted: Option<&str>
     if found.is_empty() {
         let what = kind.resource();
         return Err(match wanted {
-            Some(wanted) => hinted(format!("{what} \"{wanted}\" not found"), "`evenkeel get` lists what there is; -n names a namespace"),
+            Some(wanted) => hinted(
+                format!("{what} \"{wanted}\" not found"),
+                "`evenkeel get` lists what there is; -n names a namespace",
+            ),
             None => hinted(format!("there are no {what}"), "-n names a namespace, -A means all"),
         });
     }

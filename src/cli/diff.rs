@@ -30,7 +30,9 @@ const CONTEXT: usize = 3;
 /// Nothing is written. Secret values are shown as digests. Exit code 0: nothing would change; 2:
 /// something would; 1: error, or the revision would be rejected.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  evenkeel diff ./manifests\n  evenkeel diff 0123456789 --source shop\n  evenkeel diff                 the newest revision that was seen")]
+#[command(
+    after_help = "Examples:\n  evenkeel diff ./manifests\n  evenkeel diff 0123456789 --source shop\n  evenkeel diff                 the newest revision that was seen"
+)]
 pub(crate) struct Args {
     /// A directory, or a branch, tag or commit of the source [default: the newest revision seen]
     #[arg(value_name = "DIR|REVISION")]

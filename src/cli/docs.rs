@@ -45,7 +45,8 @@ fn section(out: &mut String, command: &Command, parent: &str, level: usize) {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").replace("evenkeel evenkeel", "evenkeel");
     let _ = writeln!(out, "```text\n{usage}\n```");
-    let shown = |a: &&clap::Arg| !a.is_hide_set() && !a.is_global_set() && a.get_id() != "help" && a.get_id() != "version";
+    let shown =
+        |a: &&clap::Arg| !a.is_hide_set() && !a.is_global_set() && a.get_id() != "help" && a.get_id() != "version";
     let args: Vec<&clap::Arg> = command.get_arguments().filter(shown).collect();
     if !args.is_empty() {
         out.push_str("\n| argument | meaning |\n|---|---|\n");
@@ -97,6 +98,9 @@ mod tests {
             std::fs::write(path, &text).unwrap();
         }
         let committed = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(committed == text, "docs/cli.md is not what the command line says: EVENKEEL_DOCS=write cargo test docs");
+        assert!(
+            committed == text,
+            "docs/cli.md is not what the command line says: EVENKEEL_DOCS=write cargo test docs"
+        );
     }
 }

@@ -59,7 +59,10 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
         Ok(id) if !id.trim().is_empty() => id.trim().to_owned(),
         Ok(_) => bail!("{} is empty", dir.join("ca/cluster-id").display()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return Err(hinted(format!("{} is no data directory of Evenkeel", dir.display()), "--data-dir names another one"));
+            return Err(hinted(
+                format!("{} is no data directory of Evenkeel", dir.display()),
+                "--data-dir names another one",
+            ));
         }
         Err(e) => return Err(e).with_context(|| format!("cannot read {}", dir.join("ca/cluster-id").display())),
     };
@@ -108,7 +111,8 @@ async fn remove_containers(args: &Args, cluster: &str) -> Result<usize> {
     let selector = [(labels::CLUSTER.to_owned(), cluster.to_owned())];
     let all = engine.list(&selector).await.context("cannot list the containers")?;
     // Sandboxes last: they hold the addresses of the others.
-    let (sandboxes, containers): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| c.labels.contains_key(labels::SANDBOX));
+    let (sandboxes, containers): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|c| c.labels.contains_key(labels::SANDBOX));
     let total = sandboxes.len() + containers.len();
     for (group, grace) in [(containers, args.grace), (sandboxes, Duration::ZERO)] {
         let ends = group.iter().map(|c| remove(&engine, c, grace));

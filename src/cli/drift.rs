@@ -24,7 +24,10 @@ const VALUE_WIDTH: usize = 40;
 ///
 /// Exit code 0: nothing is open; 2: some are.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = "Examples:\n  evenkeel drift\n  evenkeel drift --since 24h --all\n  evenkeel drift accept NAME")]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  evenkeel drift\n  evenkeel drift --since 24h --all\n  evenkeel drift accept NAME"
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     verb: Option<Verb>,

@@ -17,7 +17,9 @@ use super::{
 
 /// Show what happened
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  evenkeel events -n shop\n  evenkeel events --for pod/web-5d7f-abcde\n  evenkeel events -A --watch")]
+#[command(
+    after_help = "Examples:\n  evenkeel events -n shop\n  evenkeel events --for pod/web-5d7f-abcde\n  evenkeel events -A --watch"
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     scope: Scope,
@@ -61,7 +63,10 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
     if all.is_empty() && !args.watch {
         eprintln!("No events found.");
     }
-    while args.watch {
+    if !args.watch {
+        return Ok(ExitCode::SUCCESS);
+    }
+    loop {
         cx.out.flush()?;
         match watch.next().await? {
             Some(event) if event.what != "DELETED" => show(&mut cx.out, &[&event.object], everywhere, false)?,
@@ -69,7 +74,6 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
             None => watch = Watch::start(&client, &path, &selection, "application/json").await?.1,
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn show(out: &mut Out, events: &[&Value], everywhere: bool, header: bool) -> Result<()> {

@@ -22,7 +22,9 @@ use crate::client::{Client, TABLE};
 /// Kinds: namespaces, configmaps, secrets, pods, replicasets, deployments, nodes, events, sources,
 /// releases, drifts; also in the singular and by their short names, several with commas, or `all`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  evenkeel get pods -A\n  evenkeel get deployments,pods -n shop -o wide\n  evenkeel get source shop -o yaml\n  evenkeel get pods -l app=web --watch")]
+#[command(
+    after_help = "Examples:\n  evenkeel get pods -A\n  evenkeel get deployments,pods -n shop -o wide\n  evenkeel get source shop -o yaml\n  evenkeel get pods -l app=web --watch"
+)]
 pub(crate) struct Args {
     /// KIND or KIND,KIND or KIND/NAME
     #[arg(value_name = "KIND")]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use evenkeel_model::{
     Kind,
-    own::{ReleaseSpec, ReleaseStatus, SourceStatus},
+    own::{Phase, ReleaseSpec, ReleaseStatus, SourceStatus},
 };
 use serde_json::{Value, json};
 
@@ -95,7 +95,8 @@ fn table(args: &Args, sources: &[Value], releases: &[Value], cx: &mut Cx) -> Res
 fn row(release: &Value, with_source: bool, wide: bool) -> Option<Vec<String>> {
     let spec: ReleaseSpec = maybe(release, "/spec")?;
     let status: ReleaseStatus = maybe(release, "/status")?;
-    let own = said(&status.reason, &status.message);
+    // A healthy release needs no reason.
+    let own = if status.phase == Phase::Healthy { String::new() } else { said(&status.reason, &status.message) };
     let cause = status.cause.as_ref().map(|c| {
         let container = c.container.as_ref().map(|n| format!(" container {n}")).unwrap_or_default();
         format!("{}{container}: {}", c.object, said(&c.reason, &c.message))

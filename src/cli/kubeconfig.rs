@@ -7,8 +7,10 @@ use anyhow::{Context as _, Result};
 use super::{Cx, error::hinted};
 
 /// Print the administrator's kubeconfig
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  export KUBECONFIG=$(evenkeel kubeconfig --file)\n  evenkeel kubeconfig > ~/.kube/config")]
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[command(
+    after_help = "Examples:\n  export KUBECONFIG=$(evenkeel kubeconfig --file)\n  evenkeel kubeconfig > ~/.kube/config"
+)]
 pub(crate) struct Args {
     /// Print its path instead
     #[arg(long)]

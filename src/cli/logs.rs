@@ -20,7 +20,9 @@ const BUFFER: usize = 256;
 
 /// Show what containers print
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Examples:\n  evenkeel logs web-5d7f-abcde -n shop\n  evenkeel logs deployment/web -f --tail 20\n  evenkeel logs -l app=web --since 5m\n  evenkeel logs web-5d7f-abcde --previous")]
+#[command(
+    after_help = "Examples:\n  evenkeel logs web-5d7f-abcde -n shop\n  evenkeel logs deployment/web -f --tail 20\n  evenkeel logs -l app=web --since 5m\n  evenkeel logs web-5d7f-abcde --previous"
+)]
 pub(crate) struct Args {
     /// A pod, or deployment/NAME, replicaset/NAME
     #[arg(value_name = "POD", required_unless_present = "selector")]
@@ -75,7 +77,8 @@ async fn many(args: &Args, pods: Vec<Value>, cx: &mut Cx) -> Result<ExitCode> {
     let mut readers = JoinSet::new();
     for pod in pods {
         let (args, place, send) = (args.clone(), cx.place.clone(), send.clone());
-        readers.spawn(async move { read(&args, &place, &pod, send).await.with_context(|| format!("pod {}", name(&pod))) });
+        readers
+            .spawn(async move { read(&args, &place, &pod, send).await.with_context(|| format!("pod {}", name(&pod))) });
     }
     drop(send);
     while let Some(line) = receive.recv().await {
@@ -154,11 +157,8 @@ async fn labels_of(client: &Client, kind: Kind, namespace: &str, owner: &str) ->
     }
     let object = client.get(&paths::item(kind, namespace, owner)).await?;
     let labels = object.pointer("/spec/selector/matchLabels").and_then(Value::as_object);
-    let parts: Vec<String> = labels
-        .into_iter()
-        .flatten()
-        .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default()))
-        .collect();
+    let parts: Vec<String> =
+        labels.into_iter().flatten().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect();
     if parts.is_empty() {
         return Err(hinted(format!("{kind} {owner} selects by expressions"), "use -l SELECTOR"));
     }

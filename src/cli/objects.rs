@@ -102,7 +102,9 @@ pub(crate) fn pod_trouble(pod: &Value) -> Option<String> {
     }
     match condition(pod, "Ready") {
         Some((_, reason, message)) if !reason.is_empty() || !message.is_empty() => Some(said(reason, message)),
-        _ => Some(said(text(pod, "/status/reason"), text(pod, "/status/message"))).filter(|s| !s.is_empty()).or_else(|| Some(format!("phase {phase}"))),
+        _ => Some(said(text(pod, "/status/reason"), text(pod, "/status/message")))
+            .filter(|s| !s.is_empty())
+            .or_else(|| Some(format!("phase {phase}"))),
     }
 }
 

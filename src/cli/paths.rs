@@ -84,7 +84,8 @@ pub(crate) fn encode(text: &str) -> String {
         if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) {
             out.push(char::from(b));
         } else {
-            out.push_str(&format!("%{b:02X}"));
+            let digit = |n: u8| char::from(b"0123456789ABCDEF"[usize::from(n & 0xf)]);
+            out.extend(['%', digit(b >> 4), digit(b)]);
         }
     }
     out

@@ -3,10 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use evenkeel_model::{
-    Kind, Revision,
-    own::SourceStatus,
-};
+use evenkeel_model::{Kind, Revision, own::SourceStatus};
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -20,7 +17,9 @@ use crate::client::Client;
 
 /// Go back to an earlier revision, and stay there until `unpin`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  evenkeel rollback shop --reason \"prices are wrong\"\n  evenkeel rollback shop --to 0123456789 --until-next-commit")]
+#[command(
+    after_help = "Examples:\n  evenkeel rollback shop --reason \"prices are wrong\"\n  evenkeel rollback shop --to 0123456789 --until-next-commit"
+)]
 pub(crate) struct Args {
     /// Name of the source
     #[arg(value_name = "SOURCE")]
@@ -54,7 +53,7 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
     let body = json!({"revision": revision, "reason": args.reason, "untilNextCommit": args.until_next_commit});
     let source = client.send(Method::POST, &format!("{}/rollback", paths::source(&args.source)), &body).await?;
     let status: SourceStatus = typed(&source, "/status")?;
-    let to = status.pinned.map(|p| p.revision.short()).unwrap_or_else(|| "the last good revision".into());
+    let to = status.pinned.map_or_else(|| "the last good revision".into(), |p| p.revision.short());
     cx.out.line(format!("source {} goes back to {to}; `evenkeel unpin {}` goes on", args.source, args.source))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -76,7 +75,10 @@ async fn resolve(client: &Client, source: &str, wanted: &str) -> Result<Revision
     let mut found = known.into_iter().filter(|r| !digits.is_empty() && r.hash().starts_with(digits));
     match (found.next(), found.next()) {
         (Some(one), None) => Ok(one),
-        (None, _) => Err(hinted(format!("no release of {source} has the revision {wanted}"), format!("`evenkeel history {source}` lists them"))),
+        (None, _) => Err(hinted(
+            format!("no release of {source} has the revision {wanted}"),
+            format!("`evenkeel history {source}` lists them"),
+        )),
         (Some(_), Some(_)) => Err(hinted(format!("{wanted} means several revisions"), "give more digits")),
     }
 }

@@ -10,13 +10,7 @@ use evenkeel_model::{
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::{
-    Cx,
-    get::Table,
-    objects::name,
-    output::Format,
-    paths,
-};
+use super::{Cx, get::Table, objects::name, output::Format, paths};
 use crate::{
     client::TABLE,
     up::{Place, locate},
@@ -26,7 +20,9 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Follow one more repository or directory
-    #[command(after_help = "Examples:\n  evenkeel source add billing https://git.example/billing.git --branch main\n  evenkeel source add web ./manifests --interval 10s")]
+    #[command(
+        after_help = "Examples:\n  evenkeel source add billing https://git.example/billing.git --branch main\n  evenkeel source add web ./manifests --interval 10s"
+    )]
     Add(Box<Add>),
     /// Show the sources
     List(List),

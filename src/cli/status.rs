@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use evenkeel_model::{
-    Kind,
+    Kind, Revision,
     own::{Condition, DriftSpec, DriftStatus, Phase, ReleaseSpec, ReleaseStatus, SourceSpec, SourceStatus},
 };
 use serde_json::Value;
@@ -17,7 +17,9 @@ use super::{
 
 /// Sources, releases, workloads and nodes at a glance; a cause for everything that is not green
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Marks: `ok` as it should be, `..` under way, `!!` not as it should be, `--` off by design.\nExit code 0 whatever the state; 1 if the server cannot be asked.")]
+#[command(
+    after_help = "Marks: `ok` as it should be, `..` under way, `!!` not as it should be, `--` off by design.\nExit code 0 whatever the state; 1 if the server cannot be asked."
+)]
 pub(crate) struct Args {}
 
 /// One line, and what is to be said under it.
@@ -38,18 +40,20 @@ pub(crate) async fn run(Args {}: Args, cx: &mut Cx) -> Result<ExitCode> {
     let nodes = objects::list(&client, Kind::Node, "").await?;
     let drifts = objects::list(&client, Kind::Drift, "").await?;
     let out = &mut cx.out;
-    section(out, "Sources", sources.iter().map(|s| source(s, &releases)).collect::<Result<_>>()?, "none: `evenkeel source add NAME DIR|URL`")?;
-    section(out, "Releases", current(&sources, &releases), "none yet")?;
-    section(out, "Workloads", workloads(&deployments, &replica_sets, &pods), "none")?;
-    section(out, "Nodes", nodes.iter().map(|n| node(n, &pods)).collect(), "none has reported yet")?;
+    let followed: Vec<Entry> = sources.iter().map(|s| source(s, &releases)).collect::<Result<_>>()?;
+    section(out, "Sources", &followed, "none: `evenkeel source add NAME DIR|URL`")?;
+    section(out, "Releases", &current(&sources, &releases), "none yet")?;
+    section(out, "Workloads", &workloads(&deployments, &replica_sets, &pods), "none")?;
+    let machines: Vec<Entry> = nodes.iter().map(|n| node(n, &pods)).collect();
+    section(out, "Nodes", &machines, "none has reported yet")?;
     let open: Vec<Entry> = drifts.iter().filter_map(drift).collect();
     if !open.is_empty() {
-        section(out, "Open drift", open, "")?;
+        section(out, "Open drift", &open, "")?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn section(out: &mut Out, title: &str, entries: Vec<Entry>, none: &str) -> Result<()> {
+fn section(out: &mut Out, title: &str, entries: &[Entry], none: &str) -> Result<()> {
     let title = out.paint(Tone::Bold, title);
     out.line(title)?;
     if entries.is_empty() {
@@ -72,7 +76,7 @@ fn source(object: &Value, releases: &[Value]) -> Result<Entry> {
     let spec: SourceSpec = typed(object, "/spec")?;
     let status: SourceStatus = typed(object, "/status")?;
     let from = spec.git.as_ref().map(|g| g.url.as_str()).or(spec.directory.as_deref()).unwrap_or_default();
-    let applied = status.applied_revision.as_ref().map_or_else(|| "nothing applied".into(), |r| r.short());
+    let applied = status.applied_revision.as_ref().map_or_else(|| "nothing applied".into(), Revision::short);
     let mut notes = Vec::new();
     let mut tone = if status.applied_revision.is_some() { Tone::Good } else { Tone::Warn };
     for Condition { kind, status, reason, message, .. } in &status.conditions {
@@ -87,7 +91,12 @@ fn source(object: &Value, releases: &[Value]) -> Result<Entry> {
     if let Some(pin) = &status.pinned {
         let until = if pin.until_next_commit { " until the next commit" } else { "" };
         let why = if pin.reason.is_empty() { String::new() } else { format!(": {}", pin.reason) };
-        notes.push(format!("pinned to {} by {}{until}{why}; `evenkeel unpin {}` goes on", pin.revision.short(), pin.by, name(object)));
+        notes.push(format!(
+            "pinned to {} by {}{until}{why}; `evenkeel unpin {}` goes on",
+            pin.revision.short(),
+            pin.by,
+            name(object)
+        ));
         tone = Tone::Warn;
     }
     if spec.suspend {
@@ -147,7 +156,11 @@ fn release(object: &Value) -> Option<Entry> {
     if status.phase == Phase::Rejected {
         notes.extend(status.diagnostics.iter().take(3).cloned());
         if status.diagnostics.len() > 3 {
-            notes.push(format!("and {} more: `evenkeel describe release {}`", status.diagnostics.len() - 3, name(object)));
+            notes.push(format!(
+                "and {} more: `evenkeel describe release {}`",
+                status.diagnostics.len() - 3,
+                name(object)
+            ));
         }
     }
     let since = status.timeline.last().map(|p| objects::since(p.at)).unwrap_or_default();
@@ -179,8 +192,18 @@ fn workloads(deployments: &[Value], replica_sets: &[Value], pods: &[Value]) -> V
         if orphan {
             notes.push("an orphan: nothing explains it since the database was lost; it runs on untouched".into());
         }
-        let tone = if trouble.is_some() { Tone::Bad } else if orphan { Tone::Warn } else { Tone::Good };
-        out.push(Entry { tone, cells: vec![format!("Pod {}", full_name(pod)), text(pod, "/status/phase").into()], notes });
+        let tone = if trouble.is_some() {
+            Tone::Bad
+        } else if orphan {
+            Tone::Warn
+        } else {
+            Tone::Good
+        };
+        out.push(Entry {
+            tone,
+            cells: vec![format!("Pod {}", full_name(pod)), text(pod, "/status/phase").into()],
+            notes,
+        });
     }
     out
 }
@@ -215,10 +238,8 @@ fn workload(object: &Value, kind: &str, pods: &[&Value]) -> Entry {
             }
         }
     }
-    let mut state = format!("{ready}/{desired} ready");
-    if deployment && updated < desired {
-        state.push_str(&format!(", {updated} updated"));
-    }
+    let behind = if deployment && updated < desired { format!(", {updated} updated") } else { String::new() };
+    let state = format!("{ready}/{desired} ready{behind}");
     Entry { tone, cells: vec![format!("{kind} {}", full_name(object)), state], notes }
 }
 
@@ -238,12 +259,17 @@ fn node(object: &Value, pods: &[Value]) -> Entry {
         tone = if tone == Tone::Good { Tone::Faint } else { tone };
     }
     let here = pods.iter().filter(|p| text(p, "/spec/nodeName") == name(object)).count();
-    let room = format!(
-        "{} cpu, {} memory",
-        text(object, "/status/allocatable/cpu"),
-        text(object, "/status/allocatable/memory")
-    );
+    let memory = text(object, "/status/allocatable/memory");
+    let room = format!("{} cpu, {} memory", text(object, "/status/allocatable/cpu"), gibibytes(memory));
     Entry { tone, cells: vec![name(object).into(), state, format!("{here} pods"), room], notes }
+}
+
+/// A quantity of memory for people, as `23.4Gi`; as it is where that would say less.
+fn gibibytes(text: &str) -> String {
+    let Some(tenths) = text.strip_suffix("Ki").and_then(|k| k.parse::<u64>().ok()).map(|k| k * 10 / (1 << 20)) else {
+        return text.to_owned();
+    };
+    if tenths < 10 { text.to_owned() } else { format!("{}.{}Gi", tenths / 10, tenths % 10) }
 }
 
 fn drift(object: &Value) -> Option<Entry> {
@@ -253,7 +279,20 @@ fn drift(object: &Value) -> Option<Entry> {
         return None;
     }
     let contested = status.as_ref().is_some_and(|s| s.contested);
-    let target = format!("{} {}", spec.object.kind, [spec.object.namespace.as_str(), spec.object.name.as_str()].iter().filter(|s| !s.is_empty()).copied().collect::<Vec<_>>().join("/"));
+    let target = format!(
+        "{} {}",
+        spec.object.kind,
+        [spec.object.namespace.as_str(), spec.object.name.as_str()]
+            .iter()
+            .filter(|s| !s.is_empty())
+            .copied()
+            .collect::<Vec<_>>()
+            .join("/")
+    );
     let notes = if contested { vec!["contested: someone changes it again and again".into()] } else { Vec::new() };
-    Some(Entry { tone: if contested { Tone::Bad } else { Tone::Warn }, cells: vec![name(object).into(), target, spec.path], notes })
+    Some(Entry {
+        tone: if contested { Tone::Bad } else { Tone::Warn },
+        cells: vec![name(object).into(), target, spec.path],
+        notes,
+    })
 }

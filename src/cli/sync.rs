@@ -30,7 +30,9 @@ const QUIET: Duration = Duration::from_secs(2);
 /// Without SOURCE all sources. With --wait exit code 0: its newest revision is applied and healthy;
 /// 1: it failed, and why.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  evenkeel sync\n  evenkeel sync shop --wait\n  evenkeel sync shop --allow-mass-delete")]
+#[command(
+    after_help = "Examples:\n  evenkeel sync\n  evenkeel sync shop --wait\n  evenkeel sync shop --allow-mass-delete"
+)]
 pub(crate) struct Args {
     /// Name of the source
     #[arg(value_name = "SOURCE")]
@@ -123,7 +125,10 @@ async fn wait(client: &Client, source: &str, end: Instant) -> Result<String> {
             Stand::Good(_) | Stand::Bad(_) => {}
         }
         if Instant::now() >= end {
-            return Err(hinted(format!("source {source} did not settle in time: {last}"), "`evenkeel status` shows more"));
+            return Err(hinted(
+                format!("source {source} did not settle in time: {last}"),
+                "`evenkeel status` shows more",
+            ));
         }
         sleep(POLL).await;
     }

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::IsTerminal,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
@@ -22,7 +23,9 @@ use crate::up::{self, Up};
 /// Server and agent in one process: syncs the source, runs its containers on Docker, reports
 /// drift, rolls a failing commit back. Ctrl-C stops Evenkeel and leaves the containers running.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  evenkeel up ./manifests\n  evenkeel up ~/git/shop --branch main --path deploy\n  evenkeel up https://git.example/shop.git --interval 10s\n  evenkeel up                     goes on with the sources it has")]
+#[command(
+    after_help = "Examples:\n  evenkeel up ./manifests\n  evenkeel up ~/git/shop --branch main --path deploy\n  evenkeel up https://git.example/shop.git --interval 10s\n  evenkeel up                     goes on with the sources it has"
+)]
 pub(crate) struct Args {
     /// A directory, a repository or its URL; without it the sources that are there are followed
     #[arg(value_name = "DIR|URL")]
@@ -90,9 +93,9 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
         None => host_name()?,
     };
     let data_dir = cx.place.data_dir();
-    let data_dir = std::path::absolute(&data_dir).with_context(|| format!("the data directory {}", data_dir.display()))?;
-    let settings =
-        Settings { recovery_wait: args.recovery_wait, node_grace: args.node_grace, ..Settings::default() };
+    let data_dir =
+        std::path::absolute(&data_dir).with_context(|| format!("the data directory {}", data_dir.display()))?;
+    let settings = Settings { recovery_wait: args.recovery_wait, node_grace: args.node_grace, ..Settings::default() };
     let labels: BTreeMap<String, String> = args.labels.into_iter().collect();
     up::run(Up {
         data_dir,
@@ -113,7 +116,8 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
 fn start_log(format: LogFormat) {
     let default = if format == LogFormat::Json { "info" } else { "warn" };
     let filter = EnvFilter::try_from_env(LOG_FILTER).unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let colour = std::io::stderr().is_terminal();
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).with_ansi(colour);
     match format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),

@@ -64,7 +64,7 @@ impl<'a> Watch<'a> {
             }
             let version = text(&object, "/metadata/resourceVersion");
             if !version.is_empty() {
-                self.version = version.to_owned();
+                version.clone_into(&mut self.version);
             }
             if what != "BOOKMARK" {
                 return Ok(Some(Event { what, object }));

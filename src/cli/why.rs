@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use evenkeel_model::{
     Kind, Revision, names,
-    own::{ReleaseSpec, ReleaseStatus},
+    own::{Phase, ReleaseSpec, ReleaseStatus},
 };
 use serde_json::Value;
 
@@ -81,8 +81,7 @@ fn note(out: &mut Out, depth: usize, label: &str, value: &str) -> Result<()> {
 async fn owner(client: &Client, object: Option<&Value>) -> Result<Option<Value>> {
     let Some(object) = object else { return Ok(None) };
     let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-    let controller =
-        owners.into_iter().flatten().find(|o| o.get("controller").and_then(Value::as_bool) == Some(true));
+    let controller = owners.into_iter().flatten().find(|o| o.get("controller").and_then(Value::as_bool) == Some(true));
     let Some(reference) = controller else { return Ok(None) };
     let Some(kind) = Kind::of(text(reference, "/apiVersion"), text(reference, "/kind")) else { return Ok(None) };
     let namespace = text(object, "/metadata/namespace");
@@ -139,7 +138,11 @@ async fn source(client: &Client, out: &mut Out, depth: usize, object: &Value) ->
             let status: Option<ReleaseStatus> = maybe(release, "/status");
             let phase = status.as_ref().map(|s| s.phase.to_string()).unwrap_or_default();
             step(out, depth, &format!("Release {} ({phase})", name(release)))?;
-            let why = status.map(|s| s.cause.map_or_else(|| said(&s.reason, &s.message), |c| said(&c.reason, &c.message)));
+            let troubled = status.filter(|s| s.phase != Phase::Healthy);
+            let why = troubled.map(|s| match s.cause {
+                Some(cause) => said(&cause.reason, &cause.message),
+                None => said(&s.reason, &s.message),
+            });
             note(out, depth, "reason", &why.unwrap_or_default())?;
             step(out, depth + 1, &format!("revision {}", spec.revision))?;
             note(out, depth + 1, "author", &spec.author)?;

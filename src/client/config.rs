@@ -188,7 +188,8 @@ fn named<T>(list: Vec<Named<T>>, what: &str, name: &str) -> Result<T, String> {
 }
 
 fn address(server: &str) -> Result<(String, u16), String> {
-    let rest = server.strip_prefix("https://").ok_or_else(|| format!("server `{server}` does not begin with https://"))?;
+    let rest =
+        server.strip_prefix("https://").ok_or_else(|| format!("server `{server}` does not begin with https://"))?;
     let authority = rest.split('/').next().unwrap_or(rest);
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => {

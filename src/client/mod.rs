@@ -24,15 +24,15 @@ use serde_json::Value;
 use tokio::{net::TcpStream, sync::Mutex, time::timeout};
 use tokio_rustls::TlsConnector;
 
-pub(crate) use config::Where;
 use config::Config;
+pub(crate) use config::Where;
 pub(crate) use error::ClientError;
 pub(crate) use stream::Lines;
 
 /// A connection and its handshake take at most this long.
 const CONNECT: Duration = Duration::from_secs(10);
 /// An answer that is no stream takes at most this long: a diff of a large source, most of all.
-const ANSWER: Duration = Duration::from_secs(120);
+const ANSWER: Duration = Duration::from_mins(2);
 /// `Accept` of a table.
 pub(crate) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 /// `Accept` of objects.
@@ -81,8 +81,8 @@ impl Client {
                 builder.with_client_auth_cert(chain, key).map_err(|e| bad(e.to_string()))?
             }
         };
-        let name = ServerName::try_from(config.host.clone())
-            .map_err(|_| bad(format!("`{}` is no host", config.host)))?;
+        let name =
+            ServerName::try_from(config.host.clone()).map_err(|_| bad(format!("`{}` is no host", config.host)))?;
         Ok(Self { tls: TlsConnector::from(Arc::new(tls)), name, kept: Mutex::new(None), config })
     }
 
@@ -197,7 +197,10 @@ impl Client {
             self.tls.connect(self.name.clone(), tcp).await
         };
         let failed = |source| ClientError::Connect { server: self.config.server(), source };
-        let tls = timeout(CONNECT, connect).await.map_err(|_| failed(std::io::ErrorKind::TimedOut.into()))?.map_err(failed)?;
+        let tls = timeout(CONNECT, connect)
+            .await
+            .map_err(|_| failed(std::io::ErrorKind::TimedOut.into()))?
+            .map_err(failed)?;
         let (sender, connection) = http1::handshake(TokioIo::new(tls)).await.map_err(|e| self.http(e))?;
         tokio::spawn(async move {
             // A connection's end shows in the request that uses it.

@@ -8,5 +8,5 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod api;
-pub mod pki;
 pub mod host;
+pub mod pki;

@@ -90,17 +90,16 @@ fn container(pod: &Object, asked: Option<&str>) -> Result<String, Failure> {
             .map(|c| c.name.clone())
             .ok_or_else(|| Failure::bad_request(format!("container {name} is not valid for pod {pod_name}")));
     }
-    if let ([only], true) = (names.containers.as_slice(), names.init_containers.is_empty()) {
-        return Ok(only.name.clone());
-    }
     if let [only] = names.containers.as_slice() {
         return Ok(only.name.clone());
     }
     let list = |l: &[Named]| l.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(" ");
-    let mut message =
-        format!("a container name must be specified for pod {pod_name}, choose one of: [{}]", list(&names.containers));
-    if !names.init_containers.is_empty() {
-        message.push_str(&format!(" or one of the init containers: [{}]", list(&names.init_containers)));
-    }
+    let init = if names.init_containers.is_empty() {
+        String::new()
+    } else {
+        format!(" or one of the init containers: [{}]", list(&names.init_containers))
+    };
+    let main = list(&names.containers);
+    let message = format!("a container name must be specified for pod {pod_name}, choose one of: [{main}]{init}");
     Err(Failure::bad_request(message))
 }

@@ -10,7 +10,7 @@ use evenkeel_model::{Selector, Version};
 use super::{select::Fields, status::Failure};
 
 /// A watch ends by itself after this long, unless the client says less: connections do not pile up.
-pub(crate) const WATCH_DEFAULT: Duration = Duration::from_secs(3600);
+pub(crate) const WATCH_DEFAULT: Duration = Duration::from_hours(1);
 
 /// All pairs of a query.
 #[derive(Debug, Default)]
@@ -58,6 +58,17 @@ pub(crate) enum At {
     Version(Version),
 }
 
+/// What `resourceVersionMatch` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Match {
+    /// Absent.
+    Free,
+    /// Exactly that version.
+    Exact,
+    /// That version or a newer one.
+    NotOlder,
+}
+
 /// What a table's rows carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Include {
@@ -77,8 +88,7 @@ pub(crate) struct Params {
     pub(crate) limit: Option<usize>,
     pub(crate) go_on: Option<String>,
     pub(crate) at: At,
-    pub(crate) exact: bool,
-    pub(crate) not_older: bool,
+    pub(crate) version_match: Match,
     pub(crate) watch: bool,
     pub(crate) bookmarks: bool,
     pub(crate) initial: Option<bool>,
@@ -99,10 +109,10 @@ impl Params {
                 Failure::bad_request(format!("resourceVersion: Invalid value: \"{text}\": it is not a number"))
             })?)),
         };
-        let (exact, not_older) = match pairs.get("resourceVersionMatch") {
-            None => (false, false),
-            Some("Exact") => (true, false),
-            Some("NotOlderThan") => (false, true),
+        let version_match = match pairs.get("resourceVersionMatch") {
+            None => Match::Free,
+            Some("Exact") => Match::Exact,
+            Some("NotOlderThan") => Match::NotOlder,
             Some(other) => {
                 return Err(Failure::bad_request(format!(
                     "resourceVersionMatch: Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\""
@@ -124,8 +134,7 @@ impl Params {
             limit,
             go_on: pairs.get("continue").map(Into::into),
             at,
-            exact,
-            not_older,
+            version_match,
             watch: pairs.flag("watch"),
             bookmarks: pairs.flag("allowWatchBookmarks"),
             initial: pairs.maybe_flag("sendInitialEvents"),

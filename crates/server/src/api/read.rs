@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use super::{
     accept::Form,
     live::Live,
-    query::{At, Params},
+    query::{At, Match, Params},
     select::selects,
     status::{Failure, bytes_response, json_response},
     tables,
@@ -27,7 +27,7 @@ use super::{
 /// Views kept for lists in pages: the design's bound.
 const KEPT_VIEWS: usize = 16;
 /// How long one is kept: the design's bound.
-const KEPT_FOR: Duration = Duration::from_secs(300);
+const KEPT_FOR: Duration = Duration::from_mins(5);
 /// A list of more objects than this is encoded on the blocking pool: above it takes about 1 ms.
 const INLINE: usize = 100;
 
@@ -87,13 +87,13 @@ pub(crate) fn one(object: &Object, form: Form, params: &Params, now: Time) -> Re
         Form::Metadata => json_response(200, &tables::partial(object)),
         Form::Table => {
             let metadata = json!({"resourceVersion": object.version.to_string()});
-            let rows = vec![tables::row(object, params.include, now)];
-            json_response(200, &table(object.key.kind, &metadata, rows))
+            let rows = [tables::row(object, params.include, now)];
+            json_response(200, &table(object.key.kind, &metadata, &rows))
         }
     }
 }
 
-fn table(kind: Kind, metadata: &Value, rows: Vec<Value>) -> Value {
+fn table(kind: Kind, metadata: &Value, rows: &[Value]) -> Value {
     json!({
         "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
         "columnDefinitions": tables::definitions(kind), "rows": rows,
@@ -176,7 +176,7 @@ fn place(live: &Live, kept: &KeptViews, params: &Params) -> Result<(Arc<View>, O
         return Err(failure);
     }
     match params.at {
-        At::Version(v) if params.exact && v != newest.version => {
+        At::Version(v) if params.version_match == Match::Exact && v != newest.version => {
             let gone = || Failure::expired(format!("too old resource version: {v} ({})", newest.version));
             kept.get(v).map(|view| (view, None)).ok_or_else(gone)
         }
@@ -205,8 +205,8 @@ fn encode(page: &Page, form: Form, params: &Params, now: Time) -> Vec<u8> {
             "metadata": page.metadata, "items": items(tables::partial),
         }),
         Form::Table => {
-            let rows = page.objects.iter().map(|o| tables::row(o, params.include, now)).collect();
-            table(page.kind, &page.metadata, rows)
+            let rows: Vec<Value> = page.objects.iter().map(|o| tables::row(o, params.include, now)).collect();
+            table(page.kind, &page.metadata, &rows)
         }
     };
     serde_json::to_vec(&answer).unwrap_or_default()

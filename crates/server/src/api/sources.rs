@@ -27,6 +27,8 @@ pub(crate) struct Given {
 pub(crate) fn read(mut body: Value, name: Option<&str>) -> Result<Given, Failure> {
     let info = Kind::Source.info();
     let Value::Object(map) = &mut body else { return Err(Failure::bad_request("the body is no object")) };
+    // A write of the object itself never touches its status, as in Kubernetes.
+    map.remove("status");
     for (field, expected) in [("apiVersion", info.api_version()), ("kind", info.kind.to_owned())] {
         let found = map.entry(field).or_insert_with(|| expected.clone().into());
         if found.as_str() != Some(expected.as_str()) {
@@ -123,6 +125,9 @@ mod tests {
         assert_eq!(failure.code, 400);
         assert!(failure.message.contains("intervall"), "{}", failure.message);
         assert_eq!(read(source.clone(), Some("other")).unwrap_err().code, 400);
+        let mut with_status = source.clone();
+        with_status["status"] = json!({"conditions": [{"type": "Synced"}]});
+        assert!(read(with_status, Some("shop")).is_ok());
         let mut kind = source;
         kind["kind"] = json!("Pod");
         assert_eq!(read(kind, None).unwrap_err().code, 400);

@@ -20,7 +20,7 @@ use super::{
     Api, Streaming,
     accept::Form,
     live::{Subscription, TooOld, WatchEvent},
-    query::{At, Params},
+    query::{At, Match, Params},
     select::selects,
     status::Failure,
     tables,
@@ -28,7 +28,7 @@ use super::{
 
 /// How often a client that asked for bookmarks gets one when the version has moved on: as in
 /// Kubernetes.
-const BOOKMARKS: Duration = Duration::from_secs(60);
+const BOOKMARKS: Duration = Duration::from_mins(1);
 
 /// A watch under way.
 struct Watch {
@@ -57,7 +57,7 @@ pub(crate) fn start(
     params: Params,
     form: Form,
 ) -> Result<Response, Failure> {
-    if params.initial.is_some() && !params.not_older {
+    if params.initial.is_some() && params.version_match != Match::NotOlder {
         return Err(Failure::bad_request(
             "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
         ));
@@ -74,10 +74,9 @@ pub(crate) fn start(
                 format!("Too large resource version: {v}, current: {}", view.version),
             ));
         }
-        (_, Some(true)) => None,
-        (At::Version(v), _) => Some(v),
+        (At::Version(v), None | Some(false)) => Some(v),
         (At::Newest | At::Any, Some(false)) => Some(view.version),
-        (At::Newest | At::Any, None) => None,
+        (_, Some(true)) | (At::Newest | At::Any, None) => None,
     };
     let after = from.unwrap_or(view.version);
     let place = api.backend.live().subscribe(kind, after).map_err(|e| Failure::expired(e.to_string()))?;

@@ -21,13 +21,15 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::P
 
 use super::{PkiError, files, server_config};
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
+/// Days of a year, near enough for a certificate.
+const YEAR: u32 = 365;
 /// The CA outlives everything that it signs by far; rotation is a matter of its own.
-const CA_LIFE: Duration = Duration::from_secs(20 * 365 * 86_400);
+const CA_LIFE: Duration = DAY.saturating_mul(20 * YEAR);
 /// The server's certificate is made at each start and lives in memory.
-const SERVER_LIFE: Duration = Duration::from_secs(2 * 365 * 86_400);
+const SERVER_LIFE: Duration = DAY.saturating_mul(2 * YEAR);
 /// The administrator's, renewed at start when a third of it is left.
-pub(super) const ADMIN_LIFE: Duration = Duration::from_secs(365 * 86_400);
+pub(super) const ADMIN_LIFE: Duration = DAY.saturating_mul(YEAR);
 /// Clocks of clients may be behind by this much.
 const SKEW: Duration = DAY;
 /// Hexadecimal digits of the cluster's id: 128 bits of the first CA's fingerprint.

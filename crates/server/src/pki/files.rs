@@ -9,6 +9,8 @@ use std::{
 
 use super::PkiError;
 
+/// Ends the name of a file that is being written.
+const UNFINISHED: &str = ".new";
 /// Only the owner may read it.
 pub(super) const PRIVATE: u32 = 0o600;
 /// Everybody may read it.
@@ -27,7 +29,7 @@ pub(super) fn folder(path: &Path) -> Result<(), PkiError> {
 /// Writes a file whole: beside its place, synced, then renamed.
 pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
+    name.push(UNFINISHED);
     let beside = path.with_file_name(name);
     let attempt = || -> std::io::Result<()> {
         // One that a crash left behind may have another mode.
@@ -73,7 +75,7 @@ pub(super) fn names(path: &Path) -> Result<Vec<String>, PkiError> {
     let mut names = Vec::new();
     for entry in entries {
         let name = entry.map_err(fail("read", path))?.file_name();
-        names.extend(name.into_string().ok().filter(|n| !n.ends_with(".new")));
+        names.extend(name.into_string().ok().filter(|n| n.strip_suffix(UNFINISHED).is_none()));
     }
     names.sort();
     Ok(names)

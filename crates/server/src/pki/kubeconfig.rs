@@ -12,7 +12,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use x509_parser::{certificate::X509Certificate, pem::parse_x509_pem, prelude::FromDer};
 
-use super::{PkiError, ca::{ADMIN_LIFE, Pki}, files};
+use super::{
+    PkiError,
+    ca::{ADMIN_LIFE, Pki},
+    files,
+};
 use crate::api::ADMINS;
 
 /// Its name in the data directory.
@@ -86,7 +90,8 @@ impl Pki {
         let decode = |text: &str| STANDARD.decode(text).unwrap_or_default();
         cluster.cluster.server == server
             && decode(&cluster.cluster.certificate_authority_data) == self.ca_pem.as_bytes()
-            && ends(&decode(&user.user.client_certificate_data)).is_some_and(|end| end > SystemTime::now() + ADMIN_LIFE / 3)
+            && ends(&decode(&user.user.client_certificate_data))
+                .is_some_and(|end| end > SystemTime::now() + ADMIN_LIFE / 3)
     }
 }
 
