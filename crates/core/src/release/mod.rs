@@ -12,6 +12,7 @@ mod delta;
 pub mod duration;
 pub mod engine;
 pub mod inbound;
+mod placement;
 mod plan;
 mod progress;
 mod prune;

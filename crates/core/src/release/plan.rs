@@ -8,7 +8,7 @@ use evenkeel_model::{Diagnostic, Doc, Key, Kind, Object, Severity, Snapshot, Sou
 use evenkeel_schema::merge::FieldSet;
 use serde_json::Value;
 
-use super::{checks, delta::Delta, state::Src, sync, write};
+use super::{checks, delta::Delta, placement, state::Src, sync, write};
 use crate::{
     ask::{Plan, PlannedObject},
     cx::Cx,
@@ -34,8 +34,9 @@ pub(super) fn of(world: &World, source: &SourceName, snapshot: &Snapshot, cx: &C
             severity: Severity::Warning,
         });
     }
+    let mut trial = world.clone();
     for doc in &snapshot.docs {
-        match changed(world, source, src.as_ref(), doc, cx) {
+        match changed(world, &mut trial, source, src.as_ref(), doc, cx) {
             Some(object) => plan.objects.push(object),
             None => plan.unchanged += 1,
         }
@@ -50,7 +51,14 @@ pub(super) fn of(world: &World, source: &SourceName, snapshot: &Snapshot, cx: &C
     plan
 }
 
-fn changed(world: &World, source: &str, src: Option<&Src>, doc: &Doc, cx: &Cx<'_>) -> Option<PlannedObject> {
+fn changed(
+    world: &World,
+    trial: &mut World,
+    source: &str,
+    src: Option<&Src>,
+    doc: &Doc,
+    cx: &Cx<'_>,
+) -> Option<PlannedObject> {
     if sync::is_written(world, source, doc) {
         return None;
     }
@@ -63,11 +71,12 @@ fn changed(world: &World, source: &str, src: Option<&Src>, doc: &Doc, cx: &Cx<'_
     };
     let live = live.map(|o| &**o);
     let after = write::onto(live, doc, &value, source, &exclude, cx.now, Uid::default()).ok()?;
-    let (before, after) = (live.map(|o| shown(world, o)), shown(world, &after));
-    if before.as_ref() == Some(&after) {
+    let (old, new) = (live.map(|o| shown(world, o)), shown(world, &after));
+    if old.as_ref() == Some(&new) {
         return None;
     }
-    Some(PlannedObject { key: doc.key.clone(), before, after: Some(after), placement: Vec::new() })
+    let placement = placement::of(trial, live, &after);
+    Some(PlannedObject { key: doc.key.clone(), before: old, after: Some(new), placement })
 }
 
 /// An object as a plan shows it: what a person could write, Secret values hidden.

@@ -440,6 +440,7 @@ fn a_plan_tells_what_would_change_and_writes_nothing() {
     let text = alloc::format!("{plan:?}");
     assert!(!text.contains("hunter2") && !text.contains("aHVudGVyMg"), "{text}");
     assert_eq!(plan.objects.len(), 2);
+    assert_eq!(plan.objects[1].placement, ["n1", "n1"]);
     assert!(plan.objects[0].before.is_none());
     assert!(plan.objects[1].before.is_some() && plan.objects[1].after.is_some());
     let same = lab.ask(Ask::Diff { source: "shop".into(), snapshot: snapshot(alloc::vec![web("a:1")]) }).unwrap();
@@ -487,31 +488,4 @@ fn a_revision_is_found_by_what_people_write() {
     for text in ["000", "other@00000001", "ffffffffff"] {
         assert_eq!(find(text), None, "{text}");
     }
-}
-
-/// A measure, not a bound: run it with `--ignored --nocapture`.
-#[test]
-#[ignore = "takes seconds"]
-fn a_big_first_revision() {
-    let mut lab = shop();
-    let docs = |k: &str| {
-        (0..5000)
-            .map(|i| config(&alloc::format!("c{i}"), k))
-            .chain((0..500).map(|i| doc(deployment(&alloc::format!("w{i}"), "a:1", json!({"replicas": 1})))))
-            .collect()
-    };
-    let t = std::time::Instant::now();
-    lab.commit(1, docs("1"));
-    std::println!("first {:?} {}", t.elapsed(), lab.phases());
-    let t = std::time::Instant::now();
-    lab.pass(40);
-    std::println!("window {:?} {}", t.elapsed(), lab.phases());
-    let t = std::time::Instant::now();
-    let mut changed: alloc::vec::Vec<_> = docs("1");
-    changed[0] = config("c0", "2");
-    lab.commit(2, changed);
-    std::println!("one of 5500 {:?} {}", t.elapsed(), lab.phases());
-    let t = std::time::Instant::now();
-    lab.restart();
-    std::println!("restart {:?} {}", t.elapsed(), lab.phases());
 }
