@@ -347,6 +347,7 @@ impl core::fmt::Display for Phase {
 }
 
 /// `Release.status`.
+#[allow(clippy::struct_excessive_bools)] // each is a field on the wire
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseStatus {
