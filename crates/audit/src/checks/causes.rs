@@ -51,7 +51,8 @@ fn pod(input: &Input<'_>, world: &World<'_>, pod: &Pod<'_>, out: &mut Vec<Findin
     }
     let what = if failed { "it failed" } else { "it is not ready" };
     let message = format!("{what} and nothing says why");
-    out.push(if pod.object.status.is_empty() {
+    // Before its node has told anything of it, it is on its way there.
+    out.push(if pod.object.status.is_empty() || pod.status.container_statuses.is_none() {
         Finding::unsettled(Promise::Cause, &pod.object.key, message)
     } else {
         Finding::broken(Promise::Cause, &pod.object.key, message)

@@ -124,7 +124,12 @@ fn revision_number(set: &Object) -> u64 {
 fn counted<'a>(scope: &Scope<'a>, key: &Key) -> Vec<Counted<'a>> {
     let Some(object) = scope.world.get(key) else { return Vec::new() };
     let ours = match key.kind {
-        Kind::Deployment => newest_set(scope.world, object).is_some_and(|s| ours(scope, &s)),
+        // While the set of what is wanted now is not made, pods of the last rollout, which may be
+        // the very one that this release repairs, say nothing of it.
+        Kind::Deployment => match crate::controllers::deployment::current_replica_set(scope.world, object) {
+            Some(set) => ours(scope, &set),
+            None => return Vec::new(),
+        },
         _ => false,
     };
     pods_of(scope.world, object)
