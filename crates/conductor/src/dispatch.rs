@@ -103,7 +103,14 @@ impl Dispatch {
         let fresh = std::mem::take(&mut self.fresh);
         let images = (self.images_changed || !fresh.is_empty()).then(|| orders::keep_images(world));
         let sources = (self.sources_changed || !fresh.is_empty()).then(|| source_copies(world));
-        for (node, session) in &mut self.sessions {
+        // Not every session for every change: there may be thousands.
+        let concerned: BTreeSet<Arc<str>> = if images.is_some() || sources.is_some() {
+            self.sessions.keys().cloned().collect()
+        } else {
+            touched.keys().chain(forgotten.keys()).cloned().collect()
+        };
+        for node in &concerned {
+            let Some(session) = self.sessions.get_mut(node) else { continue };
             let full = fresh.contains(node);
             let gone = forgotten.remove(node).unwrap_or_default();
             let pods: Vec<Key> = if full {
