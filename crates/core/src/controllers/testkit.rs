@@ -155,6 +155,23 @@ impl Cluster {
         self.world.nodes.hear(&name.into(), self.now);
     }
 
+    /// A silent agent speaks again, and has the pods it had, as they were.
+    pub(crate) fn back(&mut self, node: &str) {
+        if !self.silent.remove(node) {
+            return;
+        }
+        let on_it: Vec<Arc<Object>> =
+            self.world.pods.on_node(node).filter_map(|k| self.world.get(k)).cloned().collect();
+        let one = |p: &Arc<Object>| KnownPod {
+            pod: p.to_value(),
+            uid: p.uid,
+            status: serde_json::from_slice(&pod_report(p, p.uid.0 % 3 != 0, false, self.now).status).unwrap(),
+            image_ids: BTreeMap::new(),
+        };
+        let known = on_it.iter().map(one).collect();
+        self.hello(node, "4", "8Gi", known);
+    }
+
     /// Every agent that speaks does what it is told: pods run and are ready, or are gone.
     pub(crate) fn agents(&mut self) {
         self.agents_with(|_| true);

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use crate::controllers::testkit::{Cluster, deployment};
 
+const NODES: [&str; 3] = ["n1", "n2", "n3"];
+
 fn cluster() -> Cluster {
     Cluster::new(&[("n1", "4", "8Gi"), ("n2", "4", "8Gi"), ("n3", "4", "8Gi")])
 }
@@ -272,6 +274,9 @@ enum Fault {
     Agents,
     Runs(usize),
     Wait(u64),
+    /// A node's agent falls silent; it speaks again, with the pods it had.
+    Silent(usize),
+    Back(usize),
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
@@ -283,6 +288,9 @@ fn fault() -> impl Strategy<Value = Fault> {
         3 => Just(Fault::Agents),
         6 => (1..12_usize).prop_map(Fault::Runs),
         1 => (1..30_u64).prop_map(Fault::Wait),
+        1 => (300..500_u64).prop_map(Fault::Wait),
+        1 => (0..3_usize).prop_map(Fault::Silent),
+        2 => (0..3_usize).prop_map(Fault::Back),
     ]
 }
 
@@ -317,8 +325,11 @@ proptest! {
                 Fault::Agents => c.agents(),
                 Fault::Runs(n) => for _ in 0..n { c.run(); },
                 Fault::Wait(s) => c.advance(Duration::from_secs(s)),
+                Fault::Silent(n) => { c.silent.insert(NODES[n].to_string()); }
+                Fault::Back(n) => c.back(NODES[n]),
             }
         }
+        NODES.iter().for_each(|n| c.back(n));
         for _ in 0..3 {
             c.rest();
             c.advance(Duration::from_secs(30));
