@@ -24,6 +24,7 @@ use super::{
     state::{Rel, Src},
 };
 use crate::{
+    controllers::deployment::current_replica_set,
     cx::Cx,
     settings::Settings,
     world::{
@@ -99,25 +100,14 @@ pub(super) fn of_workload(scope: &Scope<'_>, key: &Key) -> Found {
 pub(super) fn pods_of<'a>(world: &'a World, object: &'a Arc<Object>) -> Vec<&'a Arc<Object>> {
     match object.key.kind {
         Kind::Deployment => {
-            let set = newest_set(world, object);
+            // Until it is made, there are no pods of what is wanted: those of the last rollout are another's.
+            let set = current_replica_set(world, object);
             set.map(|s| world.owned_by(s.uid).collect()).unwrap_or_default()
         }
         Kind::ReplicaSet => world.owned_by(object.uid).collect(),
         Kind::Pod => alloc::vec![object],
         _ => Vec::new(),
     }
-}
-
-/// The ReplicaSet of what is wanted now, else of the last rollout.
-fn newest_set(world: &World, deployment: &Object) -> Option<Arc<Object>> {
-    crate::controllers::deployment::current_replica_set(world, deployment).or_else(|| {
-        let sets = world.owned_by(deployment.uid).filter(|o| o.key.kind == Kind::ReplicaSet && !o.deleting());
-        sets.max_by_key(|o| revision_number(o)).cloned()
-    })
-}
-
-fn revision_number(set: &Object) -> u64 {
-    set.meta.annotation(evenkeel_model::names::DEPLOYMENT_REVISION).and_then(|r| r.parse().ok()).unwrap_or(0)
 }
 
 /// Pods that count for the release: of a template that it, or an unsettled one before it, made.
@@ -385,6 +375,16 @@ pub(super) fn degraded(scope: &Scope<'_>, workload: &Key) -> Option<Cause> {
         logs: logs(scope, pod, &container.name),
         ..cause(workload, pod, Some(&container.name))
     })
+}
+
+/// When a container that counts last ended by itself.
+pub(super) fn last_crash(scope: &Scope<'_>, workload: &Key) -> Option<Time> {
+    let pods = counted(scope, workload);
+    let ends = pods
+        .iter()
+        .flat_map(|p| containers(&p.status))
+        .flat_map(|c| [terminated(c.state.as_ref()), terminated(c.last_state.as_ref())].into_iter().flatten());
+    ends.filter(|t| own_doing(t)).filter_map(|t| Some(Time(t.finished_at.as_ref()?.0.as_millisecond()))).max()
 }
 
 fn started(container: &ContainerStatus) -> bool {

@@ -43,7 +43,7 @@ pub(super) fn step(world: &World, src: &mut Src, rel: &mut Rel, wakes: &mut Wake
     match rel.status.phase {
         Phase::Progressing => progressing(world, src, rel, wakes, cx),
         Phase::Healthy => window::step(world, src, rel, wakes, cx),
-        Phase::Failed => failed(world, src, rel, cx),
+        Phase::Failed => failed(world, src, rel, wakes, cx),
         Phase::RollingBack => rollback::step(world, src, rel, wakes, cx),
         Phase::RollbackFailed => rollback::after_all(world, src, rel, cx),
         Phase::Pending | Phase::Rejected | Phase::RolledBack | Phase::Superseded => {}
@@ -69,16 +69,25 @@ fn progressing(world: &World, src: &mut Src, rel: &mut Rel, wakes: &mut Wakes, c
     }
 }
 
-/// A first release that failed stays applied and may yet come up.
-fn failed(world: &World, src: &mut Src, rel: &mut Rel, cx: &mut Cx<'_>) {
-    if rollback::begin(world, src, rel, cx) {
+/// A first release that failed stays applied and may yet come up: when it stayed up for the watch
+/// window, so that one which crashes now and then does not go back and forth.
+fn failed(world: &World, src: &mut Src, rel: &mut Rel, wakes: &mut Wakes, cx: &mut Cx<'_>) {
+    if rollback::begin(world, src, rel, cx) || !waiting(world, rel).is_empty() || synced(world, src).is_err() {
         return;
     }
-    if waiting(world, rel).is_empty() && synced(world, src).is_ok() {
-        let digest = rel.spec.digest;
-        src.status.quarantined.retain(|q| Some(q.digest) != digest);
-        rel.enter(world, src, Phase::Healthy, window::WATCHING, "it came up after all", cx);
+    let failed = since(rel, Phase::Failed, cx);
+    let applied = rel.status.entered(Phase::Progressing).unwrap_or(failed);
+    let scope = Scope::new(world, src, rel, applied, cx);
+    let keys = rel.status.workloads.iter().filter_map(|w| w.parse::<Key>().ok());
+    let crashed = keys.filter_map(|k| cause::last_crash(&scope, &k)).max();
+    let due = crashed.map_or(failed, |c| c.max(failed)) + window::length(src);
+    if cx.now < due {
+        wakes.at(due);
+        return;
     }
+    let digest = rel.spec.digest;
+    src.status.quarantined.retain(|q| Some(q.digest) != digest);
+    rel.enter(world, src, Phase::Healthy, window::WATCHING, "it came up after all", cx);
 }
 
 /// From when on waits count: never from before this server watched.

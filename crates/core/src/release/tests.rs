@@ -156,6 +156,8 @@ fn a_first_release_that_fails_stays_and_may_come_up() {
     assert_eq!(lab.phases(), "1:Failed/CrashLoopBackOff");
     assert_eq!(lab.status().applied_revision, Some(rev(1)));
     lab.fates.clear();
+    lab.pass(25);
+    assert_eq!(lab.phases(), "1:Healthy/Watching");
     lab.pass(60);
     assert_eq!(lab.phases(), "1:Healthy");
     assert!(lab.status().quarantined.is_empty());
