@@ -16,8 +16,9 @@ use evenkeel_runtime::{ContainerInfo, Docker, Runtime as _};
 use evenkeel_store::{DirLock, StoreError};
 use futures_util::{StreamExt, stream};
 use rustix::{
+    io::Errno,
     mount::{UnmountFlags, unmount},
-    process::{Pid, Signal, kill_process},
+    process::{Pid, Signal, kill_process, test_kill_process},
 };
 use tokio::time::{Instant, sleep};
 
@@ -83,19 +84,22 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
 /// Takes the data directory's lock; a server that has it is told to stop.
 async fn stop_server(dir: &Path, cx: &mut Cx) -> Result<DirLock> {
     let end = Instant::now() + STOP;
-    let mut told = false;
+    let mut told = None;
     loop {
         match DirLock::acquire(dir) {
-            Ok(lock) => return Ok(lock),
+            // It lets go of the lock before the last of its threads has ended.
+            Ok(lock) if told.is_none_or(gone) => return Ok(lock),
+            Ok(_) if Instant::now() < end => sleep(POLL).await,
+            Ok(_) => bail!("the server lets go of {} and does not end", dir.display()),
             Err(StoreError::Locked { holder, .. }) if Instant::now() < end => {
-                if !told {
+                if told.is_none() {
                     let pid = holder.rsplit(' ').next().and_then(|p| p.parse().ok()).and_then(Pid::from_raw);
                     let pid = pid.with_context(|| format!("the server that uses {} is {holder}", dir.display()))?;
                     cx.out.line(format!("stopping the server ({holder})"))?;
                     cx.out.flush()?;
                     match kill_process(pid, Signal::TERM) {
                         // It has ended by itself in between.
-                        Ok(()) | Err(rustix::io::Errno::SRCH) => told = true,
+                        Ok(()) | Err(Errno::SRCH) => told = Some(pid),
                         Err(e) => return Err(e).with_context(|| format!("cannot stop {holder}")),
                     }
                 }
@@ -104,6 +108,11 @@ async fn stop_server(dir: &Path, cx: &mut Cx) -> Result<DirLock> {
             Err(e) => return Err(e).context("the server does not stop"),
         }
     }
+}
+
+/// Whether a process has ended.
+fn gone(pid: Pid) -> bool {
+    test_kill_process(pid) == Err(Errno::SRCH)
 }
 
 async fn remove_containers(args: &Args, cluster: &str) -> Result<usize> {

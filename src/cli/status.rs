@@ -80,12 +80,10 @@ fn source(object: &Value, releases: &[Value]) -> Result<Entry> {
     let mut notes = Vec::new();
     let mut tone = if status.applied_revision.is_some() { Tone::Good } else { Tone::Warn };
     for Condition { kind, status, reason, message, .. } in &status.conditions {
-        let bad = if kind == "Suspended" { status == "True" } else { status == "False" };
-        if bad {
+        // Suspended is said below, from the specification.
+        if status == "False" && kind != "Suspended" {
             notes.push(format!("{kind}={status}: {}", said(reason, message)));
-            if kind != "Suspended" {
-                tone = if running(object, releases) { Tone::Warn } else { Tone::Bad };
-            }
+            tone = if running(object, releases) { Tone::Warn } else { Tone::Bad };
         }
     }
     if let Some(pin) = &status.pinned {

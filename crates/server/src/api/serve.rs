@@ -57,8 +57,10 @@ pub async fn serve(api: Arc<Api>, listener: TcpListener, tls: Arc<ServerConfig>,
         match accepted {
             Ok((tcp, peer)) => {
                 let (acceptor, router, stop) = (acceptor.clone(), router.clone(), stop.clone());
+                metrics::gauge!("evenkeel_connections").increment(1);
                 tokio::spawn(async move {
                     connection(tcp, peer, &acceptor, router, stop).await;
+                    metrics::gauge!("evenkeel_connections").decrement(1);
                     drop(permit);
                 });
             }

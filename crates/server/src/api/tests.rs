@@ -395,6 +395,83 @@ async fn a_log_names_its_container() {
     assert!(text.contains("container x is not valid for pod a"), "{text}");
 }
 
+#[tokio::test]
+async fn a_git_hook_is_believed_by_its_signature_alone() {
+    let fake = Fake::new();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    for (name, secret) in [("open", None), ("shop", Some(file.to_str().unwrap()))] {
+        let mut source = json!({"apiVersion": "evenkeel.dev/v1alpha1", "kind": "Source", "metadata": {"name": name},
+            "spec": {"git": {"url": "https://git.example/shop"}}});
+        source["spec"]["webhookSecretFile"] = json!(secret);
+        fake.put(source);
+    }
+    let token = |t: &'static str| [("x-gitlab-token", t)];
+    assert_eq!(call(&fake, "POST", "/hooks/git/none", &token("hunter2"), "{}").await.0, 404);
+    assert_eq!(call(&fake, "POST", "/hooks/git/open", &token("hunter2"), "{}").await.0, 404);
+    assert_eq!(call(&fake, "POST", "/hooks/git/shop", &[], "{}").await.0, 401);
+    assert_eq!(call(&fake, "POST", "/hooks/git/shop", &token("wrong"), "{}").await.0, 401);
+    assert!(fake.nudged.lock().unwrap().is_empty());
+    assert_eq!(call(&fake, "POST", "/hooks/git/shop", &token("hunter2"), "{}").await.0, 202);
+    assert_eq!(fake.nudged.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_diff_parses_its_files_and_answers_with_the_plan() {
+    let fake = Fake::new();
+    fake.put(json!({"apiVersion": "evenkeel.dev/v1alpha1", "kind": "Source", "metadata": {"name": "shop"},
+        "spec": {"directory": "/srv/shop"}}));
+    let plan = evenkeel_core::ask::Plan {
+        objects: vec![evenkeel_core::ask::PlannedObject {
+            key: Key::new(Kind::ConfigMap, "shop", "a"),
+            before: None,
+            after: Some(json!({"data": {"a": "b"}})),
+            placement: Vec::new(),
+        }],
+        ..Default::default()
+    };
+    *fake.answer.lock().unwrap() = Ok(evenkeel_core::Answer::Plan(plan));
+    let uri = "/apis/evenkeel.dev/v1alpha1/sources/shop/diff";
+    let good = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: shop}\ndata: {a: b}\n";
+    let body = |text: &str| json!({"files": [{"path": "a.yaml", "text": text}]}).to_string();
+    let (code, text) = call(&fake, "POST", uri, &[], &body(good)).await;
+    assert_eq!(code, 200, "{text}");
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&answer["objects"][0]["object"], &answer["rejected"]), (&json!("ConfigMap shop/a"), &json!(false)));
+    // What does not parse is a rejected plan, and the conductor is not asked.
+    let (code, text) = call(&fake, "POST", uri, &[], &body(&good.replace("\ndata", "\ndota"))).await;
+    assert_eq!(code, 200);
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["rejected"], json!(true));
+    assert!(answer["diagnostics"][0].as_str().unwrap().starts_with("a.yaml:4:"), "{text}");
+    assert_eq!(fake.asked.lock().unwrap().len(), 1);
+    assert_eq!(call(&fake, "POST", uri, &[], "{}").await.0, 400);
+    assert_eq!(call(&fake, "POST", uri, &[], r#"{"revision":"x"}"#).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_delete_checks_its_preconditions() {
+    let fake = Fake::new();
+    fake.put(json!({"apiVersion": "evenkeel.dev/v1alpha1", "kind": "Source",
+        "metadata": {"name": "shop", "uid": "00000000-0000-4000-8000-000000000001"}, "spec": {"directory": "/srv/shop"}}));
+    let object = fake.live.view().get(&Key::cluster(Kind::Source, "shop")).unwrap().clone();
+    *fake.answer.lock().unwrap() = Ok(evenkeel_core::Answer::Deleted(object));
+    let uri = "/apis/evenkeel.dev/v1alpha1/sources/shop";
+    let other = r#"{"preconditions":{"uid":"00000000-0000-4000-8000-000000000002"}}"#;
+    assert_eq!(call(&fake, "DELETE", uri, &[], other).await.0, 409);
+    let (code, text) = call(&fake, "DELETE", uri, &[], r#"{"propagationPolicy":"Background"}"#).await;
+    assert_eq!(code, 200);
+    assert!(text.contains(r#""status":"Success""#), "{text}");
+    let busy = [(AskError::Busy, 429), (AskError::DiskFull, 507), (AskError::Stopped, 503), (AskError::Panicked, 500)];
+    for (error, expected) in busy {
+        *fake.answer.lock().unwrap() = Err(error);
+        assert_eq!(call(&fake, "DELETE", uri, &[], "").await.0, expected);
+    }
+    let large = "x".repeat((3 << 20) + 1);
+    assert_eq!(call(&fake, "POST", "/apis/evenkeel.dev/v1alpha1/sources", &[], &large).await.0, 413);
+}
+
 /// Asks over TLS with the certificate of the kubeconfig, or none; gives the answer's first line.
 async fn over_tls(address: std::net::SocketAddr, config: rustls::ClientConfig) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

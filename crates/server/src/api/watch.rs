@@ -81,6 +81,7 @@ pub(crate) fn start(
     let after = from.unwrap_or(view.version);
     let place = api.backend.live().subscribe(kind, after).map_err(|e| Failure::expired(e.to_string()))?;
     let now = Instant::now();
+    metrics::gauge!("evenkeel_watches").increment(1);
     let mut watch = Watch {
         api: api.clone(),
         kind,
@@ -118,6 +119,12 @@ fn respond(watch: Watch) -> Response {
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     response.extensions_mut().insert(Streaming);
     response
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        metrics::gauge!("evenkeel_watches").decrement(1);
+    }
 }
 
 impl Watch {
