@@ -31,6 +31,10 @@ fn a_lost_database_is_rebuilt_without_a_restart() {
     let bad = cluster.repo.commit("broken");
     cluster.wait_phase(&bad, "RolledBack");
     cluster.wait_ready("default", "web", 2);
+    eventually("the bad pods are gone", || {
+        // Two pods of web and one of api, a sandbox and a container each.
+        Some(cluster.containers()).filter(|all| all.len() == 6)
+    });
     let before = cluster.containers();
 
     cluster.kill();

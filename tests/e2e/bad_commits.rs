@@ -46,7 +46,7 @@ fn an_image_that_does_not_exist() {
 #[test]
 fn a_crash_loop() {
     let release =
-        goes_back(&App { replicas: 2, tag: "1.2", ..App::default() }, &["CrashLoopBackOff", "Error"], "exit code 3");
+        goes_back(&App { replicas: 2, tag: "1.2", ..App::default() }, &["CrashLoopBackOff", "Error"], "code 3");
     let logs = release["status"]["cause"]["logs"].to_string();
     assert!(logs.contains("cannot read the price list"), "{logs}");
 }

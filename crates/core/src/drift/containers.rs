@@ -10,6 +10,8 @@ use evenkeel_model::{
     session::{ContainerDrift, DriftAction},
 };
 
+use serde_json::Value;
+
 use super::record::Record;
 use crate::{
     controllers::ControllerId,
@@ -30,7 +32,7 @@ pub fn observe(world: &World, node: &Arc<str>, drift: &ContainerDrift, cx: &mut 
     let mut record = Record::of(world, &source, pod, &path, DriftOrigin::Node(node.to_string()), cx);
     let fresh = record.status.count == 0;
     if !drift.healed || fresh {
-        record.seen(pod, drift.desired.clone(), drift.live.clone(), cx.now);
+        record.seen(pod, drift.desired.clone(), live(drift), cx.now);
         let what = drift.container.as_ref().map_or_else(|| "the sandbox".into(), |c| format!("container {c}"));
         let text = format!("{what} was {} on node {node} by someone else", action(drift.action));
         cx.event(world, pod, EventKind::Warning, "ContainerDrift", &text);
@@ -50,6 +52,15 @@ pub(super) fn due(world: &World, pod: &Object, record: Record, cx: &mut Cx<'_>) 
     // Only what was put off is decided again: everything else the agent knows already.
     if record.status.contested {
         decide(world, pod, record, cx);
+    }
+}
+
+/// What it was found to be, and by what act: `exited with code 137 (killed)`.
+fn live(drift: &ContainerDrift) -> Value {
+    let act = action(drift.action);
+    match &drift.live {
+        Value::String(text) if !text.contains(act) => format!("{text} ({act})").into(),
+        other => other.clone(),
     }
 }
 
