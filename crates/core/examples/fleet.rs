@@ -69,7 +69,9 @@ impl Fleet {
             let mut cx = Cx::new(self.now, self.now, &self.settings, &mut self.rng);
             Controllers.reconcile(controller, &self.world, &key, &mut cx);
             let changes = cx.changes;
-            changes.into_iter().for_each(|c| self.apply(c));
+            for change in changes {
+                self.apply(change);
+            }
             self.runs += 1;
         }
         self.spent += start.elapsed();
@@ -100,7 +102,9 @@ impl Fleet {
         let pods: Vec<Arc<Object>> = self.world.list(Kind::Pod, "").cloned().collect();
         let before = self.world.version;
         for (n, pod) in pods.iter().enumerate() {
-            let (Some(node), false) = (&pod.node, self.world.pods.get(&pod.key).is_some_and(|p| p.ready())) else {
+            let (Some(node), false) =
+                (&pod.node, self.world.pods.get(&pod.key).is_some_and(evenkeel_core::world::pods::PodRecord::ready))
+            else {
                 continue;
             };
             let report = PodReport {
@@ -116,7 +120,9 @@ impl Fleet {
             let mut cx = Cx::new(self.now, self.now, &self.settings, &mut self.rng);
             report::report(&self.world, node, &Report { pods: vec![report], ..Report::default() }, &mut cx);
             let changes = cx.changes;
-            changes.into_iter().for_each(|c| self.apply(c));
+            for change in changes {
+                self.apply(change);
+            }
             self.spent += start.elapsed();
             if n % 512 == 511 {
                 self.settle();
@@ -132,8 +138,11 @@ impl Fleet {
         self.settle();
         let planned = self.spent;
         while self.agents() {}
-        let ready =
-            self.world.list(Kind::Pod, "").filter(|p| self.world.pods.get(&p.key).is_some_and(|p| p.ready())).count();
+        let ready = self
+            .world
+            .list(Kind::Pod, "")
+            .filter(|p| self.world.pods.get(&p.key).is_some_and(evenkeel_core::world::pods::PodRecord::ready))
+            .count();
         println!("{what}: planned in {planned:?}, done in {:?}, {} runs, {ready} ready", self.spent, self.runs);
     }
 }

@@ -7,6 +7,7 @@
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     string::String,
+    sync::Arc,
     vec::Vec,
 };
 use core::time::Duration;
@@ -63,13 +64,8 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
 /// Looks at one concern.
 pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
     match key.kind {
-        Kind::Event => {
-            let at = |o: &Object| Some(event_time(o));
-            old_ones(world, Kind::Event, cx.settings.event_age, cx.settings.event_count, at, cx);
-        }
-        Kind::Drift => {
-            old_ones(world, Kind::Drift, cx.settings.drift_age, cx.settings.drift_count, settled_at, cx);
-        }
+        Kind::Event => events(world, cx),
+        Kind::Drift => drifts(world, cx),
         Kind::Release => releases(world, cx),
         Kind::ReplicaSet => contents(world, cx),
         Kind::Source => snapshots(world, cx),
@@ -89,29 +85,41 @@ fn event_time(object: &Object) -> Time {
     last.unwrap_or(object.meta.created)
 }
 
-/// Deletes objects beyond an age, and the oldest beyond a count. Those without a time stay.
-fn old_ones(
-    world: &World,
-    kind: Kind,
-    age: Duration,
-    count: usize,
-    at: impl Fn(&Object) -> Option<Time>,
-    cx: &mut Cx<'_>,
-) {
-    let mut dated: Vec<(Time, &Key)> = world.list(kind, "").filter_map(|o| Some((at(o)?, &o.key))).collect();
-    dated.sort();
-    let surplus = dated.len().saturating_sub(count);
-    let mut left = dated.len();
-    for (i, (at, key)) in dated.iter().enumerate() {
-        if i < surplus || *at + age <= cx.now {
-            cx.delete(Key::clone(key));
-            left -= 1;
-        } else {
+/// Events beyond an age, and the oldest beyond a count. In the order of their last write: only
+/// those at the old end are decoded.
+fn events(world: &World, cx: &mut Cx<'_>) {
+    let mut all: Vec<&Arc<Object>> = world.list(Kind::Event, "").collect();
+    all.sort_by_key(|o| o.version);
+    let surplus = all.len().saturating_sub(cx.settings.event_count);
+    let age = cx.settings.event_age;
+    let mut left = all.len();
+    for (i, event) in all.into_iter().enumerate() {
+        if i >= surplus && event_time(event) + age > cx.now {
             break;
         }
+        cx.delete(event.key.clone());
+        left -= 1;
     }
-    if left > 0 || world.count(kind) > left {
-        cx.wake(cx.now + LOOK_EVERY, ControllerId::Retention, concern(kind));
+    if left > 0 {
+        cx.wake(cx.now + LOOK_EVERY, ControllerId::Retention, concern(Kind::Event));
+    }
+}
+
+/// Resolved drifts beyond an age, and the oldest beyond a count. Open ones stay.
+fn drifts(world: &World, cx: &mut Cx<'_>) {
+    let mut dated: Vec<(Time, &Key)> =
+        world.list(Kind::Drift, "").filter_map(|o| Some((settled_at(o)?, &o.key))).collect();
+    dated.sort();
+    let surplus = dated.len().saturating_sub(cx.settings.drift_count);
+    let age = cx.settings.drift_age;
+    let gone = dated.iter().enumerate().take_while(|(i, (at, _))| *i < surplus || *at + age <= cx.now);
+    let gone: Vec<Key> = gone.map(|(_, (_, key))| Key::clone(key)).collect();
+    let left = world.count(Kind::Drift) > gone.len();
+    for key in gone {
+        cx.delete(key);
+    }
+    if left {
+        cx.wake(cx.now + LOOK_EVERY, ControllerId::Retention, concern(Kind::Drift));
     }
 }
 

@@ -165,7 +165,7 @@ impl Cluster {
         let one = |p: &Arc<Object>| KnownPod {
             pod: p.to_value(),
             uid: p.uid,
-            status: serde_json::from_slice(&pod_report(p, p.uid.0 % 3 != 0, false, self.now).status).unwrap(),
+            status: serde_json::from_slice(&pod_report(p, !p.uid.0.is_multiple_of(3), false, self.now).status).unwrap(),
             image_ids: BTreeMap::new(),
         };
         let known = on_it.iter().map(one).collect();

@@ -329,7 +329,9 @@ proptest! {
                 Fault::Back(n) => c.back(NODES[n]),
             }
         }
-        NODES.iter().for_each(|n| c.back(n));
+        for node in NODES {
+            c.back(node);
+        }
         for _ in 0..3 {
             c.rest();
             c.advance(Duration::from_secs(30));
