@@ -89,7 +89,7 @@ pub(super) async fn ensure(host: &Host, name: &str, spec: SourceSpec, user: &str
             if merged == before {
                 return Ok(());
             }
-            Ask::UpdateSource { name: name.into(), spec: merged, if_version: None }
+            Ask::UpdateSource { name: name.into(), spec: merged, if_version: None, meta: None }
         }
     };
     match host.ask(ask, user).await {

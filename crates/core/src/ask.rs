@@ -22,7 +22,7 @@ pub enum Ask {
         /// Labels and annotations of the new object.
         meta: evenkeel_model::Meta,
     },
-    /// Replaces a Source's `spec`.
+    /// Replaces a Source's `spec`, and its labels and annotations.
     UpdateSource {
         /// Name.
         name: SourceName,
@@ -30,6 +30,8 @@ pub enum Ask {
         spec: evenkeel_model::own::SourceSpec,
         /// Refused with a conflict unless the Source still has this version.
         if_version: Option<evenkeel_model::Version>,
+        /// New labels and annotations; absent, they stay. Evenkeel's own (`evenkeel.dev/…`) always do.
+        meta: Option<evenkeel_model::Meta>,
     },
     /// Deletes a Source; its objects stay unless `prune`.
     DeleteSource {

@@ -2,10 +2,15 @@
 //!
 //! Called by `ask.rs` of the crate. Deliberately not here: parsing a request (the API does).
 
-use alloc::{format, string::ToString};
+use alloc::{
+    collections::BTreeMap,
+    format,
+    string::{String, ToString},
+    sync::Arc,
+};
 
 use evenkeel_model::{
-    Digest, Key, Kind, Meta, Object, Revision, SourceName, Version, names,
+    Digest, Key, Kind, Labels, Meta, Object, Revision, SourceName, Version, names,
     own::{Phase, Pin, ReleaseSpec, SourceSpec},
 };
 use serde_json::json;
@@ -27,7 +32,7 @@ const FINALIZER: &str = "evenkeel.dev/objects";
 pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
     match ask {
         Ask::CreateSource { name, spec, meta } => create(world, name, spec, meta, cx),
-        Ask::UpdateSource { name, spec, if_version } => update(world, name, spec, *if_version, cx),
+        Ask::UpdateSource { name, spec, if_version, meta } => update(world, name, spec, *if_version, meta.as_ref(), cx),
         Ask::DeleteSource { name, prune } => delete(world, name, *prune, cx),
         Ask::Sync { name, now, allow_mass_delete } => sync(world, name, *now, *allow_mass_delete, user, cx),
         Ask::Retry { name } => retry(world, name, user, cx),
@@ -83,6 +88,7 @@ fn update(
     name: &SourceName,
     spec: &SourceSpec,
     if_version: Option<Version>,
+    meta: Option<&Meta>,
     cx: &mut Cx<'_>,
 ) -> Result<Answer, Refusal> {
     let src = source(world, name)?;
@@ -96,11 +102,25 @@ fn update(
         return Err(Refusal::invalid(why));
     }
     let mut object = src.object.with_spec(spec);
-    if object.body != src.object.body {
-        object.meta.generation += 1;
+    if let Some(meta) = meta {
+        object.meta.labels = with_own(&meta.labels, &object.meta.labels);
+        object.meta.annotations = with_own(&meta.annotations, &object.meta.annotations);
+    }
+    let body_changed = object.body != src.object.body;
+    object.meta.generation += i64::from(body_changed);
+    if body_changed || object.meta != src.object.meta {
         cx.put(object);
     }
     Ok(Answer::Object(src.object.key.clone()))
+}
+
+/// Labels or annotations as given, but Evenkeel's own as they were: nobody writes those by hand.
+fn with_own(given: &Labels, before: &Labels) -> Labels {
+    let own = |k: &&String| k.starts_with("evenkeel.dev/");
+    let theirs = given.iter().filter(|(k, _)| !own(k));
+    let ours = before.iter().filter(|(k, _)| own(k));
+    let all: BTreeMap<String, String> = theirs.chain(ours).map(|(k, v)| (k.clone(), v.clone())).collect();
+    Arc::new(all)
 }
 
 fn delete(world: &World, name: &SourceName, prune: bool, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {

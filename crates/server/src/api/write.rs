@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderValue, Method, header, request::Parts},
+    http::{Method, request::Parts},
     response::Response,
 };
 use evenkeel_core::{Answer, Ask};
-use evenkeel_model::{Key, Kind, Meta, Object, Revision};
+use evenkeel_model::{Key, Kind, Object, Revision};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -152,15 +152,9 @@ impl Write<'_> {
 
     async fn replace_source(&self, key: Key, bytes: &Bytes) -> Result<Response, Failure> {
         let given = sources::read(body::tree(&self.parts.headers, bytes)?, Some(&key.name))?;
-        let warned = self.metadata_differs(&key, &given.meta);
-        let ask = Ask::UpdateSource { name: key.name.clone(), spec: given.spec, if_version: given.version };
-        Ok(warn(self.ask_for(ask, &key, 200).await?, warned))
-    }
-
-    /// Whether a write would change labels or annotations, which are kept as they are.
-    fn metadata_differs(&self, key: &Key, meta: &Meta) -> bool {
-        let view = self.api.backend.live().view();
-        view.get(key).is_some_and(|o| o.meta.labels != meta.labels || o.meta.annotations != meta.annotations)
+        let (name, meta) = (key.name.clone(), Some(given.meta));
+        let ask = Ask::UpdateSource { name, spec: given.spec, if_version: given.version, meta };
+        self.ask_for(ask, &key, 200).await
     }
 
     async fn patch_source(&self, key: Key, bytes: &Bytes) -> Result<Response, Failure> {
@@ -177,13 +171,13 @@ impl Write<'_> {
             let mut tree = current.to_value();
             sources::merge(&mut tree, &patch);
             let given = sources::read(tree, Some(&key.name))?;
-            let warned = self.metadata_differs(&key, &given.meta);
             let version = if asked { given.version } else { Some(current.version) };
-            let ask = Ask::UpdateSource { name: key.name.clone(), spec: given.spec, if_version: version };
+            let (name, meta) = (key.name.clone(), Some(given.meta));
+            let ask = Ask::UpdateSource { name, spec: given.spec, if_version: version, meta };
             match self.ask(ask).await {
                 Err(AskError::Refused(r)) if r.code == 409 && !asked && tries < PATCH_TRIES => {}
                 Err(e) => return Err(Failure::of_ask(&e, &key)),
-                Ok(answer) => return Ok(warn(self.respond(answer, &key, 200)?, warned)),
+                Ok(answer) => return self.respond(answer, &key, 200),
             }
         }
     }
@@ -267,15 +261,6 @@ impl Write<'_> {
         }
         Ok(response)
     }
-}
-
-/// Tells what of a write was left out, as Kubernetes tells it.
-fn warn(mut response: Response, warned: bool) -> Response {
-    if warned {
-        let text = "299 - \"labels and annotations of a Source stay as it was created with: changing them is not supported yet\"";
-        response.headers_mut().insert(header::WARNING, HeaderValue::from_static(text));
-    }
-    response
 }
 
 fn json_body(bytes: &[u8]) -> Result<Value, Failure> {
