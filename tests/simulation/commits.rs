@@ -94,6 +94,18 @@ impl Repository {
             self.apps = kept;
             return commit;
         }
+        self.change(registry);
+        self.make(None)
+    }
+
+    /// A commit without a flaw.
+    pub fn good(&mut self, registry: &mut SimRegistry) -> Commit {
+        self.number += 1;
+        self.change(registry);
+        self.make(None)
+    }
+
+    fn change(&mut self, registry: &mut SimRegistry) {
         let at = usize::try_from(self.rng.below(self.apps.len() as u64)).unwrap();
         match self.rng.below(6) {
             0 => self.apps[at].replicas = 1 + self.rng.below(4),
@@ -113,7 +125,6 @@ impl Repository {
             }
             _ => self.apps[at].image = self.push_good(registry),
         }
-        self.make(None)
     }
 
     fn first(&mut self, registry: &mut SimRegistry) {

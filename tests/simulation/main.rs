@@ -47,12 +47,22 @@ fn live(world: &mut World) -> Result<(), String> {
     let end = world.now + CHAOS;
     world.run(end)?;
     world.calm();
+    // A first release that failed stays applied, because there is nothing to go back to.
+    let stuck =
+        |world: &World| -> bool { world.source().is_some_and(|s| s.last_good_digest.is_none()) && world.head_is_bad() };
     let last = world.now + REST;
     while world.now < last {
         let next = world.now + LOOK;
         world.run(next)?;
         if at_rest(world).is_ok() && world.idle() {
-            return world.audit(true);
+            world.audit(true)?;
+            if !world.head_is_bad() {
+                return Ok(());
+            }
+            // Somebody repairs it, and then nothing may be left of the bad one.
+            world.repair();
+        } else if stuck(world) {
+            world.repair();
         }
     }
     at_rest(world)?;

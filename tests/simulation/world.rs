@@ -194,6 +194,19 @@ impl World {
         self.later(Duration::from_millis(50), Item::Follow);
     }
 
+    /// Whether the branch's head has a flaw.
+    pub fn head_is_bad(&self) -> bool {
+        self.commits.last().is_some_and(|c| c.flaw.is_some())
+    }
+
+    /// A good commit.
+    pub fn repair(&mut self) {
+        let commit = self.repository.good(&mut self.registry);
+        self.tell(|| format!("repair {}", commit.revision.short()));
+        self.commits.push(commit);
+        self.later(Duration::from_millis(50), Item::Follow);
+    }
+
     fn follow(&mut self) {
         let Some(commit) = self.commits.last().cloned() else { return };
         let Some(server) = &mut self.server else { return };

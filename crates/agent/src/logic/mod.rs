@@ -187,7 +187,9 @@ impl AgentLogic {
         for uid in std::mem::take(&mut self.touched) {
             self.with_pod(uid, now, out, |pod, cx| pod.drive(cx));
             // While nothing is certain a pod is as it was told last.
-            if let Some(pod) = self.pods.get_mut(&uid).filter(|p| p.certain() || p.last_status.is_empty()) {
+            let pod = self.pods.get_mut(&uid).filter(|p| p.certain() || p.last_status.is_empty());
+            if let Some(pod) = pod.filter(|p| p.news) {
+                pod.news = false;
                 self.outbox.look(pod, &self.config, now);
             }
         }

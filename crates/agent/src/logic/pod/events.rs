@@ -22,6 +22,7 @@ use crate::logic::{
 impl Pod {
     /// Takes an event of one of the pod's containers.
     pub(in crate::logic) fn event(&mut self, event: &RuntimeEvent, cx: &mut Cx<'_>) {
+        self.news = true;
         if self.sandbox_ready().is_some_and(|s| s.id == event.id) {
             return self.sandbox_event(event, cx);
         }
@@ -218,6 +219,7 @@ impl Pod {
 
     /// Puts right what drifted in one container (`None`: in all, and the sandbox).
     pub(in crate::logic) fn heal(&mut self, container: Option<&str>, cx: &mut Cx<'_>) {
+        self.news = true;
         for i in 0..self.containers.len() {
             if container.is_none_or(|name| self.containers[i].spec.name == name) {
                 let fixes: Vec<Fix> = self.containers[i].open.iter().map(|(fix, _)| *fix).collect();

@@ -117,6 +117,8 @@ pub(super) struct Pod {
     pub forgotten: bool,
     /// Whether the journal is behind.
     pub dirty: bool,
+    /// Whether the status may say something else than it did.
+    pub news: bool,
 }
 
 fn decode(order: &PodOrder) -> (PodSpec, Option<String>) {
@@ -194,6 +196,7 @@ impl Pod {
             adopted: false,
             forgotten: false,
             dirty: true,
+            news: true,
             order: from.order,
         };
         if pod.finished.is_some() {
@@ -260,7 +263,7 @@ impl Pod {
         if *self.order == *order {
             return;
         }
-        self.dirty = true;
+        (self.dirty, self.news) = (true, true);
         if self.order.contents != order.contents {
             self.volumes_stale = true;
         }
@@ -307,6 +310,7 @@ impl Pod {
 
     /// Ends the pod, with its containers killed at `until` at the latest.
     pub(super) fn delete(&mut self, until: Time) {
+        self.news = true;
         match &mut self.mode {
             Mode::Gone => {}
             Mode::Deleting { until: old } => *old = (*old).min(until),
@@ -319,6 +323,7 @@ impl Pod {
         if !self.adopted || self.mode == Mode::Gone {
             return;
         }
+        self.news |= self.mode != Mode::Active;
         match self.mode {
             Mode::Active if self.invalid.is_none() => self.drive_active(cx),
             Mode::Active | Mode::Gone => {}
@@ -387,7 +392,7 @@ impl Pod {
     fn latch_initialized(&mut self) {
         if !self.initialized && self.containers.iter().filter(|c| c.kind != Kind::Main).all(passed) {
             self.initialized = true;
-            self.dirty = true;
+            (self.dirty, self.news) = (true, true);
         }
     }
 
@@ -420,7 +425,7 @@ impl Pod {
             let well = !failed_init && mains().all(|(_, c)| c.book.last.as_ref().is_some_and(|t| t.code == 0));
             self.finished = Some(if well { "Succeeded" } else { "Failed" }.to_owned());
             self.mode = Mode::Finishing;
-            self.dirty = true;
+            (self.dirty, self.news) = (true, true);
         }
     }
 
@@ -515,6 +520,7 @@ impl Pod {
 
     /// An operation of this pod ended.
     pub(super) fn done(&mut self, op: OpId, purpose: Purpose, result: Result<Output, Failure>, cx: &mut Cx<'_>) {
+        self.news |= !matches!(purpose, Purpose::Probe(..));
         match purpose {
             Purpose::Volumes => self.volumes_done(op, result, cx),
             Purpose::RemoveVolumes => {

@@ -31,6 +31,7 @@ impl Pod {
         lost: bool,
         cx: &mut Cx<'_>,
     ) -> bool {
+        self.news = true;
         let first = !self.adopted;
         if first {
             self.adopted = true;

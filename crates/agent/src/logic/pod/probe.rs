@@ -159,18 +159,22 @@ impl Pod {
         }
         let (enough_ok, enough_bad) = (count(probe.success_threshold, 1), count(probe.failure_threshold, 3));
         let grace = probe.termination_grace_period_seconds;
-        let mut reached = None;
+        let (mut reached, mut told) = (None, false);
         self.probing(i, kind, |p| {
             if ok {
                 (p.ok, p.bad) = (p.ok.saturating_add(1), 0);
+                told = !p.message.is_empty();
                 p.message.clear();
                 reached = (p.ok == enough_ok).then_some(true);
             } else {
                 (p.ok, p.bad) = (0, p.bad.saturating_add(1));
-                p.message = message.chars().take(MAX_MESSAGE).collect();
+                let message: String = message.chars().take(MAX_MESSAGE).collect();
+                told = p.message != message;
+                p.message = message;
                 reached = (p.bad == enough_bad).then_some(false);
             }
         });
+        self.news |= told || reached.is_some();
         match (kind, reached) {
             (_, None) => {}
             (ProbeKind::Readiness, Some(ready)) => self.readiness(i, ready, cx),

@@ -40,6 +40,7 @@ impl Pod {
             if !moved {
                 return;
             }
+            self.news = true;
         }
     }
 
