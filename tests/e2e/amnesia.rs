@@ -75,7 +75,7 @@ fn a_pin_survives_a_lost_database() {
         s["appliedRevision"].as_str().filter(|r| r.ends_with(&first)).map(|_| ())
     });
     cluster.wait_ready("default", "web", 1);
-    let before = cluster.running("web-");
+    let before = eventually("one pod is left", || Some(cluster.running("web-")).filter(|all| all.len() == 1));
     cluster.kill();
     lose_database(&cluster);
     cluster.up();

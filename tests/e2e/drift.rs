@@ -46,7 +46,9 @@ fn containers_changed_by_hand_are_recorded_and_healed() {
     let name = eventually("a running container", || cluster.running("web-").into_iter().next());
     let shown = docker(&["inspect", "--format", "{{.Name}} {{.HostConfig.Memory}}", &name.id]);
     assert!(!shown.contains("someone-elses"), "{shown}");
-    assert!(shown.ends_with(" 0"), "the limit is back: {shown}");
+    // Docker takes back a limit by one that no machine reaches.
+    let limit: u64 = shown.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(limit == 0 || limit > 1 << 60, "the limit is back: {shown}");
     // The same pod all the way: a drift is no reason to move.
     assert_eq!(cluster.pods("default", "app=web")[0]["metadata"]["name"], pod.as_str());
     let told = cluster.evenkeel_output(&["drift", "--all"]);

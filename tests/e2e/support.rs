@@ -369,7 +369,7 @@ impl Drop for Cluster {
             eprintln!("--- the last of what evenkeel said ---\n{}\n---", log[from..].join("\n"));
         }
         let id = self.id();
-        let _ = self.verb(&["down", "--purge"]).stdin(Stdio::null()).output();
+        let down = self.verb(&["down", "--purge"]).stdin(Stdio::null()).output();
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
@@ -383,7 +383,7 @@ impl Drop for Cluster {
             }
             if !left.is_empty() && !thread::panicking() {
                 RUNNING.fetch_sub(1, Ordering::SeqCst);
-                panic!("`down` left containers behind:\n{left}");
+                panic!("`down` left containers behind:\n{left}{down:?}");
             }
         }
         RUNNING.fetch_sub(1, Ordering::SeqCst);
