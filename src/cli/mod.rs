@@ -5,6 +5,7 @@
 
 mod audit;
 mod completion;
+mod config;
 mod describe;
 mod diff;
 mod docs;
@@ -30,7 +31,7 @@ mod validate;
 mod watching;
 mod why;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
@@ -100,19 +101,37 @@ impl Cx {
 
 /// Runs the process's command line.
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let cli = match parse(&typed).and_then(|cli| with_config(cli, &typed)) {
         Ok(cli) => cli,
-        Err(e) => {
-            // Its text goes where it belongs; nobody reads a closed one.
-            let _closed = e.print();
-            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(1));
-        }
+        Err(code) => return code,
     };
     let mut cx = Cx { place: cli.place, out: Out::new() };
     let ended = run(cli.verb, &mut cx).and_then(|code| cx.out.flush().map(|()| code));
     match ended {
         Ok(code) => code,
         Err(e) => error::report(&e),
+    }
+}
+
+/// Parses a command line; what is wrong with it has been told.
+fn parse(typed: &[OsString]) -> Result<Cli, ExitCode> {
+    Cli::try_parse_from(typed).map_err(|e| {
+        // Its text goes where it belongs; nobody reads a closed one.
+        let _closed = e.print();
+        ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(1))
+    })
+}
+
+/// Parses once more with the settings of the configuration file, where there is one.
+fn with_config(cli: Cli, typed: &[OsString]) -> Result<Cli, ExitCode> {
+    let Verb::Up(args) = &cli.verb else { return Ok(cli) };
+    let named = args.config();
+    let file = named.map_or_else(|| cli.place.data_dir().join(config::CONFIG), Into::into);
+    match config::merged(typed, &file, named.is_some()) {
+        Ok(None) => Ok(cli),
+        Ok(Some(all)) => parse(&all),
+        Err(e) => Err(error::report(&e)),
     }
 }
 
@@ -206,5 +225,8 @@ mod tests {
             Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
         }
         assert!(Cli::try_parse_from(["evenkeel", "server"]).is_err());
+        // A flag that comes again wins: the first may be of the configuration file.
+        let twice = Cli::try_parse_from(["evenkeel", "up", "--interval=5s", "x", "--interval", "9s"]).unwrap();
+        assert!(format!("{:?}", twice.verb).contains("9s"));
     }
 }

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     io::IsTerminal,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -24,6 +24,7 @@ use crate::up::{self, Up};
 /// drift, rolls a failing commit back. Ctrl-C stops Evenkeel and leaves the containers running.
 #[derive(Debug, clap::Args)]
 #[command(
+    args_override_self = true,
     after_help = "Examples:\n  evenkeel up ./manifests\n  evenkeel up ~/git/shop --branch main --path deploy\n  evenkeel up https://git.example/shop.git --interval 10s\n  evenkeel up                     goes on with the sources it has"
 )]
 pub(crate) struct Args {
@@ -59,9 +60,19 @@ pub(crate) struct Args {
     /// A node without a word for this long is Unknown
     #[arg(long, value_name = "DURATION", default_value = "40s", value_parser = duration, help_heading = "Settings")]
     node_grace: Duration,
+    /// File with flags as keys [default: config.yaml in the data directory]
+    #[arg(long, value_name = "FILE", help_heading = "Settings")]
+    config: Option<PathBuf>,
     /// Form of the log on stderr; with json, the story is told there too
     #[arg(long, value_enum, default_value_t, help_heading = "Settings")]
     log_format: LogFormat,
+}
+
+impl Args {
+    /// The configuration file that was named.
+    pub(crate) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
 }
 
 /// Form of the log.
