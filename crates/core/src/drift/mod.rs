@@ -12,7 +12,7 @@ mod tests;
 mod verbs;
 
 use evenkeel_model::{
-    Key, Kind, Object, Time, names,
+    Key, Kind, Object, Time,
     own::{DriftOrigin, Resolution},
 };
 use evenkeel_schema::merge::{FieldDiff, FieldPath, FieldSet, Managed, Node};
@@ -172,12 +172,4 @@ pub(crate) fn touched(world: &World, pod: &Key, container: &str, since: Time) ->
             && r.status.last_seen.secs() >= since.secs()
             && (r.spec.path == path || r.spec.path == "sandbox")
     })
-}
-
-/// Whether an object is written by hand in spite of a lock: for the API.
-pub fn is_locked(world: &World, object: &Object) -> bool {
-    let namespace = Key::cluster(Kind::Namespace, object.key.namespace.clone());
-    let by_namespace = world.get(&namespace).is_some_and(|n| n.meta.annotation(names::LOCKED) == Some("true"));
-    let source = object.source().and_then(|s| Src::load(world, s));
-    source.is_some_and(|s| by_namespace || s.spec.locked)
 }

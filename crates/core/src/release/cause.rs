@@ -100,7 +100,8 @@ pub(super) fn of_workload(scope: &Scope<'_>, key: &Key) -> Found {
 pub(super) fn pods_of<'a>(world: &'a World, object: &'a Arc<Object>) -> Vec<&'a Arc<Object>> {
     match object.key.kind {
         Kind::Deployment => {
-            // Until it is made, there are no pods of what is wanted: those of the last rollout are another's.
+            // While the set of what is wanted now is not made, pods of the last rollout, which may
+            // be the very one that this release repairs, say nothing of it.
             let set = current_replica_set(world, object);
             set.map(|s| world.owned_by(s.uid).collect()).unwrap_or_default()
         }
@@ -114,12 +115,7 @@ pub(super) fn pods_of<'a>(world: &'a World, object: &'a Arc<Object>) -> Vec<&'a 
 fn counted<'a>(scope: &Scope<'a>, key: &Key) -> Vec<Counted<'a>> {
     let Some(object) = scope.world.get(key) else { return Vec::new() };
     let ours = match key.kind {
-        // While the set of what is wanted now is not made, pods of the last rollout, which may be
-        // the very one that this release repairs, say nothing of it.
-        Kind::Deployment => match crate::controllers::deployment::current_replica_set(scope.world, object) {
-            Some(set) => ours(scope, &set),
-            None => return Vec::new(),
-        },
+        Kind::Deployment => current_replica_set(scope.world, object).is_some_and(|s| ours(scope, &s)),
         _ => false,
     };
     pods_of(scope.world, object)

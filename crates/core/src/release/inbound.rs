@@ -21,9 +21,6 @@ use serde_json::json;
 use super::state::{Rel, Src, latest, texts};
 use crate::{change::Change, cx::Cx, world::World};
 
-/// Digits of a hash that name a revision, as git takes them.
-const HASH_DIGITS: usize = 7;
-
 /// A revision that a source's follower has seen, parsed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
@@ -266,33 +263,6 @@ pub fn wanted_revisions(world: &World) -> Vec<(SourceName, Revision)> {
         }
     }
     out
-}
-
-/// The revision of a source that a person means: the whole text, `main@0123456`, or 7 digits or more of
-/// its hash. `None` where none is known, or several are.
-pub fn find_revision(world: &World, source: &str, text: &str) -> Option<Revision> {
-    let src = Src::load(world, source)?;
-    let status = &src.status;
-    let mut known: Vec<Revision> = super::state::releases(world, source).into_iter().map(|r| r.spec.revision).collect();
-    known.extend(
-        [&status.applied_revision, &status.last_good_revision, &status.observed_revision]
-            .into_iter()
-            .flatten()
-            .cloned(),
-    );
-    known.extend(status.earlier_good.iter().map(|g| g.revision.clone()));
-    known.sort_unstable();
-    known.dedup();
-    let (reference, digits) = text.rsplit_once('@').map_or((None, text), |(r, d)| (Some(r), d));
-    let digits = digits.rsplit(':').next().unwrap_or(digits);
-    let mut found = known.into_iter().filter(|r| {
-        r.as_str() == text
-            || (digits.len() >= HASH_DIGITS
-                && r.hash().starts_with(digits)
-                && reference.is_none_or(|reference| r.reference() == Some(reference)))
-    });
-    let first = found.next()?;
-    found.next().is_none().then_some(first)
 }
 
 /// Digests of the documents that a source still needs: applied, last good, earlier good, waiting,

@@ -23,7 +23,7 @@ pub mod sync;
 mod window;
 mod write;
 
-pub use inbound::{find_revision, kept_digests, wanted_revisions};
+pub use inbound::{kept_digests, wanted_revisions};
 #[cfg(test)]
 mod ownership_tests;
 #[cfg(test)]

@@ -481,15 +481,3 @@ fn bare_pods_and_replica_sets_are_workloads_too() {
     assert!(lab.phases().ends_with("3:RolledBack/CrashLoopBackOff"), "{}", lab.phases());
     assert_eq!(lab.get(Kind::Pod, "job").unwrap()["spec"]["containers"][0]["image"], "a:2");
 }
-
-#[test]
-fn a_revision_is_found_by_what_people_write() {
-    let lab = settled();
-    let find = |text: &str| crate::release::find_revision(&lab.world, "shop", text);
-    for text in [rev(1).as_str(), "00000001000", "main@0000000100"] {
-        assert_eq!(find(text), Some(rev(1)), "{text}");
-    }
-    for text in ["000", "other@00000001", "ffffffffff"] {
-        assert_eq!(find(text), None, "{text}");
-    }
-}
