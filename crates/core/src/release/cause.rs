@@ -303,13 +303,25 @@ fn stuck_pod(scope: &Scope<'_>, workload: &Key, pod: &Counted<'_>) -> Cause {
     };
     Cause {
         reason,
-        message: format!("container {} of pod {name} is not ready in time: {}", container.name, waits(container)),
+        message: format!("container {} of pod {name} is not ready in time: {}", container.name, waits(pod, container)),
         logs: logs(scope, pod, &container.name),
         ..cause(workload, pod, Some(&container.name))
     }
 }
 
-fn waits(container: &ContainerStatus) -> String {
+/// What a container of a pod waits for, with the words of the probe that fails, if one does: the
+/// agent puts them into the pod's condition, as `shop: readiness probe failed: ...`.
+fn waits(pod: &Counted<'_>, container: &ContainerStatus) -> String {
+    let prefix = format!("{}: ", container.name);
+    let condition = pod.status.conditions.iter().flatten().find(|c| c.type_ == "ContainersReady");
+    let told = condition.and_then(|c| c.message.as_deref()).unwrap_or_default();
+    match told.split("; ").find_map(|part| part.strip_prefix(&prefix)) {
+        Some(complaint) => format!("{}; {complaint}", waits_for(container)),
+        None => waits_for(container),
+    }
+}
+
+fn waits_for(container: &ContainerStatus) -> String {
     let state = container.state.clone().unwrap_or_default();
     if let Some(waiting) = state.waiting {
         let reason = waiting.reason.unwrap_or_default();
@@ -366,7 +378,7 @@ pub(super) fn degraded(scope: &Scope<'_>, workload: &Key) -> Option<Cause> {
             "{available} of {wanted} promised pods are available; container {} of pod {} is not ready: {}",
             container.name,
             pod.object.key.name,
-            waits(container)
+            waits(pod, container)
         ),
         logs: logs(scope, pod, &container.name),
         ..cause(workload, pod, Some(&container.name))
