@@ -196,13 +196,9 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
         }
         Kind::ConfigMap | Kind::Secret if changed.body_changed() => {
             let Some(source) = changed.either().and_then(|o| o.source()) else { return };
-            // Its name stands in the body of whoever mentions it; the run looks closer.
-            let name = format!("\"{}\"", changed.key.name);
-            for deployment in world.list(Kind::Deployment, &changed.key.namespace) {
-                let mentions = deployment.body.windows(name.len()).any(|w| w == name.as_bytes());
-                if mentions && deployment.source() == Some(source) {
-                    mark(deployment.key.clone());
-                }
+            let users = world.templates.using(&changed.key).filter_map(|key| world.get(key));
+            for deployment in users.filter(|d| d.source() == Some(source)) {
+                mark(deployment.key.clone());
             }
         }
         _ => {}

@@ -8,6 +8,7 @@ pub mod deletion;
 pub mod desired;
 pub mod nodes;
 pub mod pods;
+pub mod templates;
 pub mod timers;
 
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
@@ -41,6 +42,8 @@ pub struct World {
     pub nodes: nodes::Nodes,
     /// What the applied revisions of all sources want, by object.
     pub desired: desired::Desired,
+    /// Which Deployments mention which ConfigMaps and Secrets.
+    pub templates: templates::Templates,
 }
 
 /// Documents that are kept.
@@ -313,6 +316,7 @@ impl World {
                 self.nodes.pod_changed(&changed.key, old.as_ref(), new.as_ref());
             }
             Kind::Node => self.nodes.node_changed(changed),
+            Kind::Deployment => self.templates.update(changed),
             Kind::Source => {
                 let snapshots = &self.snapshots;
                 self.desired.source_changed(changed, |digest| snapshots.get(digest).map(|k| k.snapshot.clone()));
