@@ -10,6 +10,7 @@ use crate::{Read, Reason, SourceError, work::Progress};
 
 mod hosts;
 pub(crate) mod local;
+mod parsers;
 pub(crate) mod remote;
 mod tree;
 

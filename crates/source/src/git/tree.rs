@@ -2,15 +2,19 @@
 //!
 //! Each folder is remembered by its tree's id with the parses of its files, so an unchanged folder
 //! is not even opened, and an unchanged file is not parsed: the cost of a commit is that of its
-//! changes. What is remembered is bounded by one revision's size.
+//! changes. What is remembered is bounded by one revision's size. This thread reads, others help it
+//! to parse: see [`Parsers`].
 
 use std::{collections::HashMap, sync::Arc};
 
-use evenkeel_manifest::{FileParse, is_manifest_path, parse_file};
+use evenkeel_manifest::is_manifest_path;
 use evenkeel_model::Diagnostic;
 use git2::{ErrorCode, Oid, Repository, Tree, TreeEntry};
 
-use super::Reader;
+use super::{
+    Reader,
+    parsers::{Parsers, Slot},
+};
 use crate::{
     Reason, SourceError,
     parse::{Gathered, MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, hidden, is_read_anyway, join, problem, resolve_link},
@@ -35,7 +39,7 @@ pub(crate) struct Folder {
 
 #[derive(Debug)]
 enum Entry {
-    File { name: String, blob: Oid, parse: Arc<FileParse> },
+    File { name: String, blob: Oid, parse: Slot },
     Folder { name: String, folder: Arc<Folder> },
 }
 
@@ -59,7 +63,8 @@ impl Folder {
         into.problems.extend_from_slice(&self.problems);
         for entry in &self.entries {
             match entry {
-                Entry::File { parse, .. } => into.files.push(parse.clone()),
+                // Every slot is filled once the walk is over.
+                Entry::File { parse, .. } => into.files.extend(parse.get().cloned()),
                 Entry::Folder { folder, .. } => folder.collect(into),
             }
         }
@@ -71,6 +76,7 @@ pub(super) struct Walk<'a> {
     repo: &'a Repository,
     root: &'a Tree<'a>,
     reader: &'a Reader<'a>,
+    parsers: Parsers,
 }
 
 /// What an entry of a tree is to us.
@@ -84,11 +90,11 @@ enum Found {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(repo: &'a Repository, root: &'a Tree<'a>, reader: &'a Reader<'a>) -> Self {
-        Self { repo, root, reader }
+        Self { repo, root, reader, parsers: Parsers::new(*reader.options) }
     }
 
     /// Everything below the followed folder.
-    pub(super) fn gather(&self, old: Option<&Arc<Folder>>) -> Result<(Option<Arc<Folder>>, Gathered), SourceError> {
+    pub(super) fn gather(self, old: Option<&Arc<Folder>>) -> Result<(Option<Arc<Folder>>, Gathered), SourceError> {
         let path = self.reader.folder;
         let mut gathered = Gathered::default();
         let tree = if path.is_empty() {
@@ -108,6 +114,7 @@ impl<'a> Walk<'a> {
             }
         };
         let folder = self.folder(path, tree, old, 0)?;
+        self.parsers.finish();
         folder.collect(&mut gathered);
         if gathered.files.len() > MAX_FILES {
             gathered.files.clear();
@@ -204,7 +211,7 @@ impl<'a> Walk<'a> {
             return Ok(Found::Problem(problem(path, format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20))));
         }
         let object = odb.read(id).map_err(failed)?;
-        let parse = Arc::new(parse_file(path, object.data(), self.reader.options));
+        let parse = self.parsers.parse(path, object.data());
         Ok(Found::Entry(Entry::File { name: name.into(), blob: id, parse }))
     }
 
