@@ -25,12 +25,12 @@ pub enum Fault {
 /// Strews faults and commits over the time of chaos.
 pub fn plan(world: &mut World, span: Duration) {
     let millis = u64::try_from(span.as_millis()).unwrap();
-    let commits = 2 + world.rng.below(5);
+    let commits = 1 + world.rng.below(5);
     for _ in 0..commits {
         let at = Duration::from_millis(world.rng.below(millis));
         world.later(at, Item::Commit);
     }
-    let faults = 2 + world.rng.below(10);
+    let faults = 2 + world.rng.below(8);
     for _ in 0..faults {
         let at = Duration::from_millis(world.rng.below(millis));
         let fault = one(&mut world.rng, world.nodes.len());

@@ -21,7 +21,7 @@ use evenkeel_model::{Digest, canonical};
 use crate::world::World;
 
 /// How long things go wrong.
-const CHAOS: Duration = Duration::from_secs(150);
+const CHAOS: Duration = Duration::from_secs(100);
 /// How long it may take to come to rest afterwards: longer than the longest wait (a release that
 /// failed for its surroundings is tried again after up to some minutes).
 const REST: Duration = Duration::from_secs(2400);

@@ -461,7 +461,8 @@ impl World {
         self.steps += 1;
         // A wake that was due is now served; one that lies in the past means "at once".
         server.wake = output.wake;
-        let published = !output.published.is_empty();
+        // Events are told by nobody but themselves: they alone change nothing that is promised.
+        let published = output.published.iter().any(|p| p.key.kind != Kind::Event);
         for p in &output.published {
             if matches!(p.key.kind, Kind::Release) {
                 let phase =

@@ -53,12 +53,11 @@ impl DriftBook {
     /// The agent has put a drift right: told after the drift itself, as a record of its own.
     pub(super) fn healed(&mut self, mut drift: ContainerDrift) {
         let waiting = self.held.iter_mut().find(|h| same(&h.drift, &drift) && ends_a_run(drift.action));
-        match waiting {
-            Some(h) => h.healed = true,
-            None => {
-                drift.healed = true;
-                self.tell(drift);
-            }
+        if let Some(h) = waiting {
+            h.healed = true;
+        } else {
+            drift.healed = true;
+            self.tell(drift);
         }
     }
 

@@ -78,6 +78,7 @@ pub struct JournalSandbox {
 /// A container on disk.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
+#[allow(clippy::struct_excessive_bools)] // facts that are independent of each other
 pub struct JournalContainer {
     /// Attempts so far; the name of each carries its number.
     pub attempt: u32,

@@ -48,6 +48,7 @@ const STALL: Duration = Duration::from_secs(1);
 
 /// The decisions of one node's agent.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // facts that are independent of each other
 pub struct AgentLogic {
     config: Config,
     restored: bool,
@@ -185,7 +186,7 @@ impl AgentLogic {
         let due = self.pods.iter().filter(|(_, p)| p.wake(engine).is_some_and(|at| at <= now)).map(|(uid, _)| *uid);
         self.touched.extend(due);
         for uid in std::mem::take(&mut self.touched) {
-            self.with_pod(uid, now, out, |pod, cx| pod.drive(cx));
+            self.with_pod(uid, now, out, Pod::drive);
             // While nothing is certain a pod is as it was told last.
             let pod = self.pods.get_mut(&uid).filter(|p| p.certain() || p.last_status.is_empty());
             if let Some(pod) = pod.filter(|p| p.news) {
@@ -193,6 +194,7 @@ impl AgentLogic {
                 self.outbox.look(pod, &self.config, now);
             }
         }
+        self.touched.clear();
         self.drop_forgotten(out);
         let pods = &self.pods;
         self.drifts.tick(now, &self.config.settings, || pods.values().flat_map(Pod::alive).collect());

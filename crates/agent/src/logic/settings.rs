@@ -91,6 +91,6 @@ pub const MIN_SECRET_CHARS: usize = 4;
 pub const MAX_DRIFTS: usize = 1000;
 /// How long the answer to an operation that was given up is still expected, so that what it made
 /// can be removed.
-pub const LATE: Duration = Duration::from_secs(3600);
+pub const LATE: Duration = Duration::from_hours(1);
 /// A signal of someone else explains a container's end within this time.
-pub const SIGNAL_WINDOW: Duration = Duration::from_secs(60);
+pub const SIGNAL_WINDOW: Duration = Duration::from_mins(1);

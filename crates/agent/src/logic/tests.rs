@@ -36,6 +36,7 @@ fn uid(n: u128) -> Uid {
     Uid(n)
 }
 
+#[allow(clippy::needless_pass_by_value)] // so that tests read well
 fn order(n: u128, spec: Value) -> PodOrder {
     PodOrder {
         uid: uid(n),
@@ -613,6 +614,7 @@ fn hooks_run_and_a_failed_or_slow_one_does_not_hang_the_end() {
 
 /// One random world of a node: pods come and go, programs of all kinds, outsiders, crashes of agent
 /// and engine. In the end everything is quiet for a while and must be as ordered.
+#[allow(clippy::too_many_lines)] // one list of what can happen
 fn random_world(seed: u64, steps: usize) {
     let mut rng = Rng::new(seed);
     let mut lab = Lab::new(seed);

@@ -332,8 +332,12 @@ impl SimRuntime {
             return;
         }
         if orderly {
-            let alive: Vec<ContainerId> =
-                self.containers.values().filter(|c| c.by_agent && c.info.state.is_alive()).map(|c| c.info.id.clone()).collect();
+            let alive: Vec<ContainerId> = self
+                .containers
+                .values()
+                .filter(|c| c.by_agent && c.info.state.is_alive())
+                .map(|c| c.info.id.clone())
+                .collect();
             for id in &alive {
                 self.event(now, id, EventAction::Killed { signal: 15 });
             }

@@ -67,7 +67,7 @@ impl Pod {
         match (&run.stop, code) {
             // Our own stop: there is nothing to find out.
             (Some(stop), Some(code)) if !matches!(stop.why, StopWhy::Failed(_)) => {
-                self.judge(i, &run, End { code, ..End::default() }, cx);
+                self.judge(i, &run, &End { code, ..End::default() }, cx);
             }
             _ => {
                 self.set(i, State::Ending { op: None, run, died: code, after: cx.now });
@@ -101,13 +101,13 @@ impl Pod {
         match result {
             Ok(Output::Inspected(Some(info))) => self.seen_at_the_end(i, *run, died, &info, cx),
             Ok(Output::Inspected(None)) | Err(Failure::Runtime(RuntimeError::NotFound { .. })) => {
-                self.judge(i, &run, End { code: died.unwrap_or(KILLED), gone: true, ..End::default() }, cx);
+                self.judge(i, &run, &End { code: died.unwrap_or(KILLED), gone: true, ..End::default() }, cx);
             }
             Err(Failure::Runtime(e)) if e.is_engine() => {
                 let after = cx.now + cx.settings().engine_retry;
                 self.set(i, State::Ending { op: None, run, died, after });
             }
-            _ => self.judge(i, &run, End { code: died.unwrap_or(KILLED), ..End::default() }, cx),
+            _ => self.judge(i, &run, &End { code: died.unwrap_or(KILLED), ..End::default() }, cx),
         }
     }
 
@@ -149,16 +149,16 @@ impl Pod {
                     error: error.clone(),
                     gone: false,
                 };
-                self.judge(i, &run, end, cx);
+                self.judge(i, &run, &end, cx);
             }
             ContainerState::Dead => {
-                self.judge(i, &run, End { code: died.unwrap_or(KILLED), gone: true, ..End::default() }, cx);
+                self.judge(i, &run, &End { code: died.unwrap_or(KILLED), gone: true, ..End::default() }, cx);
             }
         }
     }
 
     /// Finds who ended a run, and ends it in the book.
-    pub(super) fn judge(&mut self, i: usize, run: &Run, end: End, cx: &mut Cx<'_>) {
+    pub(super) fn judge(&mut self, i: usize, run: &Run, end: &End, cx: &mut Cx<'_>) {
         if let Some(stop) = &run.stop {
             let (cause, message) = match &stop.why {
                 StopWhy::Pod => (Cause::Own, ""),
@@ -167,19 +167,19 @@ impl Pod {
                 StopWhy::Disturbed(reason) => (Cause::Disturbed(Some(reason)), ""),
             };
             let message = message.to_owned();
-            return self.ended(i, run, &end, cause, &message, cx);
+            return self.ended(i, run, end, cause, &message, cx);
         }
         match self.mode {
             Mode::Active => {}
-            Mode::Rebuild(reason) => return self.ended(i, run, &end, Cause::Disturbed(Some(reason)), "", cx),
-            _ => return self.ended(i, run, &end, Cause::Own, "", cx),
+            Mode::Rebuild(reason) => return self.ended(i, run, end, Cause::Disturbed(Some(reason)), "", cx),
+            _ => return self.ended(i, run, end, Cause::Own, "", cx),
         }
         let signal = run.signal.filter(|(at, signal)| {
             cx.now.since(*at) <= SIGNAL_WINDOW && (DEADLY.contains(signal) || end.code == 128 + signal)
         });
         let oom = end.oom && end.code == KILLED;
         if oom || (signal.is_none() && !end.gone) {
-            return self.ended(i, run, &end, Cause::Own, "", cx);
+            return self.ended(i, run, end, Cause::Own, "", cx);
         }
         let action = match signal {
             _ if end.gone => DriftAction::Removed,
@@ -190,7 +190,7 @@ impl Pod {
         let drift = self.drift(Some(i), action, "running", &live);
         cx.drifts.record(cx.now, &cx.config.settings, drift.clone());
         self.containers[i].open.push((Fix::Restart, drift));
-        self.ended(i, run, &end, Cause::Disturbed(Some(REASON_DRIFT)), "stopped from outside", cx);
+        self.ended(i, run, end, Cause::Disturbed(Some(REASON_DRIFT)), "stopped from outside", cx);
     }
 
     fn note_last(&mut self, i: usize, run: &Run, end: &End, reason: &str, message: &str, now: Time) {

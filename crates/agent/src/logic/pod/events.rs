@@ -190,7 +190,7 @@ impl Pod {
             }
             Fix::Recreate => {
                 let grace = self.grace();
-                return self.begin_stop(i, StopWhy::Disturbed(REASON_DRIFT), grace, cx);
+                return self.begin_stop(i, &StopWhy::Disturbed(REASON_DRIFT), grace, cx);
             }
             Fix::Unpause | Fix::Rename | Fix::Update => {}
         }
@@ -223,12 +223,16 @@ impl Pod {
         for i in 0..self.containers.len() {
             if container.is_none_or(|name| self.containers[i].spec.name == name) {
                 let fixes: Vec<Fix> = self.containers[i].open.iter().map(|(fix, _)| *fix).collect();
-                fixes.into_iter().for_each(|fix| self.apply(i, fix, cx));
+                for fix in fixes {
+                    self.apply(i, fix, cx);
+                }
             }
         }
         if container.is_none() {
             let fixes: Vec<Fix> = self.sandbox_open.iter().map(|(fix, _)| *fix).collect();
-            fixes.into_iter().for_each(|fix| self.apply_to_sandbox(fix, cx));
+            for fix in fixes {
+                self.apply_to_sandbox(fix, cx);
+            }
         }
     }
 

@@ -14,14 +14,17 @@ mod ending;
 mod events;
 mod observe;
 mod probe;
+mod removal;
 mod run;
+mod setup;
 mod status;
 mod stop;
+mod view;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use evenkeel_model::{Time, Uid, canonical, podstatus::FailedStart};
-use evenkeel_runtime::{ContainerId, RuntimeError};
+use evenkeel_runtime::ContainerId;
 use evenkeel_wire::{ContainerDrift, DriftAction, PodOrder};
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde::Deserialize as _;
@@ -30,11 +33,11 @@ use serde_json::json;
 use self::container::{Cont, Kind, State, StopWhy};
 use super::{
     build,
-    command::{Failure, OpId, Output, Work},
+    command::{Failure, OpId, Output},
     env::Facts,
     journal::{JournalPod, JournalSandbox},
     labels,
-    ops::{Cx, Purpose, doubled},
+    ops::{Cx, Purpose},
 };
 
 /// What a pod is at.
@@ -78,12 +81,13 @@ pub(super) struct SetupTrouble {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Trash {
-    op: Option<OpId>,
-    after: Time,
+    pub op: Option<OpId>,
+    pub after: Time,
 }
 
 /// A pod.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // facts that are independent of each other
 pub(super) struct Pod {
     pub order: Arc<PodOrder>,
     pub spec: PodSpec,
@@ -354,41 +358,6 @@ impl Pod {
         self.look_for_the_end();
     }
 
-    fn set_up(&mut self, cx: &mut Cx<'_>) {
-        let wants_volumes = match &self.volumes {
-            Volumes::Absent => true,
-            Volumes::Ready => self.volumes_stale,
-            Volumes::Held { until } => *until <= cx.now,
-            Volumes::Preparing(_) | Volumes::Removing(_) => false,
-        };
-        if wants_volumes {
-            self.volumes_stale = false;
-            if self.spec.volumes.as_ref().is_none_or(Vec::is_empty) {
-                self.volumes = Volumes::Ready;
-            } else {
-                let work = Work::PrepareVolumes { order: self.order.clone() };
-                self.volumes = Volumes::Preparing(cx.run(self.uid(), Purpose::Volumes, work));
-            }
-        }
-        let wants_sandbox = match &self.sandbox {
-            Sandbox::Absent => true,
-            Sandbox::Held { until } => *until <= cx.now,
-            Sandbox::Creating(_) | Sandbox::Ready(_) => false,
-        };
-        if wants_sandbox && cx.engine {
-            self.sandbox_attempt += 1;
-            self.dirty = true;
-            let spec = build::sandbox(&self.order, &self.spec, &cx.config.cluster, self.sandbox_attempt);
-            self.sandbox =
-                Sandbox::Creating(cx.run(self.uid(), Purpose::Sandbox, Work::CreateSandbox { spec: Box::new(spec) }));
-        }
-    }
-
-    /// Whether volumes are there; content that is being renewed counts.
-    pub(super) fn volumes_ready(&self) -> bool {
-        self.volumes == Volumes::Ready
-    }
-
     fn latch_initialized(&mut self) {
         if !self.initialized && self.containers.iter().filter(|c| c.kind != Kind::Main).all(passed) {
             self.initialized = true;
@@ -448,76 +417,6 @@ impl Pod {
         self.dirty = true;
     }
 
-    pub(super) fn discard_sandbox(&mut self) {
-        if let Sandbox::Ready(s) = std::mem::replace(&mut self.sandbox, Sandbox::Absent) {
-            self.throw(s.id);
-        }
-        self.sandbox_signal = None;
-        self.sandbox_suspect = false;
-    }
-
-    fn drive_deleting(&mut self, until: Time, cx: &mut Cx<'_>) {
-        if !self.wind_down(&StopWhy::Pod, until, cx) || matches!(self.sandbox, Sandbox::Creating(_)) {
-            return;
-        }
-        self.discard_sandbox();
-        for i in 0..self.containers.len() {
-            let c = &mut self.containers[i];
-            let ids = [c.book.id.take(), c.book.previous.take()];
-            ids.into_iter().flatten().for_each(|id| self.throw(id));
-        }
-        if !self.garbage.is_empty() {
-            return;
-        }
-        match &self.volumes {
-            Volumes::Preparing(_) | Volumes::Removing(_) => {}
-            Volumes::Held { until } if *until > cx.now && self.volumes_trouble.message.is_empty() => {}
-            _ => {
-                // Also where none were made in this life: an earlier one may have.
-                if self.spec.volumes.as_ref().is_none_or(Vec::is_empty) {
-                    self.mode = Mode::Gone;
-                } else {
-                    self.volumes_trouble.message.clear();
-                    self.volumes = Volumes::Removing(cx.run(self.uid(), Purpose::RemoveVolumes, Work::RemoveVolumes));
-                }
-            }
-        }
-    }
-
-    /// The engine went away: ends that were taken for drifts were its own doing.
-    pub(super) fn absolve(&mut self, container: Option<&str>) {
-        let restart = |fix: &container::Fix| *fix == container::Fix::Restart;
-        match container {
-            None => self.sandbox_open.retain(|(fix, _)| !restart(fix)),
-            Some(name) => {
-                for c in self.containers.iter_mut().filter(|c| c.spec.name == name) {
-                    c.open.retain(|(fix, _)| !restart(fix));
-                    if let State::Ended { held } = &mut c.state {
-                        *held = false;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Puts a container among those to be removed.
-    pub(super) fn throw(&mut self, id: ContainerId) {
-        self.garbage.entry(id).or_insert(Trash { op: None, after: Time(0) });
-        self.dirty = true;
-    }
-
-    fn sweep(&mut self, cx: &mut Cx<'_>) {
-        if !cx.engine {
-            return;
-        }
-        let uid = self.uid();
-        for (id, trash) in &mut self.garbage {
-            if trash.op.is_none() && trash.after <= cx.now {
-                trash.op = Some(cx.run(uid, Purpose::Garbage(id.clone()), Work::Remove { id: id.clone() }));
-            }
-        }
-    }
-
     /// An operation of this pod ended.
     pub(super) fn done(&mut self, op: OpId, purpose: Purpose, result: Result<Output, Failure>, cx: &mut Cx<'_>) {
         self.news |= !matches!(purpose, Purpose::Probe(..));
@@ -548,81 +447,6 @@ impl Pod {
         }
     }
 
-    /// Something was made by an operation that was given up.
-    fn late(&mut self, result: Result<Output, Failure>) {
-        if let Ok(Output::Sandbox { id, .. } | Output::Created { id }) = result {
-            self.throw(id);
-            if self.mode == Mode::Gone {
-                self.mode = Mode::Deleting { until: Time(0) };
-            }
-        }
-    }
-
-    fn swept(&mut self, id: ContainerId, result: &Result<Output, Failure>, cx: &Cx<'_>) {
-        match result {
-            Ok(_) | Err(Failure::Runtime(RuntimeError::NotFound { .. })) => {
-                self.garbage.remove(&id);
-                self.dirty = true;
-            }
-            Err(_) => {
-                let after = cx.now + cx.settings().retry_first;
-                self.garbage.insert(id, Trash { op: None, after });
-            }
-        }
-    }
-
-    fn volumes_done(&mut self, op: OpId, result: Result<Output, Failure>, cx: &mut Cx<'_>) {
-        if self.volumes != Volumes::Preparing(op) {
-            return;
-        }
-        match result {
-            Ok(_) => {
-                self.volumes = Volumes::Ready;
-                self.volumes_trouble = SetupTrouble::default();
-            }
-            Err(failure) => {
-                let outside = matches!(&failure, Failure::Runtime(e) if e.is_outside());
-                let until = trouble(&mut self.volumes_trouble, "CreateContainerConfigError", outside, &failure, cx);
-                self.volumes = Volumes::Held { until };
-            }
-        }
-    }
-
-    fn sandbox_done(&mut self, op: OpId, result: Result<Output, Failure>, cx: &mut Cx<'_>) {
-        if self.sandbox != Sandbox::Creating(op) {
-            return self.late(result);
-        }
-        self.dirty = true;
-        match result {
-            Ok(Output::Sandbox { id, ip }) => {
-                self.sandbox = Sandbox::Ready(JournalSandbox { id, ip });
-                self.sandbox_since = cx.now;
-                self.sandbox_trouble = SetupTrouble::default();
-                if let Some(i) = self.sandbox_open.iter().position(|(fix, _)| *fix == container::Fix::Restart) {
-                    cx.drifts.healed(self.sandbox_open.remove(i).1);
-                }
-            }
-            Ok(_) => self.sandbox = Sandbox::Absent,
-            Err(Failure::Runtime(e)) if e.is_engine() => {
-                self.sandbox = Sandbox::Held { until: cx.now + cx.settings().engine_retry };
-            }
-            Err(failure) => {
-                let outside = matches!(&failure, Failure::Runtime(e) if e.is_outside());
-                let until = trouble(&mut self.sandbox_trouble, "CreatePodSandboxError", outside, &failure, cx);
-                self.sandbox = Sandbox::Held { until };
-            }
-        }
-    }
-
-    /// The sandbox ended without our doing: everything is made anew, unless the end is a drift that
-    /// is not to be healed.
-    pub(super) fn sandbox_lost(&mut self, reason: &'static str) {
-        if self.mode == Mode::Active {
-            self.mode = Mode::Rebuild(reason);
-            self.dirty = true;
-        }
-    }
-
     pub(super) fn drift(
         &self,
         container: Option<usize>,
@@ -649,91 +473,6 @@ impl Pod {
             None => labels::name(&self.order, None, self.sandbox_attempt),
         }
     }
-
-    /// Whether nothing is under way: every container is where it stays.
-    pub(super) fn at_rest(&self) -> bool {
-        let settled = |c: &Cont| match &c.state {
-            State::Running(run) => run.stop.is_none() && run.post_start.is_none(),
-            State::Ended { .. } => true,
-            State::Waiting => c.book.completed,
-            _ => false,
-        };
-        let still = match self.mode {
-            Mode::Active => self.invalid.is_some() || self.containers.iter().all(settled),
-            Mode::Finishing => self.sandbox == Sandbox::Absent,
-            Mode::Gone => true,
-            Mode::Rebuild(_) | Mode::Deleting { .. } => false,
-        };
-        self.adopted && still && self.garbage.is_empty()
-    }
-
-    /// Whether its state is known: not before the first comparison, and not while the engine is
-    /// asked how a container ended (to be ready no more, for whose fault?).
-    pub(super) fn certain(&self) -> bool {
-        self.adopted && !self.containers.iter().any(|c| matches!(c.state, State::Ending { .. }))
-    }
-
-    /// Ids of what lives of it.
-    pub(super) fn alive(&self) -> Vec<ContainerId> {
-        let sandbox = self.sandbox_ready().map(|s| s.id.clone());
-        self.containers.iter().filter_map(|c| c.run().map(|r| r.id.clone())).chain(sandbox).collect()
-    }
-
-    /// The current container of a name, or the one before it.
-    pub(super) fn container_id(&self, name: &str, previous: bool) -> Option<ContainerId> {
-        let book = &self.containers.iter().find(|c| c.spec.name == name)?.book;
-        if previous { book.previous.clone() } else { book.id.clone().or_else(|| book.previous.clone()) }
-    }
-
-    /// Image ids by container name, as far as they are known.
-    pub(super) fn image_ids(&self) -> impl Iterator<Item = (String, String)> + '_ {
-        let known = self.containers.iter().filter(|c| !c.book.image_id.is_empty());
-        known.map(|c| (c.spec.name.clone(), c.book.image_id.clone()))
-    }
-
-    /// Last lines of containers that failed.
-    pub(super) fn logs(&self) -> BTreeMap<String, Vec<String>> {
-        let failed = self.containers.iter().filter(|c| !c.logs.is_empty());
-        failed.map(|c| (c.spec.name.clone(), c.logs.clone())).collect()
-    }
-
-    /// When it wants to be driven again without anything happening.
-    pub(super) fn wake(&self, engine: bool) -> Option<Time> {
-        if !self.adopted || self.mode == Mode::Gone || !engine {
-            return None;
-        }
-        let setup = [
-            match &self.volumes {
-                Volumes::Held { until } => Some(*until),
-                _ => None,
-            },
-            match &self.sandbox {
-                Sandbox::Held { until } => Some(*until),
-                _ => None,
-            },
-        ];
-        let trash = self.garbage.values().filter(|t| t.op.is_none()).map(|t| t.after);
-        setup
-            .into_iter()
-            .flatten()
-            .chain(trash)
-            .chain(self.containers.iter().filter_map(|c| self.container_wake(c)))
-            .min()
-    }
-
-    fn container_wake(&self, c: &Cont) -> Option<Time> {
-        match &c.state {
-            State::Held { until, .. } if self.mode == Mode::Active => Some(*until),
-            State::Ending { op: None, after, .. } => Some(*after),
-            State::Running(run) => match &run.stop {
-                Some(container::Stop { step: container::Step::Retry(at), .. }) => Some(*at),
-                Some(_) => None,
-                None if self.mode == Mode::Active => self.probe_wake(c, run),
-                None => None,
-            },
-            _ => None,
-        }
-    }
 }
 
 /// Whether what comes after an init container may begin.
@@ -743,13 +482,4 @@ fn passed(c: &Cont) -> bool {
         Kind::Sidecar => c.is_started(),
         Kind::Main => true,
     }
-}
-
-/// Notes a failed set-up; gives the time of the next try.
-fn trouble(t: &mut SetupTrouble, reason: &str, outside: bool, failure: &Failure, cx: &Cx<'_>) -> Time {
-    let tries = t.failed.as_ref().map_or(0, |f| f.tries) + 1;
-    t.failed = Some(FailedStart { tries, reason: reason.to_owned(), outside });
-    t.message = failure.to_string();
-    t.retry = doubled(t.retry, cx.settings().retry_first, cx.settings().retry_max);
-    cx.now + t.retry
 }

@@ -100,16 +100,13 @@ impl Pod {
             if info.name != labels::name(&self.order, container.map(String::as_str), attempt) {
                 continue;
             }
-            let known = match at {
-                Some(i) => {
-                    let c = &self.containers[i];
-                    let making = matches!(c.state, State::Creating(_)) && attempt == c.book.attempt;
-                    making || c.book.id.as_ref() == Some(&info.id) || c.book.previous.as_ref() == Some(&info.id)
-                }
-                None => {
-                    let making = matches!(self.sandbox, Sandbox::Creating(_)) && attempt == self.sandbox_attempt;
-                    making || self.sandbox_ready().is_some_and(|s| s.id == info.id)
-                }
+            let known = if let Some(i) = at {
+                let c = &self.containers[i];
+                let making = matches!(c.state, State::Creating(_)) && attempt == c.book.attempt;
+                making || c.book.id.as_ref() == Some(&info.id) || c.book.previous.as_ref() == Some(&info.id)
+            } else {
+                let making = matches!(self.sandbox, Sandbox::Creating(_)) && attempt == self.sandbox_attempt;
+                making || self.sandbox_ready().is_some_and(|s| s.id == info.id)
             };
             if !known {
                 self.throw(info.id.clone());

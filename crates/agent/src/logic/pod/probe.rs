@@ -176,7 +176,7 @@ impl Pod {
         });
         self.news |= told || reached.is_some();
         match (kind, reached) {
-            (_, None) => {}
+            (_, None) | (ProbeKind::Liveness, Some(true)) => {}
             (ProbeKind::Readiness, Some(ready)) => self.readiness(i, ready, cx),
             (ProbeKind::Startup, Some(true)) => {
                 self.containers[i].book.startup_done = true;
@@ -186,11 +186,10 @@ impl Pod {
                     run.probes.iter_mut().for_each(|p| p.next = p.next.max(now));
                 }
             }
-            (ProbeKind::Liveness, Some(true)) => {}
             (ProbeKind::Startup | ProbeKind::Liveness, Some(false)) => {
                 let why = StopWhy::Failed(format!("failed {} probe: {message}", word(kind)));
                 let grace = grace.and_then(|g| u64::try_from(g).ok()).map_or(self.grace(), Duration::from_secs);
-                self.begin_stop(i, why, grace, cx);
+                self.begin_stop(i, &why, grace, cx);
             }
         }
     }

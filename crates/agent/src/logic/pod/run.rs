@@ -295,7 +295,7 @@ impl Pod {
     fn hook_failed(&mut self, i: usize, message: &str, cx: &mut Cx<'_>) {
         let why = StopWhy::Failed(format!("PostStartHookError: {message}"));
         let grace = self.grace();
-        self.begin_stop(i, why, grace, cx);
+        self.begin_stop(i, &why, grace, cx);
     }
 
     /// Whom a hook asks.
@@ -363,7 +363,7 @@ impl Pod {
         let c = &self.containers[i];
         if !build::same_spec(&c.book.spec_hash, &c.wanted) && cx.engine {
             let grace = self.grace();
-            self.begin_stop(i, StopWhy::Changed, grace, cx);
+            self.begin_stop(i, &StopWhy::Changed, grace, cx);
             return true;
         }
         self.drive_probes(i, cx);

@@ -91,7 +91,7 @@ impl Pod {
         }
         let parts: Vec<Part> = self.containers.iter().filter(|c| c.kind == Kind::Main).map(part).collect();
         let all = |f: &dyn Fn(&Part) -> bool| parts.iter().all(f);
-        if parts.iter().any(|p| *p == Part::Waiting) {
+        if parts.contains(&Part::Waiting) {
             return "Pending".into();
         }
         let stopped = !parts.is_empty() && all(&|p| matches!(p, Part::Stopped { .. }));

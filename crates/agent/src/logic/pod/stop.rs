@@ -17,7 +17,7 @@ use crate::logic::{
 
 impl Pod {
     /// Begins to stop a container that runs and is not being stopped.
-    pub(super) fn begin_stop(&mut self, i: usize, why: StopWhy, grace: Duration, cx: &mut Cx<'_>) {
+    pub(super) fn begin_stop(&mut self, i: usize, why: &StopWhy, grace: Duration, cx: &mut Cx<'_>) {
         let hook = self.containers[i].spec.lifecycle.as_ref().and_then(|l| l.pre_stop.clone());
         let until = cx.now + grace;
         let Some(run) = self.containers[i].run_mut().filter(|r| r.stop.is_none()) else { return };
@@ -54,8 +54,8 @@ impl Pod {
         let Some(stop) = self.containers[i].run().and_then(|r| r.stop.as_ref()) else { return };
         if stop.step == Step::PreStop(op) {
             let grace = stop.until.since(cx.now).max(cx.settings().min_grace);
-            let step = self.signal(i, grace, cx);
-            self.step(i, step);
+            let next = self.signal(i, grace, cx);
+            self.step(i, next);
         }
     }
 
@@ -91,8 +91,8 @@ impl Pod {
             }
         }
         if cx.engine && matches!(stop.step, Step::Retry(at) if at <= cx.now) {
-            let step = self.signal(i, Duration::ZERO, cx);
-            self.step(i, step);
+            let next = self.signal(i, Duration::ZERO, cx);
+            self.step(i, next);
         }
         false
     }
@@ -105,11 +105,8 @@ impl Pod {
             let later = &self.containers[i + 1..];
             let waits = ordered && self.containers[i].kind == Kind::Sidecar && !later.iter().all(super::Cont::quiet);
             match &self.containers[i].state {
-                State::Running(run) if run.stop.is_none() => {
-                    if !waits {
-                        self.begin_stop(i, why.clone(), grace, cx);
-                    }
-                }
+                State::Running(run) if run.stop.is_none() && waits => {}
+                State::Running(run) if run.stop.is_none() => self.begin_stop(i, why, grace, cx),
                 State::Running(_) => {
                     self.push_stop(i, cx);
                 }

@@ -1,0 +1,100 @@
+//! Taking a pod apart: garbage, volumes, the last steps of its end.
+
+use evenkeel_model::Time;
+use evenkeel_runtime::{ContainerId, RuntimeError};
+
+use super::{
+    Mode, Pod, Sandbox, Trash, Volumes,
+    container::{self, State, StopWhy},
+};
+use crate::logic::{
+    command::{Failure, Output, Work},
+    ops::{Cx, Purpose},
+};
+
+impl Pod {
+    pub(super) fn drive_deleting(&mut self, until: Time, cx: &mut Cx<'_>) {
+        if !self.wind_down(&StopWhy::Pod, until, cx) || matches!(self.sandbox, Sandbox::Creating(_)) {
+            return;
+        }
+        self.discard_sandbox();
+        for i in 0..self.containers.len() {
+            let c = &mut self.containers[i];
+            let ids = [c.book.id.take(), c.book.previous.take()];
+            ids.into_iter().flatten().for_each(|id| self.throw(id));
+        }
+        if !self.garbage.is_empty() {
+            return;
+        }
+        match &self.volumes {
+            Volumes::Preparing(_) | Volumes::Removing(_) => {}
+            Volumes::Held { until } if *until > cx.now && self.volumes_trouble.message.is_empty() => {}
+            _ => {
+                // Also where none were made in this life: an earlier one may have.
+                if self.spec.volumes.as_ref().is_none_or(Vec::is_empty) {
+                    self.mode = Mode::Gone;
+                } else {
+                    self.volumes_trouble.message.clear();
+                    self.volumes = Volumes::Removing(cx.run(self.uid(), Purpose::RemoveVolumes, Work::RemoveVolumes));
+                }
+            }
+        }
+    }
+
+    /// Puts a container among those to be removed.
+    pub(super) fn throw(&mut self, id: ContainerId) {
+        self.garbage.entry(id).or_insert(Trash { op: None, after: Time(0) });
+        self.dirty = true;
+    }
+
+    pub(super) fn sweep(&mut self, cx: &mut Cx<'_>) {
+        if !cx.engine {
+            return;
+        }
+        let uid = self.uid();
+        for (id, trash) in &mut self.garbage {
+            if trash.op.is_none() && trash.after <= cx.now {
+                trash.op = Some(cx.run(uid, Purpose::Garbage(id.clone()), Work::Remove { id: id.clone() }));
+            }
+        }
+    }
+
+    /// Something was made by an operation that was given up.
+    pub(super) fn late(&mut self, result: Result<Output, Failure>) {
+        if let Ok(Output::Sandbox { id, .. } | Output::Created { id }) = result {
+            self.throw(id);
+            if self.mode == Mode::Gone {
+                self.mode = Mode::Deleting { until: Time(0) };
+            }
+        }
+    }
+
+    pub(super) fn swept(&mut self, id: ContainerId, result: &Result<Output, Failure>, cx: &Cx<'_>) {
+        match result {
+            Ok(_) | Err(Failure::Runtime(RuntimeError::NotFound { .. })) => {
+                self.garbage.remove(&id);
+                self.dirty = true;
+            }
+            Err(_) => {
+                let after = cx.now + cx.settings().retry_first;
+                self.garbage.insert(id, Trash { op: None, after });
+            }
+        }
+    }
+
+    /// The engine went away: ends that were taken for drifts were its own doing.
+    pub(in crate::logic) fn absolve(&mut self, container: Option<&str>) {
+        let restart = |fix: &container::Fix| *fix == container::Fix::Restart;
+        match container {
+            None => self.sandbox_open.retain(|(fix, _)| !restart(fix)),
+            Some(name) => {
+                for c in self.containers.iter_mut().filter(|c| c.spec.name == name) {
+                    c.open.retain(|(fix, _)| !restart(fix));
+                    if let State::Ended { held } = &mut c.state {
+                        *held = false;
+                    }
+                }
+            }
+        }
+    }
+}
