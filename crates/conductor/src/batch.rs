@@ -11,15 +11,15 @@ use evenkeel_store::{Batch, Op, Seal};
 const STAGE_PART: usize = 1000;
 
 /// The transactions of a batch: parts of new revisions first, where nothing acts on them, then the
-/// one that counts.
-pub(crate) fn transactions(from: Version, to: Version, changes: &[Change]) -> (Vec<Batch>, Batch) {
+/// one that counts. `key` is that of digests.
+pub(crate) fn transactions(from: Version, to: Version, changes: &[Change], key: &[u8; 32]) -> (Vec<Batch>, Batch) {
     let mut staged = Vec::new();
     let mut ops = Vec::with_capacity(changes.len());
     for change in changes {
         match change {
             Change::Put(object) => ops.push(Op::Put(object.clone())),
             Change::Delete(key) => ops.push(Op::Delete(key.clone(), to)),
-            Change::PutContent(content) => ops.push(Op::PutContent(content.digest(), content.clone())),
+            Change::PutContent(content) => ops.push(Op::PutContent(content.digest(key), content.clone())),
             Change::DropContent(digest) => ops.push(Op::DropContent(*digest)),
             Change::DropSnapshot(digest) => ops.push(Op::DropSnapshot(*digest)),
             Change::KeepSnapshot { source, revision, snapshot } => {

@@ -21,6 +21,7 @@ use crate::{
     dispatch::Dispatch,
     event::{AskId, Event, Failure, Output, Published},
     guard::{self, Writers},
+    held::Held,
     recovery::Recovery,
 };
 
@@ -68,7 +69,7 @@ pub struct Conductor<S> {
     started: Time,
     last_step: Time,
     /// Events that could not be committed because the disk is full: tried again.
-    held: Vec<Event>,
+    held: Held,
     disk_full: bool,
 }
 
@@ -80,6 +81,8 @@ struct Work {
     replies: Vec<(AskId, Result<evenkeel_core::Answer, Failure>)>,
     heals: Vec<Heal>,
     noted: Vec<Changed>,
+    /// Nodes that said hello.
+    heard: Vec<Arc<str>>,
 }
 
 /// Who was at work when a panic came.
@@ -117,6 +120,7 @@ impl<S: Store> Conductor<S> {
             }
             None => Recovery::default(),
         };
+        let dispatch = Dispatch::new(&world);
         let mut this = Self {
             store,
             world,
@@ -124,12 +128,12 @@ impl<S: Store> Conductor<S> {
             rng: Rng::new(start.seed),
             timers: Timers::default(),
             dirty: Dirty::default(),
-            dispatch: Dispatch::default(),
+            dispatch,
             writers: Writers::default(),
             recovery,
             started: start.now,
             last_step: start.now,
-            held: Vec::new(),
+            held: Held::default(),
             disk_full: false,
         };
         this.mark_all();
@@ -166,13 +170,8 @@ impl<S: Store> Conductor<S> {
     pub fn step(&mut self, now: Time, events: Vec<Event>) -> Result<Output, StoreError> {
         let now = now.max(self.last_step);
         self.notice_pause(now);
-        let mut events = events;
-        if !self.held.is_empty() {
-            let mut all = std::mem::take(&mut self.held);
-            all.append(&mut events);
-            events = all;
-        }
-        debug_assert!(events.len() <= 2 * BATCH_EVENTS);
+        debug_assert!(events.len() <= BATCH_EVENTS);
+        let events = if self.held.is_empty() { events } else { self.held.before(events) };
         self.mark_due(now, !events.is_empty())?;
         let before = self.world.clone();
         let (rng_before, timers_before, dirty_before) = (self.rng.clone(), self.timers.clone(), self.dirty.clone());
@@ -318,13 +317,13 @@ impl<S: Store> Conductor<S> {
         match event {
             Event::Hello(hello) => {
                 self.world.nodes.hear(&hello.node, now);
-                self.recovery.heard(&hello.node);
+                work.heard.push(hello.node.clone());
                 self.dispatch.begin(hello.node.clone());
             }
             Event::Report { node, report } => {
                 self.world.nodes.hear(node, now);
                 for pod in &report.pods {
-                    self.world.note_logs(pod.uid, &pod.logs);
+                    self.world.note_logs(&Key::new(Kind::Pod, pod.namespace.clone(), pod.name.clone()), pod.uid, &pod.logs);
                 }
             }
             Event::Ended { node } => self.dispatch.end(node),
@@ -407,7 +406,7 @@ impl<S: Store> Conductor<S> {
         if work.changes.is_empty() {
             return Ok(());
         }
-        let (staged, batch) = batch::transactions(from, self.world.version, &work.changes);
+        let (staged, batch) = batch::transactions(from, self.world.version, &work.changes, &self.world.digest_key);
         for part in &staged {
             self.store.commit(part)?;
         }
@@ -415,6 +414,9 @@ impl<S: Store> Conductor<S> {
     }
 
     fn finish(&mut self, now: Time, work: Work) -> Output {
+        for node in &work.heard {
+            self.recovery.heard(node);
+        }
         for changed in &work.noted {
             self.dispatch.note(&self.world, changed);
         }
@@ -426,6 +428,7 @@ impl<S: Store> Conductor<S> {
             view: (!work.published.is_empty()).then(|| self.world.view()),
             published: work.published,
             to_agents,
+            hang_up: Vec::new(),
             wake,
         }
     }
@@ -437,17 +440,17 @@ impl<S: Store> Conductor<S> {
     /// The disk is full: requests are refused, everything else waits for the next try.
     fn refuse_for_space(&mut self, now: Time, events: Vec<Event>) -> Output {
         self.disk_full = true;
-        let mut replies = Vec::new();
+        let (mut replies, mut hang_up) = (Vec::new(), Vec::new());
         for event in events {
             match event {
                 Event::Ask { id, .. } => replies.push((id, Err(Failure::DiskFull))),
-                other if self.held.len() < BATCH_EVENTS => self.held.push(other),
-                // Beyond the bound agents are asked for everything again when their session ends.
-                Event::Report { node, .. } => self.dispatch.end(&node),
-                _ => {}
+                other => hang_up.extend(self.held.keep(other)),
             }
         }
-        Output { replies, wake: Some(now + FULL_DISK_RETRY), ..Output::default() }
+        for node in &hang_up {
+            self.dispatch.end(node);
+        }
+        Output { replies, hang_up, wake: Some(now + FULL_DISK_RETRY), ..Output::default() }
     }
 }
 

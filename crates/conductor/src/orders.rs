@@ -1,8 +1,11 @@
 //! From a Pod object to what its agent is told.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use evenkeel_core::World;
+use evenkeel_core::{World, release::engine::source_of};
 use evenkeel_model::{
     Content, ContentRef, Key, Kind, Object, names,
     own::SourceSpec,
@@ -65,7 +68,7 @@ fn content(world: &World, pod: &Object, pinned: &[ContentRef], secret: bool, nam
         Some(content) => content.clone(),
         None => Arc::new(Content::of_object(live?)),
     };
-    Some(PodContent { secret, name: name.clone(), secret_type, digest: content.digest(), content })
+    Some(PodContent { secret, name: name.clone(), secret_type, digest: content.digest(&world.digest_key), content })
 }
 
 /// Whether drift of a pod's containers is healed: its source says so, by default yes.
@@ -75,26 +78,8 @@ fn self_heal(world: &World, pod: &Object) -> bool {
     object.spec::<SourceSpec>().ok().and_then(|s| s.self_heal).unwrap_or(true)
 }
 
-/// The source that a pod comes from: its own label, or that of the topmost owner.
-fn source_of(world: &World, pod: &Object) -> Option<String> {
-    let mut object = pod.clone();
-    // A Deployment owns a ReplicaSet owns a Pod; custom owners may add levels, cycles may not.
-    for _ in 0..8 {
-        if let Some(source) = object.source() {
-            return Some(source.to_string());
-        }
-        object = Object::clone(owner(world, &object)?);
-    }
-    None
-}
-
-/// Images that clean-up on nodes must spare: those that any ReplicaSet remembers, because a
-/// rollback starts them without a pull.
-pub(crate) fn keep_images(world: &World) -> Arc<[String]> {
-    let mut all: BTreeMap<String, ()> = BTreeMap::new();
-    for set in world.list(Kind::ReplicaSet, "") {
-        let ids: BTreeMap<String, String> = json_annotation(set, names::IMAGE_IDS).unwrap_or_default();
-        all.extend(ids.into_values().map(|id| (id, ())));
-    }
-    all.into_keys().collect()
+/// Ids of the images that a ReplicaSet remembers.
+pub(crate) fn image_ids(set: &Object) -> BTreeSet<String> {
+    let ids: BTreeMap<String, String> = json_annotation(set, names::IMAGE_IDS).unwrap_or_default();
+    ids.into_values().collect()
 }

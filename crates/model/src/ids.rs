@@ -3,6 +3,7 @@
 use alloc::{format, string::String};
 use core::{fmt, str::FromStr};
 
+use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -110,6 +111,19 @@ impl Digest {
             hash.update(part);
         }
         Self(hash.finalize().into())
+    }
+
+    /// The HMAC-SHA256 (RFC 2104) of bytes under a key: says whether two values are equal to who has
+    /// the key, and nothing to others.
+    pub fn keyed(key: &[u8; 32], bytes: &[u8]) -> Self {
+        // A key of any length is taken; 32 bytes always.
+        Hmac::<Sha256>::new_from_slice(key).map_or_else(
+            |_| Self::default(),
+            |mut mac| {
+                mac.update(bytes);
+                Self(mac.finalize().into_bytes().into())
+            },
+        )
     }
 
     /// The first `n` hexadecimal digits, for names and messages.

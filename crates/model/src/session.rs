@@ -151,6 +151,9 @@ pub struct NodeReport {
     pub allocatable: BTreeMap<String, String>,
     /// Labels that the agent sets: `kubernetes.io/arch`, `os`, `hostname`, and those of its flags.
     pub labels: BTreeMap<String, String>,
+    /// Taints of its flags.
+    #[serde(default)]
+    pub taints: Vec<NodeTaint>,
     /// `nodeInfo` in Kubernetes' form.
     pub node_info: Value,
     /// `addresses` as (type, address).
@@ -161,6 +164,40 @@ pub struct NodeReport {
     pub pressures: Vec<String>,
     /// Version of the agent.
     pub version: String,
+}
+
+/// A taint that an agent asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeTaint {
+    /// Key.
+    pub key: String,
+    /// Value; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub value: String,
+    /// What it does to pods that do not tolerate it.
+    pub effect: TaintEffect,
+}
+
+/// `effect` of a taint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TaintEffect {
+    /// No new pods.
+    NoSchedule,
+    /// New pods only where nothing else fits.
+    PreferNoSchedule,
+    /// No new pods, and those there go.
+    NoExecute,
+}
+
+impl TaintEffect {
+    /// As Kubernetes writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoSchedule => "NoSchedule",
+            Self::PreferNoSchedule => "PreferNoSchedule",
+            Self::NoExecute => "NoExecute",
+        }
+    }
 }
 
 /// A pod's status as its agent sees it.

@@ -1,9 +1,10 @@
 //! The key under which Secrets lie encrypted, and the sealing of values with it.
 //!
-//! The file `encryption.key` in the data directory holds 32 bytes, mode 0600, made at the first
-//! start. XChaCha20-Poly1305 with a random nonce a value; the place (table and row) is
-//! authenticated, so a value cannot be moved to another row. What this protects is a copy of the
-//! database alone: a backup, a disk image of another file system, a file sent to a colleague.
+//! The file `encryption.key` in the data directory, or one that is named, holds 32 bytes, mode
+//! 0600, made at the first start. XChaCha20-Poly1305 with a random nonce a value; the place (table
+//! and row) is authenticated, so a value cannot be moved to another row. What this protects is a
+//! copy of the database alone: a backup, a disk image of another file system, a file sent to a
+//! colleague.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -40,7 +41,7 @@ pub enum KeyError {
         source: std::io::Error,
     },
     /// There is a database, and its key is gone.
-    #[error("{} is missing: without it the Secrets in the database beside it cannot be read; put the file back", .0.display())]
+    #[error("{} is missing: without it the Secrets in the database cannot be read; put the file back", .0.display())]
     Missing(PathBuf),
     /// The file does not hold 32 bytes.
     #[error("{} does not hold 32 bytes", .0.display())]
@@ -77,17 +78,17 @@ impl EncryptionKey {
         Self(bytes)
     }
 
-    /// Reads `encryption.key` of a data directory. Where neither it nor a database is there, a key
-    /// is drawn and written first.
-    pub fn load_or_create(dir: &Path) -> Result<Self, KeyError> {
-        let path = dir.join(FILE);
+    /// Reads the key of a data directory: of the file given, else of its `encryption.key`. Where
+    /// neither the file nor a database is there, a key is drawn and written first.
+    pub fn load_or_create(dir: &Path, file: Option<&Path>) -> Result<Self, KeyError> {
+        let path = file.map_or_else(|| dir.join(FILE), Path::to_path_buf);
         match File::open(&path) {
             Ok(file) => Self::read(file, &path),
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 if crate::database_path(dir).exists() {
                     return Err(KeyError::Missing(path));
                 }
-                Self::create(dir, &path)
+                Self::create(&path)
             }
             Err(source) => Err(KeyError::File { doing: "open", path, source }),
         }
@@ -105,17 +106,20 @@ impl EncryptionKey {
     }
 
     /// Written under another name first, so that a crash leaves no half key behind.
-    fn create(dir: &Path, path: &Path) -> Result<Self, KeyError> {
+    fn create(path: &Path) -> Result<Self, KeyError> {
         let failed = |doing| move |source| KeyError::File { doing, path: path.into(), source };
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|e| KeyError::Random(e.to_string()))?;
-        let part = dir.join(format!("{FILE}.part"));
+        let mut part = path.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
         let _ = fs::remove_file(&part);
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(failed("create"))?;
         file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed("write"))?;
         fs::rename(&part, path).map_err(failed("create"))?;
-        File::open(dir).and_then(|d| d.sync_all()).map_err(failed("write"))?;
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|d| d.sync_all()).map_err(failed("write"))?;
         Ok(Self(bytes))
     }
 
@@ -163,19 +167,28 @@ mod tests {
     #[test]
     fn a_key_is_made_once_and_guards_its_file() {
         let dir = tempfile::tempdir().unwrap();
-        let key = EncryptionKey::load_or_create(dir.path()).unwrap();
-        assert_eq!(EncryptionKey::load_or_create(dir.path()).unwrap().0, key.0);
+        let key = EncryptionKey::load_or_create(dir.path(), None).unwrap();
+        assert_eq!(EncryptionKey::load_or_create(dir.path(), None).unwrap().0, key.0);
         let path = dir.path().join(FILE);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(!format!("{key:?}").contains(&format!("{}", key.0[0])) || format!("{key:?}").ends_with("(..)"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(EncryptionKey::load_or_create(dir.path()), Err(KeyError::Mode { mode: 0o644, .. })));
+        assert!(matches!(EncryptionKey::load_or_create(dir.path(), None), Err(KeyError::Mode { mode: 0o644, .. })));
         fs::remove_file(&path).unwrap();
         fs::write(crate::database_path(dir.path()), b"x").unwrap();
-        assert!(matches!(EncryptionKey::load_or_create(dir.path()), Err(KeyError::Missing(_))));
+        assert!(matches!(EncryptionKey::load_or_create(dir.path(), None), Err(KeyError::Missing(_))));
+        // A key elsewhere is a file of any name; a database without it is no reason to draw another.
+        let elsewhere = dir.path().join("keys");
+        fs::create_dir(&elsewhere).unwrap();
+        let file = elsewhere.join("secrets");
+        assert!(matches!(EncryptionKey::load_or_create(dir.path(), Some(&file)), Err(KeyError::Missing(_))));
+        fs::remove_file(crate::database_path(dir.path())).unwrap();
+        let other = EncryptionKey::load_or_create(dir.path(), Some(&file)).unwrap();
+        assert_eq!(EncryptionKey::load_or_create(dir.path(), Some(&file)).unwrap().0, other.0);
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
         fs::write(&path, b"short").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(matches!(EncryptionKey::load_or_create(dir.path()), Err(KeyError::Length(_))));
+        assert!(matches!(EncryptionKey::load_or_create(dir.path(), None), Err(KeyError::Length(_))));
     }
 
     #[test]

@@ -4,11 +4,11 @@
 
 use alloc::format;
 
-use evenkeel_model::Kind;
+use evenkeel_model::{Digest, Kind};
 use evenkeel_schema::merge::{FieldPath, PathElement};
 use serde_json::Value;
 
-use crate::{release::keyed_digest, world::World};
+use crate::world::World;
 
 /// Hexadecimal digits of a digest that stands for a value.
 const DIGITS: usize = 16;
@@ -49,7 +49,10 @@ fn hide(world: &World, value: &mut Value) {
         Value::Null => {}
         other => {
             let text = other.as_str().map_or_else(|| format!("{other}"), Into::into);
-            *other = Value::String(format!("hmac-sha256:{}", keyed_digest(world, text.as_bytes()).short(DIGITS)));
+            *other = Value::String(format!(
+                "hmac-sha256:{}",
+                Digest::keyed(&world.digest_key, text.as_bytes()).short(DIGITS)
+            ));
         }
     }
 }

@@ -29,4 +29,4 @@ mod ownership_tests;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use write::{applied, keyed as keyed_digest, manager, onto, without_status};
+pub(crate) use write::{applied, manager, onto, without_status};

@@ -9,9 +9,7 @@ use evenkeel_schema::{
     base64, defaults,
     merge::{Apply, FieldSet, Managed, Node, apply},
 };
-use hmac::{Hmac, Mac};
 use serde_json::{Map, Value, json};
-use sha2::Sha256;
 
 use crate::world::World;
 
@@ -27,18 +25,10 @@ pub(crate) fn manager(source: &str) -> String {
 /// let its value be guessed.
 pub(crate) fn mark(world: &World, doc: &Doc) -> String {
     if doc.key.kind == Kind::Secret {
-        keyed(world, &doc.digest.0).short(MARK_DIGITS)
+        Digest::keyed(&world.digest_key, &doc.digest.0).short(MARK_DIGITS)
     } else {
         doc.digest.short(MARK_DIGITS)
     }
-}
-
-/// The digest that stands for a Secret's value wherever one could be seen.
-pub(crate) fn keyed(world: &World, bytes: &[u8]) -> Digest {
-    // HMAC takes keys of any length, so this never fails.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&world.digest_key) else { return Digest::default() };
-    mac.update(bytes);
-    Digest(mac.finalize().into_bytes().into())
 }
 
 /// The document as it is applied: `stringData` folded into `data`, label and annotations of the

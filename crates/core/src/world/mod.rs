@@ -18,6 +18,9 @@ use imbl::{OrdMap, OrdSet};
 
 use crate::change::{Change, Changed};
 
+/// Last lines kept of a container that failed: what a release's cause shows.
+const LOG_LINES: usize = 20;
+
 /// All objects and what is derived from them.
 #[derive(Debug, Clone, Default)]
 pub struct World {
@@ -165,11 +168,12 @@ impl World {
     }
 
     /// Keeps the last lines of a pod's failed containers for the cause of a release. They go with
-    /// the pod's object.
-    pub fn note_logs(&mut self, pod: Uid, logs: &BTreeMap<String, Vec<String>>) {
-        if !logs.is_empty() {
+    /// the pod's object; of a pod without one nothing is kept.
+    pub fn note_logs(&mut self, key: &Key, pod: Uid, logs: &BTreeMap<String, Vec<String>>) {
+        if !logs.is_empty() && self.get(key).is_some_and(|o| o.uid == pod) {
             let mut all = self.logs.get(&pod).map(|l| BTreeMap::clone(l)).unwrap_or_default();
-            all.extend(logs.iter().map(|(k, v)| (k.clone(), v.clone())));
+            let last = |lines: &[String]| lines[lines.len().saturating_sub(LOG_LINES)..].to_vec();
+            all.extend(logs.iter().map(|(name, lines)| (name.clone(), last(lines))));
             self.logs.insert(pod, Arc::new(all));
         }
     }
@@ -194,7 +198,7 @@ impl World {
                 Some((Some(changed), Change::Delete(key)))
             }
             Change::PutContent(content) => {
-                let digest = content.digest();
+                let digest = content.digest(&self.digest_key);
                 if self.contents.contains_key(&digest) {
                     return None;
                 }
@@ -233,7 +237,7 @@ impl World {
             self.snapshots.insert(kept.snapshot.digest(), kept);
         }
         for content in contents {
-            self.contents.insert(content.digest(), content);
+            self.contents.insert(content.digest(&self.digest_key), content);
         }
         for object in objects {
             let object = Arc::new(self.pods.intern(object));

@@ -62,12 +62,12 @@ mod tests {
 
     use super::*;
 
-    fn deployment(config: Option<&str>) -> Option<Arc<Object>> {
+    fn deployment(config: Option<&str>) -> Arc<Object> {
         let from = config.map(|name| json!([{"configMapRef": {"name": name}}])).unwrap_or(json!([]));
         let body =
             json!({"spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "c", "envFrom": from}]}}}});
         let key = Key::new(Kind::Deployment, "shop", "web");
-        Some(Arc::new(Object::new(key, Uid(1), Meta::default(), evenkeel_model::canonical::value_bytes(&body).into())))
+        Arc::new(Object::new(key, Uid(1), Meta::default(), evenkeel_model::canonical::value_bytes(&body).into()))
     }
 
     #[test]
@@ -78,9 +78,13 @@ mod tests {
         for (next, of_a, of_b) in
             [(deployment(Some("a")), 1, 0), (deployment(Some("b")), 0, 1), (deployment(None), 0, 0)]
         {
-            index.update(&Changed { key: Key::new(Kind::Deployment, "shop", "web"), old: now, new: next.clone() });
+            index.update(&Changed {
+                key: Key::new(Kind::Deployment, "shop", "web"),
+                old: now,
+                new: Some(next.clone()),
+            });
             assert_eq!((index.using(&a).count(), index.using(&b).count()), (of_a, of_b));
-            now = next;
+            now = Some(next);
         }
         index.update(&Changed { key: Key::new(Kind::Deployment, "shop", "web"), old: now, new: None });
         assert!(index.used.is_empty() && index.users.is_empty());

@@ -78,7 +78,7 @@ pub(super) fn config(world: &World, deployment: &Object, template: &Value) -> Co
             continue;
         }
         let content = Arc::new(Content::of_object(object));
-        used.refs.push(ContentRef { secret, name, digest: content.digest() });
+        used.refs.push(ContentRef { secret, name, digest: content.digest(&world.digest_key) });
         used.contents.push(content);
     }
     if !used.refs.is_empty() {
