@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{
     Cx, Out,
     error::hinted,
-    objects::{ago, items, name, text},
+    objects::{ago, happened, items, name, text},
     output::{Tone, align, one_line, yaml},
     paths::{self, Scope},
 };
@@ -147,7 +147,7 @@ async fn events(client: &Client, object: &Value, out: &mut Out) -> Result<()> {
     if events.is_empty() {
         return out.line(format!("{:<16}<none>", "Events:"));
     }
-    events.sort_by_key(|e| text(e, "/lastTimestamp").to_owned());
+    events.sort_by_key(|e| happened(e));
     let title = out.paint(Tone::Bold, "Events:");
     out.line(title)?;
     let head: Vec<String> = ["AGE", "TYPE", "REASON", "MESSAGE"].map(Into::into).to_vec();

@@ -1,6 +1,7 @@
 //! `evenkeel diff`: what a directory or a revision would change, decided by the server.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -119,8 +120,12 @@ fn show(out: &mut Out, object: &Value) -> Result<usize> {
         let line = tone.map_or_else(|| line.clone(), |t| out.paint(t, &line));
         out.line(line)?;
     }
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     for place in strings(object, "placement") {
-        out.line(format!("  pods: {place}"))?;
+        *places.entry(place).or_default() += 1;
+    }
+    for (place, count) in places {
+        out.line(format!("  pods: {count} to {place}"))?;
     }
     out.line("")?;
     Ok(kind)

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     Cx, Out,
     error::hinted,
-    objects::{ago, items, text},
+    objects::{ago, happened, items, text},
     output::{Tone, align, one_line},
     paths::{self, Scope},
     watching::Watch,
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
     let selection = [("fieldSelector", fields.as_str())];
     let (list, mut watch) = Watch::start(&client, &path, &selection, "application/json").await?;
     let mut all: Vec<&Value> = items(&list).iter().collect();
-    all.sort_by_key(|e| text(e, "/lastTimestamp").to_owned());
+    all.sort_by_key(|e| happened(e));
     show(&mut cx.out, &all, everywhere, true)?;
     if all.is_empty() && !args.watch {
         eprintln!("No events found.");

@@ -92,6 +92,13 @@ fn table(args: &Args, sources: &[Value], releases: &[Value], cx: &mut Cx) -> Res
     Ok(())
 }
 
+/// The first complaint without the text it points at; how many more there are.
+fn first_line(diagnostics: &[String]) -> Option<String> {
+    let first = diagnostics.first()?.lines().next()?;
+    let more = diagnostics.len() - 1;
+    Some(if more == 0 { first.to_owned() } else { format!("{first} (and {more} more)") })
+}
+
 fn row(release: &Value, with_source: bool, wide: bool) -> Option<Vec<String>> {
     let spec: ReleaseSpec = maybe(release, "/spec")?;
     let status: ReleaseStatus = maybe(release, "/status")?;
@@ -101,7 +108,7 @@ fn row(release: &Value, with_source: bool, wide: bool) -> Option<Vec<String>> {
         let container = c.container.as_ref().map(|n| format!(" container {n}")).unwrap_or_default();
         format!("{}{container}: {}", c.object, said(&c.reason, &c.message))
     });
-    let why = cause.or_else(|| status.diagnostics.first().cloned()).unwrap_or(own);
+    let why = cause.or_else(|| first_line(&status.diagnostics)).unwrap_or(own);
     let age = status.timeline.first().map(|p| since(p.at)).unwrap_or_default();
     let author = spec.author.split(" <").next().unwrap_or_default().to_owned();
     let mut row =

@@ -22,6 +22,7 @@ mod objects;
 mod output;
 mod paths;
 mod rollback;
+mod settings;
 mod source;
 mod status;
 mod suspend;

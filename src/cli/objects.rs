@@ -22,6 +22,12 @@ pub(crate) fn number(object: &Value, pointer: &str) -> i64 {
     object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
 }
 
+/// When an event happened last: what to sort by. Several of one second are told apart by their
+/// version.
+pub(crate) fn happened(event: &Value) -> (&str, u64) {
+    (text(event, "/lastTimestamp"), text(event, "/metadata/resourceVersion").parse().unwrap_or(0))
+}
+
 /// The object's name.
 pub(crate) fn name(object: &Value) -> &str {
     text(object, "/metadata/name")
@@ -92,12 +98,21 @@ pub(crate) fn pod_trouble(pod: &Value) -> Option<String> {
             let reason = text(part, "/reason");
             let code = part.get("exitCode").and_then(Value::as_i64).filter(|c| *c != 0);
             let message = code.map_or_else(|| text(part, "/message").to_owned(), |c| format!("exit code {c}"));
+            // `back-off 10s restarting failed container=NAME pod=...`: the rest stands around it.
+            let message = match message.split_once(" container=") {
+                Some((what, _)) if reason == "CrashLoopBackOff" => what.to_owned(),
+                _ => message,
+            };
+            // `Error` says less than the code beside it.
+            let reason = if reason == "Error" && code.is_some() { "" } else { reason };
             (!reason.is_empty() || !message.is_empty()).then(|| said(reason, &message))
         };
         let waiting = at("/state/waiting").or_else(|| at("/state/terminated").filter(|t| t != "Completed"));
         if let Some(what) = waiting {
             let last = at("/lastState/terminated").map(|l| format!(" (last end: {l})")).unwrap_or_default();
-            return Some(format!("container {}: {what}{last}", text(container, "/name")));
+            let restarts = number(container, "/restartCount");
+            let restarts = if restarts > 0 { format!(", {restarts} restarts") } else { String::new() };
+            return Some(format!("container {}: {what}{last}{restarts}", text(container, "/name")));
         }
     }
     match condition(pod, "Ready") {
@@ -143,11 +158,12 @@ mod tests {
             "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu"
         );
         let crashing = json!({"phase": "Running", "containerStatuses": [{"name": "web",
-            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
+            "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff",
+                "message": "back-off 10s restarting failed container=web pod=web-1_shop(8a)"}},
             "lastState": {"terminated": {"reason": "Error", "exitCode": 3}}}]});
         assert_eq!(
             pod_trouble(&pod(crashing)).unwrap(),
-            "container web: CrashLoopBackOff: back-off 10s (last end: Error: exit code 3)"
+            "container web: CrashLoopBackOff: back-off 10s restarting failed (last end: exit code 3), 2 restarts"
         );
     }
 }

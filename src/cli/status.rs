@@ -82,7 +82,12 @@ fn source(object: &Value, releases: &[Value]) -> Result<Entry> {
     for Condition { kind, status, reason, message, .. } in &status.conditions {
         // Suspended is said below, from the specification.
         if status == "False" && kind != "Suspended" {
-            notes.push(format!("{kind}={status}: {}", said(reason, message)));
+            // That a release is under way, was refused or taken back stands below, with its cause.
+            let below =
+                message.is_empty() || (kind == "Synced" && ["Rejected", "RolledBack"].contains(&reason.as_str()));
+            if !below {
+                notes.push(format!("{kind}={status}: {}", said(reason, message)));
+            }
             tone = if running(object, releases) { Tone::Warn } else { Tone::Bad };
         }
     }
@@ -144,7 +149,12 @@ fn release(object: &Value) -> Option<Entry> {
     };
     let mut notes = Vec::new();
     if tone != Tone::Good {
-        let own = said(&status.reason, &status.message);
+        // The reason of a release that went back is in its cause; a refused one's in what it complains of.
+        let own = match status.phase {
+            Phase::RolledBack | Phase::RollingBack if status.cause.is_some() => status.message.clone(),
+            Phase::Rejected if !status.diagnostics.is_empty() => String::new(),
+            _ => said(&status.reason, &status.message),
+        };
         notes.extend((!own.is_empty()).then_some(own));
     }
     if let Some(cause) = status.cause.as_ref().filter(|_| tone == Tone::Bad || tone == Tone::Warn) {

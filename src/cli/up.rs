@@ -8,14 +8,14 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use evenkeel_core::Settings;
+use evenkeel_agent::driver::DEFAULT_MAX_PODS;
+use evenkeel_model::session::{NodeTaint, TaintEffect};
 use tracing_subscriber::{EnvFilter, fmt};
 
-use super::{Cx, source::Fields};
+use super::{Cx, settings::Given, source::Fields};
 use crate::up::{self, Up};
 
 /// Follow a repository or directory, and run it on this machine
@@ -48,18 +48,21 @@ pub(crate) struct Args {
     /// Labels of the node, as disk=ssd,zone=a
     #[arg(long, value_name = "K=V,...", value_delimiter = ',', value_parser = label, help_heading = "Node")]
     labels: Vec<(String, String)>,
+    /// Taints of the node, as dedicated=db:NoSchedule,old:NoExecute
+    #[arg(long, value_name = "K[=V]:EFFECT,...", value_delimiter = ',', value_parser = taint, help_heading = "Node")]
+    taints: Vec<NodeTaint>,
     /// Address of the node
     #[arg(long, value_name = "IP", help_heading = "Node")]
     node_ip: Option<IpAddr>,
-    /// Folder of the key that encrypts Secrets at rest [default: the data directory]
-    #[arg(long, value_name = "DIR", help_heading = "Settings")]
-    encryption_key_dir: Option<PathBuf>,
-    /// How long a server that lost its database waits for its nodes
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration, help_heading = "Settings")]
-    recovery_wait: Duration,
-    /// A node without a word for this long is Unknown
-    #[arg(long, value_name = "DURATION", default_value = "40s", value_parser = duration, help_heading = "Settings")]
-    node_grace: Duration,
+    /// Pods that the node takes
+    #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_MAX_PODS, value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Node")]
+    max_pods: u32,
+    /// Key that encrypts Secrets at rest: 32 bytes, mode 0600, made if it is not there [default:
+    /// encryption.key in the data directory]
+    #[arg(long, value_name = "FILE", help_heading = "Settings")]
+    encryption_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Given,
     /// File with flags as keys [default: config.yaml in the data directory]
     #[arg(long, value_name = "FILE", help_heading = "Settings")]
     config: Option<PathBuf>,
@@ -106,7 +109,7 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
     let data_dir = cx.place.data_dir();
     let data_dir =
         std::path::absolute(&data_dir).with_context(|| format!("the data directory {}", data_dir.display()))?;
-    let settings = Settings { recovery_wait: args.recovery_wait, node_grace: args.node_grace, ..Settings::default() };
+    let key = args.encryption_key_file.map(std::path::absolute).transpose().context("the encryption key's file")?;
     let labels: BTreeMap<String, String> = args.labels.into_iter().collect();
     up::run(Up {
         data_dir,
@@ -114,10 +117,12 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
         source,
         node_name,
         labels,
+        taints: args.taints,
+        max_pods: args.max_pods,
         node_ip: args.node_ip,
         runtime: args.runtime,
-        encryption_key_file: args.encryption_key_dir,
-        settings,
+        encryption_key_file: key,
+        settings: args.settings.settings(),
         story: args.log_format == LogFormat::Text,
     })
     .await?;
@@ -149,6 +154,39 @@ fn label(text: &str) -> Result<(String, String), String> {
     text.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(|| format!("`{text}` is not KEY=VALUE"))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|e| e.to_string())
+/// Taints under this are the server's own: it sets them by the node's state.
+const OWN_TAINTS: &str = "node.kubernetes.io/";
+
+/// A taint as kubectl takes it: `KEY=VALUE:EFFECT` or `KEY:EFFECT`.
+fn taint(text: &str) -> Result<NodeTaint, String> {
+    let (pair, effect) = text.rsplit_once(':').ok_or_else(|| format!("`{text}` is not KEY=VALUE:EFFECT"))?;
+    let effects = [TaintEffect::NoSchedule, TaintEffect::PreferNoSchedule, TaintEffect::NoExecute];
+    let effect = effects
+        .into_iter()
+        .find(|e| e.as_str() == effect)
+        .ok_or_else(|| format!("`{effect}` is none of NoSchedule, PreferNoSchedule, NoExecute"))?;
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if key.is_empty() || !pair.replacen('=', "", 1).chars().all(fits) {
+        return Err(format!("`{pair}` is not KEY=VALUE"));
+    }
+    if key.starts_with(OWN_TAINTS) {
+        return Err(format!("taints of {OWN_TAINTS} are set by the server, by the state of the node"));
+    }
+    Ok(NodeTaint { key: key.to_owned(), value: value.to_owned(), effect })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taints_are_written_as_kubectl_takes_them() {
+        let made = |key: &str, value: &str, effect| NodeTaint { key: key.into(), value: value.into(), effect };
+        assert_eq!(taint("dedicated=db:NoSchedule").unwrap(), made("dedicated", "db", TaintEffect::NoSchedule));
+        assert_eq!(taint("example.com/old:NoExecute").unwrap(), made("example.com/old", "", TaintEffect::NoExecute));
+        for wrong in ["a", "a=b", "a=b:Never", ":NoSchedule", "a b:NoSchedule", "node.kubernetes.io/x:NoExecute"] {
+            assert!(taint(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -23,12 +23,13 @@ const MAX_CHAIN: usize = 10;
 
 /// Show why something runs: up to the commit, its author, file and line; and why on that node
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  evenkeel why pod web-5d7f-abcde -n shop\n  evenkeel why deployment web")]
+#[command(after_help = "Examples:\n  evenkeel why pod web-5d7f-abcde -n shop\n  evenkeel why deployment/web")]
 pub(crate) struct Args {
-    /// Kind of the object
+    /// KIND or KIND/NAME
+    #[arg(value_name = "KIND")]
     kind: String,
     /// Name of the object
-    name: String,
+    name: Option<String>,
     #[command(flatten)]
     scope: Scope,
 }
@@ -36,12 +37,18 @@ pub(crate) struct Args {
 /// Runs the verb.
 pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
     let client = cx.client()?;
-    let kind = paths::kind(&args.kind)?;
+    let (kind, wanted) = match (args.kind.split_once('/'), args.name) {
+        (Some((kind, name)), None) => (kind, name.to_owned()),
+        (None, Some(name)) => (args.kind.as_str(), name),
+        (None, None) => return Err(hinted("why takes a kind and a name", "as `evenkeel why pod web-5d7f-abcde`")),
+        (Some(_), Some(_)) => return Err(hinted("KIND/NAME takes no second name", "one object at a time")),
+    };
+    let kind = paths::kind(kind)?;
     let namespace = args.scope.of(&client);
     if namespace.is_empty() && kind.namespaced() {
         return Err(hinted("an object of all namespaces cannot be named", "use -n NAMESPACE"));
     }
-    let first = client.get(&paths::item(kind, &namespace, &args.name)).await?;
+    let first = client.get(&paths::item(kind, &namespace, &wanted)).await?;
     let mut chain = vec![first];
     while let Some(owner) = owner(&client, chain.last()).await? {
         chain.push(owner);
@@ -107,7 +114,14 @@ async fn pod(client: &Client, out: &mut Out, depth: usize, pod: &Value) -> Resul
     let why = items(&events).last().map(|e| text(e, "/message").to_owned());
     match (node, why) {
         ("", _) => note(out, depth, "node", "none yet"),
-        (node, Some(why)) => note(out, depth, "node", &format!("{node}: {why}")),
+        // The event names pod and node, which stand above and here.
+        (node, Some(why)) => {
+            let assigned =
+                format!("Successfully assigned {}/{} to {node}", text(pod, "/metadata/namespace"), name(pod));
+            let why = why.strip_prefix(&assigned).unwrap_or(&why).trim_start_matches([':', ',', ' ']);
+            let gap = if why.is_empty() { "" } else { ": " };
+            note(out, depth, "node", &format!("{node}{gap}{why}"))
+        }
         (node, None) => {
             let wanted = pod.pointer("/spec/nodeSelector").filter(|s| s.as_object().is_some_and(|m| !m.is_empty()));
             let wanted = wanted.map(|s| format!(", its nodeSelector is {s}")).unwrap_or_default();

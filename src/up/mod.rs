@@ -18,11 +18,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use evenkeel_agent::{
-    driver::{DEFAULT_MAX_PODS, DialError, Dialing, DriverConfig, LogReader, NodeSettings},
+    driver::{DialError, Dialing, DriverConfig, LogReader, NodeSettings},
     logic,
 };
 use evenkeel_core::Settings;
-use evenkeel_model::own::SourceSpec;
+use evenkeel_model::{own::SourceSpec, session::NodeTaint};
 use evenkeel_runtime::{Docker, Runtime as _};
 use evenkeel_server::{
     api::{self, Api},
@@ -48,6 +48,10 @@ pub(crate) struct Up {
     pub(crate) node_name: String,
     /// Further labels of the node.
     pub(crate) labels: BTreeMap<String, String>,
+    /// Taints of the node.
+    pub(crate) taints: Vec<NodeTaint>,
+    /// Pods that it takes.
+    pub(crate) max_pods: u32,
     /// The node's address.
     pub(crate) node_ip: Option<IpAddr>,
     /// The engine, as `unix:///var/run/docker.sock`.
@@ -93,12 +97,18 @@ pub(crate) async fn run(up: Up) -> Result<()> {
     }
     let served = api::Api::new(Arc::new(host.clone()), stop.clone(), metrics);
     let api: JoinHandle<()> = tokio::spawn(api::serve(Arc::<Api>::new(served), listener, tls, stop.clone()));
-    let agent = start_agent(&up, &pki, &host, runtime, stop.clone())?;
+    let mut agent = start_agent(&up, &pki, &host, runtime, stop.clone())?;
     let added = tokio::spawn(add_source(host.clone(), up.source.clone(), stop.clone()));
-    let ended = wait_for_end(agent, added).await;
+    let ended = wait_for_end(&mut agent, added).await;
     info!("stopping; containers run on");
     stop.cancel();
     let parts = async {
+        // The agent first: what it has seen last is still taken.
+        if !agent.is_finished()
+            && let Err(e) = agent.await.context("the agent's task").flatten()
+        {
+            warn!(error = format!("{e:#}"), "the agent ended badly");
+        }
         host.stop().await;
         // A listener that panicked has been logged by its task.
         let _ended = api.await;
@@ -156,8 +166,9 @@ fn start_agent(
         node: NodeSettings {
             name: node.to_string(),
             labels: up.labels.clone(),
+            taints: up.taints.clone(),
             ip: up.node_ip,
-            max_pods: DEFAULT_MAX_PODS,
+            max_pods: up.max_pods,
         },
     };
     let host = host.clone();
@@ -184,8 +195,8 @@ async fn add_source(host: Host, source: Option<(String, SourceSpec)>, stop: Canc
     source::ensure(&host, &name, spec, USER).await
 }
 
-/// Waits for a signal, or for a part that failed. The agent is waited for after a signal, too.
-async fn wait_for_end(mut agent: JoinHandle<Result<()>>, mut added: JoinHandle<Result<()>>) -> Result<()> {
+/// Waits for a signal, or for a part that failed.
+async fn wait_for_end(agent: &mut JoinHandle<Result<()>>, mut added: JoinHandle<Result<()>>) -> Result<()> {
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut source_pending = true;
     loop {
@@ -196,7 +207,7 @@ async fn wait_for_end(mut agent: JoinHandle<Result<()>>, mut added: JoinHandle<R
                 source_pending = false;
                 ended.context("adding the source")??;
             }
-            ended = &mut agent => {
+            ended = &mut *agent => {
                 ended.context("the agent's task")??;
                 bail!("the agent ended by itself");
             }

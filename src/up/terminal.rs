@@ -27,6 +27,8 @@ pub(super) fn start(mut from: broadcast::Receiver<Told>, json: bool, stop: Cance
     let task = tokio::spawn(async move {
         loop {
             match stop.run_until_cancelled(from.recv()).await {
+                // A revision that was seen and waits for nothing is told when it is applied.
+                Some(Ok(Told::Release { phase: Phase::Pending, detail, .. })) if detail.is_empty() && !json => {}
                 Some(Ok(told)) => say(&tell(&told)),
                 Some(Err(RecvError::Lagged(n))) => say(&format!("({n} things happened too fast to be told)")),
                 Some(Err(RecvError::Closed)) | None => return,

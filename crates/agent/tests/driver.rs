@@ -127,7 +127,13 @@ impl Lab {
                 node_ip: None,
                 settings: Settings { crash_first: Duration::from_millis(300), ..Settings::default() },
             },
-            node: NodeSettings { name: "n1".into(), labels: BTreeMap::new(), ip: None, max_pods: DEFAULT_MAX_PODS },
+            node: NodeSettings {
+                name: "n1".into(),
+                labels: BTreeMap::new(),
+                taints: Vec::new(),
+                ip: None,
+                max_pods: DEFAULT_MAX_PODS,
+            },
             dir: self.dir.path().join("agent"),
         };
         self.stop = CancellationToken::new();
@@ -365,7 +371,7 @@ async fn an_agent_without_engine_says_so() {
     };
     let config = DriverConfig {
         logic: Config { node: "n2".into(), cluster: "none".into(), node_ip: None, settings: Settings::default() },
-        node: NodeSettings { name: "n2".into(), labels: BTreeMap::new(), ip: None, max_pods: 5 },
+        node: NodeSettings { name: "n2".into(), labels: BTreeMap::new(), taints: Vec::new(), ip: None, max_pods: 5 },
         dir: dir.path().to_owned(),
     };
     let runtime = Arc::new(Docker::new("/nonexistent/docker.sock").unwrap());

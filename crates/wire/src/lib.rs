@@ -8,6 +8,6 @@
 pub mod local;
 
 pub use evenkeel_model::session::{
-    Assignment, ContainerDrift, DriftAction, Hello, KnownPod, NodeReport, PodContent, PodOrder, PodReport, Report,
-    SourceCopy, ToAgent, ToServer,
+    Assignment, ContainerDrift, DriftAction, Hello, KnownPod, NodeReport, NodeTaint, PodContent, PodOrder, PodReport,
+    Report, SourceCopy, TaintEffect, ToAgent, ToServer,
 };

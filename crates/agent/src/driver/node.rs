@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fs, net::IpAddr, path::Path};
 
 use evenkeel_runtime::EngineInfo;
-use evenkeel_wire::NodeReport;
+use evenkeel_wire::{NodeReport, NodeTaint};
 use serde_json::json;
 
 /// Pods that a node takes, as the kubelet's default.
@@ -25,6 +25,8 @@ pub struct NodeSettings {
     pub name: String,
     /// Labels beside the well-known ones.
     pub labels: BTreeMap<String, String>,
+    /// Taints.
+    pub taints: Vec<NodeTaint>,
     /// The node's address.
     pub ip: Option<IpAddr>,
     /// How many pods it takes.
@@ -73,6 +75,7 @@ pub(super) fn report(settings: &NodeSettings, engine: Option<&EngineInfo>, down:
         capacity: resources(memory, disk_bytes),
         allocatable: resources(memory.saturating_sub(MEMORY_RESERVE), disk_bytes / 10 * 9),
         labels: labels(settings, engine),
+        taints: settings.taints.clone(),
         node_info: node_info(engine),
         addresses,
         not_ready: down.map(str::to_owned),
@@ -149,6 +152,7 @@ mod tests {
         let settings = NodeSettings {
             name: "n1".into(),
             labels: BTreeMap::from([("disk".into(), "fast".into())]),
+            taints: Vec::new(),
             ip: Some(IpAddr::from([10, 0, 0, 1])),
             max_pods: DEFAULT_MAX_PODS,
         };

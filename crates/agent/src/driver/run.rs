@@ -30,6 +30,9 @@ use crate::logic::{
 const INPUTS: usize = 1024;
 /// Inputs taken before their commands are carried out: one sync of the disk for all of them.
 const BATCH: usize = 64;
+/// A session is not dialled before the engine was asked, but no later than this: else every node
+/// would begin as one that is not ready.
+const ENGINE_FIRST: Duration = Duration::from_secs(3);
 /// Wait before a session is dialled again; it doubles up to [`DIAL_MAX`].
 const DIAL_FIRST: Duration = Duration::from_millis(250);
 /// Longest such wait.
@@ -81,6 +84,7 @@ pub async fn run<R: Runtime, D: Dial>(
         unsaved: Unsaved::default(),
         keep: keep_send,
         session: Session::new(dial),
+        dial_from: tokio::time::Instant::now() + ENGINE_FIRST,
         stopping: false,
     };
     driver.take(Input::Restored(Box::new(journal))).await?;
@@ -253,6 +257,8 @@ struct Loop<R, D> {
     unsaved: Unsaved,
     keep: watch::Sender<Option<Arc<[String]>>>,
     session: Session<D>,
+    /// No session is dialled before.
+    dial_from: tokio::time::Instant,
     /// Nothing new is begun.
     stopping: bool,
 }
@@ -264,11 +270,13 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
             let heartbeat = self.session.open.is_some().then(|| self.session.last_sent + HEARTBEAT);
             let wake = self.logic.next_wake().map(|at| at.since(self.clock.now()));
             let retry = self.unsaved.retry;
+            let early = self.dial_from > tokio::time::Instant::now();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 Some(input) = self.receive.recv() => self.take(input).await?,
-                heard = self.session.next(wants_to_write) => self.heard(heard).await?,
+                heard = self.session.next(wants_to_write), if !early => self.heard(heard).await?,
+                () = tokio::time::sleep_until(self.dial_from), if early => {}
                 () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => self.take(Input::Wake).await?,
                 () = tokio::time::sleep_until(heartbeat.unwrap_or_else(tokio::time::Instant::now)),
                     if heartbeat.is_some() && !wants_to_write => self.write(),
@@ -321,6 +329,9 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
         let mut next = Some(input);
         let mut taken = 0;
         while let Some(input) = next {
+            if matches!(input, Input::EngineUp | Input::EngineDown { .. }) {
+                self.dial_from = tokio::time::Instant::now();
+            }
             for command in self.logic.step(self.clock.now(), input) {
                 rest.extend(self.unsaved.gather(command));
             }

@@ -6,6 +6,7 @@
 //! decision about objects.
 
 mod backend;
+mod checkpoint;
 mod clock;
 mod conductor;
 mod followers;
@@ -50,7 +51,7 @@ pub struct Options {
     pub seed: u64,
     /// Key of digests that stand for Secret values.
     pub digest_key: [u8; 32],
-    /// Where the key that encrypts Secrets at rest is kept, if not in the data directory.
+    /// The file of the key that encrypts Secrets at rest, if not `encryption.key` in the data directory.
     pub encryption_key: Option<PathBuf>,
     /// Nodes that have a certificate, where the cluster is older than this process; `None` for a
     /// new installation. A new or restored store then waits for them.
@@ -88,7 +89,8 @@ pub(crate) struct Question {
 pub(crate) enum Message {
     Event(evenkeel_conductor::Event),
     Question(Question),
-    Audit(oneshot::Sender<serde_json::Value>),
+    /// Asks for a copy of the world and its time.
+    Audit(oneshot::Sender<(Box<evenkeel_core::World>, evenkeel_model::Time)>),
     Stop,
 }
 
@@ -112,6 +114,8 @@ pub(crate) struct Pulse {
     pub(crate) loaded: AtomicBool,
     /// Milliseconds since the host's start at which the batch under way began; 0 for none.
     pub(crate) batch_since: AtomicU64,
+    /// Likewise, since when the conductor does not run because the store fails; 0 while it runs.
+    pub(crate) down_since: AtomicU64,
     /// Whether writes are refused because the disk is full.
     pub(crate) disk_full: AtomicBool,
     /// Whether the world waits for what the agents know.
@@ -138,8 +142,8 @@ impl Host {
         let dir = options.data_dir.clone();
         let store_error = |source| HostError::Store { dir: dir.clone(), source };
         let lock = Arc::new(DirLock::acquire(&options.data_dir).map_err(store_error)?);
-        let key_dir = options.encryption_key.clone().unwrap_or_else(|| options.data_dir.clone());
-        let key = EncryptionKey::load_or_create(&key_dir).map_err(HostError::Key)?;
+        let key = EncryptionKey::load_or_create(&options.data_dir, options.encryption_key.as_deref())
+            .map_err(HostError::Key)?;
         let (queue, inbox) = mpsc::channel(QUEUE);
         let (story, _) = broadcast::channel(STORY);
         let conductor = conductor::open(&options, &key, &lock).map_err(store_error)?;

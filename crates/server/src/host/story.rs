@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use evenkeel_conductor::Output;
+use evenkeel_conductor::Published;
 use evenkeel_model::{
     Kind, Object,
     own::{DriftSpec, DriftStatus, Phase, ReleaseSpec, ReleaseStatus, SourceStatus},
@@ -78,11 +78,11 @@ pub enum Told {
 }
 
 /// Tells what a step did, if anybody listens.
-pub(crate) fn tell(shared: &Shared, output: &Output) {
+pub(crate) fn tell(shared: &Shared, published: &[Published]) {
     if shared.story.receiver_count() == 0 {
         return;
     }
-    for p in &output.published {
+    for p in published {
         if let Some(new) = &p.new
             && let Some(told) = of_change(p.old.as_ref(), new)
         {
@@ -126,7 +126,14 @@ fn release(old: Option<&Arc<Object>>, new: &Object) -> Option<Told> {
         detail.push(format!("{}{gap}{place}: {}: {}", cause.object, cause.reason, cause.message));
         detail.extend(cause.logs.iter().map(|l| format!("  | {l}")));
     }
-    if !status.message.is_empty() && status.changes.is_none_or(|_| status.phase != Phase::Progressing) {
+    // What the cause or the complaints say is not said twice.
+    let said = match status.phase {
+        Phase::Progressing => status.changes.is_some(),
+        Phase::Failed => status.cause.is_some(),
+        Phase::Rejected => !status.diagnostics.is_empty(),
+        _ => false,
+    };
+    if !status.message.is_empty() && !said {
         detail.push(status.message.clone());
     }
     if status.phase == Phase::Rejected {

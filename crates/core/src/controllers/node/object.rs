@@ -26,6 +26,8 @@ const PRESSURES: [(&str, &str); 3] = [
 ];
 /// Annotation: names of the labels that the agent set, so that those of a flag that is gone go.
 const AGENT_LABELS: &str = "evenkeel.dev/agent-labels";
+/// Annotation: `key:Effect` of the taints that the agent set, for the same reason.
+const AGENT_TAINTS: &str = "evenkeel.dev/agent-taints";
 /// Stands in the message of an unknown node before what it said last.
 const BEFORE: &str = "; it was not ready: ";
 /// Message of a silent node.
@@ -69,6 +71,7 @@ pub(crate) fn from_report(
         None => cx.draft(Key::cluster(Kind::Node, name.clone()), &json!({"spec": {}})),
     };
     label(&mut node, report);
+    taint(&mut node, report, cx.now);
     let old: NodeStatus = node.status().ok().flatten().unwrap_or_default();
     let mut conditions = old.conditions.clone().unwrap_or_default();
     ready(&mut conditions, report.not_ready.as_deref(), cx.now);
@@ -115,6 +118,39 @@ fn label(node: &mut Object, report: &NodeReport) {
     let names = names.join(",");
     if node.meta.annotation(AGENT_LABELS) != Some(&names) {
         node.meta.annotate(AGENT_LABELS, names);
+    }
+}
+
+/// Brings the taints of the agent's flags in line; those that others set stay.
+fn taint(node: &mut Object, report: &NodeReport, now: Time) {
+    let before: BTreeSet<String> =
+        node.meta.annotation(AGENT_TAINTS).unwrap_or_default().split(',').map(String::from).collect();
+    if report.taints.is_empty() && node.meta.annotation(AGENT_TAINTS).is_none() {
+        return;
+    }
+    let id = |key: &str, effect: &str| format!("{key}:{effect}");
+    let mut spec: NodeSpec = node.spec().unwrap_or_default();
+    let old = spec.taints.take().unwrap_or_default();
+    let wanted: BTreeSet<String> = report.taints.iter().map(|t| id(&t.key, t.effect.as_str())).collect();
+    let other = |t: &&Taint| !before.contains(&id(&t.key, &t.effect)) && !wanted.contains(&id(&t.key, &t.effect));
+    let mut taints: Vec<Taint> = old.iter().filter(other).cloned().collect();
+    for t in &report.taints {
+        let value = (!t.value.is_empty()).then(|| t.value.clone());
+        let same = |o: &&Taint| o.key == t.key && o.effect == t.effect.as_str() && o.value == value;
+        taints.push(old.iter().find(same).cloned().unwrap_or_else(|| Taint {
+            key: t.key.clone(),
+            effect: t.effect.as_str().into(),
+            time_added: Some(now.to_k8s()),
+            value,
+        }));
+    }
+    let names: Vec<String> = wanted.into_iter().collect();
+    node.meta.annotate(AGENT_TAINTS, names.join(","));
+    // Order alone is no change: each report would write else.
+    let same = taints.len() == old.len() && taints.iter().all(|t| old.contains(t));
+    if !same {
+        spec.taints = (!taints.is_empty()).then_some(taints);
+        *node = node.with_spec(&spec);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::{
+    format,
     string::{String, ToString},
     sync::Arc,
     vec::Vec,
@@ -190,6 +191,34 @@ fn an_engine_that_is_away_makes_the_node_not_ready() {
     c.settle();
     assert_eq!(ready(&c, "n1"), "True");
     assert!(c.world.nodes.get("n1").unwrap().taints.is_empty());
+}
+
+#[test]
+fn taints_of_an_agents_flags_come_and_go_and_those_of_others_stay() {
+    use evenkeel_model::session::{NodeTaint, TaintEffect};
+    let mut c = three();
+    let say = |c: &mut Cluster, taints: &[(&str, TaintEffect)]| {
+        let taint = |(key, effect): &(&str, _)| NodeTaint { key: (*key).into(), value: "x".into(), effect: *effect };
+        let about = NodeReport { taints: taints.iter().map(taint).collect(), ..NodeReport::default() };
+        let report = Report { node: Some(about), ..Report::default() };
+        c.with(|w, cx| report::report(w, &"n1".into(), &report, cx));
+        c.settle();
+        let node = c.world.nodes.get("n1").unwrap();
+        node.taints.iter().map(|t| format!("{}:{}", t.key, t.effect)).collect::<Vec<_>>()
+    };
+    c.with(|w, cx| super::set_unschedulable(w, "n1", true, cx)).unwrap();
+    let both = ["a:NoSchedule", "b:NoExecute", "node.kubernetes.io/unschedulable:NoSchedule"];
+    let mut seen = say(&mut c, &[("a", TaintEffect::NoSchedule), ("b", TaintEffect::NoExecute)]);
+    seen.sort();
+    assert_eq!(seen, both);
+    // Said again, nothing is written.
+    let version = c.world.version;
+    say(&mut c, &[("a", TaintEffect::NoSchedule), ("b", TaintEffect::NoExecute)]);
+    assert_eq!(c.world.version, version);
+    let mut seen = say(&mut c, &[("b", TaintEffect::NoExecute)]);
+    seen.sort();
+    assert_eq!(seen, both[1..]);
+    assert_eq!(say(&mut c, &[]), both[2..]);
 }
 
 #[test]

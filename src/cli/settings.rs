@@ -1,0 +1,122 @@
+//! The flags of `up` that are settings of the core: waits, limits, and how long what is kept.
+//!
+//! Each stands for the field of that name in the core's `Settings`, which also has its default.
+//! Settings of one source are not here: they are fields of the Source.
+
+use std::time::Duration;
+
+use clap::{Args, value_parser};
+use evenkeel_core::Settings;
+use humantime::parse_duration;
+
+/// Settings that were given; the others keep their default.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct Given {
+    /// A node without a word for this long is Unknown [default: 40s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    node_grace: Option<Duration>,
+    /// How long pods that say nothing else tolerate a node that is not ready or away [default: 5m]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    default_toleration: Option<Duration>,
+    /// Pods of at most one node are evicted in this time [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    eviction_interval: Option<Duration>,
+    /// How long a server that lost its database waits for its nodes [default: 1m]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    recovery_wait: Option<Duration>,
+    /// A pod that finds no node for this long fails its release [default: 1m]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    unschedulable_limit: Option<Duration>,
+    /// Tries to get an image, or to create or start a container, that fail a release [default: 3]
+    #[arg(long, value_name = "COUNT", value_parser = value_parser!(u32).range(1..))]
+    start_tries: Option<u32>,
+    /// First wait before a release that failed from outside is tried again; it doubles [default: 1m]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    retry_first: Option<Duration>,
+    /// Longest such wait [default: 30m]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    retry_max: Option<Duration>,
+    /// How long events are kept [default: 1h]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    event_age: Option<Duration>,
+    /// How many events are kept at most [default: 5000]
+    #[arg(long, value_name = "COUNT", value_parser = count())]
+    event_count: Option<u64>,
+    /// How long settled drifts are kept [default: 7d]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    drift_age: Option<Duration>,
+    /// How many settled drifts are kept at most [default: 1000]
+    #[arg(long, value_name = "COUNT", value_parser = count())]
+    drift_count: Option<u64>,
+    /// How many finished releases of a source are kept [default: 50]
+    #[arg(long, value_name = "COUNT", value_parser = count())]
+    release_count: Option<u64>,
+}
+
+/// Counts of what is kept: at least one, and no more than memory is for.
+fn count() -> clap::builder::RangedU64ValueParser {
+    value_parser!(u64).range(1..=100_000)
+}
+
+impl Given {
+    /// The settings of the core.
+    pub(crate) fn settings(&self) -> Settings {
+        let own = Settings::default();
+        let kept = |given: Option<u64>, default| given.map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        Settings {
+            node_grace: self.node_grace.unwrap_or(own.node_grace),
+            default_toleration: self.default_toleration.unwrap_or(own.default_toleration),
+            eviction_interval: self.eviction_interval.unwrap_or(own.eviction_interval),
+            recovery_wait: self.recovery_wait.unwrap_or(own.recovery_wait),
+            unschedulable_limit: self.unschedulable_limit.unwrap_or(own.unschedulable_limit),
+            start_tries: self.start_tries.unwrap_or(own.start_tries),
+            retry_first: self.retry_first.unwrap_or(own.retry_first),
+            retry_max: self.retry_max.unwrap_or(own.retry_max),
+            event_age: self.event_age.unwrap_or(own.event_age),
+            event_count: kept(self.event_count, own.event_count),
+            drift_age: self.drift_age.unwrap_or(own.drift_age),
+            drift_count: kept(self.drift_count, own.drift_count),
+            release_count: kept(self.release_count, own.release_count),
+            ..own
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        given: Given,
+    }
+
+    /// The defaults stand in the help texts: they must be those of the core.
+    #[test]
+    fn the_help_tells_the_defaults_of_the_core() {
+        let written = Line::parse_from([
+            "x",
+            "--node-grace=40s",
+            "--default-toleration=5m",
+            "--eviction-interval=10s",
+            "--recovery-wait=1m",
+            "--unschedulable-limit=1m",
+            "--start-tries=3",
+            "--retry-first=1m",
+            "--retry-max=30m",
+            "--event-age=1h",
+            "--event-count=5000",
+            "--drift-age=7d",
+            "--drift-count=1000",
+            "--release-count=50",
+        ]);
+        let none = Line::parse_from(["x"]);
+        assert_eq!(format!("{:?}", written.given.settings()), format!("{:?}", Settings::default()));
+        assert_eq!(format!("{:?}", none.given.settings()), format!("{:?}", Settings::default()));
+        assert!(Line::try_parse_from(["x", "--event-count=0"]).is_err());
+    }
+}
