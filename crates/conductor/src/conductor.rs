@@ -323,7 +323,11 @@ impl<S: Store> Conductor<S> {
             Event::Report { node, report } => {
                 self.world.nodes.hear(node, now);
                 for pod in &report.pods {
-                    self.world.note_logs(&Key::new(Kind::Pod, pod.namespace.clone(), pod.name.clone()), pod.uid, &pod.logs);
+                    self.world.note_logs(
+                        &Key::new(Kind::Pod, pod.namespace.clone(), pod.name.clone()),
+                        pod.uid,
+                        &pod.logs,
+                    );
                 }
             }
             Event::Ended { node } => self.dispatch.end(node),
@@ -350,14 +354,14 @@ impl<S: Store> Conductor<S> {
     /// controller was parked for writing too often.
     fn take(
         &mut self,
-        changes: Vec<Change>,
+        wanted: Vec<Change>,
         wakes: Vec<(Time, ControllerId, Key)>,
         mut heals: Vec<Heal>,
         work: &mut Work,
         by: Option<(ControllerId, &Key)>,
     ) -> Option<(Key, Vec<ControllerId>)> {
         let mut stalled = None;
-        for change in changes {
+        for change in wanted {
             let Some((changed, change)) = self.world.apply(change) else { continue };
             work.changes.push(change);
             let Some(changed) = changed else { continue };

@@ -7,7 +7,7 @@ use std::{
 
 use evenkeel_core::{Changed, World, cx::Heal};
 use evenkeel_model::{
-    Digest, Key, Kind, Uid, canonical,
+    Digest, Key, Kind, Object, Uid, canonical, names,
     own::{SourceSpec, SourceStatus},
     session::{Assignment, PodOrder, SourceCopy, ToAgent},
 };
@@ -31,9 +31,63 @@ pub(crate) struct Dispatch {
     forgotten: BTreeMap<Arc<str>, BTreeSet<Uid>>,
     sources_changed: bool,
     images_changed: bool,
+    images: Images,
+    /// The sources as they were told last.
+    copies: Option<Arc<[SourceCopy]>>,
+}
+
+/// Images that clean-up on nodes must spare: those that any ReplicaSet remembers, because a
+/// rollback starts them without a pull. Counted, so that a change costs what changed.
+#[derive(Debug, Default)]
+struct Images {
+    /// How many ReplicaSets remember an image.
+    users: BTreeMap<String, usize>,
+    all: Option<Arc<[String]>>,
+}
+
+impl Images {
+    /// Takes a ReplicaSet's change in; says whether another set of images is to be spared.
+    fn update(&mut self, old: Option<&Object>, new: Option<&Object>) -> bool {
+        let annotation = |o: Option<&Object>| o.and_then(|o| o.meta.annotation(names::IMAGE_IDS).map(String::from));
+        if annotation(old) == annotation(new) {
+            return false;
+        }
+        let before = self.users.len();
+        let mut changed = false;
+        for id in new.map(orders::image_ids).unwrap_or_default() {
+            *self.users.entry(id).or_default() += 1;
+        }
+        changed |= self.users.len() != before;
+        for id in old.map(orders::image_ids).unwrap_or_default() {
+            if let Some(n) = self.users.get_mut(&id) {
+                *n -= 1;
+                if *n == 0 {
+                    self.users.remove(&id);
+                    changed = true;
+                }
+            }
+        }
+        if changed {
+            self.all = None;
+        }
+        changed
+    }
+
+    fn all(&mut self) -> Arc<[String]> {
+        self.all.get_or_insert_with(|| self.users.keys().cloned().collect()).clone()
+    }
 }
 
 impl Dispatch {
+    /// For a world that was loaded.
+    pub(crate) fn new(world: &World) -> Self {
+        let mut this = Self::default();
+        for set in world.list(Kind::ReplicaSet, "") {
+            this.images.update(None, Some(set));
+        }
+        this
+    }
+
     /// A session began: its agent hears everything.
     pub(crate) fn begin(&mut self, node: Arc<str>) {
         self.sessions.insert(node.clone(), Session::default());
@@ -64,10 +118,7 @@ impl Dispatch {
                 }
             }
             Kind::ReplicaSet => {
-                let annotation = |o: &Option<Arc<evenkeel_model::Object>>| {
-                    o.as_ref().and_then(|o| o.meta.annotation(evenkeel_model::names::IMAGE_IDS).map(String::from))
-                };
-                self.images_changed |= annotation(&changed.old) != annotation(&changed.new);
+                self.images_changed |= self.images.update(changed.old.as_deref(), changed.new.as_deref());
             }
             Kind::Source => self.sources_changed = true,
             _ => {}
@@ -101,13 +152,15 @@ impl Dispatch {
         let touched = std::mem::take(&mut self.touched);
         let mut forgotten = std::mem::take(&mut self.forgotten);
         let fresh = std::mem::take(&mut self.fresh);
-        let images = (self.images_changed || !fresh.is_empty()).then(|| orders::keep_images(world));
-        let sources = (self.sources_changed || !fresh.is_empty()).then(|| source_copies(world));
+        let sources_changed = self.sources_changed && self.renew_copies(world);
+        let images = (self.images_changed || !fresh.is_empty()).then(|| self.images.all());
+        let sources = (sources_changed || !fresh.is_empty())
+            .then(|| self.copies.get_or_insert_with(|| source_copies(world)).clone());
         // Not every session for every change: there may be thousands.
-        let concerned: BTreeSet<Arc<str>> = if images.is_some() || sources.is_some() {
+        let concerned: BTreeSet<Arc<str>> = if self.images_changed || sources_changed {
             self.sessions.keys().cloned().collect()
         } else {
-            touched.keys().chain(forgotten.keys()).cloned().collect()
+            touched.keys().chain(forgotten.keys()).chain(&fresh).cloned().collect()
         };
         for node in &concerned {
             let Some(session) = self.sessions.get_mut(node) else { continue };
@@ -119,7 +172,7 @@ impl Dispatch {
                 touched.get(node).into_iter().flatten().cloned().collect()
             };
             if let Some(sources) = &sources
-                && (full || self.sources_changed)
+                && (full || sources_changed)
                 && world.recovering.is_none()
             {
                 out.push((node.clone(), ToAgent::Sources(sources.clone())));
@@ -138,6 +191,15 @@ impl Dispatch {
             }
         }
         out
+    }
+
+    /// Reads the sources again; says whether agents have something new to keep. Most changes of a
+    /// Source are of its conditions, which they do not keep.
+    fn renew_copies(&mut self, world: &World) -> bool {
+        let copies = source_copies(world);
+        let new = self.copies.as_ref() != Some(&copies);
+        self.copies = Some(copies);
+        new
     }
 }
 
@@ -198,4 +260,34 @@ fn source_copies(world: &World) -> Arc<[SourceCopy]> {
             Some(SourceCopy { name: object.key.name.clone(), spec, status })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use evenkeel_model::Meta;
+
+    use super::*;
+
+    fn set(ids: &[&str]) -> Object {
+        let ids: BTreeMap<String, &str> = ids.iter().enumerate().map(|(i, id)| (format!("c{i}"), *id)).collect();
+        let text = serde_json::to_string(&ids).unwrap();
+        let annotations = BTreeMap::from([(names::IMAGE_IDS.to_string(), text)]);
+        let meta = Meta { annotations: annotations.into(), ..Meta::default() };
+        Object::new(Key::new(Kind::ReplicaSet, "shop", "web-1"), Uid(1), meta, Arc::from(&b"{}"[..]))
+    }
+
+    #[test]
+    fn images_are_spared_as_long_as_a_replica_set_remembers_them() {
+        let mut images = Images::default();
+        let (one, both, none) = (set(&["a"]), set(&["a", "b"]), set(&[]));
+        assert!(images.update(None, Some(&one)));
+        assert!(!images.update(None, Some(&one)), "a second user is nothing new");
+        assert!(images.update(Some(&one), Some(&both)));
+        assert_eq!(images.all()[..], ["a", "b"]);
+        assert!(!images.update(Some(&one), Some(&none)), "the other one still has it");
+        assert!(images.update(Some(&both), None));
+        assert!(images.all().is_empty());
+    }
 }

@@ -106,6 +106,9 @@ pub struct Output {
     pub published: Vec<Published>,
     /// Messages for agents, in order for each.
     pub to_agents: Vec<(Arc<str>, ToAgent)>,
+    /// Nodes whose sessions must be closed, because something of them was dropped: the next hello
+    /// tells everything.
+    pub hang_up: Vec<Arc<str>>,
     /// What readers see from now on; `None` if nothing changed.
     pub view: Option<View>,
     /// When to step again without an event; now or earlier where work is left.

@@ -12,6 +12,7 @@ mod dirty;
 mod dispatch;
 mod event;
 mod guard;
+mod held;
 mod orders;
 mod recovery;
 
