@@ -30,6 +30,8 @@ pub(crate) enum Verb {
         name: String,
     },
     /// Forget a node that is gone for good: its pods are replaced elsewhere
+    ///
+    /// A node that still reports is not removed: stop its agent first, and wait until it is Unknown.
     Remove {
         /// Name of the node
         name: String,

@@ -116,9 +116,39 @@ impl Out {
     }
 }
 
-/// YAML of a tree.
+/// YAML of a tree, for readers of YAML 1.1 as well: kubectl takes a bare `yes` for a boolean.
 pub(crate) fn yaml(value: &Value) -> Result<String> {
-    Ok(serde_yaml::to_string(value)?)
+    let mut value = value.clone();
+    mark_words(&mut value);
+    let text = serde_yaml::to_string(&value)?;
+    let mut parts = text.split(MARK);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(part.len());
+        let (word, rest) = part.split_at(end);
+        out.extend(["'", word, "'", rest]);
+    }
+    Ok(out)
+}
+
+/// Stands before a word that is to be quoted; a character of nobody's.
+const MARK: char = '\u{f8fd}';
+
+/// Marks the strings that are booleans in YAML 1.1 alone. Keys are left as they are: no field and no
+/// valid name of a label is one of them.
+fn mark_words(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if ["y", "n", "yes", "no", "on", "off"].iter().any(|w| text.eq_ignore_ascii_case(w)) {
+                text.insert(0, MARK);
+            } else if text.contains(MARK) {
+                *text = text.replace(MARK, "\u{fffd}");
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(mark_words),
+        Value::Object(map) => map.values_mut().for_each(mark_words),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// Rows padded to columns; the last column is not padded.
@@ -150,6 +180,12 @@ pub(crate) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_that_older_readers_take_for_booleans_are_quoted() {
+        let text = yaml(&serde_json::json!({"a": "yes", "b": ["Off", "often", "no\n"], "c": "true"})).unwrap();
+        assert_eq!(text, "a: 'yes'\nb:\n- 'Off'\n- often\n- |\n  no\nc: 'true'\n");
+    }
 
     #[test]
     fn columns_line_up() {

@@ -119,13 +119,16 @@ fn running(source: &Value, releases: &[Value]) -> bool {
     releases.iter().any(|r| name(r) == current && text(r, "/status/phase") == "Progressing")
 }
 
-/// The release of each source that matters now: its current one, and the newest if that differs.
+/// The release of each source that matters now: its current one, and that of the newest revision
+/// seen if it is another.
 fn current(sources: &[Value], releases: &[Value]) -> Vec<Entry> {
     let mut out = Vec::new();
     for source in sources {
         let own = |r: &&Value| text(r, "/spec/source") == name(source);
         let made = |r: &Value| (text(r, "/metadata/creationTimestamp").to_owned(), number_of(r));
+        let seen = text(source, "/status/observedRevision");
         let newest = releases.iter().filter(own).max_by_key(|r| made(r));
+        let newest = newest.filter(|r| text(r, "/spec/revision") == seen);
         let current = text(source, "/status/currentRelease");
         let current = releases.iter().filter(own).find(|r| name(r) == current);
         let both = current.into_iter().chain(newest.filter(|n| current.is_none_or(|c| name(c) != name(n))));

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use serde_json::Value;
 use thiserror::Error;
 
+/// How the server's text begins where an object of a namespace was not found.
+const NAMESPACED: [&str; 6] = ["pods", "deployments", "replicasets", "configmaps", "secrets", "events"];
+
 /// A request that did not succeed.
 #[derive(Debug, Error)]
 pub(crate) enum ClientError {
@@ -76,6 +79,16 @@ impl ClientError {
             Self::Connect { .. } => Some("is the server running? `evenkeel up` starts it".to_owned()),
             Self::Status { code: 401, .. } => {
                 Some("the kubeconfig's certificate is not of this server's CA, or has ended".to_owned())
+            }
+            // Kubernetes' texts do not say where was looked.
+            Self::Status { code: 404, message, .. } if NAMESPACED.iter().any(|kind| message.starts_with(kind)) => {
+                Some("-n NAMESPACE looks in another namespace; `evenkeel get KIND -A` lists those of all".to_owned())
+            }
+            Self::Status { code: 404, message, .. } if message.starts_with("sources") => {
+                Some("`evenkeel source list` shows those there are".to_owned())
+            }
+            Self::Status { code: 404, message, .. } if message.starts_with("drifts") => {
+                Some("`evenkeel drift --all` shows those there are".to_owned())
             }
             Self::Status { code: 507, .. } => Some("make room on the disk of the server's data directory".to_owned()),
             _ => None,

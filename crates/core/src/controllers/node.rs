@@ -103,11 +103,17 @@ pub fn set_unschedulable(world: &World, name: &str, unschedulable: bool, cx: &mu
     Ok(Answer::Object(key))
 }
 
-/// Deletes a Node: its pods are gone with it, wherever they are. An agent that still speaks makes
-/// the Node anew.
+/// Deletes a Node that is silent: its pods are gone with it, wherever they are. One that speaks is
+/// not removed: its agent would stop what it runs, and has no reason to introduce itself again.
 pub fn remove(world: &World, name: &str, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
     let key = Key::cluster(Kind::Node, name);
     let node: Arc<Object> = world.get(&key).ok_or_else(|| Refusal::not_found(&key))?.clone();
+    if !matches!(Readiness::of(&node), Readiness::Unknown { .. }) {
+        return Err(Refusal::conflict(format!(
+            "node \"{name}\" is there: its agent reports; only a node that is Unknown can be removed, so stop its \
+             agent first"
+        )));
+    }
     cx.changes.extend(world.pods.on_node(name).cloned().map(Change::Delete));
     cx.delete(key);
     Ok(Answer::Deleted(node))

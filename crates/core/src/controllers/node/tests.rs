@@ -228,6 +228,11 @@ fn cordon_and_remove() {
     assert!(c.world.nodes.get("n1").unwrap().unschedulable);
     c.with(|w, cx| super::set_unschedulable(w, "n1", false, cx)).unwrap();
     assert!(c.world.nodes.get("n1").unwrap().taints.is_empty());
+    // One that speaks stays.
+    assert_eq!(c.with(|w, cx| super::remove(w, "n1", cx)).unwrap_err().code, 409);
+    assert!(!on(&c, "n1").is_empty());
+    c.silent.insert("n1".into());
+    c.advance(Duration::from_mins(1));
     c.with(|w, cx| super::remove(w, "n1", cx)).unwrap();
     assert!(on(&c, "n1").is_empty());
     c.rest();
