@@ -1,7 +1,10 @@
 //! What the API reaches of the host.
 
 use std::{
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,7 +26,7 @@ pub trait NodeAccess: Send + Sync + 'static {
 /// Puts a question into the conductor's queue and waits for its answer.
 pub(super) async fn ask(shared: &Shared, ask: Ask, user: String) -> Result<Answer, AskError> {
     let (reply, answer) = oneshot::channel();
-    match shared.queue.try_send(Message::Question(Question { ask, user, reply })) {
+    match shared.queue.try_send(Message::Question(Box::new(Question { ask, user, reply }))) {
         Ok(()) => answer.await.unwrap_or(Err(AskError::Stopped)),
         Err(TrySendError::Full(_)) => Err(AskError::Busy),
         Err(TrySendError::Closed(_)) => Err(AskError::Stopped),
@@ -31,7 +34,7 @@ pub(super) async fn ask(shared: &Shared, ask: Ask, user: String) -> Result<Answe
 }
 
 /// Runs the auditor over the world and what the agents reported last (the pods' statuses).
-pub(super) fn audit_world(world: &World, now: Time) -> Value {
+fn audit_world(world: &World, now: Time) -> Value {
     let objects: Vec<Object> = world.all().map(|o| Object::clone(o)).collect();
     let sources: Vec<AppliedSource> = world
         .list(Kind::Source, "")
@@ -76,11 +79,13 @@ impl Backend for Host {
         let shared = self.shared.clone();
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            match shared.queue.try_send(Message::Audit(reply)) {
-                Ok(()) => answer.await.map_err(|_| AskError::Stopped),
-                Err(TrySendError::Full(_)) => Err(AskError::Busy),
-                Err(TrySendError::Closed(_)) => Err(AskError::Stopped),
-            }
+            shared.queue.try_send(Message::Audit(reply)).map_err(|e| match e {
+                TrySendError::Full(_) => AskError::Busy,
+                TrySendError::Closed(_) => AskError::Stopped,
+            })?;
+            let (world, now) = answer.await.map_err(|_| AskError::Stopped)?;
+            let audited = tokio::task::spawn_blocking(move || audit_world(&world, now));
+            audited.await.map_err(|_| AskError::Panicked)
         })
     }
 
@@ -95,11 +100,12 @@ impl Backend for Host {
 
     fn health(&self) -> Health {
         let pulse = &self.shared.pulse;
-        let batch = match pulse.batch_since.load(Ordering::Acquire) {
+        let since = |begin: &AtomicU64| match begin.load(Ordering::Acquire) {
             0 => None,
-            since => Some(self.shared.begun.elapsed().saturating_sub(Duration::from_millis(since))),
+            millis => Some(self.shared.begun.elapsed().saturating_sub(Duration::from_millis(millis))),
         };
-        let waiting = (self.shared.queue.capacity() == 0).then_some(Duration::ZERO);
+        // While the conductor runs, an event waits no longer than the batch under way.
+        let (batch, waiting) = (since(&pulse.batch_since), since(&pulse.down_since));
         Health { batch, waiting, loaded: pulse.loaded.load(Ordering::Acquire) }
     }
 }

@@ -1,10 +1,12 @@
 //! The conductor's thread: takes messages, steps, and hands out what a step says.
 //!
 //! A failed transaction, or a panic outside of an event's handling, ends the conductor; it starts
-//! again from the store, as after a crash, with back-off. Agents go on meanwhile.
+//! again from the store, as after a crash, with back-off. Agents go on meanwhile. Deliberately not
+//! here: what a batch does (`evenkeel_conductor`).
 
 use std::{
     collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -16,16 +18,16 @@ use metrics::{counter, gauge, histogram};
 use tokio::{sync::mpsc, sync::oneshot, time::timeout};
 use tracing::{error, info, warn};
 
-use super::{Message, Options, Question, Shared, clock::Clock, story};
+use super::{Message, Options, Question, Shared, checkpoint::Checkpoints, clock::Clock, story};
 use crate::api::{AskError, live::WatchEvent};
 
 /// Events of one batch, as the conductor bounds it.
 const BATCH: usize = 512;
 /// First wait before the conductor starts again; doubles.
 const RESTART_FIRST: Duration = Duration::from_millis(500);
-/// Longest such wait.
+/// Longest such wait; who ran longer than this starts with the first one again.
 const RESTART_MAX: Duration = Duration::from_secs(30);
-/// WAL frames after which the database is checkpointed, on a connection of its own.
+/// Transactions after which the database is checkpointed: a few MiB of its log.
 const CHECKPOINT_EVERY: u64 = 1000;
 
 /// Opens the store and loads the world.
@@ -69,19 +71,23 @@ pub(super) fn spawn(
         let mut conductor = Some(conductor);
         let mut wait = RESTART_FIRST;
         loop {
-            let ended = match conductor.take() {
-                Some(c) => looper.run(&waiter, c),
-                None => match open(&options, &key, &lock) {
-                    Ok(c) => {
-                        looper.shared.live.reset(c.view());
-                        wait = RESTART_FIRST;
-                        looper.run(&waiter, c)
-                    }
-                    Err(e) => Err(e),
-                },
-            };
-            let Err(e) = ended else { return };
-            error!(error = %chain(&e), wait = ?wait, "the store failed; starting again from it");
+            let began = Instant::now();
+            let ended = catch_unwind(AssertUnwindSafe(|| {
+                let conductor = match conductor.take() {
+                    Some(conductor) => conductor,
+                    None => looper.reopen(&options, &key, &lock)?,
+                };
+                looper.run(&waiter, conductor)
+            }));
+            if began.elapsed() > RESTART_MAX {
+                wait = RESTART_FIRST;
+            }
+            match ended {
+                Ok(Ok(())) => return,
+                Ok(Err(e)) => error!(error = %chain(&e), ?wait, "the store failed; starting again from it"),
+                // The panic's own message went to the log where it happened.
+                Err(_) => error!(?wait, "the conductor panicked; starting again from the store"),
+            }
             counter!("evenkeel_conductor_restarts_total").increment(1);
             looper.fail_open();
             looper.shared.sessions.close_all();
@@ -93,7 +99,8 @@ pub(super) fn spawn(
     })
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error with its causes.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(c) = cause {
@@ -113,16 +120,32 @@ struct Looper {
 }
 
 impl Looper {
+    /// Opens the store again. Agents that came back meanwhile said their hello to nobody: they
+    /// come once more.
+    fn reopen(
+        &self,
+        options: &Options,
+        key: &EncryptionKey,
+        lock: &Arc<DirLock>,
+    ) -> Result<Conductor<SqliteStore>, StoreError> {
+        let conductor = open(options, key, lock)?;
+        self.shared.live.reset(conductor.view());
+        self.shared.sessions.close_all();
+        Ok(conductor)
+    }
+
     /// Runs until the end is asked for (`Ok`) or the store fails.
     fn run(
         &mut self,
         waiter: &tokio::runtime::Runtime,
         mut conductor: Conductor<SqliteStore>,
     ) -> Result<(), StoreError> {
-        let mut checkpointer = conductor.store().checkpointer()?;
+        let checkpoints = Checkpoints::start(conductor.store().checkpointer()?);
         let mut commits = 0_u64;
         self.shared.followers.follow(&conductor.view());
+        self.want(&conductor);
         self.shared.pulse.loaded.store(true, Ordering::Release);
+        self.shared.pulse.down_since.store(0, Ordering::Release);
         let mut wake = Some(self.clock.now());
         loop {
             let Some(events) = self.gather(waiter, wake, &conductor) else {
@@ -138,17 +161,23 @@ impl Looper {
             self.shared.pulse.disk_full.store(conductor.disk_full(), Ordering::Release);
             self.shared.pulse.recovering.store(conductor.world().recovering.is_some(), Ordering::Release);
             wake = output.wake;
-            if output.view.is_some() {
-                commits += 1;
-                counter!("evenkeel_commits_total").increment(1);
-            }
+            let changed = output.view.is_some();
             self.hand_out(output);
-            self.shared.followers.want(evenkeel_core::release::wanted_revisions(conductor.world()));
+            if changed {
+                self.want(&conductor);
+                counter!("evenkeel_commits_total").increment(1);
+                commits += 1;
+            }
             if commits >= CHECKPOINT_EVERY {
                 commits = 0;
-                checkpointer = checkpoint(checkpointer);
+                checkpoints.wish();
             }
         }
+    }
+
+    /// Revisions that the core needs and has no documents of.
+    fn want(&self, conductor: &Conductor<SqliteStore>) {
+        self.shared.followers.want(evenkeel_core::release::wanted_revisions(conductor.world()));
     }
 
     /// Waits for messages or the time; `None` is the end.
@@ -172,9 +201,10 @@ impl Looper {
             match message {
                 Message::Stop => return None,
                 Message::Event(event) => events.push(event),
-                Message::Question(question) => events.push(self.question(question)),
+                Message::Question(question) => events.push(self.question(*question)),
                 Message::Audit(reply) => {
-                    let _left = reply.send(super::backend::audit_world(conductor.world(), now));
+                    // A copy costs nothing; the auditor takes its time elsewhere.
+                    let _left = reply.send((Box::new(conductor.world().clone()), now));
                 }
             }
             if events.len() >= BATCH {
@@ -182,8 +212,9 @@ impl Looper {
             }
             next = self.inbox.try_recv().ok();
         }
-        // Requests and reports first: a revision may wait for them, not the other way round.
-        events.sort_by_key(|e| matches!(e, Event::Seen(_)));
+        // Requests and reports first: a revision may wait for them, not the other way round. What is
+        // heard of sources keeps its order.
+        events.sort_by_key(|e| matches!(e, Event::Seen(_) | Event::Away { .. } | Event::Reachable { .. }));
         Some(events)
     }
 
@@ -196,13 +227,11 @@ impl Looper {
 
     /// After the commit: readers first, then callers, then agents and followers.
     fn hand_out(&mut self, output: Output) {
-        story::tell(&self.shared, &output);
-        self.shared.followers.changed(&output.published);
         if let Some(view) = output.view {
             let events: Vec<WatchEvent> = output
                 .published
-                .into_iter()
-                .map(|p| WatchEvent { version: p.version, key: p.key, old: p.old, new: p.new })
+                .iter()
+                .map(|p| WatchEvent { version: p.version, key: p.key.clone(), old: p.old.clone(), new: p.new.clone() })
                 .collect();
             self.shared.live.publish(view, events);
         }
@@ -219,6 +248,11 @@ impl Looper {
         for (node, message) in output.to_agents {
             self.shared.sessions.send(&node, message);
         }
+        for node in output.hang_up {
+            self.shared.sessions.close(&node);
+        }
+        self.shared.followers.changed(&output.published);
+        story::tell(&self.shared, &output.published);
     }
 
     fn fail_open(&mut self) {
@@ -227,6 +261,9 @@ impl Looper {
         }
         self.pulse(false);
         self.shared.pulse.loaded.store(false, Ordering::Release);
+        let now = self.millis();
+        // Several tries that fail are one time of being down.
+        let _since_before = self.shared.pulse.down_since.compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// Waits before a new start. Questions are answered with `Stopped`, agents' sessions are
@@ -248,16 +285,11 @@ impl Looper {
     }
 
     fn pulse(&self, busy: bool) {
-        let since =
-            if busy { u64::try_from(self.shared.begun.elapsed().as_millis()).unwrap_or(u64::MAX).max(1) } else { 0 };
-        self.shared.pulse.batch_since.store(since, Ordering::Release);
+        self.shared.pulse.batch_since.store(if busy { self.millis() } else { 0 }, Ordering::Release);
     }
-}
 
-/// Runs a checkpoint on a thread that may block; the checkpointer comes back with the next one.
-fn checkpoint(mut checkpointer: evenkeel_store::Checkpointer) -> evenkeel_store::Checkpointer {
-    if let Err(e) = checkpointer.run() {
-        warn!(error = %chain(&e), "the database could not be checkpointed; its log grows");
+    /// Milliseconds since the host's start, never 0.
+    fn millis(&self) -> u64 {
+        u64::try_from(self.shared.begun.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
     }
-    checkpointer
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -21,15 +21,23 @@ use crate::api::SnapshotError;
 const DEPTH: usize = 64;
 
 /// The next try of a source whose specification must be changed first.
-const NEVER: Duration = Duration::from_secs(24 * 3600);
+const NEVER: Duration = Duration::from_hours(24);
+
+/// First wait before a wanted revision that could not be read is tried again; doubles.
+const WANT_FIRST: Duration = Duration::from_secs(1);
+/// Longest such wait: a remote repository's own default interval.
+const WANT_MAX: Duration = Duration::from_secs(30);
 
 /// The running followers.
 pub(crate) struct Followers {
     data_dir: PathBuf,
     running: Mutex<BTreeMap<SourceName, Running>>,
     events: mpsc::Sender<(SourceName, SourceEvent)>,
-    wanted: Mutex<Vec<(SourceName, Revision)>>,
+    wanted: Wanted,
 }
+
+/// Revisions that the core needs and has no documents of.
+type Wanted = Arc<Mutex<Vec<(SourceName, Revision)>>>;
 
 struct Running {
     spec: SourceSpec,
@@ -42,7 +50,7 @@ impl Followers {
     pub(crate) fn new(data_dir: PathBuf, queue: mpsc::Sender<Message>) -> Self {
         let (events, inbox) = mpsc::channel(DEPTH);
         tokio::spawn(forward(inbox, queue));
-        Self { data_dir, running: Mutex::default(), events, wanted: Mutex::default() }
+        Self { data_dir, running: Mutex::default(), events, wanted: Wanted::default() }
     }
 
     /// Follows all sources of a view, and no others, from their beginning: a world that was loaded
@@ -77,20 +85,20 @@ impl Followers {
     }
 
     /// Reads revisions whose documents the core needs and does not have (the database was lost).
-    /// Each is read once; what cannot be read is told as the source being away.
+    /// What cannot be read is told as the source being away, and tried again while it is wanted.
     pub(crate) fn want(&self, wanted: Vec<(SourceName, Revision)>) {
         let mut before = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         for (source, revision) in wanted.iter().filter(|w| !before.contains(w)) {
             let Some(spec) = self.lock().get(source).map(|r| r.spec.clone()) else { continue };
             info!(%source, revision = %revision.short(), "reading a revision again that the database lost");
-            let (place, events) = (self.place(source, &spec), self.events.clone());
-            let (source, revision) = (source.clone(), revision.clone());
-            tokio::spawn(async move {
-                let read = spawn_read(place, revision.hash().to_string(), spec).await;
-                let event = again(&source, revision, read);
-                // Nobody listens any more at the end of the process.
-                let _gone = events.send((source, event)).await;
-            });
+            tokio::spawn(fetch_wanted(
+                self.data_dir.clone(),
+                self.events.clone(),
+                self.wanted.clone(),
+                source.clone(),
+                revision.clone(),
+                spec,
+            ));
         }
         *before = wanted;
     }
@@ -100,7 +108,7 @@ impl Followers {
         let spec = self.lock().get(source).map(|r| r.spec.clone());
         let spec = spec.ok_or_else(|| SnapshotError::NotFound(format!("sources \"{source}\" not found")))?;
         let name = revision.rsplit(':').next().unwrap_or(revision).to_string();
-        match spawn_read(self.place(source, &spec), name, spec).await {
+        match spawn_read(place(&self.data_dir, source, &spec), name, spec).await {
             Ok(read) => read.outcome.map_err(SnapshotError::Invalid),
             Err(e) if matches!(e.reason, Reason::BranchNotFound | Reason::TagNotFound | Reason::CommitNotFound) => {
                 Err(SnapshotError::NotFound(e.to_string()))
@@ -112,19 +120,7 @@ impl Followers {
     /// Stops all.
     pub(crate) fn stop(&self) {
         self.lock().clear();
-    }
-
-    /// Where a source's objects lie on this machine: itself, or its mirror.
-    fn place(&self, source: &str, spec: &SourceSpec) -> Place {
-        match (&spec.git, &spec.directory) {
-            (Some(git), _) => {
-                let mirror = self.data_dir.join("git").join(source);
-                let url = if mirror.exists() { mirror.display().to_string() } else { git.url.clone() };
-                Place::Git(url)
-            }
-            (None, Some(directory)) => Place::Directory(directory.into()),
-            (None, None) => Place::Directory(PathBuf::new()),
-        }
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn start(&self, running: &mut BTreeMap<SourceName, Running>, source: &Object) {
@@ -142,7 +138,7 @@ impl Followers {
         let follower = match Follower::start(name.clone(), &spec, &self.data_dir, self.events.clone()) {
             Ok(follower) => Some(follower),
             Err(e) => {
-                let event = away(&e);
+                let event = away(&e, NEVER);
                 let (events, name) = (self.events.clone(), name.clone());
                 tokio::spawn(async move { events.send((name, event)).await });
                 None
@@ -162,6 +158,51 @@ enum Place {
     Directory(PathBuf),
 }
 
+/// Where a source's objects lie on this machine: itself, or its mirror.
+fn place(data_dir: &Path, source: &str, spec: &SourceSpec) -> Place {
+    match (&spec.git, &spec.directory) {
+        (Some(git), _) => {
+            let mirror = data_dir.join("git").join(source);
+            let url = if mirror.exists() { mirror.display().to_string() } else { git.url.clone() };
+            Place::Git(url)
+        }
+        (None, Some(directory)) => Place::Directory(directory.into()),
+        (None, None) => Place::Directory(PathBuf::new()),
+    }
+}
+
+/// Reads one wanted revision, again and again until it is there, or is wanted no more, or cannot
+/// ever be.
+async fn fetch_wanted(
+    data_dir: PathBuf,
+    events: mpsc::Sender<(SourceName, SourceEvent)>,
+    wanted: Wanted,
+    source: SourceName,
+    revision: Revision,
+    spec: SourceSpec,
+) {
+    let mut wait = WANT_FIRST;
+    loop {
+        // The mirror may have come meanwhile.
+        let read = spawn_read(place(&data_dir, &source, &spec), revision.hash().to_string(), spec.clone()).await;
+        let done = match &read {
+            Ok(_) => true,
+            Err(e) => matches!(e.reason, Reason::CommitNotFound | Reason::InvalidSpec),
+        };
+        let next_try = if done { NEVER } else { wait };
+        let gone = events.send((source.clone(), again(&source, revision.clone(), read, next_try))).await.is_err();
+        if done || gone {
+            return;
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(WANT_MAX);
+        let still = wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !still.iter().any(|(s, r)| *s == source && *r == revision) {
+            return;
+        }
+    }
+}
+
 async fn spawn_read(place: Place, revision: String, spec: SourceSpec) -> Result<Read, SourceError> {
     let folder = spec.path.unwrap_or_default();
     let read = move || match place {
@@ -175,7 +216,7 @@ async fn spawn_read(place: Place, revision: String, spec: SourceSpec) -> Result<
 
 /// The answer to a wanted revision. A directory has only its present state: another one than was
 /// wanted is told as what it is.
-fn again(source: &SourceName, wanted: Revision, read: Result<Read, SourceError>) -> SourceEvent {
+fn again(source: &SourceName, wanted: Revision, read: Result<Read, SourceError>, next_try: Duration) -> SourceEvent {
     match read {
         Ok(read) => {
             let revision = if read.revision.hash() == wanted.hash() { wanted } else { read.revision };
@@ -188,12 +229,12 @@ fn again(source: &SourceName, wanted: Revision, read: Result<Read, SourceError>)
                 complete_scan: true,
             }))
         }
-        Err(e) => away(&e),
+        Err(e) => away(&e, next_try),
     }
 }
 
-fn away(error: &SourceError) -> SourceEvent {
-    SourceEvent::Away { reason: error.reason.to_string(), message: error.to_string(), next_try: NEVER }
+fn away(error: &SourceError, next_try: Duration) -> SourceEvent {
+    SourceEvent::Away { reason: error.reason.to_string(), message: error.to_string(), next_try }
 }
 
 /// Whether a follower of one specification does for the other.

@@ -88,7 +88,7 @@ pub(crate) struct Question {
 /// What the conductor's thread is sent.
 pub(crate) enum Message {
     Event(evenkeel_conductor::Event),
-    Question(Question),
+    Question(Box<Question>),
     /// Asks for a copy of the world and its time.
     Audit(oneshot::Sender<(Box<evenkeel_core::World>, evenkeel_model::Time)>),
     Stop,

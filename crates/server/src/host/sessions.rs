@@ -35,22 +35,48 @@ impl Sessions {
         self.lock().clear();
     }
 
-    fn open(&self, node: Arc<str>, sender: mpsc::Sender<ToAgent>) {
-        self.lock().insert(node, sender);
-    }
-
-    fn is_open(&self, node: &str, sender: &mpsc::WeakSender<ToAgent>) -> bool {
-        let held = self.lock().get(node).cloned();
-        matches!((held, sender.upgrade()), (Some(a), Some(b)) if a.same_channel(&b))
-    }
-
-    fn close(&self, node: &str) {
+    /// Closes one: its agent comes back and tells everything.
+    pub(crate) fn close(&self, node: &str) {
         self.lock().remove(node);
+    }
+
+    /// Begins a session, in place of any before it. The event goes into the queue under the lock, so
+    /// that nothing of an older session of the node can come after it.
+    fn open(&self, node: Arc<str>, sender: mpsc::Sender<ToAgent>, place: mpsc::Permit<'_, Message>, hello: Event) {
+        let mut senders = self.lock();
+        senders.insert(node, sender);
+        place.send(Message::Event(hello));
+    }
+
+    /// Passes on what an agent says; false if its session is closed or another one took its place.
+    fn pass(&self, node: &str, own: &Own, place: mpsc::Permit<'_, Message>, event: Event) -> bool {
+        let senders = self.lock();
+        let open = senders.get(node).is_some_and(|s| is_own(own, s));
+        if open {
+            place.send(Message::Event(event));
+        }
+        open
+    }
+
+    /// Ends a session, unless another one took its place: what that one was told stands.
+    fn end(&self, node: &Arc<str>, own: &Own, place: mpsc::Permit<'_, Message>) {
+        let mut senders = self.lock();
+        if senders.get(node).is_none_or(|s| is_own(own, s)) {
+            senders.remove(node);
+            place.send(Message::Event(Event::Ended { node: node.clone() }));
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, mpsc::Sender<ToAgent>>> {
         self.senders.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A session's own sender, without keeping it open.
+type Own = mpsc::WeakSender<ToAgent>;
+
+fn is_own(own: &Own, sender: &mpsc::Sender<ToAgent>) -> bool {
+    own.upgrade().is_some_and(|own| own.same_channel(sender))
 }
 
 /// Serves one session until either side ends it.
@@ -60,28 +86,65 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut end: ServerEnd) {
         return;
     };
     let node = hello.node.clone();
-    let weak = end.send.downgrade();
-    shared.sessions.open(node.clone(), end.send);
+    let own = end.send.downgrade();
     info!(%node, pods = hello.pods.len(), "agent connected");
-    if shared.queue.send(Message::Event(Event::Hello(hello))).await.is_err() {
-        return;
-    }
+    // The queue is gone only at the end of the process.
+    let Ok(place) = shared.queue.reserve().await else { return };
+    shared.sessions.open(node.clone(), end.send, place, Event::Hello(hello));
     while let Some(message) = end.recv.recv().await {
-        if !shared.sessions.is_open(&node, &weak) {
-            break;
-        }
         let event = match message {
             ToServer::Hello(hello) => Event::Hello(hello),
             ToServer::Report(report) => Event::Report { node: node.clone(), report },
         };
-        if shared.queue.send(Message::Event(event)).await.is_err() {
+        let Ok(place) = shared.queue.reserve().await else { break };
+        if !shared.sessions.pass(&node, &own, place, event) {
             break;
         }
     }
-    if shared.sessions.is_open(&node, &weak) {
-        shared.sessions.close(&node);
+    if let Ok(place) = shared.queue.reserve().await {
+        shared.sessions.end(&node, &own, place);
     }
-    // The conductor may be gone already, at the end of the process.
-    let _gone = shared.queue.send(Message::Event(Event::Ended { node: node.clone() })).await;
     info!(%node, "agent disconnected");
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_model::session::{Hello, NodeReport, Report};
+
+    use super::*;
+
+    fn hello() -> Event {
+        let (epoch, report) = (0, NodeReport::default());
+        Event::Hello(Box::new(Hello { node: "n1".into(), epoch, report, pods: Vec::new(), sources: Vec::new() }))
+    }
+
+    fn report() -> Event {
+        Event::Report { node: "n1".into(), report: Box::new(Report::default()) }
+    }
+
+    #[tokio::test]
+    async fn nothing_of_an_old_session_comes_after_the_hello_of_the_new_one() {
+        let (queue, mut inbox) = mpsc::channel(8);
+        let place = || queue.try_reserve().unwrap();
+        let sessions = Sessions::default();
+        let node: Arc<str> = "n1".into();
+        let (old, _old_agent) = mpsc::channel(1);
+        let (new, _new_agent) = mpsc::channel(1);
+        let (own_old, own_new) = (old.downgrade(), new.downgrade());
+        sessions.open(node.clone(), old, place(), hello());
+        assert!(sessions.pass(&node, &own_old, place(), report()));
+        sessions.open(node.clone(), new, place(), hello());
+        assert!(!sessions.pass(&node, &own_old, place(), report()));
+        sessions.end(&node, &own_old, place());
+        assert!(sessions.pass(&node, &own_new, place(), report()));
+        // Closed from this side: its end is told as long as no other session began.
+        sessions.close(&node);
+        sessions.end(&node, &own_new, place());
+        drop(queue);
+        let mut told = Vec::new();
+        while let Some(Message::Event(event)) = inbox.recv().await {
+            told.push(event);
+        }
+        assert_eq!(told, [hello(), report(), hello(), report(), Event::Ended { node }]);
+    }
 }
