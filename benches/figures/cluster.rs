@@ -72,7 +72,10 @@ impl Cluster {
         git(&["add", "-A"]);
         git(&["commit", "-q", "--allow-empty", "-m", "first"]);
         let log = fs::File::create(dir.path().join("log")).unwrap();
-        let child = Command::new(binary())
+        // A copy, so that a build meanwhile changes nothing here.
+        let program = dir.path().join("evenkeel");
+        fs::copy(binary(), &program).unwrap();
+        let child = Command::new(&program)
             .arg("up")
             .arg(&repo)
             .args(["--listen", "127.0.0.1:0", "--node-name", "bench", "--log-format", "text", "--data-dir"])
@@ -120,12 +123,17 @@ impl Cluster {
         self.dir.path().join("data")
     }
 
+    /// The program that runs.
+    pub fn program(&self) -> PathBuf {
+        self.dir.path().join("evenkeel")
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     pub fn verb(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(self.program());
         command.args(args).arg("--data-dir").arg(self.data()).env_remove("KUBECONFIG").stdin(Stdio::null());
         command
     }

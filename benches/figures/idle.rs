@@ -40,7 +40,7 @@ pub fn idle() {
     alone("written to disk by the process in 60 s", "bytes", &one(wrote));
     let same = database(&cluster.data()) == files;
     println!("  database files in 60 s: {}", if same { "unchanged: met" } else { "CHANGED: MISSED" });
-    let size = fs::metadata(fs::read_link(format!("/proc/{pid}/exe")).unwrap()).unwrap().len();
+    let size = fs::metadata(cluster.program()).unwrap().len();
     bounded("the binary", "MB", Better::Lower, 25.0, &one(size as f64 / 1e6));
 }
 
