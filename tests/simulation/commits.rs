@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use evenkeel_agent::sim::{Program, SimRegistry};
 use evenkeel_manifest::{Options, assemble, parse_file};
-use evenkeel_model::{Diagnostic, Digest, Key, Kind, Revision, Rng, Snapshot};
+use evenkeel_model::{Diagnostic, Digest, Key, Revision, Rng, Snapshot};
 
 /// What is wrong with a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flaw {
+pub(crate) enum Flaw {
     /// An image that no registry has.
     NoImage,
     /// A program that ends at once, again and again.
@@ -29,20 +29,20 @@ const FLAWS: [Flaw; 6] =
 
 /// A commit.
 #[derive(Debug, Clone)]
-pub struct Commit {
-    pub revision: Revision,
-    pub flaw: Option<Flaw>,
-    pub outcome: Result<Arc<Snapshot>, Vec<Diagnostic>>,
+pub(crate) struct Commit {
+    pub(crate) revision: Revision,
+    pub(crate) flaw: Option<Flaw>,
+    pub(crate) outcome: Result<Arc<Snapshot>, Vec<Diagnostic>>,
 }
 
 impl Commit {
     /// The objects that it names.
-    pub fn keys(&self) -> Vec<Key> {
+    pub(crate) fn keys(&self) -> Vec<Key> {
         self.outcome.iter().flat_map(|s| s.docs.iter().map(|d| d.key.clone())).collect()
     }
 
     /// Digest of its documents.
-    pub fn digest(&self) -> Option<Digest> {
+    pub(crate) fn digest(&self) -> Option<Digest> {
         self.outcome.as_ref().ok().map(|s| s.digest())
     }
 }
@@ -59,7 +59,7 @@ struct App {
 
 /// The repository.
 #[derive(Debug)]
-pub struct Repository {
+pub(crate) struct Repository {
     rng: Rng,
     number: u64,
     apps: Vec<App>,
@@ -68,7 +68,7 @@ pub struct Repository {
 
 impl Repository {
     /// An empty one.
-    pub fn new(rng: Rng) -> Self {
+    pub(crate) fn new(rng: Rng) -> Self {
         Self { rng, number: 0, apps: Vec::new(), setting: 0 }
     }
 
@@ -78,7 +78,7 @@ impl Repository {
     }
 
     /// The next commit; its images are pushed. The first is always good.
-    pub fn commit(&mut self, registry: &mut SimRegistry) -> Commit {
+    pub(crate) fn commit(&mut self, registry: &mut SimRegistry) -> Commit {
         self.number += 1;
         if self.apps.is_empty() {
             self.first(registry);
@@ -99,7 +99,7 @@ impl Repository {
     }
 
     /// A commit without a flaw.
-    pub fn good(&mut self, registry: &mut SimRegistry) -> Commit {
+    pub(crate) fn good(&mut self, registry: &mut SimRegistry) -> Commit {
         self.number += 1;
         self.change(registry);
         self.make(None)
@@ -164,7 +164,7 @@ impl Repository {
             self.setting
         );
         for app in &self.apps {
-            text.push_str(&format!(
+            text += &(format!(
                 "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  \
                  replicas: {replicas}\n  progressDeadlineSeconds: 60\n  selector: {{matchLabels: {{app: {name}}}}}\n  \
                  strategy: {{rollingUpdate: {{maxSurge: {surge}, maxUnavailable: {unavailable}}}}}\n  template:\n    \
@@ -188,9 +188,4 @@ impl Repository {
         let id = Digest::of_parts([text.as_bytes(), &self.number.to_be_bytes()]).short(40);
         Commit { revision: Revision::git(Some("main"), &id), flaw, outcome }
     }
-}
-
-/// The namespace of the application.
-pub fn web() -> Key {
-    Key::new(Kind::Deployment, "shop", "web")
 }

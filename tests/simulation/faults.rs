@@ -11,11 +11,17 @@ use crate::world::{Item, World};
 
 /// A fault. Numbers name nodes.
 #[derive(Debug, Clone, Copy)]
-pub enum Fault {
+pub(crate) enum Fault {
     ServerCrash,
+    /// The server's database is gone, and with it the process.
+    Amnesia,
     ServerCrashAtCommit(Crash),
     AgentCrash(usize),
-    EngineRestart { node: usize, orderly: bool, live: bool },
+    EngineRestart {
+        node: usize,
+        orderly: bool,
+        live: bool,
+    },
     Cut(usize),
     HangUp(usize),
     Registry,
@@ -23,7 +29,7 @@ pub enum Fault {
 }
 
 /// Strews faults and commits over the time of chaos.
-pub fn plan(world: &mut World, span: Duration) {
+pub(crate) fn plan(world: &mut World, span: Duration) {
     let millis = u64::try_from(span.as_millis()).unwrap();
     let commits = 1 + world.rng.below(5);
     for _ in 0..commits {
@@ -41,6 +47,7 @@ pub fn plan(world: &mut World, span: Duration) {
 fn one(rng: &mut Rng, nodes: usize) -> Fault {
     let node = usize::try_from(rng.below(nodes as u64)).unwrap();
     match rng.below(12) {
+        0 if rng.below(2) == 0 => Fault::Amnesia,
         0 => Fault::ServerCrash,
         1 => Fault::ServerCrashAtCommit(Crash::BeforeCommit),
         2 => Fault::ServerCrashAtCommit(Crash::AfterCommit),
@@ -54,11 +61,15 @@ fn one(rng: &mut Rng, nodes: usize) -> Fault {
 }
 
 /// A fault happens.
-pub fn strike(world: &mut World, fault: Fault) {
+pub(crate) fn strike(world: &mut World, fault: Fault) {
     world.tell(|| format!("{fault:?}"));
     let now = world.now;
     match fault {
         Fault::ServerCrash => world.crash_server(),
+        Fault::Amnesia => {
+            world.crash_server();
+            world.disk.wipe();
+        }
         Fault::ServerCrashAtCommit(crash) => world.disk.fail_next(crash),
         Fault::AgentCrash(n) => {
             world.hang_up(n);

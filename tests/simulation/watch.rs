@@ -25,47 +25,53 @@ const HEALING: Duration = Duration::from_secs(400);
 
 /// The checks' memory.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub(crate) struct Watch {
     before: Option<(Vec<Object>, Vec<NodeView>)>,
     last: Vec<Arc<Object>>,
     disturbed: BTreeMap<Arc<str>, Time>,
-    pub foreign: BTreeSet<ContainerId>,
+    pub(crate) foreign: BTreeSet<ContainerId>,
     /// Audits made.
-    pub audits: u64,
+    pub(crate) audits: u64,
 }
 
 impl Watch {
     /// Somebody or something other than Evenkeel touched a node.
-    pub fn disturbed(&mut self, now: Time, node: &Arc<str>) {
+    pub(crate) fn disturbed(&mut self, now: Time, node: &Arc<str>) {
         self.disturbed.insert(node.clone(), now);
     }
 
     /// The server's process ended: what comes next is not one step after what came before.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.before = None;
     }
 
     /// The objects as they were seen last.
-    pub fn last_objects(&self) -> Vec<Arc<Object>> {
+    pub(crate) fn last_objects(&self) -> Vec<Arc<Object>> {
         self.last.clone()
     }
 
     /// An agent stopped a living container: only a pod that shall end, or whose container does not
     /// do what it should, may be stopped.
-    pub fn stopped(&self, now: Time, node: &Arc<str>, stop: &StopNote, objects: &[Arc<Object>]) -> Result<(), String> {
+    pub(crate) fn stopped(
+        &self,
+        now: Time,
+        node: &Arc<str>,
+        stop: &StopNote,
+        objects: &[Arc<Object>],
+    ) -> Result<(), String> {
         if !stop.good || self.disturbed.get(node).is_some_and(|at| now.since(*at) < HEALING) {
             return Ok(());
         }
         let object = objects.iter().find(|o| o.key.kind == Kind::Pod && o.uid.to_string() == stop.pod);
         match object {
-            None => Ok(()),
+            None => Err(format!("the agent of {node} stopped {} of a pod that nothing asked to end", stop.name)),
             Some(o) if o.deleting() => Ok(()),
             Some(o) => Err(format!("the agent of {node} stopped {} of {}, which shall run", stop.name, o.key)),
         }
     }
 
     /// Runs the auditor over the state and the one before.
-    pub fn audit(
+    pub(crate) fn audit(
         &mut self,
         now: Time,
         objects: Vec<Arc<Object>>,
@@ -161,7 +167,7 @@ fn applied(objects: &[Object], commits: &[Commit]) -> Vec<AppliedSource> {
 }
 
 /// The Deployments of these objects that are not complete.
-pub fn incomplete(objects: &[Arc<Object>]) -> Vec<String> {
+pub(crate) fn incomplete(objects: &[Arc<Object>]) -> Vec<String> {
     #[derive(serde::Deserialize, Default)]
     #[serde(rename_all = "camelCase", default)]
     struct Numbers {

@@ -12,9 +12,12 @@ use evenkeel_agent::{
     sim::{Conduct, SimNode, SimRegistry},
 };
 use evenkeel_conductor::{AskId, Conductor, Event, Start};
-use evenkeel_core::{Ask, Settings, release::inbound::Seen};
+use evenkeel_core::{
+    Ask, Settings,
+    release::inbound::{self, Seen},
+};
 use evenkeel_model::{
-    Key, Kind, Meta, Object, Rng, SourceName, Time, Uid,
+    Key, Kind, Meta, Object, Revision, Rng, SourceName, Time,
     own::{GitSpec, SourceSpec, SourceStatus},
 };
 use evenkeel_store::{MemoryDisk, MemoryStore};
@@ -30,12 +33,14 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long an agent waits before it dials again.
 const REDIAL: Duration = Duration::from_secs(2);
+/// How often the follower looks.
+const POLL: Duration = Duration::from_secs(5);
 /// Lines of the story that are kept for a failure.
 const STORY: usize = 400;
 
 /// What is on its way.
 #[derive(Debug)]
-pub enum Item {
+pub(crate) enum Item {
     ToServer(usize, u64, Box<ToServer>),
     ToAgent(usize, u64, Box<ToAgent>),
     Dial(usize),
@@ -53,12 +58,12 @@ pub enum Item {
 
 /// A node and its line to the server.
 #[derive(Debug)]
-pub struct Node {
-    pub sim: SimNode,
+pub(crate) struct Node {
+    pub(crate) sim: SimNode,
     /// Number of its session; a message of another one is lost.
     session: u64,
     connected: bool,
-    pub cut: bool,
+    pub(crate) cut: bool,
     /// Its messages keep their order: none overtakes this.
     last_up: Time,
     last_down: Time,
@@ -72,21 +77,23 @@ struct Server {
 }
 
 /// The world.
-pub struct World {
-    pub now: Time,
-    pub rng: Rng,
-    pub registry: SimRegistry,
-    pub nodes: Vec<Node>,
-    pub disk: MemoryDisk,
+pub(crate) struct World {
+    pub(crate) now: Time,
+    pub(crate) rng: Rng,
+    pub(crate) registry: SimRegistry,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) disk: MemoryDisk,
     server: Option<Server>,
     queue: BTreeMap<(Time, u64), Item>,
     counter: u64,
     repository: Repository,
-    pub commits: Vec<Commit>,
-    pub watch: Watch,
+    /// The head that this server's follower has told.
+    told: Option<Revision>,
+    pub(crate) commits: Vec<Commit>,
+    pub(crate) watch: Watch,
     story: VecDeque<String>,
-    pub chaos: bool,
-    pub steps: u64,
+    pub(crate) chaos: bool,
+    pub(crate) steps: u64,
 }
 
 fn source() -> SourceName {
@@ -95,7 +102,7 @@ fn source() -> SourceName {
 
 impl World {
     /// A new cluster that follows a repository with one good commit.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let rng = Rng::new(seed);
         let now = Time::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
         let mut world = Self {
@@ -108,6 +115,7 @@ impl World {
             queue: BTreeMap::new(),
             counter: 0,
             repository: Repository::new(rng.fork("repository")),
+            told: None,
             commits: Vec::new(),
             watch: Watch::default(),
             story: VecDeque::new(),
@@ -119,15 +127,9 @@ impl World {
             world.add_node(&format!("n{n}"), seed);
         }
         world.start_server();
-        world.ask(Ask::CreateSource {
-            name: source(),
-            spec: SourceSpec {
-                git: Some(GitSpec { url: "file:///repo".into(), ..GitSpec::default() }),
-                ..SourceSpec::default()
-            },
-            meta: Meta::default(),
-        });
+        world.add_source();
         world.commit();
+        world.later(Duration::from_millis(50), Item::Follow);
         world
     }
 
@@ -157,7 +159,7 @@ impl World {
     }
 
     /// Notes a line of the story.
-    pub fn tell(&mut self, line: impl FnOnce() -> String) {
+    pub(crate) fn tell(&mut self, line: impl FnOnce() -> String) {
         if self.story.len() >= STORY {
             self.story.pop_front();
         }
@@ -166,12 +168,12 @@ impl World {
     }
 
     /// The story so far.
-    pub fn story(&self) -> String {
+    pub(crate) fn story(&self) -> String {
         self.story.iter().cloned().collect::<Vec<_>>().join("\n")
     }
 
     /// Puts something on its way.
-    pub fn later(&mut self, after: Duration, item: Item) {
+    pub(crate) fn later(&mut self, after: Duration, item: Item) {
         self.at(self.now + after, item);
     }
 
@@ -187,37 +189,64 @@ impl World {
     }
 
     /// Makes the next commit.
-    pub fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         let commit = self.repository.commit(&mut self.registry);
         self.tell(|| format!("commit {} {:?}", commit.revision.short(), commit.flaw));
         self.commits.push(commit);
-        self.later(Duration::from_millis(50), Item::Follow);
     }
 
     /// Whether the branch's head has a flaw.
-    pub fn head_is_bad(&self) -> bool {
+    pub(crate) fn head_is_bad(&self) -> bool {
         self.commits.last().is_some_and(|c| c.flaw.is_some())
     }
 
     /// A good commit.
-    pub fn repair(&mut self) {
+    pub(crate) fn repair(&mut self) {
         let commit = self.repository.good(&mut self.registry);
         self.tell(|| format!("repair {}", commit.revision.short()));
         self.commits.push(commit);
-        self.later(Duration::from_millis(50), Item::Follow);
     }
 
+    /// The follower's poll: it brings the head, and documents that a new server lacks. A source that
+    /// nobody remembers is added again, as a person would.
     fn follow(&mut self) {
-        let Some(commit) = self.commits.last().cloned() else { return };
+        self.later(POLL, Item::Follow);
+        let Some(server) = &self.server else { return };
+        let world = server.conductor.world();
+        let known = world.get(&Key::cluster(Kind::Source, "shop")).is_some();
+        if !known && world.recovering.is_none() {
+            self.add_source();
+            return;
+        }
+        let wanted = inbound::wanted_revisions(world);
+        let old = wanted.into_iter().filter_map(|(_, r)| self.commits.iter().find(|c| c.revision == r).cloned());
+        let mut bring: Vec<Commit> = old.collect();
+        if self.told.as_ref() != self.commits.last().map(|c| &c.revision) {
+            self.told = self.commits.last().map(|c| c.revision.clone());
+            bring.extend(self.commits.last().cloned());
+        }
         let Some(server) = &mut self.server else { return };
-        server.inbox.push_back(Event::Seen(Box::new(Seen {
-            source: source(),
-            revision: commit.revision,
-            author: "A <a@b>".into(),
-            message: "a commit".into(),
-            outcome: commit.outcome,
-            confirmed: true,
-        })));
+        server.inbox.extend(bring.into_iter().map(|commit| {
+            Event::Seen(Box::new(Seen {
+                source: source(),
+                revision: commit.revision,
+                author: "A <a@b>".into(),
+                message: "a commit".into(),
+                outcome: commit.outcome,
+                confirmed: true,
+            }))
+        }));
+    }
+
+    fn add_source(&mut self) {
+        self.ask(Ask::CreateSource {
+            name: source(),
+            spec: SourceSpec {
+                git: Some(GitSpec { url: "file:///repo".into(), ..GitSpec::default() }),
+                ..SourceSpec::default()
+            },
+            meta: Meta::default(),
+        });
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -241,13 +270,20 @@ impl World {
             settings: Settings::default(),
             recover: Some(nodes).filter(|_| !self.commits.is_empty()),
         };
-        let conductor = Conductor::start(store, start).unwrap();
+        let conductor = match Conductor::start(store, start) {
+            Ok(conductor) => conductor,
+            Err(error) => {
+                self.tell(|| format!("the server does not start: {error}"));
+                self.later(Duration::from_secs(1), Item::StartServer);
+                return;
+            }
+        };
         self.server = Some(Server { conductor, inbox: VecDeque::new(), wake: Some(self.now) });
-        self.later(Duration::from_millis(200), Item::Follow);
+        self.told = None;
     }
 
     /// Ends the server's process.
-    pub fn crash_server(&mut self) {
+    pub(crate) fn crash_server(&mut self) {
         if self.server.take().is_none() {
             return;
         }
@@ -262,7 +298,7 @@ impl World {
     }
 
     /// The line between a node and the server breaks.
-    pub fn hang_up(&mut self, n: usize) {
+    pub(crate) fn hang_up(&mut self, n: usize) {
         let node = &mut self.nodes[n];
         if !std::mem::replace(&mut node.connected, false) {
             return;
@@ -320,7 +356,7 @@ impl World {
     }
 
     /// Lets everything happen up to `until`.
-    pub fn run(&mut self, until: Time) -> Result<(), String> {
+    pub(crate) fn run(&mut self, until: Time) -> Result<(), String> {
         loop {
             let mut next: Option<Time> = self.queue.keys().next().map(|(at, _)| *at);
             let mut consider = |at: Option<Time>| {
@@ -420,7 +456,7 @@ impl World {
             Item::Dial(n) => self.dial(n),
             Item::Heartbeat(n, session) => {
                 if self.nodes[n].session == session && self.nodes[n].connected {
-                    self.send_up(n, ToServer::Report(Box::new(Report::default())));
+                    self.send_up(n, ToServer::Report(Box::default()));
                     self.later(HEARTBEAT, Item::Heartbeat(n, session));
                 }
             }
@@ -488,25 +524,25 @@ impl World {
     }
 
     /// Holds the state against the promises.
-    pub fn audit(&mut self, settled: bool) -> Result<(), String> {
+    pub(crate) fn audit(&mut self, settled: bool) -> Result<(), String> {
         let Some(server) = &self.server else { return Ok(()) };
         let objects: Vec<Arc<Object>> = server.conductor.world().all().cloned().collect();
         self.watch.audit(self.now, objects, &self.nodes, &self.commits, settled)
     }
 
     /// A Source's status.
-    pub fn source(&self) -> Option<SourceStatus> {
+    pub(crate) fn source(&self) -> Option<SourceStatus> {
         let server = self.server.as_ref()?;
         server.conductor.world().get(&Key::cluster(Kind::Source, "shop"))?.status().ok().flatten()
     }
 
     /// Every object, for comparing two runs.
-    pub fn objects(&self) -> Vec<Arc<Object>> {
+    pub(crate) fn objects(&self) -> Vec<Arc<Object>> {
         self.disk_objects()
     }
 
     /// Ends all trouble.
-    pub fn calm(&mut self) {
+    pub(crate) fn calm(&mut self) {
         self.chaos = false;
         self.queue.retain(|_, item| !matches!(item, Item::Fault(_) | Item::Commit));
         self.registry.up = true;
@@ -521,15 +557,11 @@ impl World {
     }
 
     /// Whether the conductor has nothing to do.
-    pub fn idle(&self) -> bool {
+    pub(crate) fn idle(&self) -> bool {
         self.server.as_ref().is_some_and(|s| s.inbox.is_empty() && s.conductor.backlog() == 0)
-            && self.nodes.iter().all(|n| n.connected && n.sim.logic.as_ref().is_some_and(|l| l.at_rest()))
-    }
-
-    /// A pod's uid, of any that a node has.
-    pub fn any_uid(&mut self) -> Option<Uid> {
-        let all: Vec<Uid> =
-            self.nodes.iter().filter_map(|n| n.sim.logic.as_ref()).flat_map(|l| l.pods().collect::<Vec<_>>()).collect();
-        (!all.is_empty()).then(|| all[usize::try_from(self.rng.below(all.len() as u64)).unwrap()])
+            && self
+                .nodes
+                .iter()
+                .all(|n| n.connected && n.sim.logic.as_ref().is_some_and(evenkeel_agent::logic::AgentLogic::at_rest))
     }
 }
