@@ -5,7 +5,7 @@ use std::{process::Command, time::Duration};
 
 use serde_json::Value;
 
-use crate::support::{App, Cluster, docker, eventually, run, within};
+use crate::support::{App, Cluster, docker, eventually, holds_for, run, within};
 
 fn drift_of(cluster: &Cluster, live: &str) -> Option<Value> {
     cluster.items(&["drifts"]).into_iter().find(|d| d["spec"].to_string().to_lowercase().contains(live))
@@ -74,4 +74,43 @@ fn a_foreign_container_is_never_touched() {
     let state = docker(&["inspect", "--format", "{{.State.Running}}", &foreign]);
     docker(&["rm", "-f", &foreign]);
     assert_eq!(state, "true");
+}
+
+#[test]
+fn without_self_heal_a_drift_waits_for_a_word() {
+    let cluster = Cluster::start_with(&[("web.json", &App::default().yaml())], &["--self-heal=false"]);
+    cluster.wait_ready("default", "web", 1);
+    let container = cluster.running("web-")[0].id.clone();
+    docker(&["kill", &container]);
+    let drift = within(Duration::from_secs(20), "a drift", || drift_of(&cluster, "killed"));
+    assert!(drift["status"]["resolution"].is_null(), "{drift:#}");
+    holds_for(Duration::from_secs(3), || {
+        if cluster.running("web-").is_empty() { Ok(()) } else { Err("it was healed without a word".into()) }
+    });
+    assert_eq!(cluster.evenkeel_output(&["drift"]).status.code(), Some(2), "some are open");
+    cluster.evenkeel(&["drift", "heal", drift["metadata"]["name"].as_str().unwrap()]);
+    cluster.wait_ready("default", "web", 1);
+    eventually("healed", || (drift_of(&cluster, "killed")?["status"]["resolution"] == "Healed").then_some(()));
+
+    // A container is as its pod says or it is healed: only a field of an object can be accepted.
+    let container = eventually("it runs", || cluster.running("web-").into_iter().next()).id;
+    let memory = || docker(&["inspect", "--format", "{{.HostConfig.Memory}}", &container]);
+    docker(&["update", "--memory", "32m", "--memory-swap", "32m", &container]);
+    let drift = within(Duration::from_secs(20), "a drift", || drift_of(&cluster, "updated"));
+    let name = drift["metadata"]["name"].as_str().unwrap();
+    let refused = cluster.evenkeel_output(&["drift", "accept", name]);
+    assert!(!refused.status.success(), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("cannot be accepted"), "{refused:?}");
+    cluster.evenkeel(&["sync", "repo", "--now"]);
+    holds_for(Duration::from_secs(2), || {
+        let limit = memory();
+        if limit == "33554432" { Ok(()) } else { Err(format!("it was healed without a word: {limit}")) }
+    });
+    cluster.evenkeel(&["drift", "heal", name]);
+    eventually("the limit is back", || {
+        let limit: u64 = memory().parse().unwrap();
+        (limit == 0 || limit > 1 << 60).then_some(())
+    });
+    eventually("healed", || (drift_of(&cluster, "updated")?["status"]["resolution"] == "Healed").then_some(()));
+    cluster.audit();
 }

@@ -1,6 +1,6 @@
 //! An update never takes a workload below its promise, watched from outside all the way.
 
-use crate::support::{App, Cluster, Sampler, docker, http_status};
+use crate::support::{App, Cluster, count_answers};
 
 #[test]
 fn an_update_keeps_the_promised_pods_answering() {
@@ -9,10 +9,7 @@ fn an_update_keeps_the_promised_pods_answering() {
     cluster.wait_ready("default", "web", 3);
 
     // From outside, without asking Evenkeel: how many of the containers that run answer, at 20 Hz.
-    let id = cluster.id();
-    let sampler = Sampler::start(move || {
-        sandboxes(&id).iter().filter(|ip| http_status(&format!("{ip}:8080"), "/readyz") == Some(200)).count()
-    });
+    let sampler = count_answers(&cluster);
     cluster.repo.write("web.json", &app("1.1").yaml());
     let second = cluster.repo.commit("web 1.1");
     cluster.wait_phase(&second, "Healthy");
@@ -49,15 +46,4 @@ fn a_changed_config_rolls_the_pods_that_use_it() {
     // The Deployment itself does not carry the digest.
     let deployment = cluster.kubectl(&["get", "deployment", "web", "-o", "yaml"]);
     assert!(!deployment.contains("config-digest"), "{deployment}");
-}
-
-/// Addresses of a cluster's sandboxes that run.
-fn sandboxes(cluster: &str) -> Vec<String> {
-    let filter = format!("label=evenkeel.dev/cluster={cluster}");
-    let ids = docker(&["ps", "-q", "--filter", &filter, "--filter", "label=evenkeel.dev/sandbox"]);
-    let mut command = std::process::Command::new("docker");
-    command.args(["inspect", "--format", "{{.NetworkSettings.IPAddress}}"]).args(ids.lines());
-    // A container may go between the two commands; the others are shown all the same.
-    let shown = crate::support::output(&mut command);
-    String::from_utf8_lossy(&shown.stdout).lines().filter(|l| !l.is_empty()).map(String::from).collect()
 }

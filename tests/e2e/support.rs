@@ -85,6 +85,25 @@ pub fn docker(args: &[&str]) -> String {
     run(Command::new("docker").args(args)).trim().to_string()
 }
 
+/// The user must be root: some parts of the system are for root alone.
+pub fn needs_root() {
+    let user = run(Command::new("id").arg("-u"));
+    assert_eq!(user.trim(), "0", "this story needs root: it makes namespaces or mounts");
+}
+
+/// Removes what earlier runs left behind: `remove` gets each entry of the temporary directory whose
+/// name is `PREFIX`, the id of a process that has ended, and a rest.
+pub fn sweep(prefix: &str, remove: impl Fn(&Path)) {
+    for entry in fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(rest) = name.strip_prefix(prefix) else { continue };
+        let Some((pid, _)) = rest.split_once('-') else { continue };
+        if pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists() {
+            remove(&entry.path());
+        }
+    }
+}
+
 /// A git repository with manifests.
 pub struct Repo {
     pub path: PathBuf,
@@ -127,6 +146,8 @@ pub struct Cluster {
     log: Arc<Mutex<Vec<String>>>,
     flags: Vec<String>,
     binary: PathBuf,
+    data: PathBuf,
+    engine: Option<String>,
 }
 
 /// The built binary.
@@ -158,11 +179,33 @@ impl Cluster {
         }
         repo.commit("first");
         let flags = flags.iter().map(ToString::to_string).collect();
-        Self { dir, repo, child: None, log: Arc::default(), flags, binary: binary() }
+        let data = dir.path().join("data");
+        Self { dir, repo, child: None, log: Arc::default(), flags, binary: binary(), data, engine: None }
     }
 
     pub fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.data.clone()
+    }
+
+    /// Another data directory, from the next start on.
+    pub fn use_data(&mut self, data: PathBuf) {
+        self.data = data;
+    }
+
+    /// Another container engine than the machine's, by its URL, from the next start on.
+    pub fn use_engine(&mut self, url: &str) {
+        self.engine = Some(url.to_string());
+    }
+
+    /// Runs `docker` against this cluster's engine.
+    pub fn docker(&self, args: &[&str]) -> String {
+        let mut all: Vec<&str> = self.engine.iter().flat_map(|e| ["-H", e.as_str()]).collect();
+        all.extend(args);
+        docker(&all)
+    }
+
+    fn runtime(&self) -> Vec<&str> {
+        self.engine.iter().flat_map(|e| ["--runtime", e.as_str()]).collect()
     }
 
     /// Runs another binary from the next start on.
@@ -174,7 +217,7 @@ impl Cluster {
     pub fn up(&mut self) {
         let mut command = Command::new(&self.binary);
         command.arg("up").arg(&self.repo.path).arg("--data-dir").arg(self.data());
-        command.args(["--listen", "127.0.0.1:0", "--log-format", "text"]).args(&self.flags);
+        command.args(["--listen", "127.0.0.1:0", "--log-format", "text"]).args(self.runtime()).args(&self.flags);
         command.env("EVENKEEL_LOG", "info").env_remove("KUBECONFIG");
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         follow(child.stdout.take().unwrap(), self.log.clone());
@@ -201,8 +244,11 @@ impl Cluster {
         }
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.as_ref().expect("it runs").id()
+    /// Its process; panics if that has ended.
+    pub fn pid(&mut self) -> u32 {
+        let child = self.child.as_mut().expect("it runs");
+        assert_eq!(child.try_wait().unwrap(), None, "it has ended");
+        child.id()
     }
 
     /// Runs a verb of the command line; panics unless it ends well.
@@ -315,7 +361,7 @@ impl Cluster {
         }
         let format = "{{.ID}}\t{{.Label \"evenkeel.dev/pod\"}}\t{{.Label \"evenkeel.dev/container\"}}\t{{.State}}";
         let filter = format!("label=evenkeel.dev/cluster={id}");
-        let text = docker(&["ps", "-a", "--no-trunc", "--filter", &filter, "--format", format]);
+        let text = self.docker(&["ps", "-a", "--no-trunc", "--filter", &filter, "--format", format]);
         let mut all: Vec<Container> = text
             .lines()
             .map(|line| {
@@ -333,6 +379,12 @@ impl Cluster {
         let mut all = self.containers();
         all.retain(|c| c.pod.starts_with(pod_prefix) && !c.name.is_empty() && c.state == "running");
         all
+    }
+
+    /// Containers' start times, to tell whether one was started again.
+    pub fn started(&self, containers: &[Container]) -> Vec<(String, String)> {
+        let started = |id: &str| self.docker(&["inspect", "--format", "{{.State.StartedAt}}", id]);
+        containers.iter().map(|c| (c.id.clone(), started(&c.id))).collect()
     }
 
     /// What it has said on the terminal so far.
@@ -369,17 +421,21 @@ impl Drop for Cluster {
             eprintln!("--- the last of what evenkeel said ---\n{}\n---", log[from..].join("\n"));
         }
         let id = self.id();
-        let down = self.verb(&["down", "--purge"]).stdin(Stdio::null()).output();
+        let down = self.verb(&["down", "--purge"]).args(self.runtime()).stdin(Stdio::null()).output();
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
         }
         if !id.is_empty() {
             let filter = format!("label=evenkeel.dev/cluster={id}");
-            let left = Command::new("docker").args(["ps", "-aq", "--filter", &filter]).output();
+            let docker = |args: &[&str]| {
+                let engine = self.engine.iter().flat_map(|e| ["-H", e.as_str()]);
+                Command::new("docker").args(engine).args(args).output()
+            };
+            let left = docker(&["ps", "-aq", "--filter", &filter]);
             let left = left.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
             for container in left.lines() {
-                let _ = Command::new("docker").args(["rm", "-f", container]).output();
+                let _ = docker(&["rm", "-f", container]);
             }
             if !left.is_empty() && !thread::panicking() {
                 RUNNING.fetch_sub(1, Ordering::SeqCst);
@@ -409,7 +465,7 @@ fn follow(from: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>) {
 }
 
 /// Makes the example's images once.
-fn images() {
+pub fn images() {
     let mut made: MutexGuard<'_, bool> = IMAGES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if !*made {
         let root = env!("CARGO_MANIFEST_DIR");
@@ -427,6 +483,25 @@ pub fn http_status(address: &str, path: &str) -> Option<u16> {
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
     text.split(' ').nth(1)?.parse().ok()
+}
+
+/// Addresses of a cluster's sandboxes that run, on the machine's engine.
+pub fn sandboxes(cluster: &str) -> Vec<String> {
+    let filter = format!("label=evenkeel.dev/cluster={cluster}");
+    let ids = docker(&["ps", "-q", "--filter", &filter, "--filter", "label=evenkeel.dev/sandbox"]);
+    let mut command = Command::new("docker");
+    command.args(["inspect", "--format", "{{.NetworkSettings.IPAddress}}"]).args(ids.lines());
+    // A container may go between the two commands; the others are shown all the same.
+    let shown = output(&mut command);
+    String::from_utf8_lossy(&shown.stdout).lines().filter(|l| !l.is_empty()).map(String::from).collect()
+}
+
+/// Counts, from outside and without asking Evenkeel, how many pods of a cluster answer.
+pub fn count_answers(cluster: &Cluster) -> Sampler<usize> {
+    let id = cluster.id();
+    Sampler::start(move || {
+        sandboxes(&id).iter().filter(|ip| http_status(&format!("{ip}:8080"), "/readyz") == Some(200)).count()
+    })
 }
 
 /// Samples something at 20 Hz on a thread of its own until it is stopped.

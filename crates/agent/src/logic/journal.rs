@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use evenkeel_model::Time;
 use evenkeel_runtime::ContainerId;
-use evenkeel_wire::{PodOrder, SourceCopy};
+use evenkeel_wire::{ContainerDrift, PodOrder, SourceCopy};
 use serde::{Deserialize, Serialize};
 
 /// Version of these types on disk.
@@ -64,6 +64,25 @@ pub struct JournalPod {
     /// Conditions by type: whether each holds, and since when.
     #[serde(default)]
     pub conditions: BTreeMap<String, (bool, Time)>,
+    /// Drifts that are not put right yet, by what would do it: their records stay open at the server
+    /// until the agent says more, so it must not forget them.
+    #[serde(default)]
+    pub open: Vec<(Fix, ContainerDrift)>,
+}
+
+/// What puts a drift right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Fix {
+    /// Let it run on.
+    Unpause,
+    /// Its own name again.
+    Rename,
+    /// Its own limits again.
+    Update,
+    /// Another container in its place.
+    Recreate,
+    /// A start, or another container where it is gone.
+    Restart,
 }
 
 /// A sandbox on disk.

@@ -61,6 +61,8 @@ pub struct AgentLogic {
     engine_message: String,
     /// Whether the engine was away since the last comparison.
     lost: bool,
+    /// Since when the engine answers.
+    engine_since: Time,
     /// Whether a comparison was made in this life.
     compared: bool,
     /// Operation, when it was asked, its deadline.
@@ -89,6 +91,7 @@ impl AgentLogic {
             engine: false,
             engine_message: "not asked yet".into(),
             lost: true,
+            engine_since: Time(0),
             compared: false,
             listing: None,
             next_list: Time(0),
@@ -137,7 +140,7 @@ impl AgentLogic {
             Input::Event(event) => self.event(now, &event, out),
             Input::EngineUp => {
                 if !self.engine {
-                    (self.engine, self.next_list) = (true, now);
+                    (self.engine, self.engine_since, self.next_list) = (true, now, now);
                     self.touched.extend(self.pods.keys());
                     self.tell_node();
                 }
@@ -251,8 +254,9 @@ impl AgentLogic {
 
     fn event(&mut self, now: Time, event: &RuntimeEvent, out: &mut Vec<Command>) {
         let uid = event.labels.get(labels::POD_UID).and_then(|t| t.parse::<Uid>().ok());
+        let since = self.engine_since;
         if let Some(uid) = uid {
-            self.with_pod(uid, now, out, |pod, cx| pod.event(event, cx));
+            self.with_pod(uid, now, out, |pod, cx| pod.event(event, since, cx));
         }
     }
 

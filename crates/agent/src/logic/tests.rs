@@ -284,7 +284,7 @@ fn crashes_back_off_and_leave_their_last_words_without_secrets() {
         secret: true,
         name: "s".into(),
         secret_type: String::new(),
-        digest: content.digest(),
+        digest: content.digest(&[0; 32]),
         content,
     });
     lab.assign(vec![pod]);

@@ -350,7 +350,7 @@ pub(super) fn degraded(scope: &Scope<'_>, workload: &Key) -> Option<Cause> {
             let crashed = [terminated(container.state.as_ref()), terminated(container.last_state.as_ref())]
                 .into_iter()
                 .flatten()
-                .find(|t| crashed_since(t, scope.since));
+                .find(|t| crashed_since(t, scope.since) || (down(container) && ended_with(t, scope.since)));
             if crashed.is_some() && (count > 0 || terminated(container.state.as_ref()).is_some()) {
                 return Some(crash_cause(scope, workload, pod, container, count));
             }
@@ -413,6 +413,18 @@ fn crashed_since(t: &ContainerStateTerminated, since: Time) -> bool {
     // A container that ended well at its own time is a restart as well under `Always`; one that
     // was disturbed is not. Times have whole seconds: the second of the step itself is before it.
     own_doing(t) && at.is_some_and(|at| at > since.secs())
+}
+
+/// Whether it is not running because it ended: when the release was healthy, it ran.
+fn down(container: &ContainerStatus) -> bool {
+    let waiting = container.state.as_ref().and_then(|s| s.waiting.as_ref());
+    terminated(container.state.as_ref()).is_some()
+        || waiting.and_then(|w| w.reason.as_deref()) == Some("CrashLoopBackOff")
+}
+
+/// It ended by itself, maybe in the very second of the step.
+fn ended_with(t: &ContainerStateTerminated, since: Time) -> bool {
+    own_doing(t) && t.finished_at.as_ref().is_some_and(|t| t.0.as_millisecond() / 1000 >= since.secs())
 }
 
 /// (available, promised) pods of a workload.

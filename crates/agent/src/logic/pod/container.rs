@@ -14,6 +14,7 @@ use evenkeel_runtime::{ContainerId, ImageInfo};
 use evenkeel_wire::ContainerDrift;
 use k8s_openapi::api::core::v1::Container;
 
+pub(in super::super) use super::super::journal::Fix;
 use super::super::{command::OpId, journal::JournalContainer, ops::ProbeKind};
 
 /// What kind of container.
@@ -143,16 +144,6 @@ pub(in super::super) struct Probing {
     pub bad: u32,
     /// What it said when it failed last.
     pub message: String,
-}
-
-/// What puts a drift right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in super::super) enum Fix {
-    Unpause,
-    Rename,
-    Update,
-    Recreate,
-    Restart,
 }
 
 /// A container.

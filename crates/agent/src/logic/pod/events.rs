@@ -20,9 +20,21 @@ use crate::logic::{
 };
 
 impl Pod {
-    /// Takes an event of one of the pod's containers.
-    pub(in crate::logic) fn event(&mut self, event: &RuntimeEvent, cx: &mut Cx<'_>) {
+    /// Takes an event of one of the pod's containers. The engine answers since `since`.
+    pub(in crate::logic) fn event(&mut self, event: &RuntimeEvent, since: Time, cx: &mut Cx<'_>) {
         self.news = true;
+        // An engine that starts may first stop what it finds running. Nobody else can reach it by
+        // then, so that is nobody's drift and nobody's crash: the comparison that follows finds it.
+        let ends = matches!(
+            event.action,
+            EventAction::Killed { .. } | EventAction::Died { .. } | EventAction::Stopped | EventAction::Destroyed
+        );
+        let ours = |c: &super::Cont| {
+            c.book.id.as_ref() == Some(&event.id) && c.run().is_some_and(|run| run.stop.is_some())
+        };
+        if ends && event.at < since && !self.containers.iter().any(ours) {
+            return;
+        }
         if self.sandbox_ready().is_some_and(|s| s.id == event.id) {
             return self.sandbox_event(event, cx);
         }
@@ -94,6 +106,7 @@ impl Pod {
                 let drift = self.drift(Some(i), DriftAction::Removed, "created", "removed");
                 cx.drifts.record(cx.now, &cx.config.settings, drift.clone());
                 self.containers[i].open.push((Fix::Restart, drift));
+                self.dirty = true;
             }
             State::Ended { .. } | State::Held { .. } | State::Waiting | State::Fetching(_) | State::Fetched => {
                 let name = self.containers[i].spec.name.clone();
@@ -138,6 +151,7 @@ impl Pod {
         let drift = self.drift(Some(i), action, desired, live);
         cx.drifts.record(cx.now, &cx.config.settings, drift.clone());
         self.containers[i].open.push((fix, drift));
+        self.dirty = true;
         if self.order.self_heal {
             self.apply(i, fix, cx);
         }
@@ -148,6 +162,7 @@ impl Pod {
         let open = &mut self.containers[i].open;
         while let Some(at) = open.iter().position(|(f, _)| *f == fix) {
             cx.drifts.healed(open.remove(at).1);
+            self.dirty = true;
         }
     }
 
@@ -306,14 +321,16 @@ impl Pod {
         let drift: ContainerDrift = self.drift(None, action, desired, live);
         cx.drifts.record(cx.now, &cx.config.settings, drift.clone());
         self.sandbox_open.push((fix, drift));
+        self.dirty = true;
         if self.order.self_heal {
             self.apply_to_sandbox(fix, cx);
         }
     }
 
-    fn sandbox_righted(&mut self, fix: Fix, cx: &mut Cx<'_>) {
+    pub(super) fn sandbox_righted(&mut self, fix: Fix, cx: &mut Cx<'_>) {
         while let Some(at) = self.sandbox_open.iter().position(|(f, _)| *f == fix) {
             cx.drifts.healed(self.sandbox_open.remove(at).1);
+            self.dirty = true;
         }
     }
 

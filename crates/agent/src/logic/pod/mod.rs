@@ -156,6 +156,7 @@ impl Pod {
             garbage: Vec::new(),
             status: None,
             conditions: BTreeMap::new(),
+            open: Vec::new(),
         })
     }
 
@@ -173,6 +174,12 @@ impl Pod {
                 c.state = State::Ended { held: false };
             }
         }
+        let (of_sandbox, of_containers): (Vec<_>, Vec<_>) = from.open.into_iter().partition(|(_, d)| d.container.is_none());
+        for (fix, drift) in of_containers {
+            if let Some(c) = containers.iter_mut().find(|c| drift.container.as_ref() == Some(&c.spec.name)) {
+                c.open.push((fix, drift));
+            }
+        }
         let garbage = from.garbage.into_iter().map(|id| (id, Trash { op: None, after: Time(0) })).collect();
         let mut pod = Self {
             spec,
@@ -187,7 +194,7 @@ impl Pod {
             sandbox_attempt: from.sandbox_attempt,
             sandbox_trouble: SetupTrouble::default(),
             sandbox_signal: None,
-            sandbox_open: Vec::new(),
+            sandbox_open: of_sandbox,
             sandbox_fixing: false,
             sandbox_suspect: false,
             containers,
@@ -224,6 +231,7 @@ impl Pod {
             garbage: self.garbage.keys().cloned().collect(),
             status: serde_json::from_slice(&self.last_status).ok(),
             conditions: self.conditions.clone(),
+            open: self.sandbox_open.iter().chain(self.containers.iter().flat_map(|c| &c.open)).cloned().collect(),
         }
     }
 

@@ -121,6 +121,9 @@ impl Pod {
         match info.map(|info| &info.state) {
             Some(ContainerState::Running { .. }) => {
                 self.sandbox_suspect = false;
+                for fix in [Fix::Restart, Fix::Recreate, Fix::Unpause] {
+                    self.sandbox_righted(fix, cx);
+                }
                 self.sandbox_ip(info.and_then(|info| info.ip));
                 self.sandbox_named(&info.map(|info| info.name.clone()).unwrap_or_default(), cx);
             }
@@ -281,6 +284,8 @@ impl Pod {
         } else if !paused {
             self.righted(i, Fix::Unpause, cx);
         }
+        // Put right just before the agent ended, or by someone since.
+        self.righted(i, Fix::Restart, cx);
         self.named(i, &info.name, cx);
         self.limited(i, &info.resources, cx);
         let book = &mut self.containers[i].book;

@@ -243,6 +243,7 @@ impl Pod {
         c.state = State::Running(Box::new(run));
         while let Some(at) = c.open.iter().position(|(fix, _)| matches!(fix, Fix::Restart | Fix::Recreate)) {
             cx.drifts.healed(c.open.remove(at).1);
+            self.dirty = true;
         }
         if died {
             self.died(i, None, cx);
