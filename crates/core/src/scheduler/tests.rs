@@ -93,6 +93,22 @@ fn room_that_appears_is_used() {
 }
 
 #[test]
+fn a_request_beyond_all_measure_fits_nowhere() {
+    let mut c = Cluster::new(&[("n1", "8", "1Gi"), ("n2", "8", "8Ei")]);
+    let asks_memory = |amount: &str| json!({"containers": [{"name": "c", "image": "i", "resources": {"requests": {"memory": amount}}}]});
+    for (name, amount) in [("a", "1Mi"), ("b", "1Mi")] {
+        c.put(pod(name, asks_memory(amount)));
+    }
+    c.settle();
+    for name in ["huge-1", "huge-2"] {
+        c.put(pod(name, asks_memory("9E")));
+    }
+    c.settle();
+    assert_eq!(reason(&c, "huge-1"), "0/2 nodes are available: 2 Insufficient memory.");
+    assert_eq!(c.get(Kind::Pod, "huge-2").node, None);
+}
+
+#[test]
 fn host_ports_exclude_each_other() {
     let mut c = Cluster::new(&[("n1", "4", "8Gi")]);
     let spec = json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80, "hostPort": 80}]}]});

@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::{NodeSpec, NodeStatus, Taint};
 
 use crate::{
     change::Changed,
-    world::pods::{PodRecord, PodShape},
+    world::pods::{MOST_ASKED, PodRecord, PodShape},
 };
 
 /// Pods that a node takes if it says nothing else, as in Kubernetes.
@@ -261,13 +261,14 @@ impl NodeRecord {
         self.taints = spec.taints.unwrap_or_default().into();
         self.unschedulable = spec.unschedulable.unwrap_or_default();
         self.ready = status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
-        self.cpu_milli = amount("cpu").unwrap_or_default().milli();
-        self.memory = amount("memory").unwrap_or_default().units();
+        let has = |n: i64| n.clamp(0, MOST_ASKED - 1);
+        self.cpu_milli = has(amount("cpu").unwrap_or_default().milli());
+        self.memory = has(amount("memory").unwrap_or_default().units());
         self.pods = amount("pods").map_or(DEFAULT_POD_LIMIT, Quantity::units);
         self.other = allocatable
             .iter()
             .filter(|(k, _)| !matches!(k.as_str(), "cpu" | "memory" | "pods"))
-            .filter_map(|(k, q)| Some((k.clone(), q.0.parse::<Quantity>().ok()?.units())))
+            .filter_map(|(k, q)| Some((k.clone(), has(q.0.parse::<Quantity>().ok()?.units()))))
             .collect();
         let mut taints: Vec<HardTaint> = self
             .taints

@@ -31,6 +31,10 @@ pub enum PodPhase {
     Unknown,
 }
 
+/// More of a resource than any node has: larger requests count as this much, so that sums of them
+/// do not overflow. It never fits, because nodes are taken to have less.
+pub(super) const MOST_ASKED: i64 = 1 << 52;
+
 /// What pods of one body have in common.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PodShape {
@@ -386,9 +390,9 @@ fn shape_of(body: &[u8]) -> PodShape {
         .collect();
     let mut other = requests;
     PodShape {
-        cpu_milli: other.remove("cpu").unwrap_or_default().milli(),
-        memory: other.remove("memory").unwrap_or_default().units(),
-        other: other.into_iter().map(|(k, v)| (k, v.units())).collect(),
+        cpu_milli: other.remove("cpu").unwrap_or_default().milli().min(MOST_ASKED),
+        memory: other.remove("memory").unwrap_or_default().units().min(MOST_ASKED),
+        other: other.into_iter().map(|(k, v)| (k, v.units().min(MOST_ASKED))).collect(),
         host_ports,
         node_selector: spec.node_selector.unwrap_or_default(),
         tolerations: spec.tolerations.unwrap_or_default(),
