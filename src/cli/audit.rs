@@ -11,6 +11,7 @@ use super::{Cx, objects::text, output::Format};
 ///
 /// Exit code 0: none is broken; 2: some are.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  evenkeel audit\n  evenkeel audit -o json")]
 pub(crate) struct Args {
     /// Form of the answer
     #[arg(short, long, value_enum, default_value_t)]

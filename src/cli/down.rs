@@ -27,6 +27,9 @@ const POLL: Duration = Duration::from_millis(100);
 /// A server that runs is stopped first. The data directory stays unless --purge: `evenkeel up`
 /// brings everything back. Containers of others are never touched.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  evenkeel down                        what runs goes, what is known stays\n  evenkeel down --purge --data-dir DIR   everything goes"
+)]
 pub(crate) struct Args {
     /// Remove the data directory, too: database, keys, history
     #[arg(long)]

@@ -44,12 +44,16 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Leave the field as it is, in syncs and rollbacks, until `drift heal`
+    /// Leave an object's field as it is, in syncs and rollbacks, until `drift heal`
+    ///
+    /// A container's drift cannot be accepted: heal it, or change what the source says.
+    #[command(after_help = "Example:\n  evenkeel drift accept 4d732e7f0640dff6-31144aa6d9")]
     Accept {
         /// Name of the drift
         name: String,
     },
     /// Write back what the source says
+    #[command(after_help = "Example:\n  evenkeel drift heal 4d732e7f0640dff6-31144aa6d9")]
     Heal {
         /// Name of the drift
         name: String,

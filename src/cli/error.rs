@@ -2,6 +2,8 @@
 
 use std::{io::ErrorKind, process::ExitCode};
 
+use evenkeel_server::host::HostError;
+use evenkeel_store::StoreError;
 use thiserror::Error;
 
 use crate::client::ClientError;
@@ -41,5 +43,30 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             .downcast_ref::<Hinted>()
             .map(|h| h.hint.clone())
             .or_else(|| cause.downcast_ref::<ClientError>().and_then(ClientError::hint))
+            .or_else(|| cause.downcast_ref::<HostError>().and_then(damaged))
     })
+}
+
+/// What to do where the database cannot be read: it is the one part that can be made again.
+fn damaged(error: &HostError) -> Option<String> {
+    let HostError::Store { dir, source: StoreError::Corrupt { .. } } = error else { return None };
+    let dir = dir.display();
+    Some(format!(
+        "put a copy of evenkeel.db in its place, or move {dir}/evenkeel.db, evenkeel.db-wal and evenkeel.db-shm away: \
+         the next start builds it again from the sources and from what the nodes know, and no container stops"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_database_comes_with_a_way_out() {
+        let source = StoreError::Corrupt { what: "x".into(), source: None };
+        let error = anyhow::Error::from(HostError::Store { dir: "/data".into(), source }).context("start");
+        assert!(hint(&error).is_some_and(|h| h.contains("/data/evenkeel.db")));
+        let locked = StoreError::Locked { dir: "/data".into(), holder: "process 1".into() };
+        assert!(hint(&HostError::Store { dir: "/data".into(), source: locked }.into()).is_none());
+    }
 }

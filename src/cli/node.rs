@@ -14,17 +14,20 @@ use crate::client::TABLE;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Show the nodes
+    #[command(after_help = "Example:\n  evenkeel node list -o wide")]
     List {
         /// Form of the answer
         #[arg(short, long, value_enum, default_value_t)]
         output: Format,
     },
     /// Place no new pods on a node; those it has stay
+    #[command(after_help = "Example:\n  evenkeel node cordon n1")]
     Cordon {
         /// Name of the node
         name: String,
     },
     /// Place pods on a node again
+    #[command(after_help = "Example:\n  evenkeel node uncordon n1")]
     Uncordon {
         /// Name of the node
         name: String,
@@ -32,6 +35,7 @@ pub(crate) enum Verb {
     /// Forget a node that is gone for good: its pods are replaced elsewhere
     ///
     /// A node that still reports is not removed: stop its agent first, and wait until it is Unknown.
+    #[command(after_help = "Example:\n  evenkeel node remove n1")]
     Remove {
         /// Name of the node
         name: String,

@@ -111,7 +111,11 @@ pub(crate) fn pod_trouble(pod: &Value) -> Option<String> {
         if let Some(what) = waiting {
             let last = at("/lastState/terminated").map(|l| format!(" (last end: {l})")).unwrap_or_default();
             let restarts = number(container, "/restartCount");
-            let restarts = if restarts > 0 { format!(", {restarts} restarts") } else { String::new() };
+            let restarts = match restarts {
+                ..=0 => String::new(),
+                1 => ", 1 restart".into(),
+                n => format!(", {n} restarts"),
+            };
             return Some(format!("container {}: {what}{last}{restarts}", text(container, "/name")));
         }
     }

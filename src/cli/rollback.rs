@@ -37,6 +37,7 @@ pub(crate) struct Args {
 
 /// Go on with the newest revision after a rollback
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  evenkeel unpin shop")]
 pub(crate) struct Unpin {
     /// Name of the source
     #[arg(value_name = "SOURCE")]

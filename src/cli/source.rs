@@ -25,8 +25,10 @@ pub(crate) enum Verb {
     )]
     Add(Box<Add>),
     /// Show the sources
+    #[command(after_help = "Example:\n  evenkeel source list -o yaml")]
     List(List),
     /// Stop following one; its objects stay unless --prune
+    #[command(after_help = "Example:\n  evenkeel source remove billing --prune")]
     Remove(Remove),
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     Cx, Out,
     objects::{self, condition, full_name, maybe, name, number, pod_trouble, said, text, typed},
-    output::{Tone, align},
+    output::{Tone, align, one_line},
 };
 
 /// Sources, releases, workloads and nodes at a glance; a cause for everything that is not green
@@ -82,9 +82,10 @@ fn source(object: &Value, releases: &[Value]) -> Result<Entry> {
     for Condition { kind, status, reason, message, .. } in &status.conditions {
         // Suspended is said below, from the specification.
         if status == "False" && kind != "Suspended" {
-            // That a release is under way, was refused or taken back stands below, with its cause.
-            let below =
-                message.is_empty() || (kind == "Synced" && ["Rejected", "RolledBack"].contains(&reason.as_str()));
+            // That a release is under way, was refused or taken back stands below, with its cause; so
+            // does a pin, and what is in quarantine.
+            let below = message.is_empty()
+                || (kind == "Synced" && ["Rejected", "RolledBack", "Pinned", "Quarantined"].contains(&reason.as_str()));
             if !below {
                 notes.push(format!("{kind}={status}: {}", said(reason, message)));
             }
@@ -300,10 +301,21 @@ fn drift(object: &Value) -> Option<Entry> {
             .collect::<Vec<_>>()
             .join("/")
     );
-    let notes = if contested { vec!["contested: someone changes it again and again".into()] } else { Vec::new() };
+    let mut notes = Vec::new();
+    if contested {
+        notes.push("contested: someone changes it again and again".into());
+    }
+    notes.push(format!("`evenkeel drift heal {}` puts it right", name(object)));
+    let plain = |v: &Value| match v {
+        Value::Null => "absent".to_owned(),
+        Value::String(s) => one_line(s),
+        other => other.to_string(),
+    };
+    let change = format!("is {}, should be {}", plain(&spec.live), plain(&spec.desired));
+    let seen = status.as_ref().map(|s| format!("{} ago", objects::since(s.last_seen))).unwrap_or_default();
     Some(Entry {
         tone: if contested { Tone::Bad } else { Tone::Warn },
-        cells: vec![name(object).into(), target, spec.path],
+        cells: vec![target, spec.path, change, seen],
         notes,
     })
 }

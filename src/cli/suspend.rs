@@ -10,6 +10,7 @@ use super::{Cx, paths};
 
 /// Apply nothing new from a source until it is resumed
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  evenkeel suspend shop")]
 pub(crate) struct Suspend {
     /// Name of the source [default: the only one]
     #[arg(value_name = "SOURCE")]
@@ -18,6 +19,7 @@ pub(crate) struct Suspend {
 
 /// Go on with a suspended source
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  evenkeel resume shop")]
 pub(crate) struct Resume {
     /// Name of the source [default: the only one]
     #[arg(value_name = "SOURCE")]

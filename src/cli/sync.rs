@@ -53,6 +53,7 @@ pub(crate) struct Args {
 
 /// Try a failed or quarantined revision again
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  evenkeel retry shop")]
 pub(crate) struct Retry {
     /// Name of the source
     #[arg(value_name = "SOURCE")]
