@@ -187,7 +187,7 @@ fn settling(world: &World, src: &Src, current: Option<&Rel>, head: &Rel, cx: &Cx
 /// Why a revision counts as a mass deletion.
 pub(super) fn mass_delete(world: &World, src: &Src, snapshot: &Snapshot) -> Option<String> {
     let old = world.desired.applied(&src.name)?;
-    let delta = Delta::between(world, old, snapshot);
+    let delta = Delta::between(world, &src.name, old, snapshot);
     let (mut gone, mut total) = (delta.deleted.len(), old.docs.len());
     for namespace in delta.deleted.iter().filter(|k| k.kind == Kind::Namespace) {
         // Its contents go with it, also those that the source did not make.
@@ -232,7 +232,7 @@ pub(super) fn apply(
 ) {
     let nothing = Arc::new(Snapshot::default());
     let old = world.desired.applied(&src.name).unwrap_or(&nothing);
-    let delta = Delta::between(world, old, snapshot);
+    let delta = Delta::between(world, &src.name, old, snapshot);
     let mut workloads: Vec<String> = delta.workloads.iter().map(|k| format!("{k}")).collect();
     let mut takes_back = alloc::vec![rel.spec.revision.clone()];
     if let Some(current) = current.as_mut().filter(|c| c.name() != rel.name()) {
@@ -255,6 +255,7 @@ pub(super) fn apply(
     rel.status.cause = None;
     rel.status.written = false;
     rel.complain(&snapshot.warnings);
+    rel.remark(delta.stays());
     src.status.applied_revision = Some(rel.spec.revision.clone());
     src.status.applied_digest = rel.spec.digest;
     src.status.current_release = Some(rel.name().into());

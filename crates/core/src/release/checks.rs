@@ -47,6 +47,10 @@ fn namespace(world: &World, snapshot: &Snapshot, doc: &Doc, out: &mut Vec<Diagno
         return;
     }
     let key = Key::cluster(Kind::Namespace, doc.key.namespace.clone());
+    // The manifest's own mention of it has a place and is told in its turn.
+    if doc.references.iter().any(|r| r.key == key) {
+        return;
+    }
     if snapshot.get(&key).is_none() && world.get(&key).is_none_or(|n| n.deleting()) {
         let message = format!("namespace `{}` does not exist; add it to the source", key.name);
         out.push(complaint(doc, "metadata.namespace", message));
@@ -78,6 +82,9 @@ fn mentioned(world: &World, snapshot: &Snapshot, doc: &Doc, reference: &Referenc
     let here = snapshot.get(&reference.key);
     let live = world.get(&reference.key).filter(|o| !o.deleting());
     let message = match (here, live, &reference.item) {
+        (None, None, _) if reference.key.kind == Kind::Namespace => {
+            format!("namespace `{}` does not exist; add it to the source", reference.key.name)
+        }
         (None, None, _) => format!("{} does not exist, neither in the source nor in the cluster", reference.key),
         (Some(target), _, Some(item)) if !has_item(&target.value, item) => {
             format!("{} has no key `{item}`", reference.key)

@@ -5,6 +5,7 @@
 
 use alloc::{
     collections::BTreeSet,
+    format,
     string::{String, ToString},
     sync::Arc,
     vec::Vec,
@@ -12,6 +13,7 @@ use alloc::{
 
 use evenkeel_model::{Doc, Key, Kind, Snapshot, names, own::Changes};
 
+use super::prune::{self, Left};
 use crate::world::World;
 
 /// The difference between two sets of documents.
@@ -20,6 +22,8 @@ pub(crate) struct Delta {
     pub(crate) created: Vec<Key>,
     pub(crate) changed: Vec<Key>,
     pub(crate) deleted: Vec<Key>,
+    /// Not wanted any more, and yet they stay: why.
+    pub(crate) kept: Vec<(Key, &'static str)>,
     pub(crate) unchanged: u32,
     pub(crate) workloads: Vec<Key>,
 }
@@ -30,8 +34,8 @@ pub(crate) fn is_workload(kind: Kind) -> bool {
 }
 
 impl Delta {
-    /// From `old` to `new`.
-    pub(crate) fn between(world: &World, old: &Snapshot, new: &Snapshot) -> Self {
+    /// From `old` to `new` of a source.
+    pub(crate) fn between(world: &World, source: &str, old: &Snapshot, new: &Snapshot) -> Self {
         let mut out = Self::default();
         let mut contents: BTreeSet<&Key> = BTreeSet::new();
         for doc in &new.docs {
@@ -49,7 +53,13 @@ impl Delta {
                 }
             }
         }
-        out.deleted = old.docs.iter().filter(|d| new.get(&d.key).is_none()).map(|d| d.key.clone()).collect();
+        for doc in old.docs.iter().filter(|d| new.get(&d.key).is_none()) {
+            match prune::left(world, source, &doc.key, new) {
+                Left::Goes => out.deleted.push(doc.key.clone()),
+                Left::Stays(why) => out.kept.push((doc.key.clone(), why)),
+                Left::NotOurs => {}
+            }
+        }
         out.workloads = new
             .docs
             .iter()
@@ -60,6 +70,11 @@ impl Delta {
             .map(|d| d.key.clone())
             .collect();
         out
+    }
+
+    /// What stays although its source does not want it, in sentences.
+    pub(crate) fn stays(&self) -> impl Iterator<Item = String> + '_ {
+        self.kept.iter().map(|(key, why)| format!("{key} is not in the source any more and stays: {why}"))
     }
 
     /// As a Release counts it.

@@ -3,7 +3,7 @@
 
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 
-use evenkeel_model::{Doc, Key, Kind, Time, session::SourceCopy};
+use evenkeel_model::{Doc, Key, Kind, Place, Reference, Time, session::SourceCopy};
 use serde_json::json;
 
 use crate::{
@@ -75,6 +75,41 @@ fn a_namespace_counts_with_its_contents_and_stays_with_others() {
     assert!(!own.deleting());
     assert_eq!(lab.world.list(Kind::ConfigMap, "own").count(), 1);
     assert!(lab.events().contains(&"NotPruned".into()));
+    let release = lab.release(2);
+    assert_eq!(release.changes.unwrap().deleted, 3);
+    assert!(release.diagnostics.iter().any(|d| d.contains("Namespace own") && d.contains("others")), "{release:?}");
+}
+
+#[test]
+fn a_missing_namespace_is_told_once_and_at_its_place() {
+    let mut lab = shop_with(configs(1));
+    let at = Place { file: "a.yaml".into(), line: 4, column: 7 };
+    let mut lost = Doc::clone(&doc(json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "lost", "namespace": "nowhere"}})));
+    lost.references = alloc::vec![Reference {
+        key: Key::cluster(Kind::Namespace, "nowhere"),
+        item: None,
+        optional: false,
+        place: at,
+        path: "metadata.namespace".into(),
+        excerpt: "namespace: nowhere".into(),
+    }];
+    lab.commit(2, alloc::vec![config("c0", "1"), Arc::new(lost)]);
+    let told = lab.release(2).diagnostics;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("a.yaml:4:7: metadata.namespace: namespace `nowhere` does not exist"), "{told:?}");
+}
+
+#[test]
+fn a_source_says_what_failed_while_the_last_good_revision_runs() {
+    let mut lab = shop_with(alloc::vec![web("a:1")]);
+    lab.fates.insert("bad".into(), Fate::Crashes { code: 7, times: 3 });
+    lab.commit(2, alloc::vec![web("bad")]);
+    lab.pass(20);
+    assert!(lab.phases().contains("2:RolledBack"), "{}", lab.phases());
+    let synced = lab.status().conditions.into_iter().find(|c| c.kind == "Synced").unwrap();
+    assert_eq!((synced.status.as_str(), synced.reason.as_str()), ("False", "RolledBack"));
+    assert!(synced.message.contains("Deployment shop/web") && synced.message.contains("code 7"), "{synced:?}");
 }
 
 #[test]
@@ -86,6 +121,9 @@ fn what_is_annotated_is_not_pruned() {
     lab.pass(40);
     assert!(lab.get(Kind::ConfigMap, "kept").is_some());
     assert!(lab.phases().ends_with("2:Healthy"), "{}", lab.phases());
+    let release = lab.release(2);
+    assert_eq!(release.changes.unwrap().deleted, 0, "what stays is not counted as deleted");
+    assert!(release.diagnostics.iter().any(|d| d.contains("shop/kept") && d.contains("stays")), "{release:?}");
 }
 
 #[test]
@@ -121,6 +159,7 @@ fn an_object_has_one_source_unless_it_is_moved() {
     lab.commit(2, alloc::vec![config("c1", "1")]);
     lab.pass(40);
     assert!(lab.get(Kind::ConfigMap, "c0").is_some());
+    assert_eq!(lab.release(2).changes.unwrap().deleted, 0, "it is another's by now");
     assert!(lab.phases().ends_with("2:Healthy"), "{}", lab.phases());
 }
 

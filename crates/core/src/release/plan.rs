@@ -22,9 +22,9 @@ pub(super) fn of(world: &World, source: &SourceName, snapshot: &Snapshot, cx: &C
     let src = Src::load(world, source);
     let nothing = Snapshot::default();
     let old = world.desired.applied(source).map_or(&nothing, |s| &**s);
-    let delta = Delta::between(world, old, snapshot);
-    let deleted: BTreeSet<Key> = delta.deleted.into_iter().collect();
-    if let Some(message) = src.as_ref().and_then(|s| super::admit::mass_delete(world, s, snapshot)) {
+    let delta = Delta::between(world, source, old, snapshot);
+    let guarded = src.as_ref().and_then(|s| super::admit::mass_delete(world, s, snapshot));
+    for message in guarded.into_iter().chain(delta.stays()) {
         plan.diagnostics.push(Diagnostic {
             place: evenkeel_model::Place::default(),
             path: String::new(),
@@ -34,6 +34,7 @@ pub(super) fn of(world: &World, source: &SourceName, snapshot: &Snapshot, cx: &C
             severity: Severity::Warning,
         });
     }
+    let deleted: BTreeSet<Key> = delta.deleted.into_iter().collect();
     let mut trial = world.clone();
     for doc in &snapshot.docs {
         match changed(world, &mut trial, source, src.as_ref(), doc, cx) {

@@ -4,7 +4,7 @@
 
 use alloc::format;
 
-use evenkeel_model::{Key, Kind, Object, names};
+use evenkeel_model::{Key, Kind, Object, Snapshot, names};
 
 use super::{engine::source_of, state::Src, write};
 use crate::{
@@ -27,6 +27,40 @@ enum Fate {
     GiveBack,
     /// It goes.
     Delete,
+}
+
+/// What becomes of an object whose source applies documents without it.
+pub(super) enum Left {
+    /// It is deleted.
+    Goes,
+    /// It stays, and why.
+    Stays(&'static str),
+    /// It is gone, or has become another's.
+    NotOurs,
+}
+
+const KEPT: &str = "it is annotated evenkeel.dev/prune: \"false\"";
+const HOLDS_OTHERS: &str = "it holds objects of others";
+const GIVEN_BACK: &str = "it was there before the source took it over, and becomes what it was";
+
+/// Says before a revision is applied what [`unwanted`] will do once it is.
+pub(super) fn left(world: &World, source: &str, key: &Key, new: &Snapshot) -> Left {
+    let ours = |o: &Object| o.source() == Some(source) && o.meta.annotation(names::APPLIED).is_some();
+    let Some(live) = world.get(key).filter(|o| ours(o)) else { return Left::NotOurs };
+    if world.desired.source_of(key).is_some_and(|s| **s != *source) {
+        return Left::NotOurs;
+    }
+    let wanted = |k: &Key| new.get(k).is_some() || world.desired.source_of(k).is_some_and(|s| **s != *source);
+    if live.meta.annotation(names::PRUNE) == Some("false") {
+        return Left::Stays(KEPT);
+    }
+    let name = &key.name;
+    if key.kind == Kind::Namespace
+        && (built_in(name) || world.desired.in_namespace(name).any(wanted) || others_live_in(world, name, source))
+    {
+        return Left::Stays(HOLDS_OTHERS);
+    }
+    if live.meta.annotation(names::FORMER).is_some() { Left::Stays(GIVEN_BACK) } else { Left::Goes }
 }
 
 /// Looks at an object that no applied revision wants.
@@ -71,10 +105,10 @@ fn fate(world: &World, live: &Object, src: Option<&Src>) -> Fate {
         return Fate::None;
     }
     if live.meta.annotation(names::PRUNE) == Some("false") {
-        return if removing { Fate::Release } else { Fate::Keep("it is annotated evenkeel.dev/prune: \"false\"") };
+        return if removing { Fate::Release } else { Fate::Keep(KEPT) };
     }
     if live.key.kind == Kind::Namespace && holds_others(world, live, &src.name) {
-        return if removing { Fate::Release } else { Fate::Keep("it holds objects of others") };
+        return if removing { Fate::Release } else { Fate::Keep(HOLDS_OTHERS) };
     }
     if live.meta.annotation(names::FORMER).is_some() { Fate::GiveBack } else { Fate::Delete }
 }
@@ -82,15 +116,22 @@ fn fate(world: &World, live: &Object, src: Option<&Src>) -> Fate {
 /// Whether a Namespace may not go with its contents.
 fn holds_others(world: &World, namespace: &Object, source: &str) -> bool {
     let name = &namespace.key.name;
+    built_in(name) || world.desired.in_namespace(name).next().is_some() || others_live_in(world, name, source)
+}
+
+fn built_in(namespace: &str) -> bool {
+    BUILT_IN.contains(&namespace)
+}
+
+/// Whether a Namespace holds what its source did not make, or what must stay.
+fn others_live_in(world: &World, namespace: &str, source: &str) -> bool {
     let kinds = [Kind::ConfigMap, Kind::Secret, Kind::Pod, Kind::ReplicaSet, Kind::Deployment];
-    BUILT_IN.contains(&&**name)
-        || world.desired.in_namespace(name).next().is_some()
-        || kinds.into_iter().flat_map(|k| world.list(k, name)).any(|o| {
-            !o.deleting()
-                && (source_of(world, o).as_deref() != Some(source)
-                    || o.meta.annotation(names::PRUNE) == Some("false")
-                    || o.meta.annotation(names::FORMER).is_some())
-        })
+    kinds.into_iter().flat_map(|k| world.list(k, namespace)).any(|o| {
+        !o.deleting()
+            && (source_of(world, o).as_deref() != Some(source)
+                || o.meta.annotation(names::PRUNE) == Some("false")
+                || o.meta.annotation(names::FORMER).is_some())
+    })
 }
 
 /// An object that is yet to be pruned: it is not wanted and nothing keeps it. With `gone`, one

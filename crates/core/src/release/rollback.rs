@@ -51,7 +51,7 @@ pub(super) fn begin(world: &World, src: &mut Src, rel: &mut Rel, cx: &mut Cx<'_>
     }
     let Some(good) = progress::good_snapshot(world, src).cloned() else { return false };
     let Some(old) = world.desired.applied(&src.name) else { return false };
-    let delta = Delta::between(world, old, &good);
+    let delta = Delta::between(world, &src.name, old, &good);
     let mut workloads: Vec<String> = delta.workloads.iter().map(ToString::to_string).collect();
     workloads.extend(
         rel.status.workloads.iter().filter(|w| w.parse::<Key>().is_ok_and(|k| good.get(&k).is_some())).cloned(),

@@ -161,6 +161,12 @@ impl Rel {
         self.status.diagnostics = texts(diagnostics);
     }
 
+    /// Adds what is to be known and is no complaint about a place.
+    pub(crate) fn remark(&mut self, texts: impl Iterator<Item = String>) {
+        let room = DIAGNOSTICS_LIMIT.saturating_sub(self.status.diagnostics.len());
+        self.status.diagnostics.extend(texts.take(room));
+    }
+
     /// Writes it if it changed.
     pub(crate) fn save(&self, cx: &mut Cx<'_>) {
         if self.before.as_ref() != Some(&self.status) {

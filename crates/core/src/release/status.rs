@@ -55,9 +55,19 @@ fn synced(world: &World, src: &Src, current: Option<&Rel>) -> (bool, String, Str
             (true, "Applied".into(), format!("{} is applied", applied.short()))
         }
         (Some(applied), Some(rel)) => {
-            let message = format!("{} is applied; {}", applied.short(), rel.status.message);
-            let reason = if status.pinned.is_some() { "Pinned".into() } else { rel.status.phase.to_string() };
-            (false, reason, message)
+            let (applied, tried) = (applied.short(), rel.spec.revision.short());
+            match (&status.pinned, &rel.status.cause) {
+                (Some(pin), _) => {
+                    let message = format!("{applied} is applied: the source is pinned to it by {}", pin.by);
+                    (false, "Pinned".into(), message)
+                }
+                (None, Some(cause)) if tried != applied => {
+                    let message =
+                        format!("{applied} is applied, for {tried} failed: {}: {}", cause.object, cause.message);
+                    (false, rel.status.phase.to_string(), message)
+                }
+                _ => (false, rel.status.phase.to_string(), format!("{applied} is applied; {}", rel.status.message)),
+            }
         }
         (Some(applied), None) => (false, "Outdated".into(), format!("{} is applied", applied.short())),
         (None, _) => (false, "NotApplied".into(), "nothing is applied".into()),
