@@ -1,6 +1,6 @@
 //! A Secret's `stringData` goes into its `data`, in base64, as Kubernetes does when it is written.
 
-use evenkeel_schema::base64;
+use evenkeel_model::base64;
 use serde_json::{Map, Value};
 
 /// Merges in place; a key in both has the value of `stringData`.

@@ -5,10 +5,9 @@
 
 use alloc::{collections::BTreeMap, string::String, sync::Arc};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 
-use crate::{ids::Digest, kind::Kind, object::Object};
+use crate::{base64, ids::Digest, kind::Kind, object::Object};
 
 /// Data of one ConfigMap or Secret. Secret values are plain bytes in memory; the store encrypts
 /// them. `Debug` never shows a value.
@@ -40,7 +39,7 @@ impl Content {
         }
         let secret = object.key.kind == Kind::Secret;
         let body: Body = object.view().unwrap_or(Body { data: None, binary_data: None });
-        let decode = |(k, v): (String, String)| Some((k, BASE64.decode(v).ok()?.into()));
+        let decode = |(k, v): (String, String)| Some((k, base64::decode(&v)?.into()));
         let plain = body.data.unwrap_or_default();
         let mut data: BTreeMap<String, Arc<[u8]>> = if secret {
             plain.into_iter().filter_map(decode).collect()

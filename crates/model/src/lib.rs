@@ -10,6 +10,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod base64;
 pub mod canonical;
 pub mod content;
 pub mod diagnostic;

@@ -7,8 +7,9 @@ use alloc::string::String;
 
 use crate::ids::Uid;
 
-/// Kubernetes' alphabet for generated names: no vowels, so no words (apimachinery, `rand.String`).
-const NAME_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+/// Kubernetes' alphabet for generated names and hashes in names: no vowels, so no words
+/// (apimachinery, `rand.String` and `rand.SafeEncodeString`).
+pub const NAME_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// A SplitMix64 generator (Steele, Lea, Flood: "Fast splittable pseudorandom number generators").
 #[derive(Debug, Clone)]

@@ -225,7 +225,7 @@ fn quantity(text: &str) -> Option<Value> {
 /// Base64 in its standard alphabet with padding; line breaks are taken out, as Go's decoder does.
 fn base64_text(text: &str) -> Option<Value> {
     let clean: String = text.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
-    crate::base64::decode(&clean).is_some().then(|| clean.into())
+    evenkeel_model::base64::decode(&clean).is_some().then(|| clean.into())
 }
 
 /// A tree as it stands, for fields that take any.

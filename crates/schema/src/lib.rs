@@ -18,7 +18,6 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-pub mod base64;
 pub mod canonical;
 pub mod decode;
 pub mod defaults;

@@ -4,9 +4,9 @@
 
 use alloc::{format, string::String, sync::Arc};
 
-use evenkeel_model::{Digest, Doc, Kind, Meta, Object, Time, Uid, canonical, names};
+use evenkeel_model::{Digest, Doc, Kind, Meta, Object, Time, Uid, base64, canonical, names};
 use evenkeel_schema::{
-    base64, defaults,
+    defaults,
     merge::{Apply, FieldSet, Managed, Node, apply},
 };
 use serde_json::{Map, Value, json};

@@ -1,9 +1,10 @@
 //! ConfigMaps and Secrets. No message shows a Secret's value.
 
+use evenkeel_model::base64;
 use serde_json::Value;
 
 use super::{complaints::Complaints, names};
-use crate::{base64, path::Trail};
+use crate::path::Trail;
 
 /// All data of a ConfigMap or Secret together, in bytes.
 const MAX_BYTES: usize = 1 << 20;

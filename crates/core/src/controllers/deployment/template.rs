@@ -14,6 +14,7 @@ use alloc::{
 
 use evenkeel_model::{
     Content, ContentRef, Digest, Key, Kind, Meta, Object, OwnerRef, canonical, names, own::SourceStatus,
+    rng::NAME_ALPHABET,
 };
 use evenkeel_schema::canonical::{SCHEME, form};
 use k8s_openapi::api::core::v1::PodSpec;
@@ -26,8 +27,6 @@ use crate::{
     world::{World, pods::mentioned},
 };
 
-/// Kubernetes' alphabet for hashes in names (apimachinery, `rand.SafeEncodeString`).
-const SAFE: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Characters of a hash, as many as Kubernetes' have at most.
 const HASH_LENGTH: usize = 10;
 /// Annotations of a Deployment that its ReplicaSets do not get.
@@ -109,7 +108,7 @@ fn unlabel(template: &mut Value) {
 fn hash(template: &[u8], config: Option<&Digest>, collisions: i32) -> String {
     let config = config.map_or(&[][..], |d| &d.0[..]);
     let digest = Digest::of_parts([&[SCHEME][..], template, config, &collisions.to_be_bytes()]);
-    digest.0.iter().take(HASH_LENGTH).map(|b| SAFE[usize::from(*b) % SAFE.len()] as char).collect()
+    digest.0.iter().take(HASH_LENGTH).map(|b| NAME_ALPHABET[usize::from(*b) % NAME_ALPHABET.len()] as char).collect()
 }
 
 /// The ReplicaSet of the Deployment's template and config: by meaning, not by name, so that one
