@@ -101,6 +101,9 @@ pub(crate) async fn run(up: Up) -> Result<()> {
     let added = tokio::spawn(add_source(host.clone(), up.source.clone(), stop.clone()));
     let ended = wait_for_end(&mut agent, added).await;
     info!("stopping; containers run on");
+    if up.story {
+        terminal::say_end();
+    }
     stop.cancel();
     let parts = async {
         // The agent first: what it has seen last is still taken.

@@ -59,8 +59,13 @@ impl Story {
             ),
         };
         let _ = writeln!(text, "Serving   https://{address}, node {}", up.node_name);
-        let _ =
-            write!(text, "Look      export KUBECONFIG={}; kubectl get pods -A; evenkeel status", kubeconfig.display());
+        let _ = writeln!(
+            text,
+            "Look      export KUBECONFIG={}; kubectl get pods -A; {} status",
+            kubeconfig.display(),
+            program()
+        );
+        text.push_str("Stop      Ctrl-C; the containers run on\n");
         say(&text);
     }
 
@@ -69,6 +74,16 @@ impl Story {
         // A teller that panicked has nothing more to say.
         let _ended = self.task.await;
     }
+}
+
+/// That it ends, and what stays.
+pub(super) fn say_end() {
+    say(&format!("Stopping. The containers run on; `{} down` removes them", program()));
+}
+
+/// The program as it was called, so that the lines that are shown work where it is not on the PATH.
+fn program() -> String {
+    std::env::args().next().filter(|p| !p.is_empty()).unwrap_or_else(|| "evenkeel".into())
 }
 
 /// Prints; a terminal that has gone away does not stop Evenkeel.
