@@ -78,6 +78,8 @@ struct Inner {
     weight: usize,
     /// Every change after this version is in the ring.
     start: Version,
+    /// How often it started over: a place in the ring belongs to one of these lives.
+    life: u64,
 }
 
 impl Live {
@@ -89,7 +91,7 @@ impl Live {
     fn with_bounds(view: View, bytes: usize, changes: usize) -> Self {
         let (head, _) = watch::channel(view.version);
         let start = view.version;
-        let inner = Inner { view: Arc::new(view), ring: VecDeque::new(), weight: 0, start };
+        let inner = Inner { view: Arc::new(view), ring: VecDeque::new(), weight: 0, start, life: 0 };
         Self { inner: Mutex::new(inner), head, bounds: Bounds { bytes, changes } }
     }
 
@@ -122,8 +124,8 @@ impl Live {
             let mut inner = self.lock();
             inner.ring.clear();
             inner.weight = 0;
-            // Above every version that was published: a watcher's place is always older.
-            inner.start = Version(version.0.max(self.head.borrow().0.saturating_add(1)));
+            inner.start = version;
+            inner.life += 1;
             inner.view = Arc::new(view);
         }
         self.head.send_replace(version);
@@ -141,12 +143,12 @@ impl Live {
         if after < inner.start || after > newest {
             return Err(TooOld { asked: after, oldest: inner.start });
         }
-        Ok(Subscription { kind, after, head: self.head.subscribe() })
+        Ok(Subscription { kind, after, life: inner.life, head: self.head.subscribe() })
     }
 
-    fn take(&self, kind: Kind, after: Version) -> Result<Taken, TooOld> {
+    fn take(&self, kind: Kind, after: Version, life: u64) -> Result<Taken, TooOld> {
         let inner = self.lock();
-        if after < inner.start {
+        if after < inner.start || life != inner.life {
             return Err(TooOld { asked: after, oldest: inner.start });
         }
         let from = inner.ring.partition_point(|e| e.version <= after);
@@ -186,6 +188,7 @@ pub struct Taken {
 pub struct Subscription {
     kind: Kind,
     after: Version,
+    life: u64,
     head: watch::Receiver<Version>,
 }
 
@@ -200,7 +203,7 @@ impl Subscription {
     pub async fn next(&mut self, live: &Live) -> Option<Result<Taken, TooOld>> {
         loop {
             self.head.borrow_and_update();
-            match live.take(self.kind, self.after) {
+            match live.take(self.kind, self.after, self.life) {
                 Err(e) => return Some(Err(e)),
                 Ok(taken) => {
                     self.after = taken.up_to;
@@ -290,6 +293,11 @@ mod tests {
         let mut sub = live.subscribe(Kind::Secret, Version(104)).unwrap();
         live.reset(world.view());
         assert!(sub.next(&live).now_or_never().unwrap().unwrap().is_err());
+        // Who lists again watches from there, also where nothing has changed since.
+        let mut sub = live.subscribe(Kind::Secret, live.view().version).unwrap();
+        let event = write(&mut world, Kind::Secret, 1, 9);
+        live.publish(world.view(), event);
+        assert_eq!(sub.next(&live).now_or_never().unwrap().unwrap().unwrap().events.len(), 1);
     }
 
     #[test]
