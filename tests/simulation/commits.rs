@@ -164,7 +164,7 @@ impl Repository {
             self.setting
         );
         for app in &self.apps {
-            text += &(format!(
+            let document = format!(
                 "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  \
                  replicas: {replicas}\n  progressDeadlineSeconds: 60\n  selector: {{matchLabels: {{app: {name}}}}}\n  \
                  strategy: {{rollingUpdate: {{maxSurge: {surge}, maxUnavailable: {unavailable}}}}}\n  template:\n    \
@@ -177,7 +177,8 @@ impl Repository {
                 surge = app.surge,
                 unavailable = app.unavailable,
                 image = app.image,
-            ));
+            );
+            text.push_str(&document);
         }
         if flaw == Some(Flaw::Broken) {
             text.push_str("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndatta: {}\n");

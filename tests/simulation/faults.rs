@@ -69,6 +69,7 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
         Fault::Amnesia => {
             world.crash_server();
             world.disk.wipe();
+            world.watch.amnesia = true;
         }
         Fault::ServerCrashAtCommit(crash) => world.disk.fail_next(crash),
         Fault::AgentCrash(n) => {

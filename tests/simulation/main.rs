@@ -68,7 +68,7 @@ fn live(world: &mut World) -> Result<(), String> {
         }
     }
     at_rest(world)?;
-    Err("it does not come to rest".into())
+    Err(format!("it does not come to rest: {}", world.restless()))
 }
 
 /// Whether what runs is what the repository says: its head if that is good, else the last good one.

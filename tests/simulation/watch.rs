@@ -30,6 +30,8 @@ pub(crate) struct Watch {
     last: Vec<Arc<Object>>,
     disturbed: BTreeMap<Arc<str>, Time>,
     pub(crate) foreign: BTreeSet<ContainerId>,
+    /// The database was lost: what nothing explains runs on as an orphan.
+    pub(crate) amnesia: bool,
     /// Audits made.
     pub(crate) audits: u64,
 }
@@ -82,7 +84,10 @@ impl Watch {
         self.audits += 1;
         let plain: Vec<Object> = objects.iter().map(|o| Object::clone(o)).collect();
         self.last = objects;
-        let views: Vec<NodeView> = nodes.iter().map(view).collect();
+        let mut views: Vec<NodeView> = nodes.iter().map(view).collect();
+        for pod in views.iter_mut().flat_map(|n| &mut n.pods) {
+            pod.orphan = self.amnesia && !plain.iter().any(|o| o.uid == pod.uid);
+        }
         let sources = applied(&plain, commits);
         let before = self.before.as_ref().map(|(objects, nodes)| State { objects, nodes });
         let input = Input {

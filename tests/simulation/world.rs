@@ -8,7 +8,7 @@ use std::{
 };
 
 use evenkeel_agent::{
-    logic::{command::Input, settings},
+    logic::{AgentLogic, command::Input, settings},
     sim::{Conduct, SimNode, SimRegistry},
 };
 use evenkeel_conductor::{AskId, Conductor, Event, Start};
@@ -21,7 +21,7 @@ use evenkeel_model::{
     own::{GitSpec, SourceSpec, SourceStatus},
 };
 use evenkeel_store::{MemoryDisk, MemoryStore};
-use evenkeel_wire::{NodeReport, Report, ToAgent, ToServer};
+use evenkeel_wire::{NodeReport, ToAgent, ToServer};
 
 use crate::{
     commits::{Commit, Repository},
@@ -214,8 +214,10 @@ impl World {
         let Some(server) = &self.server else { return };
         let world = server.conductor.world();
         let known = world.get(&Key::cluster(Kind::Source, "shop")).is_some();
-        if !known && world.recovering.is_none() {
-            self.add_source();
+        if !known {
+            if world.recovering.is_none() {
+                self.add_source();
+            }
             return;
         }
         let wanted = inbound::wanted_revisions(world);
@@ -382,7 +384,7 @@ impl World {
         while let Some((key, _)) = self.queue.first_key_value().filter(|((at, _), _)| *at <= self.now) {
             let key = *key;
             if let Some(item) = self.queue.remove(&key) {
-                self.handle(item)?;
+                self.handle(item);
             }
         }
         self.run_nodes()?;
@@ -434,7 +436,7 @@ impl World {
         }
     }
 
-    fn handle(&mut self, item: Item) -> Result<(), String> {
+    fn handle(&mut self, item: Item) {
         match item {
             Item::ToServer(n, session, message) => {
                 if self.nodes[n].session == session && self.nodes[n].connected && !self.nodes[n].cut {
@@ -478,7 +480,6 @@ impl World {
             Item::RegistryBack => self.registry.up = true,
             Item::Reconnected(n) => self.nodes[n].cut = false,
         }
-        Ok(())
     }
 
     fn step_server(&mut self) -> Result<(), String> {
@@ -556,12 +557,18 @@ impl World {
         self.start_server();
     }
 
+    /// Who is not at rest, for a failure.
+    pub(crate) fn restless(&self) -> String {
+        let backlog = self.server.as_ref().map(|s| (s.inbox.len(), s.conductor.backlog()));
+        let agents = self.nodes.iter().map(|n| (n.connected, n.sim.logic.as_ref().map(AgentLogic::at_rest)));
+        format!("server {backlog:?}, agents {:?}", agents.collect::<Vec<_>>())
+    }
+
     /// Whether the conductor has nothing to do.
     pub(crate) fn idle(&self) -> bool {
+        // An orphan that nothing explains may crash for ever.
+        let rests = |l: &AgentLogic| l.at_rest() || self.watch.amnesia;
         self.server.as_ref().is_some_and(|s| s.inbox.is_empty() && s.conductor.backlog() == 0)
-            && self
-                .nodes
-                .iter()
-                .all(|n| n.connected && n.sim.logic.as_ref().is_some_and(evenkeel_agent::logic::AgentLogic::at_rest))
+            && self.nodes.iter().all(|n| n.connected && n.sim.logic.as_ref().is_some_and(rests))
     }
 }

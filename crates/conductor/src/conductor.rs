@@ -83,6 +83,8 @@ struct Work {
     noted: Vec<Changed>,
     /// Nodes that said hello.
     heard: Vec<Arc<str>>,
+    /// Nodes of which a report was dropped.
+    hang_up: Vec<Arc<str>>,
 }
 
 /// Who was at work when a panic came.
@@ -110,9 +112,10 @@ impl<S: Store> Conductor<S> {
             }
         }
         let contents = loaded.contents.into_iter().map(|(_, c)| Arc::new(c)).collect();
+        // A recovery that was cut off by a crash goes on: its store is new no more, but as empty. It
+        // may have been cut off before its first write, which leaves a store without any object.
+        let lost = loaded.created || loaded.meta.contains_key(RECOVERING) || loaded.objects.is_empty();
         world.restore(loaded.objects, contents, snapshots);
-        // A recovery that was cut off by a crash goes on: its store is new no more, but as empty.
-        let lost = loaded.created || loaded.meta.contains_key(RECOVERING);
         let recovery = match start.recover.filter(|_| lost) {
             Some(expected) => {
                 remember_recovery(&mut store, world.version, true)?;
@@ -256,8 +259,11 @@ impl<S: Store> Conductor<S> {
         self.ensure_defaults(now, &mut work);
         for (i, event) in events.iter().enumerate() {
             if guilty.contains(&Guilty::Event(i)) {
-                if let Event::Ask { id, .. } = event {
-                    work.replies.push((*id, Err(Failure::Panicked)));
+                match event {
+                    Event::Ask { id, .. } => work.replies.push((*id, Err(Failure::Panicked))),
+                    // The agent takes it as delivered: what else it said comes again with its hello.
+                    Event::Report { node, .. } => work.hang_up.push(node.clone()),
+                    _ => {}
                 }
                 continue;
             }
@@ -424,6 +430,9 @@ impl<S: Store> Conductor<S> {
         for changed in &work.noted {
             self.dispatch.note(&self.world, changed);
         }
+        for node in &work.hang_up {
+            self.dispatch.end(node);
+        }
         let to_agents = self.dispatch.take(&self.world, work.heals);
         let busy = !self.dirty.is_empty() || self.recovery.complete(&self.world);
         let wake = if busy { Some(now) } else { self.next_wake() };
@@ -432,7 +441,7 @@ impl<S: Store> Conductor<S> {
             view: (!work.published.is_empty()).then(|| self.world.view()),
             published: work.published,
             to_agents,
-            hang_up: Vec::new(),
+            hang_up: work.hang_up,
             wake,
         }
     }

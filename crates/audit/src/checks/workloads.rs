@@ -16,12 +16,20 @@ pub(crate) fn check(input: &Input<'_>, world: &World<'_>, before: Option<&World<
         if deployment.object.deleting() {
             continue;
         }
-        surge(*uid, deployment, world, before, out);
+        surge(*uid, deployment, input, world, before, out);
         if let Some(before) = before {
             availability(*uid, deployment, input, world, before, out);
         }
     }
-    replica_sets(world, before, out);
+    replica_sets(input, world, before, out);
+}
+
+/// Whether a pod was made since the state before. One that a node already had is found, not made: a
+/// server that lost its database takes it in.
+fn made_since(pod: &Pod<'_>, input: &Input<'_>, before: &World<'_>) -> bool {
+    let uid = pod.object.uid;
+    let had = |n: &crate::NodeView| n.pods.iter().any(|p| p.uid == uid);
+    !before.pods.contains_key(&uid) && !input.before.is_some_and(|b| b.nodes.iter().any(had))
 }
 
 fn active(world: &World<'_>, deployment: Uid) -> i64 {
@@ -32,7 +40,14 @@ fn count<T>(items: impl Iterator<Item = T>) -> i64 {
     i64::try_from(items.count()).unwrap_or(i64::MAX)
 }
 
-fn surge(uid: Uid, of: &Deployment<'_>, world: &World<'_>, before: Option<&World<'_>>, out: &mut Vec<Finding>) {
+fn surge(
+    uid: Uid,
+    of: &Deployment<'_>,
+    input: &Input<'_>,
+    world: &World<'_>,
+    before: Option<&World<'_>>,
+    out: &mut Vec<Finding>,
+) {
     let now = active(world, uid);
     if now <= of.most {
         return;
@@ -42,7 +57,8 @@ fn surge(uid: Uid, of: &Deployment<'_>, world: &World<'_>, before: Option<&World
     // wrong by the old number as well as by the new one.
     let grew = before.is_some_and(|b| {
         let most = b.deployments.get(&uid).map_or(of.most, |d| d.most.max(of.most));
-        now > most && now > active(b, uid)
+        let made = world.pods_of(uid).any(|p| p.active() && made_since(p, input, b));
+        now > most && now > active(b, uid) && made
     });
     out.push(if grew {
         Finding::broken(Promise::Available, &of.object.key, message)
@@ -90,7 +106,7 @@ struct ReplicaSetSpec {
     replicas: Option<i64>,
 }
 
-fn replica_sets(world: &World<'_>, before: Option<&World<'_>>, out: &mut Vec<Finding>) {
+fn replica_sets(input: &Input<'_>, world: &World<'_>, before: Option<&World<'_>>, out: &mut Vec<Finding>) {
     let (now, then) = (pods_by_owner(world), before.map(pods_by_owner));
     for object in world.of_kind(Kind::ReplicaSet).filter(|o| !o.deleting()) {
         let wanted = spec::<ReplicaSetSpec>(object, out).replicas.unwrap_or(1);
@@ -101,7 +117,9 @@ fn replica_sets(world: &World<'_>, before: Option<&World<'_>>, out: &mut Vec<Fin
         let message = format!("{have} pods that are not terminating, and it wants {wanted}");
         let old = before.and_then(|b| b.by_uid.get(&object.uid));
         let wanted_before = old.and_then(|o| spec::<ReplicaSetSpec>(o, &mut Vec::new()).replicas).unwrap_or(wanted);
-        let grew = then.as_ref().is_some_and(|t| have > t.get(&object.uid).copied().unwrap_or(0));
+        let of_it = |p: &&Pod<'_>| p.active() && p.object.meta.controller().is_some_and(|o| o.uid == object.uid);
+        let made = before.is_some_and(|b| world.pods.values().filter(of_it).any(|p| made_since(p, input, b)));
+        let grew = made && then.as_ref().is_some_and(|t| have > t.get(&object.uid).copied().unwrap_or(0));
         out.push(if grew && have > wanted.max(wanted_before) {
             Finding::broken(Promise::Available, &object.key, message)
         } else {
