@@ -349,7 +349,7 @@ impl AgentLogic {
     pub fn hello(&mut self, now: Time) -> Hello {
         let config = &self.config;
         let pods = self.pods.values_mut().filter(|p| p.mode != Mode::Gone).map(|pod| KnownPod {
-            pod: pod.order.pod.clone(),
+            pod: pod.known(),
             uid: pod.uid(),
             status: match serde_json::from_slice(&pod.last_status) {
                 Ok(told) if !pod.certain() => told,

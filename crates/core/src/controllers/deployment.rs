@@ -6,6 +6,7 @@
 //! controller, which asks [`budget`] before it takes a ready one), and what a failed rollout means
 //! (the release engine).
 
+mod recall;
 mod rolling;
 mod scale;
 mod status;
@@ -267,6 +268,10 @@ impl Run<'_> {
             }
         };
         let new = template::find(&self.owned, &self.spec.template, &config);
+        if recall::recall(self, &config, cx) {
+            // They count from the next run on.
+            return status::write(self, new, cx);
+        }
         if let Some(i) = new {
             self.number(i, cx);
         }

@@ -236,7 +236,8 @@ impl Pod {
             c.book.backoff_millis = 0;
         }
         self.dirty = true;
-        let failed = own && !stopping && (end.code != 0 || run.stop.is_some());
+        // A good end is a failure as well where it is to run for ever.
+        let failed = own && !stopping && (end.code != 0 || run.stop.is_some() || self.restarts(i));
         if failed && cx.engine && !end.gone {
             cx.run(self.uid(), Purpose::Tail(i), Work::Tail { id: run.id.clone(), lines: TAIL_LINES });
         }

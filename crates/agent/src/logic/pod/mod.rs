@@ -235,6 +235,16 @@ impl Pod {
         }
     }
 
+    /// The pod's object for a server that may not know it: one that is going stays so.
+    pub(super) fn known(&self) -> serde_json::Value {
+        let mut pod = self.order.pod.clone();
+        if let (Some(deletion), Some(meta)) = (self.order.deletion, pod["metadata"].as_object_mut()) {
+            meta.insert("deletionTimestamp".into(), deletion.at.rfc3339().into());
+            meta.insert("deletionGracePeriodSeconds".into(), deletion.grace_seconds.into());
+        }
+        pod
+    }
+
     pub(super) fn uid(&self) -> Uid {
         self.order.uid
     }

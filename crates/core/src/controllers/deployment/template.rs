@@ -129,6 +129,11 @@ pub(super) fn find(owned: &[super::Owned], template: &Value, config: &Used) -> O
     })
 }
 
+/// The hash that the ReplicaSet of the template and config as they are now gets.
+pub(super) fn current_hash(run: &Run<'_>, config: &Used) -> String {
+    hash(&canonical_template(&run.spec.template), config.digest.as_ref(), 0)
+}
+
 /// Makes the new ReplicaSet.
 pub(super) fn create(run: &mut Run<'_>, config: &Used, replicas: i32, cx: &mut Cx<'_>) {
     let template = canonical_template(&run.spec.template);
@@ -189,7 +194,7 @@ fn body(run: &Run<'_>, hash: &str, replicas: i32) -> Arc<[u8]> {
     canonical::value_bytes(&json!({"spec": spec})).into()
 }
 
-fn put_label(at: &mut Value, field: &str, hash: &str) {
+pub(super) fn put_label(at: &mut Value, field: &str, hash: &str) {
     if let Some(map) = at.as_object_mut() {
         let labels = map.entry(field).or_insert_with(|| Value::Object(Map::new()));
         if let Some(labels) = labels.as_object_mut() {
