@@ -35,6 +35,9 @@ const SKEW: Duration = DAY;
 /// Hexadecimal digits of the cluster's id: 128 bits of the first CA's fingerprint.
 const ID_DIGITS: usize = 32;
 
+/// What a data directory holds only after a first start, whose CA is made before everything else.
+const OLDER: [&str; 2] = ["evenkeel.db", "agent/agent.json"];
+
 /// The cluster's CA.
 #[derive(Debug)]
 pub struct Pki {
@@ -60,6 +63,9 @@ impl Pki {
         files::folder(&dir)?;
         let new = files::read(&dir.join("ca.crt"))?.is_none();
         if new {
+            if let Some(beside) = OLDER.iter().map(|f| data_dir.join(f)).find(|f| f.exists()) {
+                return Err(PkiError::Lost { missing: dir.join("ca.crt"), beside });
+            }
             create(&dir)?;
         }
         let damaged = |file: &str, reason: &dyn std::fmt::Display| PkiError::Damaged {
@@ -183,4 +189,26 @@ fn create(dir: &Path) -> Result<(), PkiError> {
     files::write(&dir.join("cluster-id"), format!("{id}\n").as_bytes(), files::PUBLIC)?;
     files::write(&dir.join("digest.key"), format!("{digest_key}\n").as_bytes(), files::PRIVATE)?;
     files::write(&dir.join("ca.crt"), certificate.pem().as_bytes(), files::PUBLIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_ca_is_never_replaced_beside_what_it_vouched_for() {
+        for older in OLDER {
+            let dir = tempfile::tempdir().unwrap();
+            let first = Pki::open(dir.path()).unwrap();
+            assert!(first.is_new());
+            std::fs::create_dir_all(dir.path().join("agent")).unwrap();
+            std::fs::write(dir.path().join(older), "x").unwrap();
+            let again = Pki::open(dir.path()).unwrap();
+            assert_eq!((again.is_new(), again.cluster_id()), (false, first.cluster_id()));
+            std::fs::remove_dir_all(dir.path().join("ca")).unwrap();
+            let error = Pki::open(dir.path()).unwrap_err().to_string();
+            assert!(error.contains("ca.crt") && error.contains(older), "{error}");
+            assert!(Pki::open(dir.path()).is_err(), "nor at the next start");
+        }
+    }
 }

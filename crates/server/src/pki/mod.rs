@@ -39,6 +39,19 @@ pub enum PkiError {
         /// What is wrong.
         reason: String,
     },
+    /// The CA is gone, but not what it vouches for: another one would be another cluster, which
+    /// starts everything a second time beside what runs.
+    #[error(
+        "{} is missing although {} is there: put the folder back from a copy; to begin a new cluster, \
+         take the whole data directory away and remove the containers with the label evenkeel.dev/cluster",
+        missing.display(), beside.display()
+    )]
+    Lost {
+        /// What is missing.
+        missing: PathBuf,
+        /// What shows that the cluster is not new.
+        beside: PathBuf,
+    },
     /// A certificate could not be made.
     #[error("cannot make the certificate of {what}")]
     Certificate {
