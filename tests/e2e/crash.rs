@@ -65,9 +65,9 @@ fn kills_at_random_moments_of_a_rollout_break_no_promise() {
     }
     cluster.wait_phase(&second, "Healthy");
     cluster.wait_ready("default", "web", 3);
-    let samples = sampler.stop();
-    let least = samples.iter().min().copied().unwrap_or_default();
-    assert!(samples.len() > 5 && least >= 3, "only {least} of 3 answered at some moment: {samples:?}");
+    let counts = sampler.stop();
+    let least = counts.iter().min().copied().unwrap_or_default();
+    assert!(counts.len() > 5 && least >= 3, "only {least} of 3 answered at some moment: {counts:?}");
     let after = eventually("three are left", || Some(cluster.running("web-")).filter(|all| all.len() == 3));
     for container in final_ones {
         assert!(after.contains(&container), "{container:?} was restarted; now {after:?}");
@@ -136,9 +136,9 @@ fn a_database_lost_in_the_middle_of_a_rollout_only_delays_it() {
     cluster.up();
     cluster.wait_good(&second);
     cluster.wait_ready("default", "web", 3);
-    let samples = sampler.stop();
-    let least = samples.iter().min().copied().unwrap_or_default();
-    assert!(samples.len() > 5 && least >= 3, "only {least} of 3 answered at some moment: {samples:?}");
+    let counts = sampler.stop();
+    let least = counts.iter().min().copied().unwrap_or_default();
+    assert!(counts.len() > 5 && least >= 3, "only {least} of 3 answered at some moment: {counts:?}");
     let after = eventually("three are left", || Some(cluster.running("web-")).filter(|all| all.len() == 3));
     for container in &new {
         assert!(after.contains(container), "{container:?} was restarted; now {after:?}");

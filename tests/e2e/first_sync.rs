@@ -30,7 +30,7 @@ fn the_example_runs_as_its_readme_says() {
         .filter_map(|e| {
             let path = e.unwrap().path();
             let name = path.file_name()?.to_str()?.to_string();
-            name.ends_with(".yaml").then(|| (name, std::fs::read_to_string(&path).unwrap()))
+            path.extension().is_some_and(|e| e == "yaml").then(|| (name, std::fs::read_to_string(&path).unwrap()))
         })
         .collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect();

@@ -11,8 +11,9 @@ const IMAGE: &str = "shop.example/shop:1.0";
 fn pod(name: &str, spec: Value) -> String {
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "spec": {"terminationGracePeriodSeconds": 1}});
     pod["metadata"] = json!({"name": name, "labels": {"app": name, "tier": "gold"}});
-    for (field, value) in spec.as_object().unwrap() {
-        pod["spec"][field] = value.clone();
+    let Value::Object(fields) = spec else { panic!("{spec} is no mapping") };
+    for (field, value) in fields {
+        pod["spec"][&field] = value;
     }
     pod.to_string()
 }
@@ -21,8 +22,9 @@ fn pod(name: &str, spec: Value) -> String {
 fn small(name: &str, restart: &str, command: &[&str], more: Value) -> String {
     let mut container = json!({"name": "shop", "image": IMAGE});
     container["command"] = json!([&["/shop"], command].concat());
-    for (field, value) in more.as_object().unwrap() {
-        container[field] = value.clone();
+    let Value::Object(fields) = more else { panic!("{more} is no mapping") };
+    for (field, value) in fields {
+        container[&field] = value;
     }
     pod(name, json!({"restartPolicy": restart, "containers": [container]}))
 }
@@ -85,6 +87,30 @@ fn full(port: u16, host: &str) -> String {
     )
 }
 
+/// What the security context and the limits of `full` say holds inside its container.
+fn is_confined(cluster: &Cluster, shop: &str) {
+    docker_exec(shop, &["touch", "/mem/x"]).expect("a volume in memory can be written");
+    let mounts = docker_exec(shop, &["cat", "/proc/mounts"]).unwrap();
+    let memory = mounts.lines().find(|l| l.contains(" /mem ")).expect("a mount");
+    assert!(memory.starts_with("tmpfs") && memory.contains("size=4096k"), "{memory}");
+    docker_exec(shop, &["touch", "/root-file"]).expect_err("the root is read-only");
+    let process = docker_exec(shop, &["cat", "/proc/1/status"]).unwrap();
+    let line = |name: &str| process.lines().find(|l| l.starts_with(name)).unwrap_or_default().to_string();
+    assert!(line("Uid:").contains("1000") && line("Gid:").contains("1001"), "{process}");
+    assert!(line("Groups:").contains("2000") && line("NoNewPrivs:").contains('1'), "{process}");
+    assert!(line("CapBnd:").ends_with("0000000000000000"), "{process}");
+    let limits = cluster.docker(&[
+        "inspect",
+        "--format",
+        "{{.HostConfig.Memory}} {{.HostConfig.CpuQuota}} {{.HostConfig.NanoCpus}}",
+        shop,
+    ]);
+    assert!(
+        limits.starts_with("67108864 ") && (limits.contains(" 50000 ") || limits.ends_with(" 500000000")),
+        "{limits}"
+    );
+}
+
 #[test]
 fn a_pod_gets_what_its_fields_say() {
     let host = tempfile::tempdir().unwrap();
@@ -138,26 +164,7 @@ fn a_pod_gets_what_its_fields_say() {
         let read = docker_exec(&shop, &["cat", file]).unwrap_or_else(|e| panic!("{file}: {e}"));
         assert_eq!(read.trim_end(), text, "{file}");
     }
-    docker_exec(&shop, &["touch", "/mem/x"]).expect("a volume in memory can be written");
-    let mounts = docker_exec(&shop, &["cat", "/proc/mounts"]).unwrap();
-    let memory = mounts.lines().find(|l| l.contains(" /mem ")).expect("a mount");
-    assert!(memory.starts_with("tmpfs") && memory.contains("size=4096k"), "{memory}");
-    docker_exec(&shop, &["touch", "/root-file"]).expect_err("the root is read-only");
-    let process = docker_exec(&shop, &["cat", "/proc/1/status"]).unwrap();
-    let line = |name: &str| process.lines().find(|l| l.starts_with(name)).unwrap_or_default().to_string();
-    assert!(line("Uid:").contains("1000") && line("Gid:").contains("1001"), "{process}");
-    assert!(line("Groups:").contains("2000") && line("NoNewPrivs:").contains('1'), "{process}");
-    assert!(line("CapBnd:").ends_with("0000000000000000"), "{process}");
-    let limits = cluster.docker(&[
-        "inspect",
-        "--format",
-        "{{.HostConfig.Memory}} {{.HostConfig.CpuQuota}} {{.HostConfig.NanoCpus}}",
-        &shop,
-    ]);
-    assert!(
-        limits.starts_with("67108864 ") && (limits.contains(" 50000 ") || limits.ends_with(" 500000000")),
-        "{limits}"
-    );
+    is_confined(&cluster, &shop);
     eventually("the host's port answers", || {
         (http_status(&format!("127.0.0.1:{port}"), "/readyz") == Some(200)).then_some(())
     });
@@ -184,15 +191,14 @@ fn every_end_of_a_container_has_its_reason() {
     ]);
     let seen = |name: &str, what: &dyn Fn(&Value, &Value) -> bool| {
         let mut last = Value::Null;
-        let status = crate::support::within(std::time::Duration::from_secs(60), name, || {
+        crate::support::within(std::time::Duration::from_mins(1), name, || {
             last = cluster.json(&["pod", name])?["status"].clone();
             let ok = what(&last, &last["containerStatuses"][0]);
             if !ok && std::env::var("E2E_SHOW").is_ok() {
                 eprintln!("{last:#}");
             }
             ok.then(|| last.clone())
-        });
-        status
+        })
     };
     seen("oom", &|s, c| {
         let end = &c["state"]["terminated"];

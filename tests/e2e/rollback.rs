@@ -52,16 +52,19 @@ fn a_rollback_that_fails_goes_no_further_back() {
     cluster.audit();
 }
 
+/// Takes a tag away at the end of its test.
+struct Untag(String);
+
+impl Drop for Untag {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("docker").args(["rmi", &self.0]).output();
+    }
+}
+
 #[test]
 fn a_rollback_starts_the_image_that_ran_under_a_tag_that_has_moved() {
     let tag = format!("e2e-moved-{}", std::process::id());
     let name = format!("shop.example/shop:{tag}");
-    struct Untag(String);
-    impl Drop for Untag {
-        fn drop(&mut self) {
-            let _ = std::process::Command::new("docker").args(["rmi", &self.0]).output();
-        }
-    }
     crate::support::images();
     let _untag = Untag(name.clone());
     docker(&["tag", "shop.example/shop:1.0", &name]);

@@ -13,9 +13,9 @@ fn an_update_keeps_the_promised_pods_answering() {
     cluster.repo.write("web.json", &app("1.1").yaml());
     let second = cluster.repo.commit("web 1.1");
     cluster.wait_phase(&second, "Healthy");
-    let samples = sampler.stop();
-    let least = samples.iter().min().copied().unwrap_or_default();
-    assert!(samples.len() > 5 && least >= 3, "only {least} of 3 answered at some moment: {samples:?}");
+    let counts = sampler.stop();
+    let least = counts.iter().min().copied().unwrap_or_default();
+    assert!(counts.len() > 5 && least >= 3, "only {least} of 3 answered at some moment: {counts:?}");
     for pod in cluster.pods("default", "app=web") {
         assert_eq!(pod["spec"]["containers"][0]["image"], "shop.example/shop:1.1");
     }

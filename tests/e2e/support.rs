@@ -24,7 +24,7 @@ use serde_json::Value;
 /// Clusters at one time: container starts share the machine's cores.
 const AT_ONCE: usize = 3;
 /// How long a condition may take at most, on a slow machine under load.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 static IMAGES: Mutex<bool> = Mutex::new(false);
@@ -447,7 +447,7 @@ impl Drop for Cluster {
 }
 
 fn take_turn() {
-    eventually_for(Duration::from_secs(3600), || {
+    eventually_for(Duration::from_hours(1), || {
         RUNNING.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| (n < AT_ONCE).then_some(n + 1)).ok()
     });
 }

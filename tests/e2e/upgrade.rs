@@ -19,9 +19,9 @@ fn another_binary_restarts_nothing() {
     fs::copy(binary(), &other).unwrap();
     for clean in [true, false] {
         if clean {
-            cluster.interrupt()
+            cluster.interrupt();
         } else {
-            cluster.kill()
+            cluster.kill();
         }
         cluster.use_binary(if clean { other.clone() } else { binary() });
         cluster.up();

@@ -113,7 +113,7 @@ mod tests {
     fn every_file_is_parsed_as_if_alone() {
         let parsers = Parsers::new(Options::default());
         let text = |n: usize| {
-            if n % 7 == 0 {
+            if n.is_multiple_of(7) {
                 format!("kind: [{n}")
             } else {
                 format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{n}, namespace: a}}\n")

@@ -29,9 +29,8 @@ impl Pod {
             event.action,
             EventAction::Killed { .. } | EventAction::Died { .. } | EventAction::Stopped | EventAction::Destroyed
         );
-        let ours = |c: &super::Cont| {
-            c.book.id.as_ref() == Some(&event.id) && c.run().is_some_and(|run| run.stop.is_some())
-        };
+        let ours =
+            |c: &super::Cont| c.book.id.as_ref() == Some(&event.id) && c.run().is_some_and(|run| run.stop.is_some());
         if ends && event.at < since && !self.containers.iter().any(ours) {
             return;
         }

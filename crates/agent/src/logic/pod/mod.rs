@@ -174,7 +174,8 @@ impl Pod {
                 c.state = State::Ended { held: false };
             }
         }
-        let (of_sandbox, of_containers): (Vec<_>, Vec<_>) = from.open.into_iter().partition(|(_, d)| d.container.is_none());
+        let (of_sandbox, of_containers): (Vec<_>, Vec<_>) =
+            from.open.into_iter().partition(|(_, d)| d.container.is_none());
         for (fix, drift) in of_containers {
             if let Some(c) = containers.iter_mut().find(|c| drift.container.as_ref() == Some(&c.spec.name)) {
                 c.open.push((fix, drift));
