@@ -18,6 +18,8 @@ use k8s_openapi::{
 use serde::Deserialize;
 use serde_json::Value;
 
+pub(crate) use pods::unadmit;
+
 use super::{
     ControllerId, deployment,
     tally::{controlled, seconds, tally},

@@ -14,10 +14,10 @@ use alloc::{
 };
 
 use evenkeel_model::{Key, Kind, Meta, Object, OwnerRef, Selector, canonical, names};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Run;
-use crate::cx::Cx;
+use crate::{controllers::replicaset, cx::Cx};
 
 /// Makes what is missing; whether there was any.
 pub(super) fn recall(run: &Run<'_>, config: &super::template::Used, cx: &mut Cx<'_>) -> bool {
@@ -64,18 +64,20 @@ fn lost(run: &Run<'_>, config: &super::template::Used) -> BTreeMap<String, Vec<A
 
 /// A ReplicaSet whose template is that of its pods.
 fn set(run: &Run<'_>, hash: &str, pods: &[Arc<Object>], number: usize, cx: &mut Cx<'_>) -> Object {
-    let (mut labels, mut spec) = (BTreeMap::new(), serde_json::Value::Null);
+    let (mut labels, mut annotations, mut spec) = (BTreeMap::new(), BTreeMap::new(), Value::Null);
     if let Some(pod) = pods.first() {
         labels = BTreeMap::clone(&pod.meta.labels);
+        annotations = BTreeMap::clone(&pod.meta.annotations);
         spec = pod.body_map().remove("spec").unwrap_or_default();
     }
     labels.remove(names::ORPHAN);
     if let Some(spec) = spec.as_object_mut() {
         spec.remove("nodeName");
+        replicaset::unadmit(spec, cx.settings.default_toleration);
     }
     let mut selector = serde_json::to_value(&run.spec.selector).unwrap_or_default();
     super::template::put_label(&mut selector, "matchLabels", hash);
-    let template = json!({"metadata": {"labels": labels}, "spec": spec});
+    let template = json!({"metadata": {"labels": labels, "annotations": annotations}, "spec": spec});
     let body = json!({"spec": {"replicas": pods.len(), "selector": selector, "template": template}});
     let meta = Meta {
         generation: 1,

@@ -7,7 +7,10 @@ use evenkeel_model::{Key, Kind, names, object::Object};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::controllers::testkit::{Cluster, deployment};
+use crate::{
+    change::Change,
+    controllers::testkit::{Cluster, deployment},
+};
 
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 
@@ -345,4 +348,37 @@ proptest! {
             prop_assert_eq!(running, std::format!("\"web:{image}\""));
         }
     }
+}
+
+#[test]
+fn pods_of_a_template_that_a_lost_database_took_with_it_roll_on() {
+    let mut c = cluster();
+    c.put(deployment(4, "web:1", json!({})));
+    c.rest();
+    let set = c.sets()[0].clone();
+    let before: Vec<_> = c.pods().iter().map(|p| (p.key.clone(), p.uid)).collect();
+    // What a recovered world has: pods that nothing explains, and a newer template.
+    let keys = [Key::new(Kind::Deployment, "default", "web"), set.key.clone()];
+    keys.into_iter().for_each(|key| c.apply(Change::Delete(key)));
+    for pod in c.pods() {
+        let mut orphan = Object::clone(&pod);
+        orphan.meta.owners = [].into();
+        orphan.meta.deletion = None;
+        orphan.meta.set_label(names::ORPHAN, "true");
+        c.apply(Change::Put(Arc::new(orphan)));
+    }
+    c.put(deployment(4, "web:2", json!({})));
+    c.settle();
+    let again = c.get(Kind::ReplicaSet, &set.key.name);
+    assert_eq!(again.meta.label(names::POD_TEMPLATE_HASH), set.meta.label(names::POD_TEMPLATE_HASH));
+    assert!(c.counts().0 <= 5, "old and new ones together: {:?}", c.counts());
+    c.rest();
+    assert_eq!(c.counts(), (4, 4));
+    assert!(c.pods().iter().all(|p| p.meta.label(names::ORPHAN).is_none()));
+    assert!(before.iter().all(|(key, _)| c.world.get(key).is_none()), "old pods run on");
+
+    // Back again: the very ReplicaSet that was made from them.
+    c.put(deployment(4, "web:1", json!({})));
+    c.rest();
+    assert_eq!((current(&c)[0].key.clone(), c.sets().len()), (set.key.clone(), 2));
 }

@@ -143,3 +143,15 @@ fn admit(spec: &mut Value, toleration: Duration) {
         }
     }
 }
+
+/// Takes back what [`admit`] added: a template is as its Deployment has it.
+pub(crate) fn unadmit(spec: &mut serde_json::Map<String, Value>, toleration: Duration) {
+    let added = |t: &Value| {
+        t.get("key").and_then(Value::as_str).is_some_and(|k| DEFAULT_TOLERATED.contains(&k))
+            && t.get("effect").and_then(Value::as_str) == Some("NoExecute")
+            && t.get("tolerationSeconds").and_then(Value::as_u64) == Some(toleration.as_secs())
+    };
+    if let Some(list) = spec.get_mut("tolerations").and_then(Value::as_array_mut) {
+        list.retain(|t| !added(t));
+    }
+}
