@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Events taken into one batch. A count, not a clock, so that a replay cuts at the same places.
-pub(crate) const BATCH_EVENTS: usize = 512;
+pub const BATCH_EVENTS: usize = 512;
 /// Controller runs in one batch: about 5 ms at 20 µs each.
 pub(crate) const BATCH_RUNS: usize = 256;
 /// Timers taken in one batch; the rest stay due.

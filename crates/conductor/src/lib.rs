@@ -16,5 +16,5 @@ mod held;
 mod orders;
 mod recovery;
 
-pub use conductor::{Conductor, Start};
+pub use conductor::{BATCH_EVENTS, Conductor, Start};
 pub use event::{AskId, Event, Failure, Output, Published};

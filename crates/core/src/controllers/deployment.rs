@@ -3,7 +3,7 @@
 //!
 //! Every run reads the pods themselves, not the ReplicaSets' statuses, and does one act for each
 //! ReplicaSet; the change brings the next run. Deliberately not here: single pods (the ReplicaSet
-//! controller, which asks [`budget`] before it takes a ready one), and what a failed rollout means
+//! controller, which asks `budget` before it takes a ready one), and what a failed rollout means
 //! (the release engine).
 
 mod recall;

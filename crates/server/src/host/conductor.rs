@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evenkeel_conductor::{AskId, Conductor, Event, Failure, Output, Start};
+use evenkeel_conductor::{AskId, BATCH_EVENTS, Conductor, Event, Failure, Output, Start};
 use evenkeel_store::{DirLock, EncryptionKey, OpenOptions, SqliteStore, StoreError};
 use metrics::{counter, gauge, histogram};
 use tokio::{sync::mpsc, sync::oneshot, time::timeout};
@@ -21,8 +21,6 @@ use tracing::{error, info, warn};
 use super::{Message, Options, Question, Shared, checkpoint::Checkpoints, clock::Clock, story};
 use crate::api::{AskError, live::WatchEvent};
 
-/// Events of one batch, as the conductor bounds it.
-const BATCH: usize = 512;
 /// First wait before the conductor starts again; doubles.
 const RESTART_FIRST: Duration = Duration::from_millis(500);
 /// Longest such wait; who ran longer than this starts with the first one again.
@@ -207,7 +205,7 @@ impl Looper {
                     let _left = reply.send((Box::new(conductor.world().clone()), now));
                 }
             }
-            if events.len() >= BATCH {
+            if events.len() >= BATCH_EVENTS {
                 break;
             }
             next = self.inbox.try_recv().ok();
