@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests need beside the build: kubectl, git, nft. As root on Debian it installs what is
+# What the tests need beside the build: kubectl, git, curl. As root on Debian it installs what is
 # missing; else it says what to install. Safe to run again.
 set -eu
 
