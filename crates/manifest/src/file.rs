@@ -13,7 +13,7 @@ use crate::{
     limits::{MAX_DIAGNOSTICS, MAX_DOCUMENTS},
     text::{self, Lines},
     tree::{Flaw, Pos},
-    yaml,
+    yaml::{self, Read},
 };
 
 /// How a source wants its files read.
@@ -127,10 +127,13 @@ impl<'a> File<'a> {
         {
             return;
         }
-        let end = yaml::documents(text, &mut |tree, root, flaws| self.document(tree.node(root), flaws));
+        // What kind of object broken text is in is not known: no line if there may be a Secret.
+        let hide = text.contains("Secret");
+        let end = yaml::documents(text, &mut |read| match read {
+            Read::Document(tree, root, flaws) => self.document(tree.node(root), flaws),
+            Read::Broken(flaw) => self.complain(flaw.at, "", flaw.message, Severity::Error, hide),
+        });
         if let Err(flaw) = end {
-            // What kind of object the broken text is in is not known: no line if there may be a Secret.
-            let hide = text.contains("Secret");
             self.complain(flaw.at, "", flaw.message, Severity::Error, hide);
         }
     }

@@ -321,7 +321,9 @@ impl<'a> Builder<'a> {
     /// The begin of a mapping or list.
     pub(crate) fn open(&mut self, map: bool, anchor: usize, at: Pos) -> Result<(), Flaw> {
         if self.at_key() {
-            return Err(Flaw { at, message: "a key must be text, not a mapping or a list".into() });
+            // `name: {{ .Values.name }}` is valid YAML and never meant so.
+            let message = "a key must be text, not a mapping or a list; a template must be rendered first".into();
+            return Err(Flaw { at, message });
         }
         if self.frames.len() >= MAX_DEPTH as usize {
             return Err(too_deep(at));

@@ -12,42 +12,107 @@ use crate::{
     tree::{Builder, Flaw, Pos, Tree},
 };
 
-/// Reads a stream. `each` gets every document's tree and root, or its flaws; a flaw that ends the
-/// reading is returned.
-pub(crate) fn documents<'a>(text: &'a str, each: &mut dyn FnMut(&Tree<'a>, u32, &[Flaw])) -> Result<(), Flaw> {
-    let mut parser = Parser::new_from_str(text);
+/// What reading a stream gives: a document's tree and root with its flaws, or a flaw in the text
+/// itself, after which the next document is read.
+pub(crate) enum Read<'t, 'a> {
+    Document(&'t Tree<'a>, u32, &'t [Flaw]),
+    Broken(Flaw),
+}
+
+/// Where reading stopped.
+enum Stop {
+    /// No document can be made of this text, the next one may be well.
+    Broken(Flaw),
+    /// A bound is passed: nothing more is read.
+    Bound(Flaw),
+}
+
+impl From<Flaw> for Stop {
+    fn from(flaw: Flaw) -> Self {
+        Self::Bound(flaw)
+    }
+}
+
+/// Reads a stream; a flaw that ends the reading is returned.
+pub(crate) fn documents<'a>(text: &'a str, each: &mut dyn FnMut(Read<'_, 'a>)) -> Result<(), Flaw> {
     let mut builder = Builder::for_text(text.len());
-    let mut count = 0;
+    let (mut rest, mut skipped, mut count) = (text, 0, 0);
+    loop {
+        let flaw = match stream(rest, skipped, &mut builder, &mut count, each) {
+            Ok(()) => return Ok(()),
+            Err(Stop::Bound(flaw)) => return Err(flaw),
+            Err(Stop::Broken(flaw)) => flaw,
+        };
+        let next = next_document(rest, flaw.at.line.saturating_sub(skipped));
+        one_more(&mut count, flaw.at)?;
+        each(Read::Broken(flaw));
+        let Some((offset, lines)) = next else { return Ok(()) };
+        rest = rest.get(offset..).unwrap_or_default();
+        skipped = skipped.saturating_add(lines);
+        builder.clear();
+    }
+}
+
+/// The first document that begins at or after a line: its offset, and the lines before it. Text of
+/// a scalar is indented, so a line that begins with `---` always begins a document.
+fn next_document(text: &str, line: u32) -> Option<(usize, u32)> {
+    let mut offset = 0;
+    for (before, content) in (0_u32..).zip(text.split_inclusive('\n')) {
+        // The first line began the broken one.
+        let begins = content.strip_prefix("---").is_some_and(|r| r.is_empty() || r.starts_with(char::is_whitespace));
+        if begins && before > 0 && before.saturating_add(1) >= line {
+            return Some((offset, before));
+        }
+        offset += content.len();
+    }
+    None
+}
+
+fn one_more(count: &mut usize, at: Pos) -> Result<(), Flaw> {
+    *count += 1;
+    if *count > MAX_DOCUMENTS {
+        return Err(Flaw { at, message: format!("the file has more than {MAX_DOCUMENTS} documents") });
+    }
+    Ok(())
+}
+
+/// Reads the documents of a text that begins after `skipped` lines of its file.
+fn stream<'a>(
+    text: &'a str,
+    skipped: u32,
+    builder: &mut Builder<'a>,
+    count: &mut usize,
+    each: &mut dyn FnMut(Read<'_, 'a>),
+) -> Result<(), Stop> {
+    let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|e| {
             let (line, column) = (number(e.marker().line()), number(e.marker().col()) + 1);
-            let at = Pos { line, column, width: 1 };
-            Flaw { at, message: explain(text, at, e.info()) }
+            let message = explain(text, line, e.info());
+            Stop::Broken(Flaw { at: Pos { line: line.saturating_add(skipped), column, width: 1 }, message })
         })?;
-        let at = place(&span);
+        let mut at = place(&span);
+        at.line = at.line.saturating_add(skipped);
         match event {
             Event::Scalar(value, style, anchor, tag) => {
-                let plain = is_plain(style, tag.as_deref(), at, &mut builder);
+                let plain = is_plain(style, tag.as_deref(), at, builder);
                 builder.scalar(value, plain, anchor, at)?;
             }
             Event::SequenceStart(anchor, tag) => {
-                collection_tag(tag.as_deref(), "seq", at, &mut builder);
+                collection_tag(tag.as_deref(), "seq", at, builder);
                 builder.open(false, anchor, at)?;
             }
             Event::MappingStart(anchor, tag) => {
-                collection_tag(tag.as_deref(), "map", at, &mut builder);
+                collection_tag(tag.as_deref(), "map", at, builder);
                 builder.open(true, anchor, at)?;
             }
             Event::SequenceEnd | Event::MappingEnd => builder.close()?,
             Event::Alias(anchor) => builder.alias(anchor, at)?,
             Event::DocumentStart(_) => builder.clear(),
             Event::DocumentEnd => {
-                count += 1;
-                if count > MAX_DOCUMENTS {
-                    return Err(Flaw { at, message: format!("the file has more than {MAX_DOCUMENTS} documents") });
-                }
+                one_more(count, at)?;
                 if let Some(root) = builder.root() {
-                    each(builder.tree(), root, builder.flaws());
+                    each(Read::Document(builder.tree(), root, builder.flaws()));
                 }
                 builder.clear();
             }
@@ -93,8 +158,11 @@ fn unknown_tag(tag: &Tag) -> String {
 }
 
 /// The parser's message, with a hint where the cause is a common one.
-fn explain(text: &str, at: Pos, info: &str) -> String {
-    let line = text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
+fn explain(text: &str, line: u32, info: &str) -> String {
+    let line = text.lines().nth(line.saturating_sub(1) as usize).unwrap_or_default();
+    if line.contains("{{") {
+        return "this looks like a template, which is not YAML: render it and put the result into the source".into();
+    }
     let indent: Cow<'_, str> = line.chars().take_while(|c| c.is_whitespace()).collect();
     if indent.contains('\t') || info.contains("tab") {
         return "a tab stands where YAML wants blanks for indentation".into();

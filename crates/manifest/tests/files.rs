@@ -419,6 +419,36 @@ proptest::proptest! {
 }
 
 #[test]
+fn broken_text_does_not_hide_what_is_wrong_with_the_documents_after_it() {
+    let config =
+        |name: &str, rest: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n{rest}");
+    let text = [
+        config("a", "data:\n  k: \"no end\n"),
+        config("b", "dat: {}\n"),
+        config("c", "data:\n  k: |\n    ---\n    x\n"),
+        config("d", "data:\n  k: [1\n"),
+        config("e", "data: {k: \"---\", l: 5}\n"),
+        config("f", "{{- if .Values.x }}\n"),
+        config("g", "metadata: {name: z}\n"),
+    ]
+    .join("---\n");
+    let file = parse(&text);
+    let told: Vec<String> = file.diagnostics.iter().map(|d| format!("{}: {}", d.place, d.message)).collect();
+    let line = |part: &str| text.lines().position(|l| l.contains(part)).unwrap() + 1;
+    let expect = |part: &str, what: &str| {
+        let place = format!(":{}:", line(part));
+        assert!(told.iter().any(|t| t.contains(&place) && t.contains(what)), "{part} {what}: {told:#?}");
+    };
+    expect("no end", "not valid YAML");
+    expect("dat: {}", "did you mean `data`");
+    expect("l: 5", "quote it");
+    expect("{{- if", "template");
+    expect("name: z", "duplicate key `metadata`");
+    assert_eq!((told.len(), told.iter().filter(|t| t.contains("not valid YAML")).count()), (6, 2), "{told:#?}");
+    assert_eq!(file.docs.iter().map(|d| &*d.key.name).collect::<Vec<_>>(), ["c"], "{told:#?}");
+}
+
+#[test]
 #[allow(clippy::disallowed_methods)] // it reads the example that is shipped
 fn the_example_is_accepted() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests-example");
