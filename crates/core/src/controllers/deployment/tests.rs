@@ -359,7 +359,9 @@ fn pods_of_a_template_that_a_lost_database_took_with_it_roll_on() {
     let before: Vec<_> = c.pods().iter().map(|p| (p.key.clone(), p.uid)).collect();
     // What a recovered world has: pods that nothing explains, and a newer template.
     let keys = [Key::new(Kind::Deployment, "default", "web"), set.key.clone()];
-    keys.into_iter().for_each(|key| c.apply(Change::Delete(key)));
+    for key in keys {
+        c.apply(Change::Delete(key));
+    }
     for pod in c.pods() {
         let mut orphan = Object::clone(&pod);
         orphan.meta.owners = [].into();
