@@ -47,6 +47,7 @@ impl Drop for Following {
 fn kubectl_reads_as_it_does_elsewhere() {
     let app = |replicas, tag| App { replicas, tag, ..App::default() }.yaml();
     let cluster = Cluster::start_with(&[("web.json", &app(1, "1.0"))], &["--watch-window", "1s"]);
+    eventually("it is there", || cluster.json(&["deployment", "web"]));
     cluster.kubectl(&["wait", "--for=condition=Available", "--timeout=60s", "deployment/web"]);
     let status = cluster.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]);
     assert!(status.contains("successfully rolled out"), "{status}");

@@ -127,6 +127,7 @@ fn a_pod_gets_what_its_fields_say() {
             r#"{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"KEY": "opens"}}"#,
         ),
     ]);
+    eventually("it is there", || cluster.json(&["pod", "full"]));
     cluster.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "pod/full"]);
     let running = cluster.running("full");
     let shop = running.iter().find(|c| c.name == "shop").expect("the container runs").id.clone();

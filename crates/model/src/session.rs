@@ -69,6 +69,10 @@ pub struct KnownPod {
     pub status: Value,
     /// Image ids by container name, as they run.
     pub image_ids: BTreeMap<String, String>,
+    /// Containers with a drift that is not put right yet; `None` is the sandbox. Others have none,
+    /// whatever the last session told: it may have ended before it could say so.
+    #[serde(default)]
+    pub drifted: Vec<Option<String>>,
 }
 
 /// The pods that one node shall run.

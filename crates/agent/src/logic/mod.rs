@@ -356,6 +356,7 @@ impl AgentLogic {
                 _ => serde_json::to_value(pod.status(config, now)).unwrap_or_default(),
             },
             image_ids: pod.image_ids().collect(),
+            drifted: pod.drifted_containers(),
         });
         let pods = pods.collect();
         Hello {

@@ -167,6 +167,7 @@ impl Cluster {
             uid: p.uid,
             status: serde_json::from_slice(&pod_report(p, !p.uid.0.is_multiple_of(3), false, self.now).status).unwrap(),
             image_ids: BTreeMap::new(),
+            drifted: Vec::new(),
         };
         let known = on_it.iter().map(one).collect();
         self.hello(node, "4", "8Gi", known);

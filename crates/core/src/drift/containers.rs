@@ -2,7 +2,12 @@
 //!
 //! Called with agents' reports. A pod without a source heals as well.
 
-use alloc::{format, string::ToString, sync::Arc};
+use alloc::{
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
 
 use evenkeel_model::{
     Key, Kind, Object,
@@ -28,7 +33,7 @@ pub fn observe(world: &World, node: &Arc<str>, drift: &ContainerDrift, cx: &mut 
     let key = Key::new(Kind::Pod, drift.namespace.clone(), drift.name.clone());
     let Some(pod) = world.get(&key).filter(|p| p.uid == drift.pod) else { return };
     let source = source_of(world, pod).unwrap_or_default();
-    let path = drift.container.as_ref().map_or_else(|| SANDBOX.into(), |c| format!("containers[{c}]"));
+    let path = path(drift.container.as_deref());
     let mut record = Record::of(world, &source, pod, &path, DriftOrigin::Node(node.to_string()), cx);
     let fresh = record.status.count == 0;
     if !drift.healed || fresh {
@@ -45,6 +50,23 @@ pub fn observe(world: &World, node: &Arc<str>, drift: &ContainerDrift, cx: &mut 
         return;
     }
     decide(world, pod, record, cx);
+}
+
+/// A session began: what its agent does not call drifted was put right before it could say so.
+pub fn righted(world: &World, node: &Arc<str>, pod: &Object, drifted: &[Option<String>], cx: &mut Cx<'_>) {
+    let still: Vec<String> = drifted.iter().map(|c| path(c.as_deref())).collect();
+    let here = DriftOrigin::Node(node.to_string());
+    for mut record in super::record::of_object(world, &pod.key) {
+        let of_it = record.spec.origin == here && record.spec.object.uid == pod.uid;
+        if of_it && record.open() && !still.contains(&record.spec.path) {
+            record.resolve(Resolution::Healed, cx.now, cx.settings);
+            record.save(cx);
+        }
+    }
+}
+
+fn path(container: Option<&str>) -> String {
+    container.map_or_else(|| SANDBOX.into(), |c| format!("containers[{c}]"))
 }
 
 /// A contested container may be due.

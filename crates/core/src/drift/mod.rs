@@ -19,7 +19,7 @@ use evenkeel_schema::merge::{FieldDiff, FieldPath, FieldSet, Managed, Node};
 use record::Record;
 use serde_json::Value;
 
-pub use containers::observe;
+pub use containers::{observe, righted};
 pub use verbs::{accept, heal};
 
 use crate::{

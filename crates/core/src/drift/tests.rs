@@ -225,3 +225,20 @@ fn a_label_taken_away_is_drift_and_comes_back() {
     assert!(live["metadata"]["annotations"].get("evenkeel.dev/former").is_none());
     assert_eq!(drifts(&lab).len(), 1);
 }
+
+#[test]
+fn a_session_settles_what_its_agent_no_longer_calls_drifted() {
+    let mut lab = shop(json!({"selfHeal": true}));
+    let drift = container(&lab, DriftAction::Killed, false);
+    observe(&mut lab, &drift);
+    let pod = lab.world.list(Kind::Pod, "shop").next().unwrap().clone();
+    let session = |lab: &mut Lab, node: &str, drifted: &[Option<String>]| {
+        lab.event(|world, cx| crate::drift::righted(world, &node.into(), &pod, drifted, cx));
+        lab.settle();
+        drifts(lab)[0].2.resolution
+    };
+    assert_eq!(session(&mut lab, "n1", &[Some("main".into())]), None, "it is not healed yet");
+    assert_eq!(session(&mut lab, "n2", &[]), None, "another node cannot know");
+    assert_eq!(session(&mut lab, "n1", &[None]), Some(Resolution::Healed));
+    assert_eq!(drifts(&lab)[0].2.count, 1);
+}

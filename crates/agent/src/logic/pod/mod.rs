@@ -246,6 +246,12 @@ impl Pod {
         pod
     }
 
+    /// The containers with a drift that is not put right yet; `None` is the sandbox.
+    pub(super) fn drifted_containers(&self) -> Vec<Option<String>> {
+        let all = self.sandbox_open.iter().chain(self.containers.iter().flat_map(|c| &c.open));
+        all.map(|(_, drift)| drift.container.clone()).collect()
+    }
+
     pub(super) fn uid(&self) -> Uid {
         self.order.uid
     }

@@ -16,6 +16,7 @@ use super::{remember_images, take_status};
 use crate::{
     controllers::{podstatus, replicaset, tally::tally},
     cx::Cx,
+    drift,
     world::World,
 };
 
@@ -49,6 +50,7 @@ fn take(world: &World, hello: &Hello, known: &KnownPod, cx: &mut Cx<'_>) {
     if pod.uid != known.uid || pod.node.as_ref() != Some(&hello.node) {
         return;
     }
+    drift::righted(world, &hello.node, pod, &known.drifted, cx);
     let next = take_status(pod, &status);
     remember_images(world, pod, next.as_ref(), &known.image_ids, cx);
     let next = next.unwrap_or_else(|| Object::clone(pod));
