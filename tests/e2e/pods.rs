@@ -191,15 +191,10 @@ fn every_end_of_a_container_has_its_reason() {
         ("big.json", &small("big", "Always", &["web"], json!({"resources": {"requests": {"cpu": "900"}}}))),
     ]);
     let seen = |name: &str, what: &dyn Fn(&Value, &Value) -> bool| {
-        let mut last = Value::Null;
-        crate::support::within(std::time::Duration::from_mins(1), name, || {
-            last = cluster.json(&["pod", name])?["status"].clone();
-            let ok = what(&last, &last["containerStatuses"][0]);
-            if !ok && std::env::var("E2E_SHOW").is_ok() {
-                eprintln!("{last:#}");
-            }
-            ok.then(|| last.clone())
-        })
+        eventually(&format!("pod {name} ends as it must"), || {
+            let status = cluster.json(&["pod", name])?["status"].clone();
+            what(&status, &status["containerStatuses"][0]).then_some(())
+        });
     };
     seen("oom", &|s, c| {
         let end = &c["state"]["terminated"];
