@@ -49,7 +49,7 @@ fn known(pods: &[Arc<Object>], ready: bool, now: Time) -> Vec<KnownPod> {
         uid: p.uid,
         status: serde_json::from_slice(&pod_report(p, ready, false, now).status).unwrap(),
         image_ids: [].into(),
-            drifted: Vec::new(),
+        drifted: Vec::new(),
     };
     pods.iter().map(one).collect()
 }
