@@ -54,6 +54,14 @@ impl<'a> Cx<'a> {
         Self { now, started, settings, rng, changes: Vec::new(), wakes: Vec::new(), heals: Vec::new() }
     }
 
+    /// An object as this run has written it so far.
+    pub fn pending(&self, key: &Key) -> Option<&Arc<Object>> {
+        self.changes.iter().rev().find_map(|c| match c {
+            Change::Put(object) if object.key == *key => Some(object),
+            _ => None,
+        })
+    }
+
     /// Writes an object.
     pub fn put(&mut self, object: Object) {
         self.changes.push(Change::Put(Arc::new(object)));

@@ -51,7 +51,8 @@ impl Record {
         cx: &mut Cx<'_>,
     ) -> Self {
         let key = Key::cluster(Kind::Drift, name(&about.key, path, &origin));
-        if let Some(found) = world.get(&key).and_then(Self::read) {
+        // One report may tell a drift and its end: the second goes on from what the first wrote.
+        if let Some(found) = cx.pending(&key).or_else(|| world.get(&key)).and_then(Self::read) {
             return found;
         }
         let info = about.key.kind.info();

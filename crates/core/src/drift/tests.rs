@@ -205,6 +205,23 @@ fn what_is_done_to_a_container_is_recorded_and_healed_by_its_sources_will() {
 }
 
 #[test]
+fn a_drift_and_its_end_in_one_report_are_both_taken() {
+    let mut lab = shop(json!({"selfHeal": true}));
+    for (round, action) in [(1, DriftAction::Killed), (2, DriftAction::Stopped)] {
+        let seen = container(&lab, action, false);
+        let healed = ContainerDrift { healed: true, ..seen.clone() };
+        lab.event(|world, cx| {
+            for drift in [&seen, &healed] {
+                crate::drift::observe(world, &"n1".into(), drift, cx);
+            }
+        });
+        lab.settle();
+        let (_, spec, status) = drifts(&lab).remove(0);
+        assert_eq!((status.count, status.resolution), (round, Some(Resolution::Healed)), "{spec:?}");
+    }
+}
+
+#[test]
 fn a_record_ends_with_its_object() {
     let mut lab = shop(json!({"selfHeal": false}));
     let drift = container(&lab, DriftAction::Paused, false);
