@@ -202,6 +202,13 @@ fn parse<T: for<'de> Deserialize<'de>>(path: &Path, text: &[u8]) -> Result<T, Jo
     Ok(found.data)
 }
 
+/// Replaces a file that is for people, as a whole.
+pub(super) fn write_plain<T: Serialize>(path: &Path, data: &T) -> Result<(), JournalError> {
+    let mut text = serde_json::to_vec(data).map_err(|e| content("written", path, &e.to_string()))?;
+    text.push(b'\n');
+    replace(path, &text)
+}
+
 fn lock(path: &Path) -> Result<fs::File, JournalError> {
     let mut options = fs::OpenOptions::new();
     let file = options.write(true).create(true).truncate(false).mode(0o600).open(path);

@@ -13,7 +13,9 @@ mod journal;
 mod logs;
 mod node;
 mod probe;
+mod redial;
 mod run;
+mod session;
 mod volumes;
 mod work;
 

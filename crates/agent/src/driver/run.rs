@@ -9,15 +9,16 @@ use std::{
 
 use evenkeel_model::{Time, Uid};
 use evenkeel_runtime::{EngineInfo, Runtime};
-use evenkeel_wire::{ToServer, local::AgentEnd};
+use evenkeel_wire::ToServer;
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Dial, Dialing, DriverConfig, DriverError, clock,
+    Dial, DriverConfig, DriverError, clock,
     engine::Follower,
     journal::{JournalError, JournalStore},
+    session::{Heard, Session, SessionState, keep_file},
     work::Worker,
 };
 use crate::logic::{
@@ -33,16 +34,12 @@ const BATCH: usize = 64;
 /// A session is not dialled before the engine was asked, but no later than this: else every node
 /// would begin as one that is not ready.
 const ENGINE_FIRST: Duration = Duration::from_secs(3);
-/// Wait before a session is dialled again; it doubles up to [`DIAL_MAX`].
-const DIAL_FIRST: Duration = Duration::from_millis(250);
-/// Longest such wait.
-const DIAL_MAX: Duration = Duration::from_secs(15);
-/// A server that heard nothing for so long gets an empty report: it takes 40 s of silence for a loss.
-const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A journal that the disk refused is tried again this often.
 const UNSAVED_RETRY: Duration = Duration::from_secs(5);
 /// At the agent's end, work under way (a container just being made) gets this long to be noted.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Says whether there is a session, for people on the node.
+const SESSION_FILE: &str = "session.json";
 /// How often the engine's disk is looked at for images to remove.
 const CLEAN_UP: Duration = Duration::from_mins(5);
 
@@ -71,6 +68,8 @@ pub async fn run<R: Runtime, D: Dial>(
     let _side_ends_with_this = side.clone().drop_guard();
     tokio::spawn(side.clone().run_until_cancelled_owned(follower.run()));
     tokio::spawn(side.clone().run_until_cancelled_owned(clean_images(worker.clone(), engine, keep)));
+    let (state_send, state) = watch::channel(SessionState::Starting);
+    tokio::spawn(side.clone().run_until_cancelled_owned(keep_file(config.dir.join(SESSION_FILE), state)));
     let mut driver = Loop {
         logic: AgentLogic::new(config.logic),
         clock: Steady::new(),
@@ -83,7 +82,7 @@ pub async fn run<R: Runtime, D: Dial>(
         store: Arc::new(store),
         unsaved: Unsaved::default(),
         keep: keep_send,
-        session: Session::new(dial),
+        session: Session::new(dial, state_send),
         dial_from: tokio::time::Instant::now() + ENGINE_FIRST,
         stopping: false,
     };
@@ -157,93 +156,6 @@ impl Unsaved {
     }
 }
 
-/// The session with the server, or the wait for the next one.
-struct Session<D> {
-    dial: D,
-    open: Option<AgentEnd>,
-    dialing: Option<Dialing>,
-    pause: Duration,
-    /// The first message is still to be sent.
-    greet: bool,
-    last_sent: tokio::time::Instant,
-    /// It was closed from this side, which the loop is still to hear.
-    cut: bool,
-}
-
-/// What the session has to say.
-enum Heard {
-    Opened(AgentEnd),
-    Message(evenkeel_wire::ToAgent),
-    Closed,
-    /// The server takes another message.
-    Writable,
-}
-
-impl<D: Dial> Session<D> {
-    fn new(dial: D) -> Self {
-        Self {
-            dial,
-            open: None,
-            dialing: None,
-            pause: Duration::ZERO,
-            greet: false,
-            last_sent: tokio::time::Instant::now(),
-            cut: false,
-        }
-    }
-
-    /// Waits for what comes next. Safe to drop and call again.
-    async fn next(&mut self, wants_to_write: bool) -> Heard {
-        if std::mem::take(&mut self.cut) {
-            return Heard::Closed;
-        }
-        if let Some(end) = &mut self.open {
-            return tokio::select! {
-                message = end.recv.recv() => message.map_or(Heard::Closed, Heard::Message),
-                permit = end.send.reserve(), if wants_to_write => {
-                    if permit.is_ok() { Heard::Writable } else { Heard::Closed }
-                }
-            };
-        }
-        loop {
-            if self.dialing.is_none() {
-                let pause = self.pause;
-                let dial = self.dial.dial();
-                self.dialing = Some(Box::pin(async move {
-                    tokio::time::sleep(pause).await;
-                    dial.await
-                }));
-            }
-            let Some(dialing) = &mut self.dialing else { continue };
-            let result = dialing.await;
-            self.dialing = None;
-            match result {
-                Ok(end) => return Heard::Opened(end),
-                Err(error) => {
-                    tracing::debug!(%error, "no session");
-                    self.pause = (self.pause * 2).clamp(DIAL_FIRST, DIAL_MAX);
-                }
-            }
-        }
-    }
-
-    fn heartbeat_due(&self) -> bool {
-        self.open.is_some() && self.last_sent.elapsed() >= HEARTBEAT
-    }
-
-    fn close(&mut self) {
-        self.open = None;
-        self.greet = false;
-        self.pause = self.pause.max(DIAL_FIRST);
-    }
-
-    /// Closes it from this side.
-    fn cut(&mut self) {
-        self.cut = self.open.is_some();
-        self.close();
-    }
-}
-
 struct Loop<R, D> {
     logic: AgentLogic,
     clock: Steady,
@@ -267,7 +179,7 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
     async fn turn(&mut self, stop: &CancellationToken) -> Result<(), DriverError> {
         loop {
             let wants_to_write = self.session.greet || self.logic.has_report() || self.session.heartbeat_due();
-            let heartbeat = self.session.open.is_some().then(|| self.session.last_sent + HEARTBEAT);
+            let heartbeat = self.session.heartbeat_at();
             let wake = self.logic.next_wake().map(|at| at.since(self.clock.now()));
             let retry = self.unsaved.retry;
             let early = self.dial_from > tokio::time::Instant::now();
@@ -290,14 +202,12 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
     async fn heard(&mut self, heard: Heard) -> Result<(), DriverError> {
         match heard {
             Heard::Opened(end) => {
-                self.session.open = Some(end);
-                self.session.pause = Duration::ZERO;
-                self.session.greet = true;
+                self.session.opened(end);
                 self.take(Input::SessionOpened).await
             }
             Heard::Message(message) => self.take(Input::Server(message)).await,
             Heard::Closed => {
-                self.session.close();
+                self.session.close("the server ended it, or the connection broke");
                 self.take(Input::SessionClosed).await
             }
             Heard::Writable => {
@@ -370,7 +280,7 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
             }
             Command::Reconnect { reason } => {
                 tracing::info!(reason, "the session is opened anew");
-                self.session.cut();
+                self.session.cut(&reason);
             }
             Command::KeepImages(images) => {
                 self.keep.send_replace(Some(images));
