@@ -18,7 +18,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use evenkeel_agent::{
-    driver::{DialError, Dialing, DriverConfig, LogReader, NodeSettings},
+    driver::{DialError, Dialing, DriverConfig, NodeSettings, Streams},
     logic,
 };
 use evenkeel_core::Settings;
@@ -157,7 +157,7 @@ fn start_agent(
     let node: Arc<str> = up.node_name.as_str().into();
     pki.add_node(&node).context("the list of known nodes")?;
     let cluster = pki.cluster_id().to_string();
-    host.register_node(node.clone(), Arc::new(node::Access::new(LogReader::new(runtime.clone(), cluster.clone()))));
+    host.register_node(node.clone(), Arc::new(node::Access::new(Streams::new(runtime.clone(), cluster.clone()))));
     let config = DriverConfig {
         dir: up.data_dir.join("agent"),
         logic: logic::settings::Config {

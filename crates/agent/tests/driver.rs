@@ -15,16 +15,16 @@ use std::{
 
 use bytes::Bytes;
 use evenkeel_agent::{
-    driver::{self, DEFAULT_MAX_PODS, DialError, Dialing, DriverConfig, LogReader, LogRequest, NodeSettings},
+    driver::{self, DEFAULT_MAX_PODS, DialError, Dialing, DriverConfig, NodeSettings, Streams},
     logic::settings::{Config, Settings},
 };
 use evenkeel_model::{Content, Digest, Uid, Version, meta::Deletion};
-use evenkeel_runtime::{Docker, LogOptions, Runtime, docker::DEFAULT_SOCKET};
+use evenkeel_runtime::{Docker, Runtime, docker::DEFAULT_SOCKET};
 use evenkeel_wire::{
     Assignment, ContainerDrift, DriftAction, PodContent, PodOrder, PodReport, ToAgent, ToServer,
     local::{ServerEnd, pair},
+    stream::{FailureKind, LogsRequest, StreamOutput, StreamRequest},
 };
-use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -304,11 +304,16 @@ async fn a_pod_lives_heals_survives_its_agent_and_goes() {
     assert_eq!(lab.container(uid)["restartCount"], 1);
 
     // Its log is there for readers.
-    let logs = LogReader::new(Arc::new(docker()), lab.cluster.clone());
-    let request = LogRequest { pod: uid, container: "web".into(), previous: false, options: LogOptions::default() };
-    assert!(logs.read(&request).await.unwrap().next().await.is_none());
-    let other = LogRequest { container: "nope".into(), ..request };
-    assert!(logs.read(&other).await.is_err());
+    let streams = Streams::new(Arc::new(docker()), lab.cluster.clone());
+    let request = LogsRequest { pod: uid, container: "web".into(), ..Default::default() };
+    let mut log = streams.open(StreamRequest::Logs(request.clone()));
+    assert_eq!(log.recv.recv().await, Some(StreamOutput::Opened));
+    assert_eq!(log.recv.recv().await, Some(StreamOutput::Ended { exit_code: 0 }));
+    assert_eq!(log.recv.recv().await, None);
+    let other = LogsRequest { container: "nope".into(), ..request };
+    let mut log = streams.open(StreamRequest::Logs(other));
+    let said = log.recv.recv().await;
+    assert!(matches!(&said, Some(StreamOutput::Failed(e)) if e.kind == FailureKind::NotFound), "{said:?}");
 
     let mut end = pod;
     end.deletion = Some(Deletion { at: evenkeel_model::Time(0), grace_seconds: 5 });

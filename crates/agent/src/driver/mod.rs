@@ -16,6 +16,7 @@ mod probe;
 mod redial;
 mod run;
 mod session;
+mod streams;
 mod volumes;
 mod work;
 
@@ -31,6 +32,7 @@ pub use self::{
     logs::{LogReader, LogRequest},
     node::{DEFAULT_MAX_PODS, NodeSettings},
     run::run,
+    streams::Streams,
     volumes::{VolumeError, Volumes},
 };
 use crate::logic::settings::Config;

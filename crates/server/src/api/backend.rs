@@ -8,6 +8,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use evenkeel_core::{Answer, Ask, Refusal};
 use evenkeel_model::{Object, Snapshot, SourceName, Time};
+use evenkeel_wire::stream::StreamError;
 use futures_util::Stream;
 use serde_json::Value;
 use thiserror::Error;
@@ -18,7 +19,7 @@ use super::live::Live;
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A container's output as it comes, in whole or in part lines.
-pub type LogStream = Pin<Box<dyn Stream<Item = Result<Bytes, LogError>> + Send>>;
+pub type LogStream = Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>> + Send>>;
 
 /// What the API needs of the server.
 pub trait Backend: Send + Sync + 'static {
@@ -30,7 +31,7 @@ pub trait Backend: Send + Sync + 'static {
     fn ask(&self, ask: Ask, user: String) -> Later<Result<Answer, AskError>>;
 
     /// A container's output, from the node that its pod is on.
-    fn logs(&self, request: LogRequest) -> Later<Result<LogStream, LogError>>;
+    fn logs(&self, request: LogRequest) -> Later<Result<LogStream, StreamError>>;
 
     /// Runs the auditor over the world and the agents' last reports. The JSON answer is
     /// `{"violations": [{"promise", "object", "message"}…], "objects": n}`.
@@ -96,25 +97,6 @@ pub struct LogRequest {
     pub since: Option<Time>,
     /// End after so many bytes.
     pub limit_bytes: Option<u64>,
-}
-
-/// Why there is no output.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum LogError {
-    /// The container has not started, or its (previous) run is gone: 400 with this text.
-    #[error("{0}")]
-    NotThere(String),
-    /// Its node cannot be asked: 503.
-    #[error("node {node} cannot be asked: {reason}")]
-    NodeAway {
-        /// The node.
-        node: String,
-        /// Why.
-        reason: String,
-    },
-    /// The engine failed in the middle.
-    #[error("the container engine failed: {0}")]
-    Engine(String),
 }
 
 /// Why a revision could not be read.

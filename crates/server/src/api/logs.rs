@@ -52,7 +52,7 @@ pub(crate) async fn get(api: &Arc<Api>, key: &Key, pairs: &Pairs) -> Result<Resp
         pod,
     };
     let limit = request.limit_bytes;
-    let stream = api.backend.logs(request).await.map_err(|e| Failure::of_logs(&e))?;
+    let stream = api.backend.logs(request).await.map_err(|e| Failure::of_stream(&e))?;
     let stop = api.stop.clone();
     let stream = stream.take_until(async move { stop.cancelled().await });
     let mut left = limit.unwrap_or(u64::MAX);

@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::compression::{CompressionLayer, predicate::Predicate};
 
 pub use auth::{ADMINS, Client, Identity};
-pub use backend::{AskError, Backend, Health, Later, LogError, LogRequest, LogStream, SnapshotError};
+pub use backend::{AskError, Backend, Health, Later, LogRequest, LogStream, SnapshotError};
 pub use health::install_metrics;
 pub use live::{Live, Subscription, Taken, TooOld, WatchEvent};
 pub use serve::serve;

@@ -9,9 +9,10 @@ use axum::{
 };
 use evenkeel_core::Refusal;
 use evenkeel_model::{Key, Kind};
+use evenkeel_wire::stream::{FailureKind, StreamError};
 use serde_json::{Map, Value, json};
 
-use super::backend::{AskError, LogError, SnapshotError};
+use super::backend::{AskError, SnapshotError};
 
 /// Seconds that a client waits before it asks a busy server again.
 const RETRY_AFTER: u32 = 1;
@@ -140,12 +141,14 @@ impl Failure {
         }
     }
 
-    /// From what stands against a container's output.
-    pub(crate) fn of_logs(error: &LogError) -> Self {
-        let (code, reason) = match error {
-            LogError::NotThere(_) => (400, "BadRequest"),
-            LogError::NodeAway { .. } => (503, "ServiceUnavailable"),
-            LogError::Engine(_) => (500, "InternalError"),
+    /// From what stands against a stream from a node.
+    pub(crate) fn of_stream(error: &StreamError) -> Self {
+        let (code, reason) = match error.kind {
+            FailureKind::NotFound | FailureKind::NotRunning | FailureKind::Invalid => (400, "BadRequest"),
+            FailureKind::Busy => (429, "TooManyRequests"),
+            FailureKind::NodeAway => (503, "ServiceUnavailable"),
+            FailureKind::Engine => (500, "InternalError"),
+            FailureKind::Unsupported => (501, "NotImplemented"),
         };
         Self::new(code, reason, error.to_string())
     }

@@ -8,6 +8,7 @@ use axum::{
 };
 use evenkeel_core::{Refusal, World, change::Change};
 use evenkeel_model::{Key, Kind, Object, SourceName, Version};
+use evenkeel_wire::stream::StreamError;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -60,7 +61,7 @@ impl Backend for Shared {
         Box::pin(async move { answer })
     }
 
-    fn logs(&self, request: LogRequest) -> Later<Result<LogStream, LogError>> {
+    fn logs(&self, request: LogRequest) -> Later<Result<LogStream, StreamError>> {
         let text = format!("{} tail={:?}\n", request.container, request.tail);
         let stream = futures_util::stream::iter([Ok(text.into())]);
         Box::pin(async move { Ok(Box::pin(stream) as LogStream) })

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -11,16 +11,18 @@ use std::{
 use evenkeel_audit::{AppliedSource, Input, State};
 use evenkeel_core::{Answer, Ask, World};
 use evenkeel_model::{Kind, Object, Snapshot, SourceName, Time};
+use evenkeel_wire::stream::{CallerEnd, StreamError, StreamRequest};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
 
-use super::{Host, Message, Question, Shared};
-use crate::api::{AskError, Backend, Health, Later, LogError, LogRequest, LogStream, SnapshotError, live::Live};
+use super::{Host, Message, Question, Shared, streams};
+use crate::api::{AskError, Backend, Health, Later, LogRequest, LogStream, SnapshotError, live::Live};
 
 /// How the containers of one node are reached beside its session.
 pub trait NodeAccess: Send + Sync + 'static {
-    /// A container's output.
-    fn logs(&self, request: LogRequest) -> Later<Result<LogStream, LogError>>;
+    /// Opens a stream to the node. What the node itself has against the request is the stream's
+    /// first message; an error here means that it could not be asked.
+    fn open(&self, request: StreamRequest) -> Later<Result<CallerEnd, StreamError>>;
 }
 
 /// Puts a question into the conductor's queue and waits for its answer.
@@ -64,15 +66,9 @@ impl Backend for Host {
         Box::pin(async move { ask(&shared, question, user).await })
     }
 
-    fn logs(&self, request: LogRequest) -> Later<Result<LogStream, LogError>> {
-        let node = request.pod.node.clone().unwrap_or_else(|| "".into());
-        let access = self.shared.nodes.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned();
-        match access {
-            Some(access) => access.logs(request),
-            None => Box::pin(async move {
-                Err(LogError::NodeAway { node: node.to_string(), reason: "it has no session".into() })
-            }),
-        }
+    fn logs(&self, request: LogRequest) -> Later<Result<LogStream, StreamError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move { streams::logs(&shared, request).await })
     }
 
     fn audit(&self) -> Later<Result<Value, AskError>> {

@@ -12,6 +12,7 @@ mod conductor;
 mod followers;
 mod sessions;
 mod story;
+mod streams;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -171,7 +172,7 @@ impl Host {
         self.shared.tasks.spawn(sessions::serve(shared, end));
     }
 
-    /// How a node's logs are reached.
+    /// How a node's containers are reached.
     pub fn register_node(&self, node: Arc<str>, access: Arc<dyn NodeAccess>) {
         let mut nodes = self.shared.nodes.write().unwrap_or_else(PoisonError::into_inner);
         nodes.insert(node, access);

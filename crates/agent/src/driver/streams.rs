@@ -1,0 +1,137 @@
+//! Streams of one node's containers for whoever may have them: a log, a command run in one.
+//!
+//! `up` opens them in process; over a network the second connection does. Each stream is a task
+//! that ends with its caller. Deliberately not here: who may open one (the server has decided).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use evenkeel_runtime::{LogOptions, Runtime, RuntimeError};
+use evenkeel_wire::stream::{
+    self, CallerEnd, FailureKind, LogsRequest, NodeEnd, SendError, StreamError, StreamInput, StreamOutput,
+    StreamRequest,
+};
+use futures_util::StreamExt as _;
+use tokio::sync::Semaphore;
+
+use super::logs::{LogReader, LogRequest};
+
+/// Streams at once on a node: each holds a connection to the engine and up to a MiB.
+const STREAMS: usize = 128;
+
+/// Opens streams of one cluster's containers. Cheap to clone.
+#[derive(Debug)]
+pub struct Streams<R> {
+    logs: LogReader<R>,
+    free: Arc<Semaphore>,
+}
+
+impl<R> Clone for Streams<R> {
+    fn clone(&self) -> Self {
+        Self { logs: self.logs.clone(), free: self.free.clone() }
+    }
+}
+
+impl<R: Runtime> Streams<R> {
+    /// Streams of this cluster's pods alone.
+    pub fn new(runtime: Arc<R>, cluster: String) -> Self {
+        Self { logs: LogReader::new(runtime, cluster), free: Arc::new(Semaphore::new(STREAMS)) }
+    }
+
+    /// Begins to serve a request; must be called inside a tokio runtime. What is wrong with the
+    /// request is the stream's first message.
+    pub fn open(&self, request: StreamRequest) -> CallerEnd {
+        let (caller, mut node) = stream::pair();
+        let streams = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = streams.serve(&mut node, request).await {
+                tracing::debug!(%error, "a stream ended early");
+            }
+        });
+        caller
+    }
+
+    async fn serve(&self, end: &mut NodeEnd, request: StreamRequest) -> Result<(), SendError> {
+        let Ok(_turn) = self.free.clone().try_acquire_owned() else {
+            let message = format!("the node serves {STREAMS} streams already, as many as it may; try again later");
+            return end.send(StreamOutput::Failed(StreamError::new(FailureKind::Busy, message))).await;
+        };
+        let last = match request {
+            StreamRequest::Logs(request) => self.log(end, request).await,
+            StreamRequest::Exec(_) => Err(Broken::Failed(StreamError::new(
+                FailureKind::Unsupported,
+                "commands in containers are not supported by this node's agent",
+            ))),
+        };
+        match last {
+            Ok(exit_code) => end.send(StreamOutput::Ended { exit_code }).await,
+            Err(Broken::Failed(error)) => end.send(StreamOutput::Failed(error)).await,
+            Err(Broken::Caller(error)) => Err(error),
+        }
+    }
+
+    async fn log(&self, end: &mut NodeEnd, request: LogsRequest) -> Result<i32, Broken> {
+        let asked = LogRequest {
+            pod: request.pod,
+            container: request.container,
+            previous: request.previous,
+            options: LogOptions {
+                follow: request.follow,
+                tail: request.tail,
+                since: request.since,
+                timestamps: request.timestamps,
+            },
+        };
+        let mut output = self.logs.read(&asked).await?;
+        end.send(StreamOutput::Opened).await?;
+        let mut left = request.limit_bytes.unwrap_or(u64::MAX);
+        while left > 0 {
+            let piece = tokio::select! {
+                piece = output.next() => piece,
+                () = gone(end) => return Err(SendError::Gone.into()),
+            };
+            let Some(piece) = piece else { break };
+            let mut bytes: Bytes = piece?.bytes;
+            bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= bytes.len() as u64;
+            for chunk in stream::chunks(bytes) {
+                end.send(StreamOutput::Stdout(chunk)).await?;
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Waits until the caller goes. It has nothing else to say about a log.
+async fn gone(end: &mut NodeEnd) {
+    while let Some(message) = end.recv.recv().await {
+        if message == StreamInput::Close {
+            return;
+        }
+    }
+}
+
+/// Why serving ended before the end.
+enum Broken {
+    /// The caller is told.
+    Failed(StreamError),
+    /// There is nobody to tell.
+    Caller(SendError),
+}
+
+impl From<SendError> for Broken {
+    fn from(error: SendError) -> Self {
+        Self::Caller(error)
+    }
+}
+
+impl From<RuntimeError> for Broken {
+    fn from(error: RuntimeError) -> Self {
+        let kind = match error {
+            RuntimeError::NotFound { .. } => FailureKind::NotFound,
+            RuntimeError::EngineUnavailable { .. } | RuntimeError::Timeout { .. } => FailureKind::NodeAway,
+            _ => FailureKind::Engine,
+        };
+        Self::Failed(StreamError::new(kind, error.to_string()))
+    }
+}
