@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use evenkeel_agent::driver::DEFAULT_MAX_PODS;
+use evenkeel_agent::{driver::DEFAULT_MAX_PODS, logic::capacity::Reserved};
 use evenkeel_model::session::{NodeTaint, TaintEffect};
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -57,6 +57,15 @@ pub(crate) struct Args {
     /// Pods that the node takes
     #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_MAX_PODS, value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Node")]
     max_pods: u32,
+    /// What is kept back from pods for the rest of the machine, as cpu=100m,memory=256Mi
+    #[arg(
+        long,
+        value_name = "RESOURCE=AMOUNT,...",
+        default_value = "",
+        hide_default_value = true,
+        help_heading = "Node"
+    )]
+    system_reserved: Reserved,
     /// Key that encrypts Secrets at rest: 32 bytes, mode 0600, made if it is not there [default:
     /// encryption.key in the data directory]
     #[arg(long, value_name = "FILE", help_heading = "Settings")]
@@ -119,6 +128,7 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
         labels,
         taints: args.taints,
         max_pods: args.max_pods,
+        reserved: args.system_reserved,
         node_ip: args.node_ip,
         runtime: args.runtime,
         encryption_key_file: key,
@@ -150,8 +160,15 @@ fn host_name() -> Result<String> {
     Ok(if name.is_empty() { "node".into() } else { name.to_owned() })
 }
 
+/// Labels that say what the machine is: the agent sets them.
+const OWN_LABELS: [&str; 3] = ["kubernetes.io/arch", "kubernetes.io/os", "kubernetes.io/hostname"];
+
 fn label(text: &str) -> Result<(String, String), String> {
-    text.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(|| format!("`{text}` is not KEY=VALUE"))
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not KEY=VALUE"))?;
+    if OWN_LABELS.contains(&key) {
+        return Err(format!("{key} is set by the agent, by what the machine is"));
+    }
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// Taints under this are the server's own: it sets them by the node's state.
@@ -179,6 +196,14 @@ fn taint(text: &str) -> Result<NodeTaint, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_of_the_machine_are_not_for_flags() {
+        assert_eq!(label("disk=ssd").unwrap(), ("disk".into(), "ssd".into()));
+        for wrong in ["disk", "kubernetes.io/arch=arm64", "kubernetes.io/hostname=x"] {
+            assert!(label(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn taints_are_written_as_kubectl_takes_them() {

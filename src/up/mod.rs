@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use evenkeel_agent::{
     driver::{DialError, Dialing, DriverConfig, NodeSettings, Streams},
-    logic,
+    logic::{self, capacity::Reserved},
 };
 use evenkeel_core::Settings;
 use evenkeel_model::{own::SourceSpec, session::NodeTaint};
@@ -52,6 +52,8 @@ pub(crate) struct Up {
     pub(crate) taints: Vec<NodeTaint>,
     /// Pods that it takes.
     pub(crate) max_pods: u32,
+    /// What is kept back from pods.
+    pub(crate) reserved: Reserved,
     /// The node's address.
     pub(crate) node_ip: Option<IpAddr>,
     /// The engine, as `unix:///var/run/docker.sock`.
@@ -172,6 +174,7 @@ fn start_agent(
             taints: up.taints.clone(),
             ip: up.node_ip,
             max_pods: up.max_pods,
+            reserved: up.reserved,
         },
     };
     let host = host.clone();

@@ -16,7 +16,10 @@ use std::{
 use bytes::Bytes;
 use evenkeel_agent::{
     driver::{self, DEFAULT_MAX_PODS, DialError, Dialing, DriverConfig, NodeSettings, Streams},
-    logic::settings::{Config, Settings},
+    logic::{
+        capacity::Reserved,
+        settings::{Config, Settings},
+    },
 };
 use evenkeel_model::{Content, Digest, Uid, Version, meta::Deletion};
 use evenkeel_runtime::{Docker, Runtime, docker::DEFAULT_SOCKET};
@@ -133,6 +136,7 @@ impl Lab {
                 taints: Vec::new(),
                 ip: None,
                 max_pods: DEFAULT_MAX_PODS,
+                reserved: Reserved::default(),
             },
             dir: self.dir.path().join("agent"),
         };
@@ -376,7 +380,14 @@ async fn an_agent_without_engine_says_so() {
     };
     let config = DriverConfig {
         logic: Config { node: "n2".into(), cluster: "none".into(), node_ip: None, settings: Settings::default() },
-        node: NodeSettings { name: "n2".into(), labels: BTreeMap::new(), taints: Vec::new(), ip: None, max_pods: 5 },
+        node: NodeSettings {
+            name: "n2".into(),
+            labels: BTreeMap::new(),
+            taints: Vec::new(),
+            ip: None,
+            max_pods: 5,
+            reserved: Reserved::default(),
+        },
         dir: dir.path().to_owned(),
     };
     let runtime = Arc::new(Docker::new("/nonexistent/docker.sock").unwrap());

@@ -3,7 +3,11 @@
 //! One task for an agent. It sends [`Input::EngineUp`], [`Input::Event`], [`Input::EngineDown`] and
 //! [`Input::Node`]; it gives up only when nobody listens any more.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use evenkeel_model::Time;
 use evenkeel_runtime::{EngineInfo, Runtime, RuntimeError, RuntimeEvent};
@@ -13,15 +17,19 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     clock,
+    machine::{Limits, Machine},
     node::{self, NodeSettings},
 };
-use crate::logic::command::Input;
+use crate::logic::{command::Input, pressure::Pressures};
 
 /// How often an engine that is away is tried again.
 const RETRY: Duration = Duration::from_millis(500);
-/// How often an engine that says nothing is asked whether it is there (a frozen one closes no
-/// connection), and the node's pressures are read.
-const CHECK: Duration = Duration::from_secs(20);
+/// How often the node is measured: memory can be gone within seconds. The kubelet's interval, and
+/// the one of heartbeats, so that the agent wakes no more often.
+const MEASURE: Duration = Duration::from_secs(10);
+/// Measurements between two questions whether an engine that says nothing is there (a frozen one
+/// closes no connection).
+const ASK_EVERY: u32 = 2;
 
 /// Why following ended.
 enum End {
@@ -84,10 +92,24 @@ pub(super) struct Follower<R> {
     pub(super) selector: Vec<(String, String)>,
     pub(super) node: NodeSettings,
     pub(super) send: mpsc::Sender<Input>,
-    /// What the engine is, for image clean-up.
-    pub(super) engine: watch::Sender<Option<EngineInfo>>,
+    /// What the engine is, and whether its disk is short, for image clean-up.
+    pub(super) engine: watch::Sender<Option<Disk>>,
+    /// The agent's own folder: its disk counts, too.
+    dir: PathBuf,
+    machine: Machine,
+    pressures: Pressures,
+    /// Since when pressures are counted: a clock that never jumps.
+    begun: Instant,
     reported: Option<NodeReport>,
     seen: Seen,
+}
+
+/// The engine and its disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Disk {
+    pub(super) engine: EngineInfo,
+    /// `DiskPressure` holds.
+    pub(super) short: bool,
 }
 
 impl<R: Runtime> Follower<R> {
@@ -95,10 +117,23 @@ impl<R: Runtime> Follower<R> {
         runtime: Arc<R>,
         selector: Vec<(String, String)>,
         node: NodeSettings,
+        dir: PathBuf,
         send: mpsc::Sender<Input>,
-        engine: watch::Sender<Option<EngineInfo>>,
+        engine: watch::Sender<Option<Disk>>,
     ) -> Self {
-        Self { runtime, selector, node, send, engine, reported: None, seen: Seen::default() }
+        Self {
+            runtime,
+            selector,
+            node,
+            send,
+            engine,
+            dir,
+            machine: Machine::default(),
+            pressures: Pressures::default(),
+            begun: Instant::now(),
+            reported: None,
+            seen: Seen::default(),
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -130,12 +165,12 @@ impl<R: Runtime> Follower<R> {
         let info = self.runtime.info().await?;
         let mut events = self.runtime.events(&self.selector, Some(since)).await?;
         self.report(Some(&info), None).await?;
-        self.engine.send_replace(Some(info));
         self.tell(Input::EngineUp).await?;
         *told = None;
-        let mut check = tokio::time::interval(CHECK);
-        check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        check.tick().await;
+        let mut measure = tokio::time::interval(MEASURE);
+        measure.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        measure.tick().await;
+        let mut measured = 0_u32;
         loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -146,18 +181,32 @@ impl<R: Runtime> Follower<R> {
                         return Err(RuntimeError::EngineUnavailable { message }.into());
                     }
                 },
-                _ = check.tick() => {
-                    let info = self.runtime.info().await?;
-                    self.report(Some(&info), None).await?;
+                _ = measure.tick() => {
+                    measured = measured.wrapping_add(1);
+                    if measured.is_multiple_of(ASK_EVERY) {
+                        let info = self.runtime.info().await?;
+                        self.report(Some(&info), None).await?;
+                    } else {
+                        self.report(None, None).await?;
+                    }
                 }
                 () = self.send.closed() => return Err(End::Driver),
             }
         }
     }
 
+    /// Measures the node and tells what is new of it.
     async fn report(&mut self, engine: Option<&EngineInfo>, down: Option<&str>) -> Result<(), End> {
-        let known = self.engine.borrow().clone();
-        let now = node::report(&self.node, engine.or(known.as_ref()), down);
+        let known = self.engine.borrow().as_ref().map(|disk| disk.engine.clone());
+        let engine = engine.or(known.as_ref());
+        let limits: Limits = self.machine.limits();
+        let sample = self.machine.sample(&[node::engine_dir(engine), &self.dir], &limits);
+        self.pressures.take(self.begun.elapsed(), &sample);
+        if let Some(engine) = engine {
+            let disk = Some(Disk { engine: engine.clone(), short: self.pressures.disk() });
+            self.engine.send_if_modified(|known| std::mem::replace(known, disk.clone()) != disk);
+        }
+        let now = node::report(&self.node, engine, down, &limits, self.pressures.conditions());
         if self.reported.as_ref() != Some(&now) {
             self.reported = Some(now.clone());
             self.tell(Input::Node(Box::new(now))).await?;

@@ -154,10 +154,11 @@ impl<R: Runtime> Images<R> {
         }
     }
 
-    /// Removes pulled images, longest unused first, when the engine's disk is over the mark.
-    pub(super) async fn clean_up(&self, engine_dir: &Path, keep: &[String]) -> Result<(), RuntimeError> {
+    /// Removes pulled images, longest unused first, when the engine's disk is over the mark; all of
+    /// them while it is `short`, as the kubelet does before it evicts anything.
+    pub(super) async fn clean_up(&self, engine_dir: &Path, keep: &[String], short: bool) -> Result<(), RuntimeError> {
         let Some(used) = used_percent(engine_dir) else { return Ok(()) };
-        if used < HIGH_PERCENT {
+        if used < HIGH_PERCENT && !short {
             return Ok(());
         }
         let sandbox = self.runtime.ensure_sandbox_image().await?;
@@ -167,7 +168,7 @@ impl<R: Runtime> Images<R> {
         let pulled = self.pulled.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut removed = false;
         for id in victims(&images, &pulled, &spared, keep) {
-            if used_percent(engine_dir).is_none_or(|used| used <= LOW_PERCENT) {
+            if !short && used_percent(engine_dir).is_none_or(|used| used <= LOW_PERCENT) {
                 break;
             }
             match self.runtime.remove_image(&id).await {

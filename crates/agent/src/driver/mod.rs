@@ -11,6 +11,7 @@ mod engine;
 mod images;
 mod journal;
 mod logs;
+mod machine;
 mod node;
 mod probe;
 mod redial;
@@ -77,6 +78,9 @@ pub enum DriverError {
     /// Its folder of volumes cannot be made.
     #[error("the agent's volumes cannot be used")]
     Volumes(#[from] VolumeError),
+    /// Nothing would be left for pods.
+    #[error("{0}")]
+    Reserve(String),
     /// A fault of this program.
     #[error("the agent stopped by a fault: {0}")]
     Fault(String),

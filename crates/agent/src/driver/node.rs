@@ -1,5 +1,8 @@
-//! What the node is and has: the agent's `NodeReport`. Reads `/proc`, `/etc` and the disk; called
-//! by the driver when the engine comes, and now and then for the pressures.
+//! What the node is and has: the agent's `NodeReport`, from what the engine and the machine say.
+//! Called by the engine's follower when the engine comes or goes, and on its interval.
+//!
+//! Measuring is in `machine`, what follows from the numbers in `logic::capacity` and
+//! `logic::pressure`.
 
 use std::{collections::BTreeMap, fs, net::IpAddr, path::Path};
 
@@ -7,14 +10,11 @@ use evenkeel_runtime::EngineInfo;
 use evenkeel_wire::{NodeReport, NodeTaint};
 use serde_json::json;
 
+use super::machine::{Limits, Machine, disk_bytes};
+use crate::logic::capacity::{self, Reserved};
+
 /// Pods that a node takes, as the kubelet's default.
 pub const DEFAULT_MAX_PODS: u32 = 110;
-/// Memory kept back from pods, and the mark of `MemoryPressure`: the kubelet's default.
-const MEMORY_RESERVE: u64 = 100 << 20;
-/// `DiskPressure` below this share of free disk, in percent: soon after, writes fail.
-const DISK_PRESSURE_PERCENT: u64 = 5;
-/// `PIDPressure` above this share of the kernel's process ids, in percent.
-const PID_PRESSURE_PERCENT: u64 = 90;
 /// The Kubernetes version whose node the agent is.
 const KUBELET_VERSION: &str = concat!("v1.36.0+evenkeel.", env!("CARGO_PKG_VERSION"));
 
@@ -31,49 +31,28 @@ pub struct NodeSettings {
     pub ip: Option<IpAddr>,
     /// How many pods it takes.
     pub max_pods: u32,
+    /// What is kept back from pods for the rest of the machine.
+    pub reserved: Reserved,
 }
 
-/// The node as it is now. `engine` is what the engine last said; `down` why it does not answer.
-pub(super) fn report(settings: &NodeSettings, engine: Option<&EngineInfo>, down: Option<&str>) -> NodeReport {
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let memory = engine
-        .map(|e| e.memory_bytes)
-        .filter(|n| *n > 0)
-        .or_else(|| kib(&meminfo, "MemTotal").map(|k| k * 1024))
-        .unwrap_or(0);
-    let cpus = engine
-        .map(|e| e.cpus as usize)
-        .filter(|n| *n > 0)
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let disk_dir = engine.map(|e| e.root_dir.as_path()).filter(|p| p.exists()).unwrap_or(Path::new("/"));
-    let disk = rustix::fs::statvfs(disk_dir).ok();
-    let disk_bytes = disk.as_ref().map_or(0, |d| d.f_blocks.saturating_mul(d.f_frsize));
-    let resources = |memory: u64, disk: u64| {
-        BTreeMap::from([
-            ("cpu".to_owned(), cpus.to_string()),
-            ("memory".to_owned(), format!("{}Ki", memory / 1024)),
-            ("pods".to_owned(), settings.max_pods.to_string()),
-            ("ephemeral-storage".to_owned(), format!("{}Ki", disk / 1024)),
-        ])
-    };
-    let mut pressures = Vec::new();
-    if kib(&meminfo, "MemAvailable").is_some_and(|k| k * 1024 < MEMORY_RESERVE) {
-        pressures.push("MemoryPressure".to_owned());
-    }
-    if disk.is_some_and(|d| d.f_bavail.saturating_mul(100) < d.f_blocks.saturating_mul(DISK_PRESSURE_PERCENT)) {
-        pressures.push("DiskPressure".to_owned());
-    }
-    if pid_pressure() {
-        pressures.push("PIDPressure".to_owned());
-    }
+/// The node as it is now. `engine` is what the engine last said, `down` why it does not answer,
+/// `pressures` the conditions that hold.
+pub(super) fn report(
+    settings: &NodeSettings,
+    engine: Option<&EngineInfo>,
+    down: Option<&str>,
+    limits: &Limits,
+    pressures: Vec<String>,
+) -> NodeReport {
+    let machine = has(settings, engine, limits);
     let mut addresses = Vec::new();
     if let Some(ip) = settings.ip {
         addresses.push(("InternalIP".to_owned(), ip.to_string()));
     }
     addresses.push(("Hostname".to_owned(), settings.name.clone()));
     NodeReport {
-        capacity: resources(memory, disk_bytes),
-        allocatable: resources(memory.saturating_sub(MEMORY_RESERVE), disk_bytes / 10 * 9),
+        capacity: machine.capacity(),
+        allocatable: machine.allocatable(&settings.reserved),
         labels: labels(settings, engine),
         taints: settings.taints.clone(),
         node_info: node_info(engine),
@@ -82,6 +61,35 @@ pub(super) fn report(settings: &NodeSettings, engine: Option<&EngineInfo>, down:
         pressures,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
+}
+
+/// Says what is reserved beyond what the machine has.
+pub(super) fn overdrawn(settings: &NodeSettings) -> Option<String> {
+    has(settings, None, &Machine::default().limits()).overdrawn(&settings.reserved)
+}
+
+/// What pods could have of the machine at most.
+fn has(settings: &NodeSettings, engine: Option<&EngineInfo>, limits: &Limits) -> capacity::Machine {
+    let memory = engine
+        .map(|e| e.memory_bytes)
+        .filter(|n| *n > 0)
+        .or_else(|| Machine::default().memory().map(|m| m.all))
+        .unwrap_or(0);
+    let cpus = engine.map(|e| u64::from(e.cpus)).filter(|n| *n > 0).unwrap_or_else(|| {
+        std::thread::available_parallelism().map_or(1, |n| u64::try_from(n.get()).unwrap_or(u64::MAX))
+    });
+    let cpu_milli = cpus.saturating_mul(1000);
+    capacity::Machine {
+        cpu_milli: limits.cpu_milli.map_or(cpu_milli, |limit| limit.min(cpu_milli)),
+        memory: limits.memory.map_or(memory, |limit| limit.all.min(memory)),
+        storage: disk_bytes(engine_dir(engine)).unwrap_or(0),
+        pods: settings.max_pods,
+    }
+}
+
+/// Where containers write: the engine's folder, where this process sees it.
+pub(super) fn engine_dir(engine: Option<&EngineInfo>) -> &Path {
+    engine.map(|e| e.root_dir.as_path()).filter(|p| p.exists()).unwrap_or(Path::new("/"))
 }
 
 fn arch(engine: Option<&EngineInfo>) -> String {
@@ -112,10 +120,14 @@ fn node_info(engine: Option<&EngineInfo>) -> serde_json::Value {
         .map(|name| name.trim_matches('"').to_owned())
         .or_else(|| engine.map(|e| e.os_image.clone()))
         .unwrap_or_default();
-    let machine = file("/etc/machine-id");
+    let first = |paths: &[&str]| paths.iter().map(|path| file(path)).find(|text| !text.is_empty()).unwrap_or_default();
+    let machine = first(&["/etc/machine-id", "/var/lib/dbus/machine-id"]);
+    // As the kubelet reads it: from the firmware, which root alone may ask, else the machine's id.
+    let system = first(&["/sys/class/dmi/id/product_uuid", "/proc/device-tree/vm,uuid"]);
+    let system = if system.is_empty() { machine.clone() } else { system.trim_matches('\0').to_owned() };
     json!({
         "machineID": machine,
-        "systemUUID": machine,
+        "systemUUID": system,
         "bootID": file("/proc/sys/kernel/random/boot_id"),
         "kernelVersion": file("/proc/sys/kernel/osrelease"),
         "osImage": os_image,
@@ -127,25 +139,10 @@ fn node_info(engine: Option<&EngineInfo>) -> serde_json::Value {
     })
 }
 
-/// A line of `/proc/meminfo`.
-fn kib(meminfo: &str, field: &str) -> Option<u64> {
-    let rest = meminfo.lines().find_map(|l| l.strip_prefix(field)?.strip_prefix(':'))?;
-    rest.split_whitespace().next()?.parse().ok()
-}
-
-fn pid_pressure() -> bool {
-    let number = |text: String| text.trim().parse::<u64>().ok();
-    let max = fs::read_to_string("/proc/sys/kernel/pid_max").ok().and_then(number);
-    let running = fs::read_to_string("/proc/loadavg").ok().and_then(|text| {
-        let tasks = text.split_whitespace().nth(3)?.split_once('/')?.1.to_owned();
-        number(tasks)
-    });
-    matches!((max, running), (Some(max), Some(running)) if running * 100 > max * PID_PRESSURE_PERCENT)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logic::pressure::Gauge;
 
     #[test]
     fn a_node_reports_itself_with_and_without_its_engine() {
@@ -155,8 +152,10 @@ mod tests {
             taints: Vec::new(),
             ip: Some(IpAddr::from([10, 0, 0, 1])),
             max_pods: DEFAULT_MAX_PODS,
+            reserved: Reserved::default(),
         };
-        let alone = report(&settings, None, Some("no socket"));
+        let none = Limits::default();
+        let alone = report(&settings, None, Some("no socket"), &none, Vec::new());
         assert_eq!(alone.not_ready.as_deref(), Some("no socket"));
         assert_eq!(alone.capacity["pods"], "110");
         assert!(alone.capacity["memory"].parse::<evenkeel_model::Quantity>().unwrap().units() > 1 << 20);
@@ -169,20 +168,36 @@ mod tests {
             arch: "arm64".into(),
             ..EngineInfo::default()
         };
-        let with = report(&settings, Some(&engine), None);
+        let with = report(&settings, Some(&engine), None, &none, vec!["PIDPressure".into()]);
         assert_eq!((with.capacity["cpu"].as_str(), with.capacity["memory"].as_str()), ("3", "1048576Ki"));
         assert_eq!(with.allocatable["memory"], format!("{}Ki", (1 << 20) - 100 * 1024));
         assert_eq!(with.node_info["containerRuntimeVersion"], "docker://20.10.24");
         assert_eq!(with.labels["kubernetes.io/arch"], "arm64");
         assert_eq!(with.addresses, [("InternalIP".into(), "10.0.0.1".into()), ("Hostname".into(), "n1".into())]);
+        assert_eq!((with.pressures, with.not_ready), (vec!["PIDPressure".to_owned()], None));
+        for field in ["machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "kubeletVersion"] {
+            assert!(with.node_info[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
+        }
     }
 
     #[test]
-    fn meminfo_lines() {
-        let text = "MemTotal:       24689880 kB\nMemAvailable:   1 kB\n";
-        assert_eq!(
-            (kib(text, "MemTotal"), kib(text, "MemAvailable"), kib(text, "Mem")),
-            (Some(24_689_880), Some(1), None)
-        );
+    fn limits_of_the_agents_slice_and_the_reserve_count() {
+        let settings = NodeSettings {
+            name: "n1".into(),
+            labels: BTreeMap::new(),
+            taints: Vec::new(),
+            ip: None,
+            max_pods: 5,
+            reserved: "cpu=250m,memory=1Gi".parse().unwrap(),
+        };
+        let engine = EngineInfo { cpus: 8, memory_bytes: 16 << 30, ..EngineInfo::default() };
+        let all = Gauge { free: 1, all: 4 << 30 };
+        let limits = Limits { cpu_milli: Some(1500), memory: Some(all) };
+        let report = report(&settings, Some(&engine), None, &limits, Vec::new());
+        assert_eq!((report.capacity["cpu"].as_str(), report.capacity["memory"].as_str()), ("1500m", "4194304Ki"));
+        assert_eq!(report.allocatable["cpu"], "1250m");
+        assert_eq!(report.allocatable["memory"], format!("{}Ki", (3 << 20) - 100 * 1024));
+        let beyond = NodeSettings { reserved: "memory=1Pi".parse().unwrap(), ..settings };
+        assert!(overdrawn(&beyond).unwrap().starts_with("--system-reserved keeps back memory"));
     }
 }

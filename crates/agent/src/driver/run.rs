@@ -8,7 +8,7 @@ use std::{
 };
 
 use evenkeel_model::{Time, Uid};
-use evenkeel_runtime::{EngineInfo, Runtime};
+use evenkeel_runtime::Runtime;
 use evenkeel_wire::ToServer;
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, watch};
@@ -16,8 +16,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Dial, DriverConfig, DriverError, clock,
-    engine::Follower,
+    engine::{Disk, Follower},
     journal::{JournalError, JournalStore},
+    node,
     session::{Heard, Session, SessionState, keep_file},
     work::Worker,
 };
@@ -50,6 +51,9 @@ pub async fn run<R: Runtime, D: Dial>(
     dial: D,
     stop: CancellationToken,
 ) -> Result<(), DriverError> {
+    if let Some(beyond) = node::overdrawn(&config.node) {
+        return Err(DriverError::Reserve(beyond));
+    }
     let dir = config.dir.clone();
     let opened = tokio::task::spawn_blocking(move || {
         let store = JournalStore::open(&dir)?;
@@ -63,7 +67,14 @@ pub async fn run<R: Runtime, D: Dial>(
     let (engine_send, engine) = watch::channel(None);
     let (keep_send, keep) = watch::channel(None);
     let tasks = TaskTracker::new();
-    let follower = Follower::new(runtime.clone(), selector.clone(), config.node.clone(), send.clone(), engine_send);
+    let follower = Follower::new(
+        runtime.clone(),
+        selector.clone(),
+        config.node.clone(),
+        config.dir.clone(),
+        send.clone(),
+        engine_send,
+    );
     let side = CancellationToken::new();
     let _side_ends_with_this = side.clone().drop_guard();
     tokio::spawn(side.clone().run_until_cancelled_owned(follower.run()));
@@ -332,18 +343,22 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
 
 async fn clean_images<R: Runtime>(
     worker: Arc<Worker<R>>,
-    engine: watch::Receiver<Option<EngineInfo>>,
+    mut engine: watch::Receiver<Option<Disk>>,
     keep: watch::Receiver<Option<Arc<[String]>>>,
 ) {
     let mut interval = tokio::time::interval(CLEAN_UP);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        interval.tick().await;
-        let root = engine.borrow().as_ref().map(|e| e.root_dir.clone());
+        tokio::select! {
+            _ = interval.tick() => {}
+            // A disk that became short does not wait.
+            changed = engine.changed() => if changed.is_err() { return },
+        }
+        let disk = engine.borrow_and_update().clone();
         // Until the server has said what to keep, everything is kept.
         let keep = keep.borrow().clone();
-        if let (Some(root), Some(keep)) = (root, keep)
-            && let Err(error) = worker.images.clean_up(&root, &keep).await
+        if let (Some(disk), Some(keep)) = (disk, keep)
+            && let Err(error) = worker.images.clean_up(&disk.engine.root_dir, &keep, disk.short).await
         {
             tracing::warn!(%error, "cannot clean up images");
         }

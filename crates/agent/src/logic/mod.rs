@@ -7,6 +7,7 @@
 //! everything else as it comes. Same inputs at same times give the same commands.
 
 mod build;
+pub mod capacity;
 pub mod command;
 mod drift;
 mod env;
@@ -14,6 +15,7 @@ pub mod journal;
 pub mod labels;
 mod ops;
 mod pod;
+pub mod pressure;
 mod report;
 mod secrets;
 mod session;
