@@ -13,7 +13,7 @@ use evenkeel_core::{Ask, Settings, release::inbound::Seen, world::pods::PodRecor
 use evenkeel_model::{
     Kind, Meta, Object, Revision, Snapshot, Time, canonical,
     own::{GitSpec, SourceSpec},
-    session::{Hello, NodeReport, PodReport, Report, ToAgent},
+    session::{Hello, NodeReport, PodReport, Report, Stamp, ToAgent},
 };
 use evenkeel_store::SqliteStore;
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ pub struct Lab {
     nodes: Vec<Arc<str>>,
     events: VecDeque<Event>,
     sources: usize,
+    /// Reports that each node sent.
+    told: BTreeMap<Arc<str>, u64>,
     /// Whether agents answer; else pods stay bound and pending.
     pub agents: bool,
 }
@@ -40,9 +42,18 @@ impl Lab {
         let start = Start { now, seed: 1, digest_key: [7; 32], settings: Settings::default(), recover: None };
         let conductor = Conductor::start(store::open(dir), start).expect("a conductor");
         let names = (0..nodes).map(|n| Arc::from(format!("node-{n:05}"))).collect();
-        let mut lab = Self { conductor, now, nodes: names, events: VecDeque::new(), sources: 0, agents: true };
+        let mut lab = Self {
+            conductor,
+            now,
+            nodes: names,
+            events: VecDeque::new(),
+            sources: 0,
+            told: BTreeMap::new(),
+            agents: true,
+        };
         for node in lab.nodes.clone() {
-            let hello = Hello { node, epoch: 0, report: node_report(), pods: Vec::new(), sources: Vec::new() };
+            let (pods, sources) = (Vec::new(), Vec::new());
+            let hello = Hello { node, session: 1, epoch: 0, report: node_report(), pods, sources };
             lab.events.push_back(Event::Hello(Box::new(hello)));
         }
         lab.settle();
@@ -90,8 +101,8 @@ impl Lab {
         let end = self.now + time;
         while self.now < end {
             self.now = self.now + Duration::from_secs(4);
-            for node in &self.nodes {
-                let event = Event::Report { node: node.clone(), report: Box::default() };
+            for node in self.nodes.clone() {
+                let event = self.tell(&node, Report::default());
                 self.events.push_back(event);
             }
             self.settle();
@@ -110,9 +121,17 @@ impl Lab {
             let pods: Vec<PodReport> = assignment.pods.iter().map(|o| report(o.uid, &o.namespace, &o.name)).collect();
             if !pods.is_empty() {
                 let report = Report { node: None, pods, drifts: Vec::new() };
-                self.events.push_back(Event::Report { node: node.clone(), report: Box::new(report) });
+                let event = self.tell(node, report);
+                self.events.push_back(event);
             }
         }
+    }
+
+    /// A node's next report.
+    fn tell(&mut self, node: &Arc<str>, report: Report) -> Event {
+        let seq = self.told.entry(node.clone()).or_default();
+        *seq += u64::from(!report.is_heartbeat());
+        Event::Report { node: node.clone(), stamp: Stamp { session: 1, seq: *seq }, report: Box::new(report) }
     }
 
     pub fn pods(&self) -> usize {
@@ -126,8 +145,8 @@ impl Lab {
     }
 
     /// Reports equal to what is recorded: every `step`th pod's, as its agent said it.
-    pub fn repeats(&self, count: usize) -> Vec<Event> {
-        let world = self.conductor.world();
+    pub fn repeats(&mut self, count: usize) -> Vec<Event> {
+        let world = self.conductor.world().clone();
         let step = (self.pods() / count).max(1);
         world
             .list(Kind::Pod, "")
@@ -136,7 +155,7 @@ impl Lab {
             .map(|pod| {
                 let report = report(pod.uid, &pod.key.namespace, &pod.key.name);
                 let report = Report { node: None, pods: vec![report], drifts: Vec::new() };
-                Event::Report { node: pod.node.clone().expect("bound"), report: Box::new(report) }
+                self.tell(pod.node.as_ref().expect("bound"), report)
             })
             .collect()
     }

@@ -337,7 +337,7 @@ impl World {
 
     fn send_up(&mut self, n: usize, message: ToServer) {
         let delay = self.delay();
-        let again = self.chaos && self.rng.below(30) == 0 && matches!(message, ToServer::Report(_));
+        let again = self.chaos && self.rng.below(30) == 0 && matches!(message, ToServer::Report { .. });
         let node = &mut self.nodes[n];
         let at = (self.now + delay).max(node.last_up);
         node.last_up = at;
@@ -405,7 +405,7 @@ impl World {
                 self.hang_up(n);
             }
             if self.nodes[n].connected
-                && let Some(report) = self.nodes[n].sim.take_report()
+                && let Some(ToServer::Report { stamp, report }) = self.nodes[n].sim.take_report()
             {
                 for drift in &report.drifts {
                     self.tell(|| {
@@ -415,7 +415,7 @@ impl World {
                         )
                     });
                 }
-                self.send_up(n, ToServer::Report(Box::new(report)));
+                self.send_up(n, ToServer::Report { stamp, report });
             }
         }
         let stops = self.nodes.iter_mut().flat_map(|n| {
@@ -444,7 +444,7 @@ impl World {
                     if let Some(server) = &mut self.server {
                         server.inbox.push_back(match *message {
                             ToServer::Hello(hello) => Event::Hello(hello),
-                            ToServer::Report(report) => Event::Report { node, report },
+                            ToServer::Report { stamp, report } => Event::Report { node, stamp, report },
                         });
                     }
                 }
@@ -458,7 +458,8 @@ impl World {
             Item::Dial(n) => self.dial(n),
             Item::Heartbeat(n, session) => {
                 if self.nodes[n].session == session && self.nodes[n].connected {
-                    self.send_up(n, ToServer::Report(Box::default()));
+                    let beat = self.nodes[n].sim.heartbeat();
+                    beat.into_iter().for_each(|m| self.send_up(n, m));
                     self.later(HEARTBEAT, Item::Heartbeat(n, session));
                 }
             }

@@ -91,6 +91,7 @@ struct Lab {
     agent: Option<tokio::task::JoinHandle<Result<(), driver::DriverError>>>,
     sessions: mpsc::UnboundedReceiver<ServerEnd>,
     server: Option<ServerEnd>,
+    session: u64,
     seq: u64,
     pods: BTreeMap<Uid, PodReport>,
     drifts: Vec<ContainerDrift>,
@@ -108,6 +109,7 @@ impl Lab {
             agent: None,
             sessions: mpsc::unbounded_channel().1,
             server: None,
+            session: 0,
             seq: 0,
             pods: BTreeMap::new(),
             drifts: Vec::new(),
@@ -146,8 +148,11 @@ impl Lab {
         self.server = self.sessions.recv().await;
         self.seq = 0;
         match self.hear().await {
-            ToServer::Hello(hello) => assert_eq!(&*hello.node, "n1"),
-            other @ ToServer::Report(_) => panic!("{other:?}"),
+            ToServer::Hello(hello) => {
+                assert_eq!(&*hello.node, "n1");
+                self.session = hello.session;
+            }
+            other @ ToServer::Report { .. } => panic!("{other:?}"),
         }
     }
 
@@ -168,6 +173,7 @@ impl Lab {
         self.seq += 1;
         let assignment = Assignment {
             epoch: 1,
+            session: self.session,
             seq: self.seq,
             full,
             pods: pods.into_iter().map(Arc::new).collect(),
@@ -183,7 +189,7 @@ impl Lab {
         let begun = Instant::now();
         while !holds(self) {
             assert!(begun.elapsed() < Duration::from_secs(40), "{what}: {:#?} {:?}", self.statuses(), self.drifts);
-            if let ToServer::Report(report) = self.hear().await {
+            if let ToServer::Report { report, .. } = self.hear().await {
                 for pod in report.pods {
                     self.pods.insert(pod.uid, pod);
                 }
@@ -397,7 +403,7 @@ async fn an_agent_without_engine_says_so() {
         loop {
             let node = match server.recv.recv().await.unwrap() {
                 ToServer::Hello(hello) => Some(hello.report),
-                ToServer::Report(report) => report.node,
+                ToServer::Report { report, .. } => report.node,
             };
             if let Some(reason) = node.and_then(|n| n.not_ready) {
                 return reason;

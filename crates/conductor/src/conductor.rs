@@ -10,7 +10,11 @@ use evenkeel_core::{
     release::inbound,
     world::{KeptSnapshot, View, timers::Timers},
 };
-use evenkeel_model::{Key, Kind, Rng, Time, own::Condition};
+use evenkeel_model::{
+    Key, Kind, Rng, Time,
+    own::Condition,
+    session::{Stamp, ToAgent},
+};
 use evenkeel_store::{Batch, Op, Store, StoreError};
 use serde_json::Value;
 use tracing::{debug, error, warn};
@@ -23,6 +27,7 @@ use crate::{
     guard::{self, Writers},
     held::Held,
     recovery::Recovery,
+    sessions::{Sessions, Verdict},
 };
 
 /// Events taken into one batch. A count, not a clock, so that a replay cuts at the same places.
@@ -64,6 +69,7 @@ pub struct Conductor<S> {
     timers: Timers,
     dirty: Dirty,
     dispatch: Dispatch,
+    sessions: Sessions,
     writers: Writers,
     recovery: Recovery,
     started: Time,
@@ -83,8 +89,10 @@ struct Work {
     noted: Vec<Changed>,
     /// Nodes that said hello.
     heard: Vec<Arc<str>>,
-    /// Nodes of which a report was dropped.
-    hang_up: Vec<Arc<str>>,
+    /// Nodes of which a report was dropped or never came.
+    hang_up: BTreeSet<Arc<str>>,
+    /// Reports of which the agent is told that they are durable.
+    acknowledged: Vec<(Arc<str>, Stamp)>,
 }
 
 /// Who was at work when a panic came.
@@ -132,6 +140,7 @@ impl<S: Store> Conductor<S> {
             timers: Timers::default(),
             dirty: Dirty::default(),
             dispatch,
+            sessions: Sessions::default(),
             writers: Writers::default(),
             recovery,
             started: start.now,
@@ -177,7 +186,7 @@ impl<S: Store> Conductor<S> {
         let events = if self.held.is_empty() { events } else { self.held.before(events) };
         self.mark_due(now, !events.is_empty())?;
         let before = self.world.clone();
-        let (rng_before, timers_before, dirty_before) = (self.rng.clone(), self.timers.clone(), self.dirty.clone());
+        let undo = (self.rng.clone(), self.timers.clone(), self.dirty.clone(), self.sessions.clone());
         let mut guilty: BTreeSet<Guilty> = BTreeSet::new();
         let work = loop {
             match self.work(now, &events, &guilty) {
@@ -185,9 +194,7 @@ impl<S: Store> Conductor<S> {
                 Err((who, message)) => {
                     error!(?who, message, "panic; the batch is undone and run again without it");
                     self.world = before.clone();
-                    self.rng = rng_before.clone();
-                    self.timers = timers_before.clone();
-                    self.dirty = dirty_before.clone();
+                    (self.rng, self.timers, self.dirty, self.sessions) = undo.clone();
                     guilty.insert(who);
                 }
             }
@@ -200,9 +207,7 @@ impl<S: Store> Conductor<S> {
             Err(e) if e.is_full() => {
                 warn!(error = %e, "the disk is full; writes are refused");
                 self.world = before;
-                self.rng = rng_before;
-                self.timers = timers_before;
-                self.dirty = dirty_before;
+                (self.rng, self.timers, self.dirty, self.sessions) = undo;
                 Ok(self.refuse_for_space(now, events))
             }
             Err(e) => Err(e),
@@ -261,8 +266,12 @@ impl<S: Store> Conductor<S> {
             if guilty.contains(&Guilty::Event(i)) {
                 match event {
                     Event::Ask { id, .. } => work.replies.push((*id, Err(Failure::Panicked))),
-                    // The agent takes it as delivered: what else it said comes again with its hello.
-                    Event::Report { node, .. } => work.hang_up.push(node.clone()),
+                    // It is acknowledged, so that it does not come again; what else it said comes with
+                    // the next hello.
+                    Event::Report { node, stamp, .. } => {
+                        work.acknowledged.push((node.clone(), *stamp));
+                        self.hang_up(node, &mut work);
+                    }
                     _ => {}
                 }
                 continue;
@@ -296,6 +305,9 @@ impl<S: Store> Conductor<S> {
     }
 
     fn handle(&mut self, now: Time, event: &Event, work: &mut Work) {
+        if !self.is_heard(event, work) {
+            return;
+        }
         let mut cx = Cx::new(now, self.started, &self.settings, &mut self.rng);
         let world = &self.world;
         match event {
@@ -316,30 +328,61 @@ impl<S: Store> Conductor<S> {
                 inbound::recover(world, &hello.sources, &mut cx);
                 report::hello(world, hello, &mut cx);
             }
-            Event::Report { node, report: r } => report::report(world, node, r, &mut cx),
+            Event::Report { node, report: r, .. } => report::report(world, node, r, &mut cx),
             Event::Ended { .. } => {}
         }
         let (changes, wakes, heals) = (cx.changes, cx.wakes, cx.heals);
+        self.note(now, event, work);
+        self.take(changes, wakes, heals, work, None);
+    }
+
+    /// Whether an event counts: what agents say does only in its place.
+    fn is_heard(&mut self, event: &Event, work: &mut Work) -> bool {
+        match event {
+            Event::Hello(hello) => self.sessions.begin(&hello.node, hello.session),
+            Event::Report { node, stamp, report } => match self.sessions.take(node, *stamp, report) {
+                Verdict::Next => true,
+                Verdict::Late => false,
+                Verdict::Lost => {
+                    self.hang_up(node, work);
+                    false
+                }
+            },
+            _ => true,
+        }
+    }
+
+    /// Notes what an event means beside the world's objects.
+    fn note(&mut self, now: Time, event: &Event, work: &mut Work) {
         match event {
             Event::Hello(hello) => {
                 self.world.nodes.hear(&hello.node, now);
                 work.heard.push(hello.node.clone());
-                self.dispatch.begin(hello.node.clone());
+                work.hang_up.remove(&hello.node);
+                self.dispatch.begin(hello.node.clone(), hello.session);
             }
-            Event::Report { node, report } => {
+            Event::Report { node, stamp, report } => {
                 self.world.nodes.hear(node, now);
+                if !report.drifts.is_empty() {
+                    work.acknowledged.push((node.clone(), *stamp));
+                }
                 for pod in &report.pods {
-                    self.world.note_logs(
-                        &Key::new(Kind::Pod, pod.namespace.clone(), pod.name.clone()),
-                        pod.uid,
-                        &pod.logs,
-                    );
+                    let key = Key::new(Kind::Pod, pod.namespace.clone(), pod.name.clone());
+                    self.world.note_logs(&key, pod.uid, &pod.logs);
                 }
             }
-            Event::Ended { node } => self.dispatch.end(node),
+            Event::Ended { node } => {
+                self.sessions.end(node);
+                self.dispatch.end(node);
+            }
             _ => {}
         }
-        self.take(changes, wakes, heals, work, None);
+    }
+
+    /// Ends a session from this side: its agent comes back and tells everything.
+    fn hang_up(&mut self, node: &Arc<str>, work: &mut Work) {
+        self.sessions.end(node);
+        work.hang_up.insert(node.clone());
     }
 
     fn run(&mut self, now: Time, controller: ControllerId, key: &Key, work: &mut Work) {
@@ -433,7 +476,9 @@ impl<S: Store> Conductor<S> {
         for node in &work.hang_up {
             self.dispatch.end(node);
         }
-        let to_agents = self.dispatch.take(&self.world, work.heals);
+        let heard = work.acknowledged.into_iter().map(|(node, stamp)| (node, ToAgent::Heard(stamp)));
+        let mut to_agents: Vec<(Arc<str>, ToAgent)> = heard.collect();
+        to_agents.extend(self.dispatch.take(&self.world, work.heals));
         let busy = !self.dirty.is_empty() || self.recovery.complete(&self.world);
         let wake = if busy { Some(now) } else { self.next_wake() };
         Output {
@@ -441,7 +486,7 @@ impl<S: Store> Conductor<S> {
             view: (!work.published.is_empty()).then(|| self.world.view()),
             published: work.published,
             to_agents,
-            hang_up: work.hang_up,
+            hang_up: work.hang_up.into_iter().collect(),
             wake,
         }
     }
@@ -461,6 +506,7 @@ impl<S: Store> Conductor<S> {
             }
         }
         for node in &hang_up {
+            self.sessions.end(node);
             self.dispatch.end(node);
         }
         Output { replies, hang_up, wake: Some(now + FULL_DISK_RETRY), ..Output::default() }

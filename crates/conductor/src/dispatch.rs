@@ -17,6 +17,8 @@ use crate::orders;
 /// One agent's session, as far as the conductor needs it.
 #[derive(Debug, Default)]
 struct Session {
+    /// Its number, as its hello has it.
+    number: u64,
     seq: u64,
     /// Digest of the order last sent, by pod.
     sent: BTreeMap<Uid, Digest>,
@@ -89,8 +91,8 @@ impl Dispatch {
     }
 
     /// A session began: its agent hears everything.
-    pub(crate) fn begin(&mut self, node: Arc<str>) {
-        self.sessions.insert(node.clone(), Session::default());
+    pub(crate) fn begin(&mut self, node: Arc<str>, number: u64) {
+        self.sessions.insert(node.clone(), Session { number, ..Session::default() });
         self.fresh.insert(node);
     }
 
@@ -231,6 +233,7 @@ impl Session {
         self.seq += 1;
         Some(Assignment {
             epoch: world.epoch,
+            session: self.number,
             seq: self.seq,
             full,
             pods: orders,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use evenkeel_core::{Answer, Ask, Refusal, release::inbound::Seen, world::View};
 use evenkeel_model::{
     Key, Object, SourceName, Time, Version,
-    session::{Hello, Report, ToAgent},
+    session::{Hello, Report, Stamp, ToAgent},
 };
 
 /// Names a request until it is answered.
@@ -48,6 +48,8 @@ pub enum Event {
     Report {
         /// Node.
         node: Arc<str>,
+        /// Its place in the session.
+        stamp: Stamp,
         /// What changed there.
         report: Box<Report>,
     },

@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use evenkeel_model::session::Report;
-
 use crate::event::Event;
 
 /// Reports of all nodes together; as many as one batch takes.
@@ -55,9 +53,9 @@ impl Held {
             Event::Ended { node: new } => {
                 self.events.retain(|e| !matches!(e, Event::Ended { node } if node == new));
             }
-            Event::Report { node, report } => {
+            Event::Report { node, report, .. } => {
                 // A heartbeat says no more than what is held of the node already.
-                if **report == Report::default() && self.events.iter().any(|e| node_of(e) == Some(node)) {
+                if report.is_heartbeat() && self.events.iter().any(|e| node_of(e) == Some(node)) {
                     return None;
                 }
                 if self.events.iter().filter(|e| matches!(e, Event::Report { .. })).count() >= REPORTS {
@@ -89,14 +87,17 @@ mod tests {
     use std::time::Duration;
 
     use evenkeel_core::release::inbound::Seen;
-    use evenkeel_model::{Revision, Snapshot, session::NodeReport};
+    use evenkeel_model::{
+        Revision, Snapshot,
+        session::{NodeReport, Report, Stamp},
+    };
 
     use super::*;
 
     fn report(node: &str, reason: Option<&str>) -> Event {
         let said = NodeReport { not_ready: reason.map(String::from), ..NodeReport::default() };
         let report = Report { node: reason.map(|_| said), ..Report::default() };
-        Event::Report { node: node.into(), report: Box::new(report) }
+        Event::Report { node: node.into(), stamp: Stamp::default(), report: Box::new(report) }
     }
 
     fn seen(source: &str, commit: usize) -> Event {

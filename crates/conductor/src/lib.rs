@@ -15,6 +15,7 @@ mod guard;
 mod held;
 mod orders;
 mod recovery;
+mod sessions;
 
 pub use conductor::{BATCH_EVENTS, Conductor, Start};
 pub use event::{AskId, Event, Failure, Output, Published};

@@ -9,7 +9,7 @@ use evenkeel_core::{Answer, Ask, Settings, release::inbound::Seen};
 use evenkeel_model::{
     Doc, Key, Kind, Meta, Place, Revision, Snapshot, Time,
     own::{GitSpec, SourceSpec},
-    session::{Hello, NodeReport, PodReport, Report, ToAgent},
+    session::{Hello, NodeReport, PodReport, Report, Stamp, ToAgent},
 };
 use evenkeel_store::{Crash, MemoryDisk, MemoryStore};
 use serde_json::json;
@@ -26,6 +26,7 @@ fn hello() -> Event {
         |pods: &str| [("cpu", "4"), ("memory", "8Gi"), ("pods", pods)].map(|(k, v)| (k.into(), v.into())).into();
     Event::Hello(Box::new(Hello {
         node: "n1".into(),
+        session: 1,
         epoch: 0,
         report: NodeReport { capacity: amounts("110"), allocatable: amounts("110"), ..NodeReport::default() },
         pods: Vec::new(),
@@ -114,8 +115,10 @@ fn a_report_with_nothing_new_writes_nothing() {
     settle(&mut c, T0, vec![seen('a', 1)]);
     let pod = c.world().list(Kind::Pod, "default").next().unwrap().clone();
     let status = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": T0.rfc3339()}]});
-    let report = || Event::Report {
+    let stamp = |seq| Stamp { session: 1, seq };
+    let report = |seq| Event::Report {
         node: "n1".into(),
+        stamp: stamp(seq),
         report: Box::new(Report {
             pods: vec![PodReport {
                 uid: pod.uid,
@@ -129,14 +132,46 @@ fn a_report_with_nothing_new_writes_nothing() {
             ..Report::default()
         }),
     };
-    settle(&mut c, T0, vec![report()]);
+    settle(&mut c, T0, vec![report(1)]);
     let version = c.world().version;
-    let outputs = settle(&mut c, T0 + Duration::from_secs(1), vec![report()]);
+    let outputs = settle(&mut c, T0 + Duration::from_secs(1), vec![report(2)]);
     assert_eq!(c.world().version, version);
     assert!(outputs.iter().all(|o| o.view.is_none() && o.published.is_empty() && o.to_agents.is_empty()));
-    let heartbeat = Event::Report { node: "n1".into(), report: Box::default() };
+    let heartbeat = Event::Report { node: "n1".into(), stamp: stamp(2), report: Box::default() };
     settle(&mut c, T0 + Duration::from_secs(2), vec![heartbeat]);
     assert_eq!(c.world().version, version);
+}
+
+#[test]
+fn a_lost_report_ends_the_session_and_a_late_one_says_nothing() {
+    let mut c = start(&MemoryDisk::new(), T0, None);
+    settle(&mut c, T0, vec![hello(), create_source()]);
+    let of = |session, seq, why: Option<&str>| Event::Report {
+        node: "n1".into(),
+        stamp: Stamp { session, seq },
+        report: Box::new(Report {
+            node: why.map(|why| NodeReport { not_ready: Some(why.into()), ..NodeReport::default() }),
+            ..Report::default()
+        }),
+    };
+    settle(&mut c, T0, vec![of(1, 1, Some("the first"))]);
+    settle(&mut c, T0, vec![of(1, 2, Some("the second"))]);
+    let version = c.world().version;
+    let late = settle(&mut c, T0, vec![of(1, 1, Some("the first")), of(0, 1, Some("an older session's"))]);
+    assert_eq!(c.world().version, version);
+    assert!(late.iter().all(|o| o.hang_up.is_empty()));
+    let lost = settle(&mut c, T0, vec![of(1, 4, Some("the fourth")), of(1, 5, Some("the fifth"))]);
+    assert_eq!(lost[0].hang_up, ["n1".into()]);
+    assert_eq!(c.world().version, version);
+    // A new session that began in the same batch is not ended for what the old one lost.
+    let mut again = hello();
+    if let Event::Hello(hello) = &mut again {
+        hello.session = 2;
+    }
+    let both = settle(&mut c, T0, vec![of(1, 9, Some("the ninth")), again.clone(), again]);
+    assert!(both[0].hang_up.is_empty());
+    let full = both[0].to_agents.iter().filter(|(_, m)| matches!(m, ToAgent::Assign(a) if a.full && a.session == 2));
+    assert_eq!(full.count(), 1, "a hello that comes twice is answered once");
 }
 
 #[test]

@@ -3,6 +3,11 @@
 //!
 //! A session opens with [`Hello`]; the server answers with one full [`Assignment`] and then sends
 //! differences with rising sequence numbers. The agent reports what changed, batched.
+//!
+//! Inside one session messages come in order and once, or the session breaks. Between two sessions
+//! nothing is sure: an old one may still be open at the server when the new one begins, and what was
+//! meant for it may come late. So a session has a number, which its agent chooses and every message
+//! that depends on an earlier one carries; what belongs to another session is not taken.
 
 use alloc::{boxed::Box, collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
@@ -32,6 +37,19 @@ pub enum ToAgent {
         /// False where its source says `selfHeal: false`.
         heal: bool,
     },
+    /// What was told up to this report is durable: the agent need not tell it again. Sent for reports
+    /// with drifts, which nothing else repeats.
+    Heard(Stamp),
+}
+
+/// The place of a report in its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stamp {
+    /// Number of the session.
+    pub session: u64,
+    /// 1 for the first report of a session that says something, and so on. A heartbeat has the number
+    /// of the report before it: so it tells when that one was lost.
+    pub seq: u64,
 }
 
 /// From an agent to the server.
@@ -39,8 +57,13 @@ pub enum ToAgent {
 pub enum ToServer {
     /// First message of a session.
     Hello(Box<Hello>),
-    /// What changed; an empty one is a heartbeat.
-    Report(Box<Report>),
+    /// What changed.
+    Report {
+        /// Its place in the session.
+        stamp: Stamp,
+        /// An empty one is a heartbeat.
+        report: Box<Report>,
+    },
 }
 
 /// An agent introduces itself and says all it has.
@@ -48,6 +71,9 @@ pub enum ToServer {
 pub struct Hello {
     /// Node name.
     pub node: Arc<str>,
+    /// Number of the session: another one than any before it of this node.
+    #[serde(default)]
+    pub session: u64,
     /// Highest store epoch it ever saw; a server of a lower one is refused by the agent.
     pub epoch: u64,
     /// The node itself.
@@ -80,6 +106,8 @@ pub struct KnownPod {
 pub struct Assignment {
     /// The store's epoch: when it is new to the agent, absence from the assignment stops nothing.
     pub epoch: u64,
+    /// The session that it belongs to, as its hello numbered it.
+    pub session: u64,
     /// Rises by one with each assignment of a session; a gap asks for a new session.
     pub seq: u64,
     /// Whether it is everything, or a difference.
@@ -134,7 +162,7 @@ pub struct PodContent {
     pub content: Arc<Content>,
 }
 
-/// What changed on a node since the last report.
+/// What changed on a node since the last report. Empty, it is a heartbeat.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Report {
     /// Set when something of the node itself changed.
@@ -143,6 +171,13 @@ pub struct Report {
     pub pods: Vec<PodReport>,
     /// Container drifts, in the order seen.
     pub drifts: Vec<ContainerDrift>,
+}
+
+impl Report {
+    /// Whether it says nothing but that the agent is there.
+    pub fn is_heartbeat(&self) -> bool {
+        self.node.is_none() && self.pods.is_empty() && self.drifts.is_empty()
+    }
 }
 
 /// The state of the node itself.

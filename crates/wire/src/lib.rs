@@ -10,5 +10,5 @@ pub mod stream;
 
 pub use evenkeel_model::session::{
     Assignment, ContainerDrift, DriftAction, Hello, KnownPod, NodeReport, NodeTaint, PodContent, PodOrder, PodReport,
-    Report, SourceCopy, TaintEffect, ToAgent, ToServer,
+    Report, SourceCopy, Stamp, TaintEffect, ToAgent, ToServer,
 };

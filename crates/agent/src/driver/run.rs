@@ -237,7 +237,7 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
             if std::mem::take(&mut self.session.greet) {
                 permit.send(ToServer::Hello(Box::new(self.logic.hello(now))));
             } else {
-                permit.send(ToServer::Report(Box::new(self.logic.take_report().unwrap_or_default())));
+                permit.send(self.logic.next_message());
             }
             self.session.last_sent = tokio::time::Instant::now();
         }

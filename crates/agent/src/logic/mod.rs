@@ -31,7 +31,7 @@ use std::{
 
 use evenkeel_model::{Time, Uid};
 use evenkeel_runtime::{ContainerId, ContainerInfo, RuntimeError, RuntimeEvent};
-use evenkeel_wire::{Hello, KnownPod, NodeReport, Report, SourceCopy};
+use evenkeel_wire::{Hello, KnownPod, NodeReport, Report, SourceCopy, ToServer};
 
 use self::{
     command::{Command, Failure, Input, OpId},
@@ -126,7 +126,7 @@ impl AgentLogic {
         let pods = self.pods.values().filter_map(|p| p.wake(self.engine)).min();
         let list = (self.engine && self.restored && self.listing.is_none()).then_some(self.next_list);
         let listing = self.listing.map(|(_, _, deadline)| deadline);
-        let all = [pods, list, listing, self.ops.next_deadline(), self.drifts.wake()];
+        let all = [pods, list, listing, self.ops.next_deadline(), self.drifts.wake(), self.session.deadline()];
         let next = all.into_iter().flatten().min()?;
         Some(if next <= self.last_step { self.last_step + STALL } else { next })
     }
@@ -134,7 +134,7 @@ impl AgentLogic {
     fn take(&mut self, now: Time, input: Input, out: &mut Vec<Command>) {
         match input {
             Input::Restored(journal) => self.restore(*journal),
-            Input::SessionOpened => self.session_opened(),
+            Input::SessionOpened => self.session_opened(now),
             Input::SessionClosed => self.session.close(),
             Input::Server(message) => self.server(now, message, out),
             Input::Done { op, result } => self.done(now, op, result, out),
@@ -187,6 +187,7 @@ impl AgentLogic {
             self.finish(now, op, pending, Err(Failure::Runtime(error)), out);
         }
         self.list_when_due(now, out);
+        self.watch_session(now, out);
         let engine = self.engine;
         let due = self.pods.iter().filter(|(_, p)| p.wake(engine).is_some_and(|at| at <= now)).map(|(uid, _)| *uid);
         self.touched.extend(due);
@@ -327,22 +328,15 @@ impl AgentLogic {
         self.pods.values().flat_map(Pod::image_ids).map(|(_, id)| id).collect()
     }
 
-    /// What is to be reported; `None` if nothing is. Newer reports of a pod replace older ones until
-    /// this is called.
-    pub fn take_report(&mut self) -> Option<Report> {
-        if self.outbox.is_empty() && !self.drifts.has_ready() {
-            return None;
-        }
-        Some(Report { drifts: self.drifts.take(), ..self.outbox.take() })
+    /// The next message of the session after its hello: what is to be reported, or a heartbeat where
+    /// nothing is. Newer reports of a pod replace older ones until this is called. The session must
+    /// be open, and each message sent: one that is not breaks it.
+    pub fn next_message(&mut self) -> ToServer {
+        let report = Report { drifts: self.drifts.take(), ..self.outbox.take() };
+        ToServer::Report { stamp: self.session.tell(&report), report: Box::new(report) }
     }
 
-    /// A report that could not be delivered: it is merged below what came since.
-    pub fn give_back(&mut self, report: Report) {
-        self.drifts.give_back(report.drifts.clone());
-        self.outbox.give_back(report);
-    }
-
-    /// Whether [`AgentLogic::take_report`] would give something.
+    /// Whether [`AgentLogic::next_message`] would be more than a heartbeat.
     pub fn has_report(&self) -> bool {
         !self.outbox.is_empty() || self.drifts.has_ready()
     }
@@ -363,6 +357,7 @@ impl AgentLogic {
         let pods = pods.collect();
         Hello {
             node: self.config.node.clone(),
+            session: self.session.number(),
             epoch: self.record.epoch,
             report: self.node_report(),
             pods,

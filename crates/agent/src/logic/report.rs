@@ -70,13 +70,4 @@ impl Outbox {
         self.told.extend(pods.iter().map(|(uid, r)| (*uid, r.clone())));
         Report { node, pods: pods.into_values().collect(), drifts: Vec::new() }
     }
-
-    pub(super) fn give_back(&mut self, report: Report) {
-        if self.node.is_none() {
-            self.node = report.node;
-        }
-        for pod in report.pods {
-            self.pods.entry(pod.uid).or_insert(pod);
-        }
-    }
 }

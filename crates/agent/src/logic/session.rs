@@ -1,54 +1,132 @@
-//! The rules of a session: which server is obeyed, what a gap means, what absence stops.
+//! The rules of a session: which server is obeyed, what a gap means, what absence stops, and what
+//! is told again.
 //!
 //! - A server of a lower epoch than the highest that this agent saw gives no orders.
-//! - Assignments of a session come numbered; the first is full; a gap asks for a new session.
+//! - Assignments of a session come numbered; the first is full; one that comes twice is nothing new;
+//!   a gap asks for a new session. Those of another session are not this one's.
 //! - A pod that a full assignment does not name is ended only if a server of this very epoch named
 //!   it before, and is not recovering. So a new or restored store stops nothing by not knowing.
+//! - Drifts are told again in the next session, unless the server said that it has them: nothing
+//!   else repeats them. What else a session tells is in the next one's hello.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use evenkeel_model::{Time, Uid};
-use evenkeel_wire::{Assignment, ToAgent};
+use evenkeel_wire::{Assignment, ContainerDrift, Report, Stamp, ToAgent};
 
 use super::{
     AgentLogic,
     command::Command,
     pod::{Mode, Pod},
+    settings::{FULL_LIMIT, MAX_DRIFTS},
 };
 
 /// Where a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Session {
+pub(super) enum State {
     #[default]
     Closed,
-    /// Open; a full assignment is awaited.
-    Fresh,
+    /// Open; a full assignment is awaited until then.
+    Fresh(Time),
     /// The last assignment had this number.
     At(u64),
     /// A new session was asked for: what still comes in this one does not count.
     Broken,
 }
 
+/// What an assignment is to a session.
+enum Place {
+    Next,
+    /// It came before.
+    Again,
+    /// One before it did not come.
+    Gap,
+}
+
+/// The session with the server.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    state: State,
+    /// The last report's place.
+    told: Stamp,
+    /// Drifts of this session's reports that the server has not said to have, at most
+    /// [`MAX_DRIFTS`], oldest first.
+    unheard: VecDeque<(u64, ContainerDrift)>,
+}
+
 impl Session {
     pub(super) fn close(&mut self) {
-        *self = Self::Closed;
+        self.state = State::Closed;
     }
 
-    /// Whether this number continues the session.
-    fn accepts(self, assignment: &Assignment) -> bool {
-        match self {
-            Self::Fresh => assignment.full,
-            Self::At(seq) => assignment.full || assignment.seq == seq + 1,
-            Self::Closed | Self::Broken => false,
+    /// Begins. Gives the drifts that the sessions before it may not have told.
+    fn open(&mut self, now: Time) -> Vec<ContainerDrift> {
+        // Another number than any before it, also than those of an earlier life of this agent.
+        let number = u64::try_from(now.0).unwrap_or(0).max(self.told.session + 1);
+        self.told = Stamp { session: number, seq: 0 };
+        self.state = State::Fresh(now + FULL_LIMIT);
+        std::mem::take(&mut self.unheard).into_iter().map(|(_, drift)| drift).collect()
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.told.session
+    }
+
+    /// The place of a report that is sent now.
+    pub(super) fn tell(&mut self, report: &Report) -> Stamp {
+        if !report.is_heartbeat() {
+            self.told.seq += 1;
+            let seq = self.told.seq;
+            self.unheard.extend(report.drifts.iter().map(|d| (seq, d.clone())));
+            let surplus = self.unheard.len().saturating_sub(MAX_DRIFTS);
+            self.unheard.drain(..surplus);
         }
+        self.told
+    }
+
+    /// The server has what was told up to here.
+    fn heard(&mut self, stamp: Stamp) {
+        if stamp.session == self.told.session {
+            self.unheard.retain(|(seq, _)| *seq > stamp.seq);
+        }
+    }
+
+    fn place(&self, assignment: &Assignment) -> Place {
+        match self.state {
+            State::Fresh(_) if assignment.full => Place::Next,
+            State::At(seq) if assignment.seq <= seq => Place::Again,
+            State::At(seq) if assignment.full || assignment.seq == seq + 1 => Place::Next,
+            _ => Place::Gap,
+        }
+    }
+
+    /// When the wait for the first assignment ends.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        match self.state {
+            State::Fresh(until) => Some(until),
+            _ => None,
+        }
+    }
+
+    fn give_up(&mut self, reason: String) -> Command {
+        self.state = State::Broken;
+        Command::Reconnect { reason }
     }
 }
 
 impl AgentLogic {
-    pub(super) fn session_opened(&mut self) {
-        self.session = Session::Fresh;
+    pub(super) fn session_opened(&mut self, now: Time) {
+        let untold = self.session.open(now);
+        self.drifts.give_back(untold);
         self.outbox.forget_told();
         self.tell_node();
+    }
+
+    /// A server that took the session and says nothing is left.
+    pub(super) fn watch_session(&mut self, now: Time, out: &mut Vec<Command>) {
+        if self.session.deadline().is_some_and(|at| at <= now) {
+            out.push(self.session.give_up("the server has not said what to run".into()));
+        }
     }
 
     pub(super) fn server(&mut self, now: Time, message: ToAgent, out: &mut Vec<Command>) {
@@ -65,33 +143,29 @@ impl AgentLogic {
                     self.with_pod(pod, now, out, |pod, cx| pod.heal(container.as_deref(), cx));
                 }
             }
+            ToAgent::Heard(stamp) => self.session.heard(stamp),
         }
     }
 
     fn assigned(&mut self, now: Time, assignment: &Assignment, out: &mut Vec<Command>) {
-        if matches!(self.session, Session::Closed | Session::Broken) {
+        if matches!(self.session.state, State::Closed | State::Broken) || assignment.session != self.session.number() {
             return;
         }
         if assignment.epoch < self.record.epoch {
-            self.session = Session::Broken;
-            out.push(Command::Reconnect {
-                reason: format!(
-                    "the server's epoch {} is older than {}, which this agent has seen: it is refused",
-                    assignment.epoch, self.record.epoch
-                ),
-            });
+            out.push(self.session.give_up(format!(
+                "the server's epoch {} is older than {}, which this agent has seen: it is refused",
+                assignment.epoch, self.record.epoch
+            )));
             return;
         }
-        if !self.session.accepts(assignment) {
-            if self.session != Session::At(assignment.seq) {
-                self.session = Session::Broken;
-                out.push(Command::Reconnect {
-                    reason: format!("assignment {} does not follow the last one", assignment.seq),
-                });
+        match self.session.place(assignment) {
+            Place::Next => self.session.state = State::At(assignment.seq),
+            Place::Again => return,
+            Place::Gap => {
+                let reason = format!("assignment {} does not follow the last one", assignment.seq);
+                return out.push(self.session.give_up(reason));
             }
-            return;
         }
-        self.session = Session::At(assignment.seq);
         if assignment.epoch > self.record.epoch {
             self.record.epoch = assignment.epoch;
             self.record_dirty = true;
@@ -170,5 +244,125 @@ impl AgentLogic {
             self.outbox.drop_pod(uid);
             out.push(Command::Forget(uid));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use evenkeel_wire::{DriftAction, ToServer};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::logic::{
+        command::Input,
+        settings::{Config, Settings},
+    };
+
+    const T0: Time = Time(1_000_000);
+
+    fn agent() -> AgentLogic {
+        let (node, cluster) = ("n1".into(), "c".into());
+        let mut logic = AgentLogic::new(Config { node, cluster, node_ip: None, settings: Settings::default() });
+        logic.step(T0, Input::Restored(Box::default()));
+        logic
+    }
+
+    fn assignment(logic: &AgentLogic, seq: u64, full: bool) -> Assignment {
+        let session = logic.session.number();
+        let (pods, forget) = (Vec::new(), Vec::new());
+        Assignment { epoch: 1, session, seq, full, pods, forget, keep_images: None, recovering: false }
+    }
+
+    /// Whether the agent asks for a new session.
+    fn breaks(logic: &mut AgentLogic, now: Time, assignment: Assignment) -> bool {
+        let commands = logic.step(now, Input::Server(ToAgent::Assign(Arc::new(assignment))));
+        commands.iter().any(|c| matches!(c, Command::Reconnect { .. }))
+    }
+
+    fn told(message: ToServer) -> (Stamp, usize) {
+        match message {
+            ToServer::Report { stamp, report } => (stamp, report.drifts.len()),
+            ToServer::Hello(hello) => panic!("{hello:?}"),
+        }
+    }
+
+    #[test]
+    fn what_comes_twice_or_is_of_another_session_changes_nothing() {
+        let mut logic = agent();
+        logic.step(T0, Input::SessionOpened);
+        let old = assignment(&logic, 1, true);
+        logic.step(T0, Input::SessionClosed);
+        logic.step(T0, Input::SessionOpened);
+        assert_ne!(logic.session.number(), old.session, "also at the same time");
+        assert!(!breaks(&mut logic, T0, Assignment { seq: 2, full: false, ..old.clone() }));
+        assert!(!breaks(&mut logic, T0, old));
+        assert!(matches!(logic.session.state, State::Fresh(_)));
+        for (seq, full) in [(1, true), (2, false), (3, false), (3, false), (2, false), (1, true)] {
+            let next = assignment(&logic, seq, full);
+            assert!(!breaks(&mut logic, T0, next));
+        }
+        assert_eq!(logic.session.state, State::At(3));
+        let jump = assignment(&logic, 7, true);
+        assert!(!breaks(&mut logic, T0, jump), "a full one says all that a gap may have held");
+        let gap = assignment(&logic, 9, false);
+        assert!(breaks(&mut logic, T0, gap));
+        let late = assignment(&logic, 8, false);
+        assert!(!breaks(&mut logic, T0, late));
+        assert_eq!(logic.session.state, State::Broken);
+    }
+
+    #[test]
+    fn a_first_assignment_that_does_not_come_asks_for_a_new_session() {
+        let mut logic = agent();
+        logic.step(T0, Input::SessionOpened);
+        let second = assignment(&logic, 2, false);
+        assert!(breaks(&mut logic, T0, second));
+        logic.step(T0, Input::SessionOpened);
+        assert!(logic.next_wake().is_some_and(|at| at <= T0 + FULL_LIMIT));
+        assert!(logic.poll(T0 + FULL_LIMIT).iter().any(|c| matches!(c, Command::Reconnect { .. })));
+        assert!(logic.poll(T0 + FULL_LIMIT * 2).is_empty(), "asked for once");
+    }
+
+    #[test]
+    fn drifts_are_told_again_until_the_server_has_them() {
+        let mut logic = agent();
+        let settings = Settings::default();
+        logic.step(T0, Input::SessionOpened);
+        logic.drifts.record(T0, &settings, drift_of(1));
+        let (first, drifts) = told(logic.next_message());
+        assert_eq!((first.seq, drifts), (1, 1));
+        assert_eq!(told(logic.next_message()), (first, 0), "a heartbeat has no number of its own");
+        logic.drifts.record(T0, &settings, drift_of(2));
+        assert_eq!(told(logic.next_message()).0.seq, 2);
+        logic.step(T0, Input::Server(ToAgent::Heard(first)));
+        logic.step(T0, Input::SessionClosed);
+        logic.step(T0, Input::SessionOpened);
+        // What another session heard is not what this one told.
+        logic.step(T0, Input::Server(ToAgent::Heard(Stamp { seq: 9, ..first })));
+        let ToServer::Report { stamp, report } = logic.next_message() else { panic!("no report") };
+        assert_eq!(report.drifts.iter().map(|d| d.pod).collect::<Vec<_>>(), [Uid(2)]);
+        logic.step(T0, Input::Server(ToAgent::Heard(stamp)));
+        logic.step(T0, Input::SessionOpened);
+        assert_eq!(told(logic.next_message()).1, 0);
+    }
+
+    #[test]
+    fn what_a_deaf_server_is_owed_stays_bounded() {
+        let mut session = Session::default();
+        session.open(T0);
+        let many = Report { drifts: vec![drift_of(3); MAX_DRIFTS], ..Report::default() };
+        session.tell(&many);
+        session.tell(&Report { drifts: vec![drift_of(4)], ..Report::default() });
+        let owed = session.open(T0);
+        assert_eq!((owed.len(), owed.last().map(|d| d.pod)), (MAX_DRIFTS, Some(Uid(4))));
+    }
+
+    fn drift_of(n: u128) -> ContainerDrift {
+        let (namespace, name) = ("shop".into(), "web".into());
+        let (desired, live) = (Value::Null, Value::Null);
+        let action = DriftAction::Paused;
+        ContainerDrift { pod: Uid(n), namespace, name, container: None, action, desired, live, healed: false }
     }
 }

@@ -8,7 +8,7 @@ use evenkeel_model::{
     podstatus::{crashes, disturbed_parse, failed_starts_parse},
 };
 use evenkeel_runtime::{ContainerId, Resources};
-use evenkeel_wire::{Assignment, DriftAction, NodeReport, PodContent, PodOrder, Report, ToAgent};
+use evenkeel_wire::{Assignment, DriftAction, NodeReport, PodContent, PodOrder, Report, ToAgent, ToServer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -24,6 +24,7 @@ struct Lab {
     node: SimNode,
     registry: SimRegistry,
     now: Time,
+    session: u64,
     seq: u64,
     epoch: u64,
     status: BTreeMap<Uid, Value>,
@@ -81,6 +82,7 @@ impl Lab {
             node,
             registry,
             now,
+            session: 0,
             seq: 0,
             epoch: 1,
             status: BTreeMap::new(),
@@ -93,13 +95,14 @@ impl Lab {
     }
 
     fn connect(&mut self) {
-        self.node.open_session(self.now);
+        self.session = self.node.open_session(self.now).map_or(0, |hello| hello.session);
         self.seq = 0;
     }
 
     fn full(&mut self, orders: Vec<PodOrder>, recovering: bool) {
         let assignment = Assignment {
             epoch: self.epoch,
+            session: self.session,
             seq: self.seq,
             full: true,
             pods: orders.into_iter().map(Arc::new).collect(),
@@ -115,6 +118,7 @@ impl Lab {
         let full = self.seq == 0;
         let assignment = Assignment {
             epoch: self.epoch,
+            session: self.session,
             seq: self.seq,
             full,
             pods: orders.into_iter().map(Arc::new).collect(),
@@ -129,8 +133,8 @@ impl Lab {
     fn pass(&mut self, millis: i64) {
         self.now = Time(self.now.0 + millis);
         self.node.run_until(self.now, &self.registry);
-        if let Some(report) = self.node.take_report() {
-            self.take(report);
+        if let Some(ToServer::Report { report, .. }) = self.node.take_report() {
+            self.take(*report);
         }
         assert!(self.node.runtime.violations.is_empty(), "{:?}", self.node.runtime.violations);
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use evenkeel_model::{Rng, Time, Uid};
-use evenkeel_wire::{Hello, NodeReport, Report, ToAgent};
+use evenkeel_wire::{Hello, NodeReport, ToAgent, ToServer};
 
 use super::engine::{Conduct, Happening, SimRegistry, SimRuntime};
 use crate::logic::{
@@ -97,9 +97,14 @@ impl SimNode {
         self.give(now, Input::Server(message));
     }
 
-    /// What the agent has to report.
-    pub fn take_report(&mut self) -> Option<Report> {
-        self.logic.as_mut().and_then(AgentLogic::take_report)
+    /// What the agent has to report, if anything.
+    pub fn take_report(&mut self) -> Option<ToServer> {
+        self.logic.as_mut().filter(|l| l.has_report()).map(AgentLogic::next_message)
+    }
+
+    /// What the agent says when a heartbeat is due.
+    pub fn heartbeat(&mut self) -> Option<ToServer> {
+        self.logic.as_mut().map(AgentLogic::next_message)
     }
 
     fn execute(&mut self, now: Time, commands: Vec<Command>) {

@@ -150,7 +150,7 @@ impl Cluster {
         let amount: BTreeMap<String, String> =
             [("cpu", cpu), ("memory", memory), ("pods", "110")].map(|(k, v)| (k.to_string(), v.to_string())).into();
         let about = NodeReport { capacity: amount.clone(), allocatable: amount, ..NodeReport::default() };
-        let hello = Hello { node: name.into(), epoch: 1, report: about, pods, sources: Vec::new() };
+        let hello = Hello { node: name.into(), session: 1, epoch: 1, report: about, pods, sources: Vec::new() };
         self.with(|w, cx| report::hello(w, &hello, cx));
         self.world.nodes.hear(&name.into(), self.now);
     }

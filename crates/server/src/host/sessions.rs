@@ -94,7 +94,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut end: ServerEnd) {
     while let Some(message) = end.recv.recv().await {
         let event = match message {
             ToServer::Hello(hello) => Event::Hello(hello),
-            ToServer::Report(report) => Event::Report { node: node.clone(), report },
+            ToServer::Report { stamp, report } => Event::Report { node: node.clone(), stamp, report },
         };
         let Ok(place) = shared.queue.reserve().await else { break };
         if !shared.sessions.pass(&node, &own, place, event) {
@@ -109,17 +109,24 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut end: ServerEnd) {
 
 #[cfg(test)]
 mod tests {
-    use evenkeel_model::session::{Hello, NodeReport, Report};
+    use evenkeel_model::session::{Hello, NodeReport, Report, Stamp};
 
     use super::*;
 
     fn hello() -> Event {
-        let (epoch, report) = (0, NodeReport::default());
-        Event::Hello(Box::new(Hello { node: "n1".into(), epoch, report, pods: Vec::new(), sources: Vec::new() }))
+        let (session, epoch, report) = (1, 0, NodeReport::default());
+        Event::Hello(Box::new(Hello {
+            node: "n1".into(),
+            session,
+            epoch,
+            report,
+            pods: Vec::new(),
+            sources: Vec::new(),
+        }))
     }
 
     fn report() -> Event {
-        Event::Report { node: "n1".into(), report: Box::new(Report::default()) }
+        Event::Report { node: "n1".into(), stamp: Stamp::default(), report: Box::new(Report::default()) }
     }
 
     #[tokio::test]
