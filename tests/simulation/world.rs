@@ -459,7 +459,9 @@ impl World {
             Item::Heartbeat(n, session) => {
                 if self.nodes[n].session == session && self.nodes[n].connected {
                     let beat = self.nodes[n].sim.heartbeat();
-                    beat.into_iter().for_each(|m| self.send_up(n, m));
+                    if let Some(message) = beat {
+                        self.send_up(n, message);
+                    }
                     self.later(HEARTBEAT, Item::Heartbeat(n, session));
                 }
             }
