@@ -19,6 +19,7 @@ mod kubeconfig;
 mod logs;
 mod node;
 mod objects;
+mod orphan;
 mod output;
 mod paths;
 mod rollback;
@@ -79,6 +80,8 @@ enum Verb {
     Why(why::Args),
     #[command(subcommand)]
     Node(node::Verb),
+    #[command(subcommand)]
+    Orphan(orphan::Verb),
     Audit(audit::Args),
     Down(down::Args),
     Kubeconfig(kubeconfig::Args),
@@ -167,6 +170,7 @@ async fn ask(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
         Verb::Drift(args) => drift::run(args, cx).await,
         Verb::Why(args) => why::run(args, cx).await,
         Verb::Node(verb) => node::run(verb, cx).await,
+        Verb::Orphan(verb) => orphan::run(verb, cx).await,
         Verb::Audit(args) => audit::run(args, cx).await,
         Verb::Down(args) => down::run(args, cx).await,
         Verb::Up(_) | Verb::Validate(_) | Verb::Kubeconfig(_) | Verb::Completion(_) | Verb::Docs(_) => {
@@ -218,6 +222,9 @@ mod tests {
             "drift accept NAME",
             "why pod web",
             "node cordon n1",
+            "orphan list -o json",
+            "orphan adopt web-1 -n shop",
+            "orphan remove web-1",
             "audit",
             "down --purge",
             "completion bash",

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     Cx, Out,
     objects::{self, condition, full_name, maybe, name, number, pod_trouble, said, text, typed},
+    orphan,
     output::{Tone, align, one_line},
 };
 
@@ -199,14 +200,18 @@ fn workloads(deployments: &[Value], replica_sets: &[Value], pods: &[Value]) -> V
     }
     for pod in pods.iter().filter(|p| owner(p).is_empty()) {
         let trouble = pod_trouble(pod);
-        let orphan = pod.pointer("/metadata/labels").and_then(|l| l.get(evenkeel_model::names::ORPHAN)).is_some();
+        let unexplained = orphan::is_orphan(pod);
         let mut notes: Vec<String> = trouble.clone().into_iter().collect();
-        if orphan {
-            notes.push("an orphan: nothing explains it since the database was lost; it runs on untouched".into());
+        if unexplained {
+            notes.push(format!("an orphan, runs on untouched: {}", orphan::why(pod)));
+            notes.push(format!(
+                "`evenkeel orphan adopt {0}` keeps it, `evenkeel orphan remove {0}` ends it",
+                orphan::typed(pod)
+            ));
         }
         let tone = if trouble.is_some() {
             Tone::Bad
-        } else if orphan {
+        } else if unexplained {
             Tone::Warn
         } else {
             Tone::Good

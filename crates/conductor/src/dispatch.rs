@@ -157,7 +157,7 @@ impl Dispatch {
         let sources_changed = self.sources_changed && self.renew_copies(world);
         let images = (self.images_changed || !fresh.is_empty()).then(|| self.images.all());
         let sources = (sources_changed || !fresh.is_empty())
-            .then(|| self.copies.get_or_insert_with(|| source_copies(world)).clone());
+            .then(|| self.copies.get_or_insert_with(|| source_copies(world).collect()).clone());
         // Not every session for every change: there may be thousands.
         let concerned: BTreeSet<Arc<str>> = if self.images_changed || sources_changed {
             self.sessions.keys().cloned().collect()
@@ -196,9 +196,16 @@ impl Dispatch {
     }
 
     /// Reads the sources again; says whether agents have something new to keep. Most changes of a
-    /// Source are of its conditions, which they do not keep.
+    /// Source are of its conditions, which they do not keep: a copy that says the same is the same.
     fn renew_copies(&mut self, world: &World) -> bool {
-        let copies = source_copies(world);
+        let mut copies: Vec<SourceCopy> = source_copies(world).collect();
+        for copy in &mut copies {
+            let before = self.copies.iter().flat_map(|c| c.iter()).find(|c| c.name == copy.name);
+            if let Some(before) = before.filter(|b| b.spec == copy.spec && b.status == copy.status) {
+                copy.version = before.version;
+            }
+        }
+        let copies: Arc<[SourceCopy]> = copies.into();
         let new = self.copies.as_ref() != Some(&copies);
         self.copies = Some(copies);
         new
@@ -253,16 +260,13 @@ fn fingerprint(order: &PodOrder) -> Digest {
     Digest::of_parts([&pod[..], deletion.as_bytes(), &images, &contents, &[u8::from(order.self_heal)]])
 }
 
-fn source_copies(world: &World) -> Arc<[SourceCopy]> {
-    world
-        .list(Kind::Source, "")
-        .filter_map(|object| {
-            let spec: SourceSpec = object.spec().ok()?;
-            let mut status: SourceStatus = object.status().ok().flatten().unwrap_or_default();
-            status.conditions.clear();
-            Some(SourceCopy { name: object.key.name.clone(), spec, status })
-        })
-        .collect()
+fn source_copies(world: &World) -> impl Iterator<Item = SourceCopy> {
+    world.list(Kind::Source, "").filter_map(|object| {
+        let spec: SourceSpec = object.spec().ok()?;
+        let mut status: SourceStatus = object.status().ok().flatten().unwrap_or_default();
+        status.conditions.clear();
+        Some(SourceCopy { name: object.key.name.clone(), version: object.version, spec, status })
+    })
 }
 
 #[cfg(test)]

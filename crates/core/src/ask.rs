@@ -92,6 +92,16 @@ pub enum Ask {
         /// Node.
         name: Arc<str>,
     },
+    /// `pods/NAME/adopt`: an orphan belongs to a ReplicaSet that fits, or to itself, from now on.
+    OrphanAdopt {
+        /// The Pod.
+        pod: Key,
+    },
+    /// `pods/NAME/remove`: an orphan ends with its grace.
+    OrphanRemove {
+        /// The Pod.
+        pod: Key,
+    },
     /// What applying this snapshot as the source's next revision would do: nothing is written.
     Diff {
         /// Source whose revision it would be.
@@ -186,6 +196,8 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         Ask::NodeUnschedulable { name, unschedulable } => {
             crate::controllers::node::set_unschedulable(world, name, *unschedulable, cx)
         }
+        Ask::OrphanAdopt { pod } => crate::controllers::orphan::adopt(world, pod, user, cx),
+        Ask::OrphanRemove { pod } => crate::controllers::orphan::remove(world, pod, user, cx),
         Ask::DeleteNode { name } => crate::controllers::node::remove(world, name, cx),
         source => release::ask::handle(world, source, user, cx),
     }

@@ -66,6 +66,8 @@ pub mod names {
     pub const CONTENTS: &str = "evenkeel.dev/contents";
     /// Label on a pod that nothing explains after a recovery: it runs on untouched.
     pub const ORPHAN: &str = "evenkeel.dev/orphan";
+    /// Annotation of such a pod: why nothing explains it, for people.
+    pub const ORPHAN_REASON: &str = "evenkeel.dev/orphan-reason";
     /// Annotation of a ReplicaSet: JSON map of container name to the image id that ran.
     pub const IMAGE_IDS: &str = "evenkeel.dev/image-ids";
     /// Annotation of a ReplicaSet: name of the Release whose apply made it.

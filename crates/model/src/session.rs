@@ -304,6 +304,10 @@ pub enum DriftAction {
 pub struct SourceCopy {
     /// Name.
     pub name: Arc<str>,
+    /// Version of the store at which this was so: of several copies, and of a restored store's own
+    /// object, the highest is the newest, for versions never repeat. 0 from before there was one.
+    #[serde(default)]
+    pub version: Version,
     /// `spec`.
     pub spec: own::SourceSpec,
     /// `status`, conditions left out.

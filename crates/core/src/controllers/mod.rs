@@ -7,6 +7,7 @@ pub mod deployment;
 pub mod gc;
 pub mod namespace;
 pub mod node;
+pub mod orphan;
 pub mod pod;
 pub(crate) mod podstatus;
 pub mod replicaset;

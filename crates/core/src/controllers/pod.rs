@@ -3,9 +3,9 @@
 
 use alloc::sync::Arc;
 
-use evenkeel_model::{Key, Kind, Object, names};
+use evenkeel_model::{Key, Kind, Object};
 
-use super::{ControllerId, podstatus};
+use super::{ControllerId, orphan, podstatus};
 use crate::{change::Changed, cx::Cx, world::World};
 
 /// Marks a pod that is going, lost its node, or was taken by somebody; and all pods of a Node that
@@ -15,7 +15,7 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
         Kind::Pod => {
             let Some(pod) = &changed.new else { return };
             let lost = pod.node.as_ref().is_some_and(|n| world.nodes.get(n).is_none_or(|n| !n.known));
-            if pod.deleting() || lost || pod.meta.label(names::ORPHAN).is_some() {
+            if pod.deleting() || lost || orphan::is_orphan(pod) {
                 mark(changed.key.clone());
             }
         }
@@ -34,9 +34,9 @@ pub fn first_status(pod: &Object) -> Arc<[u8]> {
 /// Looks at one pod.
 pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
     let (Some(pod), Some(record)) = (world.get(key), world.pods.get(key)) else { return };
-    if pod.meta.label(names::ORPHAN).is_some() && (pod.source().is_some() || record.controller.is_some()) {
+    if orphan::is_orphan(pod) && (pod.source().is_some() || record.controller.is_some()) {
         let mut taken = Object::clone(pod);
-        Arc::make_mut(&mut taken.meta.labels).remove(names::ORPHAN);
+        orphan::unmark(&mut taken.meta);
         return cx.put(taken);
     }
     if world.recovering.is_some() {

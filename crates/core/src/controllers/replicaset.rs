@@ -21,7 +21,7 @@ use serde_json::Value;
 pub(crate) use pods::unadmit;
 
 use super::{
-    ControllerId, deployment,
+    ControllerId, deployment, orphan,
     tally::{controlled, seconds, tally},
 };
 use crate::{
@@ -178,9 +178,7 @@ fn claim(world: &World, set: &Arc<Object>, selector: &Selector, cx: &mut Cx<'_>)
         }
         let mut mine = Object::clone(object);
         mine.meta.owners = with_owner(&mine.meta.owners, OwnerRef::controller(&set.key, set.uid));
-        if mine.meta.label(evenkeel_model::names::ORPHAN).is_some() {
-            Arc::make_mut(&mut mine.meta.labels).remove(evenkeel_model::names::ORPHAN);
-        }
+        orphan::unmark(&mut mine.meta);
         cx.put(mine);
         adopted += 1;
     }

@@ -41,9 +41,12 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         }
         Ask::Unpin { name } => unpin(world, name, user, cx),
         Ask::Diff { source, snapshot } => Ok(Answer::Plan(plan::of(world, source, snapshot, cx))),
-        Ask::DriftAccept { .. } | Ask::DriftHeal { .. } | Ask::NodeUnschedulable { .. } | Ask::DeleteNode { .. } => {
-            Err(Refusal::invalid("the request is not about a source"))
-        }
+        Ask::DriftAccept { .. }
+        | Ask::DriftHeal { .. }
+        | Ask::NodeUnschedulable { .. }
+        | Ask::DeleteNode { .. }
+        | Ask::OrphanAdopt { .. }
+        | Ask::OrphanRemove { .. } => Err(Refusal::invalid("the request is not about a source")),
     }
 }
 

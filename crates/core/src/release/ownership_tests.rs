@@ -219,7 +219,7 @@ fn recovered(from: &Lab) -> Lab {
     let object = from.world.get(&Key::cluster(Kind::Source, "shop")).unwrap();
     let mut status = from.status();
     status.conditions.clear();
-    let copy = SourceCopy { name: "shop".into(), spec: object.spec().unwrap(), status };
+    let copy = SourceCopy { name: "shop".into(), version: object.version, spec: object.spec().unwrap(), status };
     let mut lab = Lab::new();
     lab.world.recovering = Some(Time(lab.now.0 + 60_000));
     lab.event(|world, cx| inbound::recover(world, &[copy], cx));

@@ -34,12 +34,13 @@ pub(crate) fn verbs(kind: Kind) -> &'static [&'static str] {
 const SOURCE: &[Below] =
     &[STATUS, action("sync"), action("retry"), action("rollback"), action("unpin"), action("diff"), PLACE];
 const PLACE: Below = Below { name: "place", verbs: &["get"] };
+const POD: &[Below] = &[STATUS, Below { name: "log", verbs: &["get"] }, action("adopt"), action("remove")];
 const DRIFT: &[Below] = &[STATUS, action("accept"), action("heal")];
 
 /// What lies below an object of a kind.
 pub(crate) fn below(kind: Kind) -> &'static [Below] {
     match kind {
-        Kind::Pod => &[STATUS, Below { name: "log", verbs: &["get"] }],
+        Kind::Pod => POD,
         Kind::Source => SOURCE,
         Kind::Drift => DRIFT,
         _ if kind.info().has_status => &[STATUS],

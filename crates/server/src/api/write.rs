@@ -230,7 +230,7 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// A verb of a Source or a Drift.
+    /// A verb of a Source, a Drift or an orphan.
     async fn act(&self, key: Key, verb: &str, bytes: &Bytes) -> Result<Response, Failure> {
         let headers = &self.parts.headers;
         let name = key.name.clone();
@@ -248,6 +248,8 @@ impl Write<'_> {
                 match (kind, verb) {
                     (Kind::Source, "retry") => Ask::Retry { name },
                     (Kind::Source, "unpin") => Ask::Unpin { name },
+                    (Kind::Pod, "adopt") => Ask::OrphanAdopt { pod: key.clone() },
+                    (Kind::Pod, "remove") => Ask::OrphanRemove { pod: key.clone() },
                     (Kind::Drift, "accept") => Ask::DriftAccept { name },
                     (Kind::Drift, "heal") => Ask::DriftHeal { name },
                     _ => return Err(Failure::no_path()),

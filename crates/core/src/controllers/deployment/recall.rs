@@ -17,7 +17,10 @@ use evenkeel_model::{Key, Kind, Meta, Object, OwnerRef, Selector, canonical, nam
 use serde_json::{Value, json};
 
 use super::Run;
-use crate::{controllers::replicaset, cx::Cx};
+use crate::{
+    controllers::{orphan, replicaset},
+    cx::Cx,
+};
 
 /// Makes what is missing; whether there was any.
 pub(super) fn recall(run: &Run<'_>, config: &super::template::Used, cx: &mut Cx<'_>) -> bool {
@@ -27,7 +30,7 @@ pub(super) fn recall(run: &Run<'_>, config: &super::template::Used, cx: &mut Cx<
         for pod in pods {
             let mut mine = Object::clone(pod);
             mine.meta.owners = [OwnerRef::controller(&set.key, set.uid)].into();
-            Arc::make_mut(&mut mine.meta.labels).remove(names::ORPHAN);
+            orphan::unmark(&mut mine.meta);
             cx.put(mine);
         }
         cx.put(set);
@@ -43,7 +46,7 @@ fn key(run: &Run<'_>, hash: &str) -> Key {
 fn lost(run: &Run<'_>, config: &super::template::Used) -> BTreeMap<String, Vec<Arc<Object>>> {
     let mut lost: BTreeMap<String, Vec<Arc<Object>>> = BTreeMap::new();
     let Ok(selector) = Selector::from_k8s(&run.spec.selector) else { return lost };
-    let orphan = |at: &&Key| run.world.get(at).is_some_and(|p| p.meta.label(names::ORPHAN).is_some());
+    let orphan = |at: &&Key| run.world.get(at).is_some_and(|p| orphan::is_orphan(p));
     if !run.world.pods.uncontrolled(&run.deployment.key.namespace).any(|at| orphan(&at)) {
         return lost;
     }
@@ -51,7 +54,7 @@ fn lost(run: &Run<'_>, config: &super::template::Used) -> BTreeMap<String, Vec<A
     for at in run.world.pods.uncontrolled(&run.deployment.key.namespace) {
         let (Some(pod), Some(record)) = (run.world.get(at), run.world.pods.get(at)) else { continue };
         let Some(hash) = pod.meta.label(names::POD_TEMPLATE_HASH).filter(|h| *h != current) else { continue };
-        let orphan = pod.meta.label(names::ORPHAN).is_some() && !record.terminating && !record.finished();
+        let orphan = orphan::is_orphan(pod) && !record.terminating && !record.finished();
         let set = key(run, hash);
         // Its name says whose it was: a selector may fit by accident.
         let mine = pod.key.name.strip_prefix(&*set.name).is_some_and(|rest| rest.starts_with('-'));
@@ -66,11 +69,12 @@ fn lost(run: &Run<'_>, config: &super::template::Used) -> BTreeMap<String, Vec<A
 fn set(run: &Run<'_>, hash: &str, pods: &[Arc<Object>], number: usize, cx: &mut Cx<'_>) -> Object {
     let (mut labels, mut annotations, mut spec) = (BTreeMap::new(), BTreeMap::new(), Value::Null);
     if let Some(pod) = pods.first() {
-        labels = BTreeMap::clone(&pod.meta.labels);
-        annotations = BTreeMap::clone(&pod.meta.annotations);
+        let mut meta = pod.meta.clone();
+        orphan::unmark(&mut meta);
+        labels = BTreeMap::clone(&meta.labels);
+        annotations = BTreeMap::clone(&meta.annotations);
         spec = pod.body_map().remove("spec").unwrap_or_default();
     }
-    labels.remove(names::ORPHAN);
     if let Some(spec) = spec.as_object_mut() {
         spec.remove("nodeName");
         replicaset::unadmit(spec, cx.settings.default_toleration);

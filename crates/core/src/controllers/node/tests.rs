@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     change::Change,
     controllers::{
-        report,
+        orphan, report,
         testkit::{Cluster, deployment, pod_report},
     },
 };
@@ -293,6 +293,38 @@ fn a_lost_database_comes_back_from_the_agents() {
     assert_eq!(uids(&c), expected);
     assert!(c.pods().iter().all(|p| p.meta.label(names::ORPHAN).is_none() || p.key.name.as_ref() == "alone"));
     assert!(c.get(Kind::Pod, "alone").meta.label(names::ORPHAN).is_some());
+}
+
+#[test]
+fn a_person_decides_on_orphans() {
+    let old = three();
+    let mut c = Cluster::new(&[]);
+    c.world.recovering = Some(c.now + Duration::from_mins(1));
+    let pods = known(&on(&old, "n1"), true, c.now);
+    c.hello("n1", "4", "8Gi", pods);
+    c.world.recovering = None;
+    c.mark_all();
+    c.rest();
+    let [first, second] = [0, 1].map(|i| c.pods()[i].key.clone());
+    let why = c.pods()[0].meta.annotation(names::ORPHAN_REASON).unwrap().to_string();
+    assert!(why.contains("node n1") && why.contains("ReplicaSet \"web-"), "{why}");
+
+    c.with(|w, cx| orphan::adopt(w, &first, "admin", cx)).unwrap();
+    c.rest();
+    let mine = c.get(Kind::Pod, &first.name);
+    assert!(!orphan::is_orphan(&mine) && mine.meta.owners.is_empty() && !mine.deleting(), "it is a plain pod now");
+    assert_eq!(mine.meta.annotation(names::ORPHAN_REASON), None);
+    let again = c.with(|w, cx| orphan::remove(w, &first, "admin", cx)).unwrap_err();
+    assert_eq!((again.code, again.message.contains("is no orphan")), (409, true));
+
+    c.with(|w, cx| orphan::remove(w, &second, "admin", cx)).unwrap();
+    assert!(c.get(Kind::Pod, &second.name).meta.deletion.is_some(), "it ends with its grace");
+    let dying = c.with(|w, cx| orphan::adopt(w, &second, "admin", cx)).unwrap_err();
+    assert_eq!(dying.code, 409);
+    c.rest();
+    assert!(c.world.get(&second).is_none() && c.world.get(&first).is_some());
+    let gone = c.with(|w, cx| orphan::adopt(w, &second, "admin", cx)).unwrap_err();
+    assert_eq!(gone.code, 404);
 }
 
 #[test]

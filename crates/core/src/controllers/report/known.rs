@@ -7,14 +7,14 @@
 use alloc::{collections::BTreeSet, sync::Arc};
 
 use evenkeel_model::{
-    Key, Kind, Object, Uid, canonical, names,
+    Key, Kind, Object, Uid, canonical,
     session::{Hello, KnownPod},
 };
 use serde_json::Value;
 
 use super::{remember_images, take_status};
 use crate::{
-    controllers::{podstatus, replicaset, tally::tally},
+    controllers::{orphan, podstatus, replicaset, tally::tally},
     cx::Cx,
     drift,
     world::World,
@@ -67,10 +67,18 @@ fn adopt(hello: &Hello, mut pod: Object, status: Arc<[u8]>, cx: &mut Cx<'_>) {
     pod.node = Some(hello.node.clone());
     pod.version = evenkeel_model::Version(0);
     pod.managed = evenkeel_model::object::empty();
+    let whose = pod.meta.controller().map(|o| alloc::format!("; {} \"{}\" made it", o.kind, o.name));
+    orphan::mark(
+        &mut pod.meta,
+        alloc::format!(
+            "node {} had it when the server recovered, and the database did not know it{}",
+            hello.node,
+            whose.unwrap_or_default()
+        ),
+    );
     pod.meta.owners = Arc::from([]);
     pod.meta.finalizers = Arc::from([]);
     pod.meta.generation = pod.meta.generation.max(1);
-    pod.meta.set_label(names::ORPHAN, "true");
     cx.put(pod);
 }
 
