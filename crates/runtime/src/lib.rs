@@ -104,6 +104,22 @@ pub trait Runtime: Send + Sync + 'static {
         limits: &ExecLimits,
     ) -> impl Future<Output = Result<ExecResult>> + Send;
 
+    /// Starts a command in a running container with its standard streams connected. A command that
+    /// does not exist in the container, or may not be run, is a [`RuntimeError::Start`], here or as
+    /// the first item of its output.
+    fn exec_start(&self, id: &ContainerId, spec: &ExecSpec) -> impl Future<Output = Result<ExecSession>> + Send;
+
+    /// Sets the size of a command's terminal, in characters. One that has ended is fine.
+    fn exec_resize(&self, exec: &ExecId, width: u16, height: u16) -> impl Future<Output = Result<()>> + Send;
+
+    /// Waits for a command's end and returns its exit code; 128 + n for signal n.
+    fn exec_wait(&self, exec: &ExecId) -> impl Future<Output = Result<i64>> + Send;
+
+    /// Ends a command whose caller has gone: asks its process (and those of its group) to end, and
+    /// kills what is left after some seconds. One that has ended is fine. Fails where the process
+    /// cannot be reached from here; it is left to the container then.
+    fn exec_end(&self, exec: &ExecId) -> impl Future<Output = Result<()>> + Send;
+
     /// What a running container uses now.
     fn stats(&self, id: &ContainerId) -> impl Future<Output = Result<Stats>> + Send;
 

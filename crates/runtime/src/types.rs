@@ -3,10 +3,13 @@
 //! Plain data, serde on everything, so that the agent's commands, its journal and the simulation
 //! use the same types. Units are in the names or the docs of fields.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, pin::Pin, time::Duration};
 
 use evenkeel_model::Time;
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWrite;
+
+use crate::LogStream;
 
 /// Less memory than this no engine gives a container (Docker refuses it): limits below are raised
 /// to it, by whoever builds a [`Resources`], so that comparing with what is live stays exact.
@@ -410,6 +413,37 @@ impl ExecResult {
     /// Whether it did not end in time.
     pub fn timed_out(&self) -> bool {
         self.exit_code.is_none()
+    }
+}
+
+/// A command's id, as the engine gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ExecId(pub String);
+
+/// A command to be run with its streams connected.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ExecSpec {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Whether standard input is connected; without it the command reads an end at once.
+    pub stdin: bool,
+    /// A terminal in place of pipes.
+    pub tty: bool,
+}
+
+/// A command that was started. Dropping it closes its streams and leaves its process alone.
+pub struct ExecSession {
+    /// Its id.
+    pub id: ExecId,
+    /// Its standard input; shutting it down is the end of it.
+    pub stdin: Pin<Box<dyn AsyncWrite + Send>>,
+    /// Its output. It ends when all who hold its pipes have closed them.
+    pub output: LogStream,
+}
+
+impl fmt::Debug for ExecSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecSession").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

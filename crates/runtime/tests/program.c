@@ -4,6 +4,9 @@
 #include <string.h>
 #include <signal.h>
 #include <unistd.h>
+#include <dirent.h>
+#include <termios.h>
+#include <sys/ioctl.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -30,6 +33,47 @@ int main(int argc, char **argv) {
         for (;;) { char *p = malloc(1 << 20); if (p) memset(p, 1, 1 << 20); }
     }
     if (!strcmp(verb, "sleep")) { sleep(argc > 2 ? (unsigned)atoi(argv[2]) : 3600); return 0; }
+    if (!strcmp(verb, "echo")) {
+        static char b[1 << 16]; ssize_t n;
+        while ((n = read(0, b, sizeof b)) > 0)
+            for (ssize_t at = 0, w; at < n; at += w)
+                if ((w = write(1, b + at, (size_t)(n - at))) < 0) return 1;
+        return n < 0;
+    }
+    if (!strcmp(verb, "bytes")) return write(1, "\1\0\0\0\177\377\377\377x", 9) != 9;
+    if (!strcmp(verb, "long")) {                        /* a line that does not end */
+        for (int i = 0; i < 40000; i++) putchar('x');
+        fflush(stdout);
+        for (;;) pause();
+    }
+    if (!strcmp(verb, "size")) {                        /* prints the terminal's size when it changes */
+        struct winsize w; int last = -1;
+        for (;;) {
+            if (ioctl(0, TIOCGWINSZ, &w)) return 1;
+            if (w.ws_col != last) { last = w.ws_col; printf("%dx%d\n", w.ws_col, w.ws_row); fflush(stdout); }
+            usleep(20000);
+        }
+    }
+    if (!strcmp(verb, "fork") || !strcmp(verb, "stubborn")) {
+        if (!strcmp(verb, "stubborn")) { signal(SIGTERM, SIG_IGN); signal(SIGHUP, SIG_IGN); }
+        if (fork() == 0) for (;;) pause();
+        printf("ready\n"); fflush(stdout);
+        for (;;) pause();
+    }
+    if (!strcmp(verb, "count")) {                       /* processes in the container but this one */
+        DIR *d = opendir("/proc"); struct dirent *e; int n = 0;
+        if (!d) return 1;
+        while ((e = readdir(d))) {                      /* and but those that wait to be reaped */
+            char f[300], state = 'Z'; FILE *s; int p = atoi(e->d_name);
+            if (p <= 0 || p == getpid()) continue;
+            snprintf(f, sizeof f, "/proc/%d/stat", p);
+            if (!(s = fopen(f, "r"))) continue;
+            if (fscanf(s, "%*d (%*[^)]) %c", &state) == 1 && state != 'Z') n++;
+            fclose(s);
+        }
+        printf("%d\n", n);
+        return 0;
+    }
     signal(SIGTERM, on_term);
     if (!strcmp(verb, "serve")) {                       /* answers 200 to everything on PORT */
         struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[2])) };

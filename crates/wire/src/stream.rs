@@ -20,7 +20,8 @@ use tokio::{sync::mpsc, time::timeout};
 pub const CHUNK: usize = 64 << 10;
 /// Messages under way in each direction. More would only be kept, not be faster.
 const DEPTH: usize = 4;
-/// A message that nobody has taken for so long ends its stream: the reader has stopped reading.
+/// Output that nobody has taken for so long ends its stream: the reader has stopped reading. Input
+/// has no such bound: a command may be busy for long before it reads on.
 pub const PROGRESS: Duration = Duration::from_mins(1);
 
 /// What is wanted of a node. Attaching and port-forwarding will be further kinds.
@@ -185,7 +186,7 @@ pub enum SendError {
 /// The end of who asked. Dropping it ends the stream.
 #[derive(Debug)]
 pub struct CallerEnd {
-    /// To the node; [`CallerEnd::send`] bounds the wait.
+    /// To the node.
     pub send: mpsc::Sender<StreamInput>,
     /// From the node; `None` means that the stream is over.
     pub recv: mpsc::Receiver<StreamOutput>,
@@ -208,9 +209,9 @@ pub fn pair() -> (CallerEnd, NodeEnd) {
 }
 
 impl CallerEnd {
-    /// Sends a message; waits while the node is slow, at most [`PROGRESS`].
+    /// Sends a message; waits as long as the command does not read what came before.
     pub async fn send(&self, message: StreamInput) -> Result<(), SendError> {
-        put(&self.send, message).await
+        self.send.send(message).await.map_err(|_| SendError::Gone)
     }
 }
 

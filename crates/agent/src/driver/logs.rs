@@ -3,26 +3,26 @@
 use std::sync::Arc;
 
 use evenkeel_model::Uid;
-use evenkeel_runtime::{ContainerId, ContainerInfo, LogOptions, LogStream, Runtime, RuntimeError};
+use evenkeel_runtime::{ContainerInfo, LogOptions, LogStream, Runtime, RuntimeError};
 
 use crate::logic::labels;
 
 /// Which log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogRequest {
+pub(super) struct LogRequest {
     /// The pod.
-    pub pod: Uid,
+    pub(super) pod: Uid,
     /// The container's name in the pod.
-    pub container: String,
+    pub(super) container: String,
     /// The run before the current one.
-    pub previous: bool,
+    pub(super) previous: bool,
     /// What of it.
-    pub options: LogOptions,
+    pub(super) options: LogOptions,
 }
 
 /// Reads logs of one cluster's pods. Cheap to clone.
 #[derive(Debug)]
-pub struct LogReader<R> {
+pub(super) struct LogReader<R> {
     runtime: Arc<R>,
     cluster: String,
 }
@@ -35,19 +35,16 @@ impl<R> Clone for LogReader<R> {
 
 impl<R: Runtime> LogReader<R> {
     /// A reader of this cluster's pods alone.
-    pub fn new(runtime: Arc<R>, cluster: String) -> Self {
+    pub(super) fn new(runtime: Arc<R>, cluster: String) -> Self {
         Self { runtime, cluster }
     }
 
     /// Opens a log. [`RuntimeError::NotFound`] where there is no such container (yet, or any more).
-    pub async fn read(&self, request: &LogRequest) -> Result<LogStream, RuntimeError> {
-        let selector = [
-            (labels::CLUSTER.to_owned(), self.cluster.clone()),
-            (labels::POD_UID.to_owned(), request.pod.to_string()),
-            (labels::CONTAINER.to_owned(), request.container.clone()),
-        ];
-        let found = self.runtime.list(&selector).await?;
-        let id = pick(found, request.previous).ok_or_else(|| RuntimeError::NotFound {
+    pub(super) async fn read(&self, request: &LogRequest) -> Result<LogStream, RuntimeError> {
+        let mut found = self.find(request.pod, &request.container).await?.into_iter();
+        // One that was made and never ran has no log of its own yet.
+        let chosen = found.nth(usize::from(request.previous));
+        let id = chosen.map(|c| c.id).ok_or_else(|| RuntimeError::NotFound {
             message: if request.previous {
                 format!("previous terminated container \"{}\" not found", request.container)
             } else {
@@ -56,10 +53,20 @@ impl<R: Runtime> LogReader<R> {
         })?;
         self.runtime.logs(&id, &request.options).await
     }
-}
 
-/// The newest, or the one before it. One that was made and never ran has no log of its own yet.
-fn pick(mut found: Vec<ContainerInfo>, previous: bool) -> Option<ContainerId> {
-    found.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
-    found.into_iter().nth(usize::from(previous)).map(|c| c.id)
+    /// The runs of a container, the newest first.
+    pub(super) async fn find(&self, pod: Uid, container: &str) -> Result<Vec<ContainerInfo>, RuntimeError> {
+        let selector = [
+            (labels::CLUSTER.to_owned(), self.cluster.clone()),
+            (labels::POD_UID.to_owned(), pod.to_string()),
+            (labels::CONTAINER.to_owned(), container.to_owned()),
+        ];
+        let mut found = self.runtime.list(&selector).await?;
+        found.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
+        Ok(found)
+    }
+
+    pub(super) fn runtime(&self) -> &R {
+        &self.runtime
+    }
 }

@@ -8,6 +8,7 @@
 
 mod down;
 mod engine;
+mod exec;
 mod images;
 mod journal;
 mod logs;
@@ -30,7 +31,6 @@ use thiserror::Error;
 pub use self::{
     down::{DownError, Removed, down},
     journal::{JournalError, JournalStore},
-    logs::{LogReader, LogRequest},
     node::{DEFAULT_MAX_PODS, NodeSettings},
     run::run,
     streams::Streams,

@@ -8,13 +8,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use evenkeel_runtime::{LogOptions, Runtime, RuntimeError};
 use evenkeel_wire::stream::{
-    self, CallerEnd, FailureKind, LogsRequest, NodeEnd, SendError, StreamError, StreamInput, StreamOutput,
+    self, CallerEnd, ExecRequest, FailureKind, LogsRequest, NodeEnd, SendError, StreamError, StreamInput, StreamOutput,
     StreamRequest,
 };
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 
-use super::logs::{LogReader, LogRequest};
+use super::{
+    exec,
+    logs::{LogReader, LogRequest},
+};
 
 /// Streams at once on a node: each holds a connection to the engine and up to a MiB.
 const STREAMS: usize = 128;
@@ -58,10 +61,7 @@ impl<R: Runtime> Streams<R> {
         };
         let last = match request {
             StreamRequest::Logs(request) => self.log(end, request).await,
-            StreamRequest::Exec(_) => Err(Broken::Failed(StreamError::new(
-                FailureKind::Unsupported,
-                "commands in containers are not supported by this node's agent",
-            ))),
+            StreamRequest::Exec(request) => self.exec(end, request).await,
         };
         match last {
             Ok(exit_code) => end.send(StreamOutput::Ended { exit_code }).await,
@@ -100,6 +100,11 @@ impl<R: Runtime> Streams<R> {
         }
         Ok(0)
     }
+
+    async fn exec(&self, end: &mut NodeEnd, request: ExecRequest) -> Result<i32, Broken> {
+        let found = self.logs.find(request.pod, &request.container).await?;
+        exec::serve(self.logs.runtime(), end, request, found).await
+    }
 }
 
 /// Waits until the caller goes. It has nothing else to say about a log.
@@ -112,7 +117,7 @@ async fn gone(end: &mut NodeEnd) {
 }
 
 /// Why serving ended before the end.
-enum Broken {
+pub(super) enum Broken {
     /// The caller is told.
     Failed(StreamError),
     /// There is nobody to tell.
@@ -122,6 +127,12 @@ enum Broken {
 impl From<SendError> for Broken {
     fn from(error: SendError) -> Self {
         Self::Caller(error)
+    }
+}
+
+impl From<StreamError> for Broken {
+    fn from(error: StreamError) -> Self {
+        Self::Failed(error)
     }
 }
 

@@ -2,13 +2,16 @@
 //!
 //! Each request opens a connection of its own, so an engine that was away is simply there again.
 //! Parts: `convert` (our types to the engine's and back), `classify` (its errors), `containers`,
-//! `images`, `streams` (events, logs, exec). Deliberately not here: Docker's networks are never
+//! `images`, `streams` (events, logs, bounded commands), `exec` (commands with their streams
+//! connected), `raw` (answers that are bytes as they come). Deliberately not here: Docker's networks are never
 //! made, and nothing is remembered but whether there is a default network.
 
 mod classify;
 mod containers;
 mod convert;
+mod exec;
 mod images;
+mod raw;
 mod streams;
 
 use std::{
@@ -26,8 +29,9 @@ use bytes::Bytes;
 use evenkeel_model::Time;
 
 use crate::{
-    ContainerId, ContainerInfo, ContainerSpec, EngineInfo, EventStream, ExecLimits, ExecResult, ImageInfo, LogOptions,
-    LogStream, RegistryAuth, Resources, Result, Runtime, RuntimeError, SandboxSpec, Stats,
+    ContainerId, ContainerInfo, ContainerSpec, EngineInfo, EventStream, ExecId, ExecLimits, ExecResult, ExecSession,
+    ExecSpec, ImageInfo, LogOptions, LogStream, RegistryAuth, Resources, Result, Runtime, RuntimeError, SandboxSpec,
+    Stats,
 };
 
 /// Reads answer in milliseconds; longer than this the engine hangs.
@@ -224,6 +228,22 @@ impl Runtime for Docker {
         limits: &ExecLimits,
     ) -> impl Future<Output = Result<ExecResult>> + Send {
         self.run_exec(id.clone(), command.to_vec(), limits.clone())
+    }
+
+    fn exec_start(&self, id: &ContainerId, spec: &ExecSpec) -> impl Future<Output = Result<ExecSession>> + Send {
+        self.begin_exec(id.clone(), spec.clone())
+    }
+
+    fn exec_resize(&self, exec: &ExecId, width: u16, height: u16) -> impl Future<Output = Result<()>> + Send {
+        self.resize(exec.clone(), width, height)
+    }
+
+    fn exec_wait(&self, exec: &ExecId) -> impl Future<Output = Result<i64>> + Send {
+        self.exit_code(exec.clone())
+    }
+
+    fn exec_end(&self, exec: &ExecId) -> impl Future<Output = Result<()>> + Send {
+        self.end_exec(exec.clone())
     }
 
     fn stats(&self, id: &ContainerId) -> impl Future<Output = Result<Stats>> + Send {

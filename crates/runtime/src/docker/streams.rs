@@ -3,17 +3,14 @@
 use std::{collections::HashMap, time::Duration};
 
 use bollard::{
-    container::LogOutput,
     exec::{CreateExecOptions, StartExecResults},
     query_parameters as query,
 };
 use evenkeel_model::Time;
 use futures_util::StreamExt as _;
 
-use super::{Docker, READ_TIMEOUT, classify, containers::label_filters, convert};
-use crate::{
-    ContainerId, EventStream, ExecLimits, ExecResult, LogChunk, LogOptions, LogStream, Result, RuntimeError, Stream,
-};
+use super::{Docker, READ_TIMEOUT, classify, containers::label_filters, convert, raw::Form};
+use crate::{ContainerId, EventStream, ExecLimits, ExecResult, LogOptions, LogStream, Result, RuntimeError};
 
 /// The engine ends the output a moment before it knows the exit code.
 const EXIT_CODE_POLL: Duration = Duration::from_millis(10);
@@ -41,28 +38,18 @@ impl Docker {
     }
 
     pub(super) async fn log_stream(&self, id: ContainerId, options: LogOptions) -> Result<LogStream> {
-        // The stream itself reports a missing container only as its first item; a caller wants to
-        // know before it sends a header of its own.
-        self.inspect_container(&id).await?;
+        let request = self.client()?.inspect_container(&id.0, None);
+        let found = Self::within("inspect container", READ_TIMEOUT, request).await?.map_err(classify::general)?;
+        let form = if found.config.and_then(|c| c.tty).unwrap_or(false) { Form::Plain } else { Form::Framed };
         let tail = options.tail.map_or_else(|| "all".to_owned(), |n| n.to_string());
-        let mut query = query::LogsOptionsBuilder::new()
-            .stdout(true)
-            .stderr(true)
-            .follow(options.follow)
-            .timestamps(options.timestamps)
-            .tail(&tail);
-        if let Some(at) = options.since {
-            query = query.since(i32::try_from(at.secs()).unwrap_or(i32::MAX));
-        }
-        let client = self.client()?.clone();
-        let stream = client.logs(&id.0, Some(query.build()));
-        Ok(stream
-            .map(|item| match item {
-                Ok(LogOutput::StdErr { message }) => Ok(LogChunk { stream: Stream::Stderr, bytes: message }),
-                Ok(output) => Ok(LogChunk { stream: Stream::Stdout, bytes: output.into_bytes() }),
-                Err(error) => Err(classify::general(error)),
-            })
-            .boxed())
+        let since = options.since.map(|at| format!("&since={}.{:03}", at.secs(), at.0.rem_euclid(1000)));
+        let path = format!(
+            "/containers/{id}/logs?stdout=true&stderr=true&follow={}&timestamps={}&tail={tail}{}",
+            options.follow,
+            options.timestamps,
+            since.unwrap_or_default()
+        );
+        self.body(&path, form).await
     }
 
     pub(super) async fn run_exec(

@@ -2,6 +2,8 @@
 //! is this test. A missing engine is a failure. Each test has a cluster of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod commands;
+
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -324,6 +326,8 @@ async fn a_pod_lives_heals_survives_its_agent_and_goes() {
     let mut log = streams.open(StreamRequest::Logs(other));
     let said = log.recv.recv().await;
     assert!(matches!(&said, Some(StreamOutput::Failed(e)) if e.kind == FailureKind::NotFound), "{said:?}");
+
+    commands::run(&streams, uid).await;
 
     let mut end = pod;
     end.deletion = Some(Deletion { at: evenkeel_model::Time(0), grace_seconds: 5 });
