@@ -28,6 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("runtime", &["model"]),
     ("agent", &["model", "runtime", "wire"]),
     ("server", &["model", "schema", "manifest", "core", "audit", "store", "source", "conductor", "wire"]),
+    ("lab", &[]),
     ("evenkeel", &["model", "manifest", "core", "store", "source", "server", "agent", "runtime", "wire"]),
 ];
 
