@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
@@ -19,77 +19,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use evenkeel_lab::{
+    App, PATIENCE, Repo, docker, eventually, holds_for, images, needs_root, output, pause, run, within,
+};
 use serde_json::Value;
 
 /// Clusters at one time: container starts share the machine's cores.
 const AT_ONCE: usize = 3;
-/// How long a condition may take at most, on a slow machine under load.
-pub const PATIENCE: Duration = Duration::from_mins(2);
 
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
-static IMAGES: Mutex<bool> = Mutex::new(false);
-
-/// Waits until `check` gives something; panics with `what` after [`PATIENCE`].
-pub fn eventually<T>(what: &str, check: impl FnMut() -> Option<T>) -> T {
-    within(PATIENCE, what, check)
-}
-
-/// Waits until `check` gives something; panics with `what` after `limit`.
-pub fn within<T>(limit: Duration, what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + limit;
-    loop {
-        if let Some(found) = check() {
-            return found;
-        }
-        assert!(Instant::now() < end, "not within {limit:?}: {what}");
-        pause();
-    }
-}
-
-/// Holds for the whole time: `check` says what is wrong if it does not.
-pub fn holds_for(time: Duration, mut check: impl FnMut() -> Result<(), String>) {
-    let end = Instant::now() + time;
-    while Instant::now() < end {
-        if let Err(wrong) = check() {
-            panic!("{wrong}");
-        }
-        pause();
-    }
-}
-
-/// The step of all polling.
-pub fn pause() {
-    thread::sleep(Duration::from_millis(50));
-}
-
-/// Runs a command; panics with its output unless it ends well.
-pub fn run(command: &mut Command) -> String {
-    let output = output(command);
-    assert!(
-        output.status.success(),
-        "{command:?} ended with {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).expect("output is UTF-8")
-}
-
-/// Runs a command, whatever its end.
-pub fn output(command: &mut Command) -> Output {
-    command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?} cannot be run: {e}"))
-}
-
-/// Runs `docker`.
-pub fn docker(args: &[&str]) -> String {
-    run(Command::new("docker").args(args)).trim().to_string()
-}
-
-/// The user must be root: some parts of the system are for root alone.
-pub fn needs_root() {
-    let user = run(Command::new("id").arg("-u"));
-    assert_eq!(user.trim(), "0", "this story needs root: it makes namespaces or mounts");
-}
 
 /// Removes what earlier runs left behind: `remove` gets each entry of the temporary directory whose
 /// name is `PREFIX`, the id of a process that has ended, and a rest.
@@ -101,40 +39,6 @@ pub fn sweep(prefix: &str, remove: impl Fn(&Path)) {
         if pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists() {
             remove(&entry.path());
         }
-    }
-}
-
-/// A git repository with manifests.
-pub struct Repo {
-    pub path: PathBuf,
-}
-
-impl Repo {
-    pub fn new(dir: &Path) -> Self {
-        let path = dir.join("repo");
-        fs::create_dir_all(&path).unwrap();
-        let repo = Self { path };
-        repo.git(&["init", "-q", "-b", "main"]);
-        repo.git(&["config", "user.name", "Someone"]);
-        repo.git(&["config", "user.email", "someone@shop.example"]);
-        repo
-    }
-
-    pub fn git(&self, args: &[&str]) -> String {
-        run(Command::new("git").arg("-C").arg(&self.path).args(args)).trim().to_string()
-    }
-
-    pub fn write(&self, name: &str, text: &str) {
-        let path = self.path.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    /// Commits everything; gives the commit's hash.
-    pub fn commit(&self, message: &str) -> String {
-        self.git(&["add", "-A"]);
-        self.git(&["commit", "-q", "--allow-empty", "-m", message]);
-        self.git(&["rev-parse", "HEAD"])
     }
 }
 
@@ -464,17 +368,6 @@ fn follow(from: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>) {
     });
 }
 
-/// Makes the example's images once.
-pub fn images() {
-    let mut made: MutexGuard<'_, bool> = IMAGES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if !*made {
-        let root = env!("CARGO_MANIFEST_DIR");
-        run(Command::new("sh").arg("scripts/docker.sh").current_dir(root));
-        run(Command::new("sh").arg("scripts/example-images.sh").current_dir(root));
-        *made = true;
-    }
-}
-
 /// GET over plain HTTP; the status code.
 pub fn http_status(address: &str, path: &str) -> Option<u16> {
     let mut stream = TcpStream::connect_timeout(&address.parse().ok()?, Duration::from_millis(500)).ok()?;
@@ -531,55 +424,5 @@ impl<T: Send + 'static> Sampler<T> {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().unwrap();
         self.samples.try_iter().collect()
-    }
-}
-
-/// A Deployment of the example's program.
-pub struct App<'a> {
-    pub name: &'a str,
-    pub replicas: u32,
-    pub tag: &'a str,
-    /// Further lines under `spec.strategy`, JSON.
-    pub strategy: &'a str,
-    /// Further fields of the container, JSON without braces.
-    pub container: &'a str,
-    /// Further fields of the pod's spec, JSON without braces.
-    pub pod: &'a str,
-    /// Further fields of the Deployment's spec, JSON without braces.
-    pub spec: &'a str,
-}
-
-impl Default for App<'_> {
-    fn default() -> Self {
-        Self {
-            name: "web",
-            replicas: 1,
-            tag: "1.0",
-            strategy: r#"{"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}"#,
-            container: r#""readinessProbe": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1}"#,
-            pod: "",
-            spec: "",
-        }
-    }
-}
-
-impl App<'_> {
-    /// The manifest.
-    pub fn yaml(&self) -> String {
-        let comma = |s: &str| if s.is_empty() { String::new() } else { format!(", {s}") };
-        format!(
-            r#"{{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {{"name": "{0}"}},
- "spec": {{"replicas": {1}, "selector": {{"matchLabels": {{"app": "{0}"}}}}, "strategy": {2}{5},
-  "template": {{"metadata": {{"labels": {{"app": "{0}"}}}},
-   "spec": {{"terminationGracePeriodSeconds": 2, "containers": [{{"name": "shop", "image": "shop.example/shop:{3}"{4}}}]{6}}}}}}}}}
-"#,
-            self.name,
-            self.replicas,
-            self.strategy,
-            self.tag,
-            comma(self.container),
-            comma(self.spec),
-            comma(self.pod)
-        )
     }
 }
