@@ -158,6 +158,7 @@ pub fn audit(input: &Input<'_>) -> Vec<Finding> {
     let before = input.before.as_ref().map(|s| facts::World::new(s, &mut Vec::new()));
     checks::identity::check(input, &world, before.as_ref(), &mut out);
     checks::workloads::check(input, &world, before.as_ref(), &mut out);
+    checks::budgets::check(&world, before.as_ref(), &mut out);
     checks::nodes::check(input, &world, before.as_ref(), &mut out);
     checks::containers::check(input, &world, &mut out);
     checks::sources::check(input, &world, before.as_ref(), &mut out);

@@ -3,12 +3,20 @@
 //! The API layer parses a request into an [`Ask`]; the conductor hands it to [`handle`], which
 //! decides and leaves changes in the context. The caller is answered after they are durable.
 
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
 
-use evenkeel_model::{Diagnostic, Key, Object, Revision, Snapshot, SourceName};
+use evenkeel_model::{Diagnostic, Key, Object, Revision, Snapshot, SourceName, Uid, Version};
 use serde_json::Value;
 
-use crate::{cx::Cx, drift, release, world::World};
+use crate::{controllers, cx::Cx, drift, release, world::World};
+
+/// Seconds after which a request to a recovering server is worth another try: its wait is 60 s by
+/// default, and mostly over sooner.
+const RECOVERY_RETRY: u32 = 5;
 
 /// A request that may change the world.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,6 +110,20 @@ pub enum Ask {
         /// The Pod.
         pod: Key,
     },
+    /// `pods/NAME/eviction`: takes a pod away as far as its disruption budget allows.
+    Evict {
+        /// The Pod.
+        pod: Key,
+        /// How.
+        options: DeleteOptions,
+    },
+    /// Deletes a Pod, whatever budgets say. Its controller makes another.
+    DeletePod {
+        /// The Pod.
+        pod: Key,
+        /// How.
+        options: DeleteOptions,
+    },
     /// What applying this snapshot as the source's next revision would do: nothing is written.
     Diff {
         /// Source whose revision it would be.
@@ -109,6 +131,51 @@ pub enum Ask {
         /// The documents.
         snapshot: Arc<Snapshot>,
     },
+}
+
+/// How to delete, as Kubernetes' `DeleteOptions` say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeleteOptions {
+    /// Seconds that the containers get; absent, what the pod says. Zero is a deletion by force.
+    pub grace_seconds: Option<i64>,
+    /// Only if the object has this uid.
+    pub if_uid: Option<Uid>,
+    /// Only if the object has this version.
+    pub if_version: Option<Version>,
+    /// What becomes of its dependents.
+    pub propagation: Propagation,
+    /// Everything is checked, nothing is written.
+    pub dry_run: bool,
+}
+
+/// What becomes of an object's dependents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Propagation {
+    /// They are collected after it is gone.
+    #[default]
+    Background,
+    /// It stays until they are gone.
+    Foreground,
+    /// They stay, without an owner.
+    Orphan,
+}
+
+impl DeleteOptions {
+    /// Refuses another object than was meant.
+    pub fn check(&self, object: &Object) -> Result<(), Refusal> {
+        let uid = self.if_uid.filter(|u| *u != object.uid).map(|u| ("UID", u.to_string(), object.uid.to_string()));
+        let version = self
+            .if_version
+            .filter(|v| *v != object.version)
+            .map(|v| ("ResourceVersion", v.to_string(), object.version.to_string()));
+        let Some((what, wanted, is)) = uid.or(version) else { return Ok(()) };
+        Err(Refusal::conflict(alloc::format!(
+            "Operation cannot be fulfilled on {} \"{}\": Precondition failed: {what} in precondition: {wanted}, {what} \
+             in object meta: {is}",
+            object.key.kind.resource(),
+            object.key.name
+        )))
+    }
 }
 
 /// What came of an [`Ask`].
@@ -155,36 +222,60 @@ pub struct Refusal {
     pub reason: &'static str,
     /// For people.
     pub message: String,
+    /// What is to be told beside it.
+    pub more: More,
+}
+
+/// What some refusals say beyond the message.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum More {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A disruption budget stands against it: what it says. `Status.details.causes` has it.
+    DisruptionBudget(String),
+    /// It is worth another try after so many seconds.
+    RetryAfter(u32),
 }
 
 impl Refusal {
+    /// A refusal without more than its message.
+    pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { code, reason, message: message.into(), more: More::Nothing }
+    }
+
+    /// What else is to be told.
+    #[must_use]
+    pub fn with(self, more: More) -> Self {
+        Self { more, ..self }
+    }
+
     /// 404 for an object.
     pub fn not_found(key: &Key) -> Self {
-        Self {
-            code: 404,
-            reason: "NotFound",
-            message: alloc::format!("{} \"{}\" not found", key.kind.resource(), key.name),
-        }
+        Self::new(404, "NotFound", alloc::format!("{} \"{}\" not found", key.kind.resource(), key.name))
     }
 
     /// 409: there is one already.
     pub fn exists(key: &Key, why: &str) -> Self {
         let gap = if why.is_empty() { "" } else { ": " };
-        Self {
-            code: 409,
-            reason: "AlreadyExists",
-            message: alloc::format!("{} \"{}\" already exists{gap}{why}", key.kind.resource(), key.name),
-        }
+        let message = alloc::format!("{} \"{}\" already exists{gap}{why}", key.kind.resource(), key.name);
+        Self::new(409, "AlreadyExists", message)
     }
 
     /// 409: the state of things does not allow it.
     pub fn conflict(message: impl Into<String>) -> Self {
-        Self { code: 409, reason: "Conflict", message: message.into() }
+        Self::new(409, "Conflict", message)
     }
 
     /// 422: the request itself is wrong.
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self { code: 422, reason: "Invalid", message: message.into() }
+        Self::new(422, "Invalid", message)
+    }
+
+    /// 503: nothing is created or removed before every node has reported.
+    pub fn recovering() -> Self {
+        let message = "the server is recovering: it removes nothing until its nodes have reported";
+        Self::new(503, "ServiceUnavailable", message).with(More::RetryAfter(RECOVERY_RETRY))
     }
 }
 
@@ -194,11 +285,13 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         Ask::DriftAccept { name } => drift::accept(world, name, user, cx),
         Ask::DriftHeal { name } => drift::heal(world, name, user, cx),
         Ask::NodeUnschedulable { name, unschedulable } => {
-            crate::controllers::node::set_unschedulable(world, name, *unschedulable, cx)
+            controllers::node::set_unschedulable(world, name, *unschedulable, cx)
         }
-        Ask::OrphanAdopt { pod } => crate::controllers::orphan::adopt(world, pod, user, cx),
-        Ask::OrphanRemove { pod } => crate::controllers::orphan::remove(world, pod, user, cx),
-        Ask::DeleteNode { name } => crate::controllers::node::remove(world, name, cx),
+        Ask::OrphanAdopt { pod } => controllers::orphan::adopt(world, pod, user, cx),
+        Ask::OrphanRemove { pod } => controllers::orphan::remove(world, pod, user, cx),
+        Ask::DeleteNode { name } => controllers::node::remove(world, name, cx),
+        Ask::Evict { pod, options } => controllers::disruption::eviction::evict(world, pod, options, cx),
+        Ask::DeletePod { pod, options } => controllers::pod::delete(world, pod, options, cx),
         source => release::ask::handle(world, source, user, cx),
     }
 }

@@ -94,6 +94,8 @@ kinds! {
     ReplicaSet = "apps" "v1" "replicasets" "replicaset" &["rs"], &["all"], Namespaced, Anyone, true;
     /// `apps/v1` Deployment.
     Deployment = "apps" "v1" "deployments" "deployment" &["deploy"], &["all"], Namespaced, Anyone, true;
+    /// `policy/v1` PodDisruptionBudget.
+    PodDisruptionBudget = "policy" "v1" "poddisruptionbudgets" "poddisruptionbudget" &["pdb"], &[], Namespaced, Anyone, true;
     /// `v1` Node.
     Node = "" "v1" "nodes" "node" &["no"], &[], Cluster, Evenkeel, true;
     /// `v1` Event.

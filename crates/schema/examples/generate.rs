@@ -29,13 +29,14 @@ struct Data {
 const GROUPS: [(&str, &str); 5] =
     [("", "core"), ("apps", "apps"), ("batch", "batch"), ("policy", "policy"), ("networking.k8s.io", "networking")];
 /// Kinds that a source may hold: every field reachable from them must be in `support.tsv`.
-const ACCEPTED: [&str; 7] = [
+const ACCEPTED: [&str; 8] = [
     "core.v1.Namespace",
     "core.v1.ConfigMap",
     "core.v1.Secret",
     "core.v1.Pod",
     "apps.v1.ReplicaSet",
     "apps.v1.Deployment",
+    "policy.v1.PodDisruptionBudget",
     "evenkeel.v1alpha1.Source",
 ];
 const OWN: [&str; 3] = ["evenkeel.v1alpha1.Source", "evenkeel.v1alpha1.Release", "evenkeel.v1alpha1.Drift"];

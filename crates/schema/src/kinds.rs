@@ -84,7 +84,7 @@ pub fn lookup(api_version: &str, kind: &str) -> Lookup {
 
 /// The schema of a kind that Evenkeel has.
 pub fn of_kind(kind: Kind) -> &'static Type {
-    static TYPES: [Type; 11] = [
+    static TYPES: [Type; 12] = [
         Type::Object(&t::CORE_V1_NAMESPACE),
         Type::Object(&t::CORE_V1_CONFIG_MAP),
         Type::Object(&t::CORE_V1_SECRET),
@@ -96,6 +96,7 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Type::Object(&t::EVENKEEL_V1ALPHA1_SOURCE),
         Type::Object(&t::EVENKEEL_V1ALPHA1_RELEASE),
         Type::Object(&t::EVENKEEL_V1ALPHA1_DRIFT),
+        Type::Object(&t::POLICY_V1_POD_DISRUPTION_BUDGET),
     ];
     match kind {
         Kind::Namespace => &TYPES[0],
@@ -109,6 +110,7 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Kind::Source => &TYPES[8],
         Kind::Release => &TYPES[9],
         Kind::Drift => &TYPES[10],
+        Kind::PodDisruptionBudget => &TYPES[11],
     }
 }
 

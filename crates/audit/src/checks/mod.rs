@@ -1,5 +1,6 @@
 //! The checks, one file for each thing that can be wrong.
 
+pub(crate) mod budgets;
 pub(crate) mod causes;
 pub(crate) mod containers;
 pub(crate) mod identity;

@@ -94,7 +94,8 @@ fn availability(
 
 fn taken_by_us(pod: &Pod<'_>, input: &Input<'_>, world: &World<'_>) -> bool {
     let gone = world.pods.get(&pod.object.uid).is_none_or(|p| p.object.deleting());
-    let by_hand = input.deleted_by_hand.is_some_and(|d| d.contains(&pod.object.uid));
+    let evicted = world.pods.get(&pod.object.uid).is_some_and(super::budgets::by_eviction);
+    let by_hand = evicted || input.deleted_by_hand.is_some_and(|d| d.contains(&pod.object.uid));
     // Eviction from a node that is lost or says so is what the promise is kept with elsewhere.
     let node = pod.object.node.as_deref().and_then(|n| world.nodes.get(n));
     gone && !by_hand && node.is_some_and(|n| n.ready() && !n.evicts)

@@ -4,6 +4,7 @@
 //! look at, and a reconcile, which looks at one key. It is not told why it runs.
 
 pub mod deployment;
+pub mod disruption;
 pub mod gc;
 pub mod namespace;
 pub mod node;
@@ -38,6 +39,8 @@ pub enum ControllerId {
     Scheduler,
     /// Pods that finished, lost their node, or wait for nothing.
     Pod,
+    /// Status of PodDisruptionBudgets.
+    Disruption,
     /// Life of a node.
     Node,
     /// Garbage collection by owner references; key: the dependent.
@@ -59,6 +62,7 @@ impl ControllerId {
         Self::ReplicaSet,
         Self::Scheduler,
         Self::Pod,
+        Self::Disruption,
         Self::Node,
         Self::Gc,
         Self::Drift,
@@ -75,6 +79,7 @@ impl ControllerId {
             Self::ReplicaSet => "replicaset",
             Self::Scheduler => "scheduler",
             Self::Pod => "pod",
+            Self::Disruption => "disruption",
             Self::Node => "node",
             Self::Gc => "gc",
             Self::Drift => "drift",
@@ -97,6 +102,7 @@ impl Controllers {
         replicaset::route(world, changed, &mut |k| mark(ControllerId::ReplicaSet, k));
         scheduler::route(world, changed, &mut |k| mark(ControllerId::Scheduler, k));
         pod::route(world, changed, &mut |k| mark(ControllerId::Pod, k));
+        disruption::route(world, changed, &mut |k| mark(ControllerId::Disruption, k));
         node::route(world, changed, &mut |k| mark(ControllerId::Node, k));
         gc::route(world, changed, &mut |k| mark(ControllerId::Gc, k));
         drift::route(world, changed, &mut |k| mark(ControllerId::Drift, k));
@@ -113,6 +119,7 @@ impl Controllers {
             ControllerId::ReplicaSet => replicaset::reconcile(world, key, cx),
             ControllerId::Scheduler => scheduler::reconcile(world, key, cx),
             ControllerId::Pod => pod::reconcile(world, key, cx),
+            ControllerId::Disruption => disruption::reconcile(world, key, cx),
             ControllerId::Node => node::reconcile(world, key, cx),
             ControllerId::Gc => gc::reconcile(world, key, cx),
             ControllerId::Drift => drift::reconcile(world, key, cx),

@@ -1,12 +1,17 @@
 //! Pods at their end: those that wait for a node or agent that will never answer, and orphans that
-//! a source took. Deliberately not here: pods that run, which are their agent's.
+//! a source took; and their deletion by users. Deliberately not here: pods that run, which are their agent's.
 
-use alloc::sync::Arc;
+use alloc::{string::ToString, sync::Arc};
 
-use evenkeel_model::{Key, Kind, Object};
+use evenkeel_model::{Key, Kind, Object, Time, meta::Deletion};
 
-use super::{ControllerId, orphan, podstatus};
-use crate::{change::Changed, cx::Cx, world::World};
+use super::{ControllerId, gc, orphan, podstatus};
+use crate::{
+    ask::{Answer, DeleteOptions, Propagation, Refusal},
+    change::{Change, Changed},
+    cx::Cx,
+    world::{World, deletion},
+};
 
 /// Marks a pod that is going, lost its node, or was taken by somebody; and all pods of a Node that
 /// is gone.
@@ -29,6 +34,54 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
 /// The status of a pod that was just made: `Pending`, with its class of service.
 pub fn first_status(pod: &Object) -> Arc<[u8]> {
     podstatus::initial(&pod.body_map().remove("spec").unwrap_or_default())
+}
+
+/// Deletes a pod by a user's wish. Grace zero takes the object away at once, as in Kubernetes: its
+/// agent still stops what runs, but nothing waits for it.
+pub fn delete(world: &World, key: &Key, options: &DeleteOptions, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
+    let pod = world.get(key).ok_or_else(|| Refusal::not_found(key))?;
+    options.check(pod)?;
+    if world.recovering.is_some() {
+        return Err(Refusal::recovering());
+    }
+    if options.dry_run {
+        return Ok(Answer::Object(key.clone()));
+    }
+    match end(world, pod, options, cx.now) {
+        Some(Change::Delete(key)) => {
+            cx.delete(key);
+            Ok(Answer::Deleted(pod.clone()))
+        }
+        change => {
+            cx.changes.extend(change);
+            Ok(Answer::Object(key.clone()))
+        }
+    }
+}
+
+/// The write that ends a pod; `None` where it is ending as fast already.
+pub(super) fn end(world: &World, pod: &Arc<Object>, options: &DeleteOptions, now: Time) -> Option<Change> {
+    let finalizer = match options.propagation {
+        Propagation::Background => None,
+        Propagation::Foreground => Some(gc::FOREGROUND),
+        Propagation::Orphan => Some(gc::ORPHAN),
+    };
+    let change = deletion::request(world, &pod.key, options.grace_seconds, now);
+    // Nothing depends on a pod most of the time: then the three are one.
+    let Some(finalizer) = finalizer.filter(|_| world.owned_by(pod.uid).next().is_some()) else {
+        let at_once = options.grace_seconds == Some(0) && pod.meta.finalizers.is_empty();
+        return if at_once { Some(Change::Delete(pod.key.clone())) } else { change };
+    };
+    let mut marked = match change {
+        Some(Change::Put(marked)) => Object::clone(&marked),
+        _ => Object::clone(pod),
+    };
+    marked.meta.deletion.get_or_insert(Deletion { at: now, grace_seconds: 0 });
+    if !marked.meta.finalizers.iter().any(|f| f == finalizer) {
+        let finalizers = marked.meta.finalizers.iter().cloned().chain([finalizer.to_string()]);
+        marked.meta.finalizers = finalizers.collect();
+    }
+    Some(Change::Put(Arc::new(marked)))
 }
 
 /// Looks at one pod.

@@ -15,6 +15,10 @@ use serde_json::{Map, Value, json};
 pub(crate) const SERVER_CONDITIONS: [&str; 2] = ["PodScheduled", DISRUPTION];
 /// Condition of a pod that is being evicted, as in Kubernetes.
 pub(crate) const DISRUPTION: &str = "DisruptionTarget";
+/// Its reason for a pod whose node is lost or tainted, as in Kubernetes.
+pub(crate) const TAINTED: &str = "DeletionByTaintManager";
+/// Its reason for a pod that a user evicts, as in Kubernetes.
+pub(crate) const EVICTED: &str = "EvictionByEvictionAPI";
 
 /// What a pod's status is when it is made.
 pub(crate) fn initial(spec: &Value) -> Arc<[u8]> {

@@ -214,7 +214,7 @@ pub(super) fn mass_delete(world: &World, src: &Src, snapshot: &Snapshot) -> Opti
 
 /// What lives in a namespace on its own account.
 fn contents<'a>(world: &'a World, namespace: &'a str) -> impl Iterator<Item = Key> + 'a {
-    [Kind::ConfigMap, Kind::Secret, Kind::Pod, Kind::ReplicaSet, Kind::Deployment]
+    [Kind::ConfigMap, Kind::Secret, Kind::PodDisruptionBudget, Kind::Pod, Kind::ReplicaSet, Kind::Deployment]
         .into_iter()
         .flat_map(move |kind| world.list(kind, namespace))
         .filter(|o| o.meta.owners.is_empty())

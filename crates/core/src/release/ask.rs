@@ -46,7 +46,9 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         | Ask::NodeUnschedulable { .. }
         | Ask::DeleteNode { .. }
         | Ask::OrphanAdopt { .. }
-        | Ask::OrphanRemove { .. } => Err(Refusal::invalid("the request is not about a source")),
+        | Ask::OrphanRemove { .. }
+        | Ask::Evict { .. }
+        | Ask::DeletePod { .. } => Err(Refusal::invalid("the request is not about a source")),
     }
 }
 

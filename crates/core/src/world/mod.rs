@@ -4,6 +4,7 @@
 //! panics is undone and how readers never block the conductor. Cost follows the change: indexes
 //! are kept with each write, and nothing here walks all pods.
 
+pub mod budgets;
 pub mod deletion;
 pub mod desired;
 pub mod nodes;
@@ -45,6 +46,8 @@ pub struct World {
     pub nodes: nodes::Nodes,
     /// What the applied revisions of all sources want, by object.
     pub desired: desired::Desired,
+    /// PodDisruptionBudgets, by namespace.
+    pub budgets: budgets::Budgets,
     /// Which Deployments mention which ConfigMaps and Secrets.
     pub templates: templates::Templates,
 }
@@ -321,6 +324,7 @@ impl World {
             }
             Kind::Node => self.nodes.node_changed(changed),
             Kind::Deployment => self.templates.update(changed),
+            Kind::PodDisruptionBudget => self.budgets.update(changed),
             Kind::Source => {
                 let snapshots = &self.snapshots;
                 self.desired.source_changed(changed, |digest| snapshots.get(digest).map(|k| k.snapshot.clone()));

@@ -8,7 +8,7 @@ use alloc::{
     vec::Vec,
 };
 
-use evenkeel_model::{Key, Kind, Object, Quantity, Time, Uid};
+use evenkeel_model::{Key, Kind, Labels, Object, Quantity, Selector, Time, Uid};
 use imbl::{OrdMap, OrdSet};
 use k8s_openapi::api::core::v1::{Container, PodSpec, Toleration};
 use serde::Deserialize;
@@ -118,10 +118,11 @@ pub struct Pods {
     unbound: OrdSet<Key>,
     waiting: OrdMap<Arc<[u8]>, Waiting>,
     uncontrolled: OrdSet<Key>,
+    by_labels: OrdMap<(Arc<str>, Labels), OrdSet<Key>>,
     siblings: OrdMap<(Uid, Arc<str>), u32>,
     by_content: OrdMap<Key, OrdSet<Key>>,
     bodies: OrdMap<Arc<[u8]>, Shared>,
-    labels: OrdMap<evenkeel_model::Labels, u32>,
+    labels: OrdMap<Labels, u32>,
 }
 
 impl Pods {
@@ -180,6 +181,18 @@ impl Pods {
         self.uncontrolled.range(Key::new(Kind::Pod, namespace, "")..).take_while(move |k| &*k.namespace == namespace)
     }
 
+    /// Keys of the pods of a namespace that a selector matches. Costs a look at each distinct set of
+    /// labels in the namespace (one for each template) and at the pods that are given.
+    pub fn selected<'a>(&'a self, namespace: &Arc<str>, selector: &'a Selector) -> impl Iterator<Item = &'a Key> + 'a {
+        let from = (namespace.clone(), Labels::default());
+        let namespace = namespace.clone();
+        self.by_labels
+            .range(from..)
+            .take_while(move |((n, _), _)| *n == namespace)
+            .filter(|((_, labels), _)| selector.matches(labels))
+            .flat_map(|(_, keys)| keys)
+    }
+
     /// How many unfinished pods of a controller a node has: what spreading is scored by.
     pub fn siblings(&self, controller: Uid, node: &Arc<str>) -> u32 {
         self.siblings.get(&(controller, node.clone())).copied().unwrap_or(0)
@@ -211,6 +224,7 @@ impl Pods {
         if let Some(old) = &changed.old {
             self.unshare(old);
         }
+        self.relabel(changed);
         if let Some(record) = self.records.remove(&changed.key) {
             for (secret, name) in &record.shape.contents {
                 drop_from(&mut self.by_content, &content_key(&changed.key, *secret, name), &changed.key);
@@ -251,6 +265,20 @@ impl Pods {
             None => {}
         }
         self.records.insert(changed.key.clone(), record);
+    }
+
+    fn relabel(&mut self, changed: &Changed) {
+        let at = |o: &Arc<Object>| (o.key.namespace.clone(), o.meta.labels.clone());
+        let (old, new) = (changed.old.as_ref(), changed.new.as_ref());
+        if old.map(|o| &o.meta.labels) == new.map(|o| &o.meta.labels) {
+            return;
+        }
+        if let Some(old) = old {
+            drop_from(&mut self.by_labels, &at(old), &changed.key);
+        }
+        if let Some(new) = new {
+            self.by_labels.entry(at(new)).or_default().insert(changed.key.clone());
+        }
     }
 
     fn stop_waiting(&mut self, body: &Arc<[u8]>, key: &Key) {

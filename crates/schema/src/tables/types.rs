@@ -2293,8 +2293,8 @@ pub(crate) static POLICY_V1_POD_DISRUPTION_BUDGET: Object = Object { name: "poli
     Field { name: "apiVersion", ty: String, ..F },
     Field { name: "kind", ty: String, ..F },
     Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
-    Field { name: "spec", ty: Object(&POLICY_V1_POD_DISRUPTION_BUDGET_SPEC), numbers: &[2], ..F },
-    Field { name: "status", ty: Object(&POLICY_V1_POD_DISRUPTION_BUDGET_STATUS), numbers: &[3], ..F },
+    Field { name: "spec", ty: Object(&POLICY_V1_POD_DISRUPTION_BUDGET_SPEC), required: true, numbers: &[2], ..F },
+    Field { name: "status", ty: Object(&POLICY_V1_POD_DISRUPTION_BUDGET_STATUS), support: Support::Dropped, numbers: &[3], ..F },
 ] };
 
 pub(crate) static POLICY_V1_POD_DISRUPTION_BUDGET_SPEC: Object = Object { name: "policy.v1.PodDisruptionBudgetSpec", atomic: false, fields: &[

@@ -6,6 +6,7 @@
 //! are code, for the kinds of [`Kind`]. Types are right already: the strict decoder ran before.
 //! Deliberately not here: what depends on other objects, and what may change in an update.
 
+mod budget;
 mod complaints;
 mod config;
 mod container;
@@ -44,6 +45,7 @@ pub fn object(kind: Kind, value: &Value) -> Vec<Problem> {
         Kind::Secret => config::secret(value, &mut out),
         Kind::Pod => pod::spec(spec, &at, &mut out),
         Kind::Deployment | Kind::ReplicaSet => workload::spec(kind, spec, &at, &mut out),
+        Kind::PodDisruptionBudget => budget::spec(spec, &at, &mut out),
         Kind::Source => source::spec(spec, &at, &mut out),
         Kind::Namespace | Kind::Node | Kind::Event | Kind::Release | Kind::Drift => {}
     }

@@ -65,6 +65,44 @@ fn good_objects_have_no_problems_with_or_without_defaults() {
 }
 
 #[test]
+fn a_budgets_mistakes() {
+    let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}});
+    assert_eq!(problems(Kind::PodDisruptionBudget, &budget), Vec::<String>::new());
+    for spec in [json!({"maxUnavailable": "0%"}), json!({"minAvailable": "100%", "selector": {}})] {
+        let fine = with(&budget, "/spec", spec);
+        assert_eq!(problems(Kind::PodDisruptionBudget, &fine), Vec::<String>::new());
+    }
+    for (pointer, value, expected) in [
+        ("/spec", Value::Null, "spec: Required value"),
+        ("/spec/minAvailable", Value::Null, "spec: Required value: one of minAvailable and maxUnavailable must be set"),
+        (
+            "/spec/maxUnavailable",
+            json!(1),
+            "spec: Invalid value: {\"maxUnavailable\":1,\"minAvailable\":1}: minAvailable and maxUnavailable cannot be both set",
+        ),
+        ("/spec/minAvailable", json!(-1), "spec.minAvailable: Invalid value: -1: must be greater than or equal to 0"),
+        (
+            "/spec/minAvailable",
+            json!("101%"),
+            "spec.minAvailable: Invalid value: \"101%\": must not be greater than 100%",
+        ),
+        ("/spec/minAvailable", json!("half"), "spec.minAvailable: Invalid value: \"half\": a valid percent string"),
+        ("/spec/selector/matchLabels", json!({"a b": "c"}), "spec.selector.matchLabels: Invalid value: \"a b\""),
+        (
+            "/spec/unhealthyPodEvictionPolicy",
+            json!("Never"),
+            "spec.unhealthyPodEvictionPolicy: Unsupported value: \"Never\": supported values: \"IfHealthyBudget\", \"AlwaysAllow\"",
+        ),
+    ] {
+        let found = problems(Kind::PodDisruptionBudget, &with(&budget, pointer, value));
+        assert_eq!(found.len(), 1, "{pointer}: {found:?}");
+        assert!(found[0].starts_with(expected), "{pointer}: {found:?}");
+    }
+}
+
+#[test]
 fn a_deployments_mistakes() {
     let c = "/spec/template/spec/containers/0";
     let cases: Vec<(String, Value, &str)> = [

@@ -86,7 +86,7 @@ fn strategy(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
 }
 
 /// A number or a percentage; `None` where it is absent or wrong.
-fn amount(value: &Value, at: &Trail<'_>, out: &mut Complaints) -> Option<i64> {
+pub(super) fn amount(value: &Value, at: &Trail<'_>, out: &mut Complaints) -> Option<i64> {
     match value {
         Value::Number(n) => {
             let n = n.as_i64()?;

@@ -27,6 +27,7 @@ pub(crate) fn verbs(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Source => &["create", "delete", "get", "list", "patch", "update", "watch"],
         Kind::Node => &["delete", "get", "list", "patch", "watch"],
+        Kind::Pod => &["delete", "get", "list", "watch"],
         _ => READ,
     }
 }
@@ -34,7 +35,8 @@ pub(crate) fn verbs(kind: Kind) -> &'static [&'static str] {
 const SOURCE: &[Below] =
     &[STATUS, action("sync"), action("retry"), action("rollback"), action("unpin"), action("diff"), PLACE];
 const PLACE: Below = Below { name: "place", verbs: &["get"] };
-const POD: &[Below] = &[STATUS, Below { name: "log", verbs: &["get"] }, action("adopt"), action("remove")];
+const POD: &[Below] = &[STATUS, Below { name: "log", verbs: &["get"] }, EVICTION, action("adopt"), action("remove")];
+const EVICTION: Below = Below { name: "eviction", verbs: &["create"] };
 const DRIFT: &[Below] = &[STATUS, action("accept"), action("heal")];
 
 /// What lies below an object of a kind.
@@ -65,6 +67,11 @@ pub(crate) fn refuse(kind: Kind, name: Option<&Key>) -> Failure {
         }
         Kind::Source => {
             "this write of a Source is not supported: use create, replace, merge patch or delete".to_owned()
+        }
+        Kind::Pod if name.is_some() => {
+            "of a Pod, only its deletion and its eviction can be asked for; what it is comes from its \
+                      workload or source"
+                .to_owned()
         }
         _ => format!(
             "{what} come from a source: change the manifest and commit it, or put it into the followed directory; \

@@ -24,6 +24,14 @@ fn groups() -> Vec<(&'static str, &'static str, Vec<Kind>)> {
     out
 }
 
+/// What is sent to, or comes from, something below an object of a kind.
+fn below_kind(kind: Kind, below: &str) -> Value {
+    match (kind, below) {
+        (Kind::Pod, "eviction") => json!({"group": "policy", "version": "v1", "kind": "Eviction"}),
+        _ => response_kind(kind),
+    }
+}
+
 fn scope(kind: Kind) -> &'static str {
     match kind.info().scope {
         Scope::Namespaced => "Namespaced",
@@ -59,7 +67,7 @@ fn aggregated_resource(kind: Kind) -> Value {
     let below: Vec<Value> = access::below(kind)
         .iter()
         .map(|Below { name, verbs, .. }| {
-            json!({"subresource": name, "responseKind": response_kind(kind), "verbs": verbs})
+            json!({"subresource": name, "responseKind": below_kind(kind, name), "verbs": verbs})
         })
         .collect();
     let mut resource = json!({
@@ -123,10 +131,16 @@ pub(crate) fn resources(group: &str, version: &str) -> Option<Value> {
         }
         rows.push(row);
         rows.extend(access::below(kind).iter().map(|below| {
-            json!({
+            let of = below_kind(kind, below.name);
+            let mut row = json!({
                 "name": format!("{}/{}", info.plural, below.name), "singularName": "",
-                "namespaced": kind.namespaced(), "kind": info.kind, "verbs": below.verbs,
-            })
+                "namespaced": kind.namespaced(), "kind": of["kind"], "verbs": below.verbs,
+            });
+            if of["group"] != info.group {
+                row["group"] = of["group"].clone();
+                row["version"] = of["version"].clone();
+            }
+            row
         }));
     }
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };

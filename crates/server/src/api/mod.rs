@@ -16,6 +16,7 @@ mod health;
 pub mod live;
 mod logs;
 mod path;
+mod pods;
 mod query;
 mod read;
 mod rest;

@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use evenkeel_core::Refusal;
+use evenkeel_core::{Refusal, ask::More};
 use evenkeel_model::{Key, Kind};
 use evenkeel_wire::stream::{FailureKind, StreamError};
 use serde_json::{Map, Value, json};
@@ -127,11 +127,25 @@ impl Failure {
         status
     }
 
+    fn with(mut self, more: &More) -> Self {
+        match more {
+            More::Nothing => {}
+            More::DisruptionBudget(why) => {
+                let causes = json!([{"reason": "DisruptionBudget", "message": why}]);
+                self.details.insert("causes".into(), causes);
+            }
+            More::RetryAfter(seconds) => self.retry_after = Some(*seconds),
+        }
+        self
+    }
+
     /// From what became of a question about an object.
     pub(crate) fn of_ask(error: &AskError, key: &Key) -> Self {
         let message = error.to_string();
         match error {
-            AskError::Refused(Refusal { code, reason, .. }) => Self::new(*code, reason, message).about(key),
+            AskError::Refused(Refusal { code, reason, more, .. }) => {
+                Self::new(*code, reason, message).about(key).with(more)
+            }
             AskError::Busy => Self { retry_after: Some(RETRY_AFTER), ..Self::new(429, "TooManyRequests", message) },
             AskError::DiskFull => Self::new(507, "InsufficientStorage", message),
             AskError::Stopped => {

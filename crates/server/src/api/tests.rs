@@ -130,6 +130,66 @@ fn pod(name: &str, phase: &str) -> Value {
                 "lastState": {"terminated": {"exitCode": 1, "finishedAt": "2026-01-01T12:15:00Z"}}}]}})
 }
 
+fn pod_key() -> Key {
+    Key::new(Kind::Pod, "shop", "web-1")
+}
+
+#[tokio::test]
+async fn a_pod_is_evicted_and_deleted_as_kubectl_asks() {
+    use evenkeel_core::{
+        Answer, Ask,
+        ask::{DeleteOptions, More, Propagation},
+    };
+    let fake = Fake::new();
+    fake.put(pod("web-1", "Running"));
+    *fake.answer.lock().unwrap() = Ok(Answer::Object(pod_key()));
+    let path = "/api/v1/namespaces/shop/pods/web-1";
+    let eviction = format!("{path}/eviction");
+    let json = [("content-type", "application/json")];
+    let body = r#"{"kind":"Eviction","apiVersion":"policy/v1","metadata":{"name":"web-1","namespace":"shop",
+        "creationTimestamp":null},"deleteOptions":{"gracePeriodSeconds":7,"preconditions":{"uid":"00000000-0000-4000-8000-000000000001"}}}"#;
+    let (status, text) = call(&fake, "POST", &eviction, &json, body).await;
+    assert_eq!((status.as_u16(), text.contains(r#""status":"Success""#)), (201, true), "{text}");
+    let (status, text) =
+        call(&fake, "DELETE", path, &json, r#"{"propagationPolicy":"Foreground","dryRun":["All"]}"#).await;
+    assert_eq!(status, 200, "{text}");
+    call(&fake, "DELETE", &format!("{path}?gracePeriodSeconds=0"), &[], "").await;
+    let asked: Vec<Ask> = fake.asked.lock().unwrap().drain(..).map(|(a, _)| a).collect();
+    let none = DeleteOptions::default;
+    let uid = "00000000-0000-4000-8000-000000000001".parse().ok();
+    assert_eq!(
+        asked,
+        [
+            Ask::Evict { pod: pod_key(), options: DeleteOptions { grace_seconds: Some(7), if_uid: uid, ..none() } },
+            Ask::DeletePod {
+                pod: pod_key(),
+                options: DeleteOptions { propagation: Propagation::Foreground, dry_run: true, ..none() },
+            },
+            Ask::DeletePod { pod: pod_key(), options: DeleteOptions { grace_seconds: Some(0), ..none() } },
+        ]
+    );
+    for (method, uri, body, expected) in [
+        ("POST", eviction.as_str(), r#"{"metadata":{"name":"other"}}"#, "name in URL does not match"),
+        ("POST", &eviction, r#"{"metadata":{"name":"web-1"},"force":true}"#, "force"),
+        ("POST", &eviction, r#"{"kind":"Pod","metadata":{"name":"web-1"}}"#, "no Eviction of policy/v1"),
+        ("DELETE", path, r#"{"gracePeriodSeconds":-1}"#, "less than 0"),
+        ("DELETE", path, r#"{"propagationPolicy":"Later"}"#, "none of Background, Foreground, Orphan"),
+        ("DELETE", path, r#"{"orphanDependents":true}"#, "use propagationPolicy"),
+        ("DELETE", path, r#"{"dryRun":["Some"]}"#, "only All"),
+        ("DELETE", path, r#"{"preconditions":{"uid":"x"}}"#, "preconditions.uid"),
+    ] {
+        let (status, text) = call(&fake, method, uri, &json, body).await;
+        assert_eq!((status.as_u16(), text.contains(expected)), (400, true), "{body}: {text}");
+    }
+    let why = "The disruption budget web needs 2 healthy pods and has 2 currently".to_owned();
+    let refused = Refusal::new(429, "TooManyRequests", "Cannot evict pod").with(More::DisruptionBudget(why.clone()));
+    *fake.answer.lock().unwrap() = Err(AskError::Refused(refused));
+    let (status, text) = call(&fake, "POST", &eviction, &json, body).await;
+    let refusal: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status.as_u16(), &refusal["reason"]), (429, &json!("TooManyRequests")));
+    assert_eq!(refusal["details"]["causes"], json!([{"reason": "DisruptionBudget", "message": why}]));
+}
+
 /// A table as kubectl would print it with `-o wide`.
 async fn table(fake: &Arc<Fake>, uri: &str) -> String {
     let (status, text) = call(fake, "GET", uri, &[("accept", TABLE)], "").await;
@@ -259,6 +319,9 @@ async fn tables_have_the_columns_of_kubectl() {
         "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}},
             "template": {"spec": {"containers": [{"name": "web", "image": "web:1"}]}}},
         "status": {"replicas": 3, "readyReplicas": 2}}));
+    fake.put(json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "metadata": {"name": "web", "namespace": "shop", "creationTimestamp": "2026-01-01T12:00:00Z"},
+        "spec": {"minAvailable": "50%", "selector": {}}, "status": {"disruptionsAllowed": 2}}));
     fake.put(json!({"apiVersion": "v1", "kind": "Node",
         "metadata": {"name": "n1", "creationTimestamp": "2026-01-01T12:00:00Z", "labels": {"node-role.kubernetes.io/control-plane": ""}},
         "spec": {"unschedulable": true},
@@ -296,6 +359,7 @@ async fn tables_have_the_columns_of_kubectl() {
         "/api/v1/pods",
         "/apis/apps/v1/deployments",
         "/apis/apps/v1/replicasets",
+        "/apis/policy/v1/poddisruptionbudgets",
         "/api/v1/nodes",
         "/api/v1/namespaces/shop/secrets",
         "/api/v1/events",
@@ -317,10 +381,16 @@ async fn discovery_in_both_forms_and_openapi() {
     let (_, text) = call(&fake, "GET", "/apis", &[("accept", agg)], "").await;
     let aggregated: Value = serde_json::from_str(&text).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&aggregated["items"][0]).unwrap());
-    assert_eq!(get(&fake, "/apis").await.1["groups"][1]["name"], "evenkeel.dev");
+    let (_, groups) = get(&fake, "/apis").await;
+    let names: Vec<&str> = groups["groups"].as_array().unwrap().iter().filter_map(|g| g["name"].as_str()).collect();
+    assert_eq!(names, ["apps", "policy", "evenkeel.dev"]);
     let (_, pods) = get(&fake, "/api/v1").await;
     let resources = pods["resources"].as_array().unwrap();
     assert!(resources.iter().any(|r| r["name"] == "pods/log"));
+    // By this row kubectl drain knows that it can evict.
+    let eviction = resources.iter().find(|r| r["name"] == "pods/eviction").unwrap();
+    assert_eq!((&eviction["group"], &eviction["version"]), (&json!("policy"), &json!("v1")));
+    assert_eq!((&eviction["kind"], &eviction["verbs"]), (&json!("Eviction"), &json!(["create"])));
     let (_, index) = get(&fake, "/openapi/v3").await;
     let url = index["paths"]["apis/evenkeel.dev/v1alpha1"]["serverRelativeURL"].as_str().unwrap();
     let (code, document) = get(&fake, url).await;
@@ -341,6 +411,7 @@ async fn failures_have_kubernetes_form() {
         ("GET", "/nothing"),
         ("POST", "/api/v1/namespaces/shop/pods"),
         ("DELETE", "/apis/apps/v1/namespaces/shop/deployments/web"),
+        ("PATCH", "/api/v1/namespaces/shop/pods/web-1"),
         ("PATCH", "/apis/evenkeel.dev/v1alpha1/releases/x"),
         ("GET", "/apis/evenkeel.dev/v1alpha1/sources/x/sync"),
         ("PATCH", "/api/v1/nodes/n1"),

@@ -20,6 +20,7 @@ use super::{
     backend::AskError,
     body, diff,
     path::Target,
+    pods,
     query::Pairs,
     rest::no_such_below,
     sources,
@@ -53,7 +54,12 @@ pub(crate) async fn handle(
     };
     refuse_early(&parts.method, &target)?;
     let bytes = body::read(body, limit).await?;
-    if pairs.get("dryRun").is_some() {
+    let dry = match &target {
+        Target::Item(key) => key.kind == Kind::Pod,
+        Target::Below(key, below) => key.kind == Kind::Pod && below == "eviction",
+        _ => false,
+    };
+    if pairs.get("dryRun").is_some() && !dry {
         return Err(Failure::bad_request(
             "dryRun is not supported yet; `evenkeel diff` shows what a revision would do",
         ));
@@ -63,8 +69,14 @@ pub(crate) async fn handle(
         (&Method::PUT, Target::Item(key)) => write.replace_source(key, &bytes).await,
         (&Method::PATCH, Target::Item(key)) if key.kind == Kind::Node => write.patch_node(key, &bytes).await,
         (&Method::PATCH, Target::Item(key)) => write.patch_source(key, &bytes).await,
+        (&Method::DELETE, Target::Item(key)) if key.kind == Kind::Pod => {
+            pods::delete(&write, key, &pairs, &bytes).await
+        }
         (&Method::DELETE, Target::Item(key)) => write.delete(key, pairs.flag("prune"), &bytes).await,
         (&Method::POST, Target::Below(key, below)) if below == "diff" => diff::post(&write, key, &bytes).await,
+        (&Method::POST, Target::Below(key, below)) if key.kind == Kind::Pod && below == "eviction" => {
+            pods::evict(&write, key, &pairs, &bytes).await
+        }
         (&Method::POST, Target::Below(key, below)) => write.act(key, &below, &bytes).await,
         _ => Err(Failure::no_path()),
     }
@@ -80,6 +92,7 @@ fn refuse_early(method: &Method, target: &Target) -> Result<(), Failure> {
             let allowed = match key.kind {
                 Kind::Source => [Method::PUT, Method::PATCH, Method::DELETE].contains(method),
                 Kind::Node => [Method::PATCH, Method::DELETE].contains(method),
+                Kind::Pod => *method == Method::DELETE,
                 _ => false,
             };
             if allowed { Ok(()) } else { Err(access::refuse(key.kind, Some(key))) }
@@ -121,12 +134,12 @@ impl Write<'_> {
     }
 
     /// Asks, and answers with the object as it is then.
-    async fn ask_for(&self, ask: Ask, key: &Key, code: u16) -> Result<Response, Failure> {
+    pub(super) async fn ask_for(&self, ask: Ask, key: &Key, code: u16) -> Result<Response, Failure> {
         let answer = self.ask(ask).await.map_err(|e| Failure::of_ask(&e, key))?;
         self.respond(answer, key, code)
     }
 
-    fn respond(&self, answer: Answer, key: &Key, code: u16) -> Result<Response, Failure> {
+    pub(super) fn respond(&self, answer: Answer, key: &Key, code: u16) -> Result<Response, Failure> {
         match answer {
             Answer::Object(key) => {
                 let object = self.current(&key)?;

@@ -114,7 +114,7 @@ fn evict(world: &World, key: &Key, cx: &mut Cx<'_>) {
         return;
     };
     // With the reason that Kubernetes gives: a node that comes back asks by it whether to keep the pod.
-    let condition = json!({"type": podstatus::DISRUPTION, "status": "True", "reason": "DeletionByTaintManager",
+    let condition = json!({"type": podstatus::DISRUPTION, "status": "True", "reason": podstatus::TAINTED,
         "message": "Taint manager: deleting due to NoExecute taint", "lastTransitionTime": cx.now.rfc3339()});
     cx.put(podstatus::with_condition(&marked, &condition));
     let message = "Marking for deletion Pod ".to_string() + &key.namespace + "/" + &key.name;

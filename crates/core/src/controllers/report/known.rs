@@ -82,9 +82,11 @@ fn adopt(hello: &Hello, mut pod: Object, status: Arc<[u8]>, cx: &mut Cx<'_>) {
     cx.put(pod);
 }
 
-/// Whether an evicted pod of a node that came back stays after all.
+/// Whether an evicted pod of a node that came back stays after all. One that a user evicted goes.
 fn keeps(world: &World, pod: &Object) -> bool {
-    let evicted = podstatus::since(pod, podstatus::DISRUPTION, "True").is_some();
+    let evicted = podstatus::condition(pod, podstatus::DISRUPTION).is_some_and(|c| {
+        c.get("status") == Some(&"True".into()) && c.get("reason") == Some(&podstatus::TAINTED.into())
+    });
     if !pod.deleting() || !evicted {
         return false;
     }

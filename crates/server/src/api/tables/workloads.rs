@@ -1,12 +1,13 @@
-//! Rows of Deployments and ReplicaSets.
+//! Rows of Deployments, ReplicaSets and PodDisruptionBudgets.
 
 use evenkeel_model::{Object, Time};
 use k8s_openapi::{
     api::{
         apps::v1::{DeploymentSpec, DeploymentStatus, ReplicaSetSpec, ReplicaSetStatus},
         core::v1::PodSpec,
+        policy::v1::{PodDisruptionBudgetSpec, PodDisruptionBudgetStatus},
     },
-    apimachinery::pkg::apis::meta::v1::LabelSelector,
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 use serde_json::Value;
 
@@ -33,6 +34,26 @@ pub(super) const REPLICA_SET: &[Column] = &[
     wide("Images"),
     wide("Selector"),
 ];
+
+pub(super) const BUDGET: &[Column] =
+    &[text("Name"), text("Min Available"), text("Max Unavailable"), number("Allowed Disruptions"), text("Age")];
+
+pub(super) fn budget(object: &Object, now: Time) -> Vec<Value> {
+    let spec = object.spec::<PodDisruptionBudgetSpec>().unwrap_or_default();
+    let status = object.status::<PodDisruptionBudgetStatus>().ok().flatten().unwrap_or_default();
+    let amount = |n: Option<IntOrString>| match n {
+        None => "N/A".to_owned(),
+        Some(IntOrString::Int(n)) => n.to_string(),
+        Some(IntOrString::String(text)) => text,
+    };
+    vec![
+        name(object),
+        amount(spec.min_available).into(),
+        amount(spec.max_unavailable).into(),
+        status.disruptions_allowed.into(),
+        age(object, now),
+    ]
+}
 
 pub(super) fn deployment(object: &Object, now: Time) -> Vec<Value> {
     let spec = object.spec::<DeploymentSpec>().unwrap_or_default();
