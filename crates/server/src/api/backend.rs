@@ -8,7 +8,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use evenkeel_core::{Answer, Ask, Refusal};
 use evenkeel_model::{Object, Snapshot, SourceName, Time};
-use evenkeel_wire::stream::StreamError;
+use evenkeel_wire::stream::{CallerEnd, ExecRequest, StreamError};
 use futures_util::Stream;
 use serde_json::Value;
 use thiserror::Error;
@@ -32,6 +32,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// A container's output, from the node that its pod is on.
     fn logs(&self, request: LogRequest) -> Later<Result<LogStream, StreamError>>;
+
+    /// Runs a command in a container of a pod that is bound to a node.
+    fn exec(&self, pod: Arc<Object>, request: ExecRequest) -> Later<Result<CallerEnd, StreamError>>;
 
     /// Runs the auditor over the world and the agents' last reports. The JSON answer is
     /// `{"violations": [{"promise", "object", "message"}…], "objects": n}`.

@@ -79,7 +79,8 @@ fn since(pairs: &Pairs, now: Time) -> Result<Option<Time>, Failure> {
     Ok(seconds.map(|s| Time(now.0.saturating_sub(i64::try_from(s).unwrap_or(i64::MAX).saturating_mul(1000)))))
 }
 
-fn container(pod: &Object, asked: Option<&str>) -> Result<String, Failure> {
+/// The container that is meant, as in Kubernetes.
+pub(crate) fn container(pod: &Object, asked: Option<&str>) -> Result<String, Failure> {
     let names: Names =
         pod.spec().map_err(|_| Failure::new(500, "InternalError", "the pod's specification cannot be read"))?;
     let pod_name = &pod.key.name;

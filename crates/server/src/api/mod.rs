@@ -9,8 +9,10 @@ mod access;
 mod auth;
 pub mod backend;
 mod body;
+mod channels;
 mod diff;
 mod discovery;
+mod exec;
 mod extras;
 mod health;
 pub mod live;
@@ -38,6 +40,7 @@ use std::{
 use axum::{Router, middleware, routing};
 use evenkeel_model::Time;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::{CompressionLayer, predicate::Predicate};
 
@@ -54,6 +57,8 @@ pub struct Api {
     stop: CancellationToken,
     kept: read::KeptViews,
     metrics: Option<PrometheusHandle>,
+    /// Free places of commands in containers.
+    commands: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Api {
@@ -66,7 +71,8 @@ impl Api {
     /// An API over a backend. Streams end when `stop` is cancelled. `metrics` is what
     /// [`install_metrics`] gave; without it `/metrics` is 404.
     pub fn new(backend: Arc<dyn Backend>, stop: CancellationToken, metrics: Option<PrometheusHandle>) -> Self {
-        Self { backend, now: clock, stop, kept: read::KeptViews::default(), metrics }
+        let commands = Arc::new(Semaphore::new(exec::COMMANDS));
+        Self { backend, now: clock, stop, kept: read::KeptViews::default(), metrics, commands }
     }
 }
 

@@ -29,6 +29,11 @@ impl Pairs {
         self.0.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| v.as_str())
     }
 
+    /// All values of a name that may come more than once.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(k, _)| k == name).map(|(_, v)| v.as_str())
+    }
+
     /// A switch: `true`, `1`, or there without a value, as in Kubernetes.
     pub(crate) fn flag(&self, name: &str) -> bool {
         self.maybe_flag(name).unwrap_or(false)

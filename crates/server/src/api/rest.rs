@@ -15,7 +15,7 @@ use evenkeel_model::{Key, Kind};
 use serde_json::{Value, json};
 
 use super::{
-    Api, accept, access, auth, diff, discovery, extras, logs,
+    Api, accept, access, auth, diff, discovery, exec, extras, logs,
     path::{self, Target},
     query::{Pairs, Params},
     read,
@@ -32,13 +32,19 @@ pub(crate) async fn handle(State(api): State<Arc<Api>>, request: Request<Body>) 
 }
 
 async fn answer(api: &Arc<Api>, request: Request<Body>) -> Result<Response, Failure> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let path = parts.uri.path();
     let user = auth::admin(&parts.extensions, &verb(&parts.method), path)?;
     if let Some(response) = fixed(api, &parts).await? {
         return Ok(response);
     }
     let target = path::parse(path).ok_or_else(Failure::no_path)?;
+    if let Target::Below(key, below) = &target
+        && (key.kind, below.as_str()) == (Kind::Pod, "exec")
+    {
+        let pairs = Pairs::of(&parts.uri)?;
+        return exec::open(api, key, &mut parts, &pairs).await;
+    }
     match (&parts.method, target) {
         (&Method::GET, Target::Resources(group, version)) => {
             discovery::resources(&group, &version).map(|v| json_response(200, &v)).ok_or_else(Failure::no_path)

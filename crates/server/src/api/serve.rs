@@ -108,7 +108,7 @@ async fn connection(tcp: TcpStream, peer: SocketAddr, acceptor: &TlsAcceptor, ro
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(u32::try_from(HEADER_BYTES).unwrap_or(u32::MAX))
         .keep_alive_interval(KEEP_ALIVE);
-    let serving = builder.serve_connection(TokioIo::new(tls), service);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(tls), service);
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,

@@ -8,23 +8,25 @@ use axum::{
 };
 use evenkeel_core::{Refusal, World, change::Change};
 use evenkeel_model::{Key, Kind, Object, SourceName, Version};
-use evenkeel_wire::stream::StreamError;
+use evenkeel_wire::stream::{CallerEnd, ExecRequest, NodeEnd, StreamError};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
 
 /// A backend whose conductor answers what the test says.
-struct Fake {
+pub(super) struct Fake {
     live: Live,
     world: Mutex<World>,
     asked: Mutex<Vec<(evenkeel_core::Ask, String)>>,
     answer: Mutex<Result<evenkeel_core::Answer, AskError>>,
     nudged: Mutex<Vec<SourceName>>,
+    /// Commands that were begun, with the node's ends of their streams.
+    pub(super) commands: Mutex<Vec<(ExecRequest, NodeEnd)>>,
 }
 
 impl Fake {
-    fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         let world = World::new(Version(1000), 1, [0; 32]);
         let refused = AskError::Refused(Refusal::conflict("no"));
         Arc::new(Self {
@@ -33,6 +35,7 @@ impl Fake {
             asked: Mutex::default(),
             answer: Mutex::new(Err(refused)),
             nudged: Mutex::default(),
+            commands: Mutex::default(),
         })
     }
 
@@ -43,7 +46,7 @@ impl Fake {
         self.live.publish(world.view(), [event]);
     }
 
-    fn put(&self, value: Value) {
+    pub(super) fn put(&self, value: Value) {
         self.apply(Change::Put(Arc::new(Object::from_value(value).unwrap())));
     }
 }
@@ -65,6 +68,12 @@ impl Backend for Shared {
         let text = format!("{} tail={:?}\n", request.container, request.tail);
         let stream = futures_util::stream::iter([Ok(text.into())]);
         Box::pin(async move { Ok(Box::pin(stream) as LogStream) })
+    }
+
+    fn exec(&self, _: Arc<Object>, request: ExecRequest) -> Later<Result<CallerEnd, StreamError>> {
+        let (caller, node) = evenkeel_wire::stream::pair();
+        self.0.commands.lock().unwrap().push((request, node));
+        Box::pin(async move { Ok(caller) })
     }
 
     fn audit(&self) -> Later<Result<Value, AskError>> {
@@ -89,13 +98,13 @@ fn noon() -> Time {
     Time::parse_rfc3339("2026-01-01T12:20:00Z").unwrap()
 }
 
-fn api(fake: &Arc<Fake>) -> Router {
+pub(super) fn api(fake: &Arc<Fake>) -> Router {
     let mut api = Api::new(Arc::new(Shared(fake.clone())), CancellationToken::new(), None);
     api.now = noon;
     router(Arc::new(api))
 }
 
-fn admin() -> Client {
+pub(super) fn admin() -> Client {
     Client(Some(Identity { user: "admin".into(), groups: vec![ADMINS.into()] }))
 }
 
@@ -119,7 +128,7 @@ async fn get(fake: &Arc<Fake>, uri: &str) -> (StatusCode, Value) {
     (status, serde_json::from_str(&text).unwrap())
 }
 
-fn pod(name: &str, phase: &str) -> Value {
+pub(super) fn pod(name: &str, phase: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "namespace": "shop", "uid": "00000000-0000-4000-8000-000000000001",
             "creationTimestamp": "2026-01-01T12:00:00Z", "labels": {"app": "web"}},

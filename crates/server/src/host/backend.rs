@@ -11,7 +11,7 @@ use std::{
 use evenkeel_audit::{AppliedSource, Input, State};
 use evenkeel_core::{Answer, Ask, World};
 use evenkeel_model::{Kind, Object, Snapshot, SourceName, Time};
-use evenkeel_wire::stream::{CallerEnd, StreamError, StreamRequest};
+use evenkeel_wire::stream::{CallerEnd, ExecRequest, StreamError, StreamRequest};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
 
@@ -69,6 +69,11 @@ impl Backend for Host {
     fn logs(&self, request: LogRequest) -> Later<Result<LogStream, StreamError>> {
         let shared = self.shared.clone();
         Box::pin(async move { streams::logs(&shared, request).await })
+    }
+
+    fn exec(&self, pod: Arc<Object>, request: ExecRequest) -> Later<Result<CallerEnd, StreamError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move { streams::open(&shared, &pod, StreamRequest::Exec(request)).await })
     }
 
     fn audit(&self) -> Later<Result<Value, AskError>> {

@@ -1,4 +1,4 @@
-//! Logs of containers on the nodes, built on one stream to a node.
+//! Logs of containers on the nodes and commands in them, built on one stream to a node.
 //!
 //! Called by the host's [`crate::api::Backend`]. Who may ask was decided before; where a container
 //! is found on its node, the agent knows. Deliberately not here: how a stream reaches its node
@@ -19,7 +19,7 @@ const OPEN: Duration = Duration::from_secs(30);
 
 /// Opens a stream to the node that a pod is bound to; its first message has been taken, and was
 /// no failure.
-async fn open(shared: &Shared, pod: &Object, request: StreamRequest) -> Result<CallerEnd, StreamError> {
+pub(super) async fn open(shared: &Shared, pod: &Object, request: StreamRequest) -> Result<CallerEnd, StreamError> {
     let node = pod.node.clone().unwrap_or_else(|| "".into());
     let access = shared.nodes.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned();
     let Some(access) = access else { return Err(away(shared, &node, "its agent is not connected")) };

@@ -1,0 +1,183 @@
+//! Kubernetes' channels in WebSocket messages, `v5.channel.k8s.io` and `v4.channel.k8s.io`.
+//!
+//! Each binary message is a byte that names a channel, then its bytes. Pure: `exec` moves the
+//! messages. (KEP-4006; `k8s.io/apimachinery/pkg/util/remotecommand`.)
+
+use bytes::{BufMut, Bytes, BytesMut};
+use evenkeel_wire::stream::{FailureKind, StreamError, StreamInput, StreamOutput, chunks};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::status::Failure;
+
+const STDIN: u8 = 0;
+const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+const ERROR: u8 = 3;
+const RESIZE: u8 = 4;
+const CLOSE: u8 = 255;
+
+/// A version of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Protocol {
+    /// Kubernetes 1.4 and later, and most clients that are not kubectl. Standard input cannot end.
+    V4,
+    /// Kubernetes 1.30 and later: with channel 255, by which a client ends standard input.
+    V5,
+}
+
+impl Protocol {
+    /// The best of those that a client offers.
+    pub(crate) fn choose<'a>(offered: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        let known = |name: &[u8]| [Self::V4, Self::V5].into_iter().find(|p| p.name().as_bytes() == name);
+        offered.filter_map(known).max()
+    }
+
+    /// Its name in `Sec-WebSocket-Protocol`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "v4.channel.k8s.io",
+            Self::V5 => "v5.channel.k8s.io",
+        }
+    }
+}
+
+/// Reads a client's message; what it asks for may be several messages for the node.
+pub(crate) fn read(protocol: Protocol, mut message: Bytes) -> Result<Vec<StreamInput>, StreamError> {
+    let bad = |text: String| StreamError::new(FailureKind::Invalid, text);
+    if message.is_empty() {
+        return Err(bad("a message without a channel".into()));
+    }
+    match message.split_to(1)[0] {
+        STDIN => Ok(chunks(message).map(StreamInput::Stdin).collect()),
+        RESIZE => {
+            let size: Size = serde_json::from_slice(&message)
+                .map_err(|e| bad(format!("the terminal's size is not {{\"Width\": n, \"Height\": n}}: {e}")))?;
+            Ok(vec![StreamInput::Resize { width: size.width, height: size.height }])
+        }
+        CLOSE if protocol == Protocol::V5 => match message.as_ref() {
+            [STDIN] => Ok(vec![StreamInput::StdinEnd]),
+            // The others are the server's to write; that a client reads no more, its end says.
+            _ => Ok(vec![]),
+        },
+        other => Err(bad(format!("channel {other} takes no messages from a client"))),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Size {
+    width: u16,
+    height: u16,
+}
+
+/// The first message: the client learns by it that the command was begun.
+pub(crate) fn begun() -> Bytes {
+    Bytes::from_static(&[STDOUT])
+}
+
+/// Writes what a node says as a message; the second value says that it was the last.
+pub(crate) fn write(output: StreamOutput) -> (Bytes, bool) {
+    match output {
+        StreamOutput::Opened => (begun(), false),
+        StreamOutput::Stdout(bytes) => (on(STDOUT, &bytes), false),
+        StreamOutput::Stderr(bytes) => (on(STDERR, &bytes), false),
+        StreamOutput::Ended { exit_code } => (status(&ended(exit_code)), true),
+        StreamOutput::Failed(error) => (failed(&error), true),
+    }
+}
+
+/// The last message of a stream that could not be served.
+pub(crate) fn failed(error: &StreamError) -> Bytes {
+    status(&Failure::of_stream(error).status())
+}
+
+fn ended(exit_code: i32) -> Value {
+    if exit_code == 0 {
+        return json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"});
+    }
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": format!("command terminated with non-zero exit code: exit status {exit_code}"),
+        "reason": "NonZeroExitCode",
+        "details": {"causes": [{"reason": "ExitCode", "message": exit_code.to_string()}]},
+    })
+}
+
+fn status(value: &Value) -> Bytes {
+    on(ERROR, value.to_string().as_bytes())
+}
+
+fn on(channel: u8, bytes: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(1 + bytes.len());
+    out.put_u8(channel);
+    out.put_slice(bytes);
+    out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_wire::stream::CHUNK;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_best_protocol_is_chosen() {
+        let choose = |offered: &[&'static str]| Protocol::choose(offered.iter().map(|o| o.as_bytes()));
+        assert_eq!(choose(&["v4.channel.k8s.io", "v5.channel.k8s.io"]), Some(Protocol::V5));
+        assert_eq!(choose(&["channel.k8s.io", "v4.channel.k8s.io"]), Some(Protocol::V4));
+        assert_eq!(choose(&["base64.channel.k8s.io"]), None);
+    }
+
+    #[test]
+    fn messages_of_a_client() {
+        let v5 = |bytes: &'static [u8]| read(Protocol::V5, Bytes::from_static(bytes));
+        assert_eq!(v5(b"\0abc"), Ok(vec![StreamInput::Stdin("abc".into())]));
+        assert_eq!(v5(b"\0"), Ok(vec![]));
+        assert_eq!(v5(b"\xff\0"), Ok(vec![StreamInput::StdinEnd]));
+        assert_eq!(v5(b"\x04{\"Width\":80,\"Height\":24}\n"), Ok(vec![StreamInput::Resize { width: 80, height: 24 }]));
+        for bad in [&b""[..], b"\x01x", b"\x03x", b"\x04{}", b"\x04{\"Width\":70000,\"Height\":1}", b"\x09"] {
+            assert_eq!(v5(bad).unwrap_err().kind, FailureKind::Invalid, "{bad:?}");
+        }
+        assert!(read(Protocol::V4, Bytes::from_static(b"\xff\0")).is_err());
+    }
+
+    #[test]
+    fn messages_to_a_client() {
+        assert_eq!(write(StreamOutput::Stdout("a".into())), (Bytes::from_static(b"\x01a"), false));
+        assert_eq!(write(StreamOutput::Stderr("b".into())), (Bytes::from_static(b"\x02b"), false));
+        let (bytes, last) = write(StreamOutput::Ended { exit_code: 7 });
+        let status: Value = serde_json::from_slice(&bytes[1..]).unwrap();
+        assert_eq!((bytes[0], last), (3, true));
+        assert_eq!(status["reason"], "NonZeroExitCode");
+        assert_eq!(status["details"]["causes"][0], json!({"reason": "ExitCode", "message": "7"}));
+        let (bytes, _) = write(StreamOutput::Ended { exit_code: 0 });
+        assert_eq!(serde_json::from_slice::<Value>(&bytes[1..]).unwrap()["status"], "Success");
+        let error = StreamError::new(FailureKind::NotRunning, "container \"web\" is not running");
+        let (bytes, last) = write(StreamOutput::Failed(error));
+        let status: Value = serde_json::from_slice(&bytes[1..]).unwrap();
+        assert_eq!((last, &status["code"], &status["reason"]), (true, &json!(400), &json!("BadRequest")));
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_breaks_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            for protocol in [Protocol::V4, Protocol::V5] {
+                let _answer = read(protocol, Bytes::from(bytes.clone()));
+            }
+        }
+
+        #[test]
+        fn input_comes_whole_and_in_bounded_pieces(len in 0_usize..4 * CHUNK) {
+            let message = Bytes::from(vec![0; len + 1]);
+            let mut total = 0;
+            for piece in read(Protocol::V5, message).unwrap() {
+                let StreamInput::Stdin(bytes) = piece else { panic!("{piece:?}") };
+                prop_assert!(bytes.len() <= CHUNK);
+                total += bytes.len();
+            }
+            prop_assert_eq!(total, len);
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! `pods/NAME/exec`: a command in a container, over WebSocket.
+//!
+//! Called by `rest`. Checks the request, takes the connection over, and moves messages between the
+//! client and the node until one of them goes. What is wrong with the request is an HTTP answer;
+//! what the node has against it is the stream's last message, because a client of Kubernetes that
+//! was refused an upgrade tries SPDY and tells of that. Deliberately not here: SPDY, which clients
+//! before Kubernetes 1.30 speak.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{
+        FromRequestParts,
+        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
+    },
+    http::{HeaderMap, HeaderValue, header, request::Parts},
+    response::Response,
+};
+use bytes::Bytes;
+use evenkeel_model::{Key, Object};
+use evenkeel_wire::stream::{
+    CallerEnd, ExecRequest, ExecStreams, FailureKind, PROGRESS, StreamError, StreamInput, StreamOutput,
+};
+use futures_util::{
+    SinkExt as _, StreamExt as _,
+    stream::{SplitSink, SplitStream},
+};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, mpsc},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+};
+
+use super::{
+    Api,
+    channels::{self, Protocol},
+    logs,
+    query::Pairs,
+    status::Failure,
+};
+
+/// Commands under way at once: a connection that was taken over is no longer counted by the
+/// listener.
+pub(crate) const COMMANDS: usize = 256;
+/// Bytes of a client's message. Clients send 32 KiB at once; some pass a whole buffer on.
+const MESSAGE: usize = 1 << 20;
+/// How often a client is asked whether it is there.
+const PING: Duration = Duration::from_secs(30);
+/// A client that is read from and says nothing for so long, not even to pings, is gone.
+const SILENCE: Duration = Duration::from_secs(90);
+/// A command with neither input nor output for so long is ended: as the kubelet's
+/// `streamingConnectionIdleTimeout`.
+const IDLE: Duration = Duration::from_hours(4);
+
+/// A client gets this long to close when it was told the end.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// Answers by taking the connection over.
+pub(crate) async fn open(api: &Arc<Api>, key: &Key, parts: &mut Parts, pairs: &Pairs) -> Result<Response, Failure> {
+    let pod = api.backend.live().view().get(key).cloned().ok_or_else(|| Failure::not_found(key))?;
+    let container = logs::container(&pod, pairs.get("container"))?;
+    if pod.node.is_none() {
+        let message = format!("pod {} does not have a host assigned", key.name);
+        return Err(Failure::bad_request(message));
+    }
+    let request = ExecRequest { pod: pod.uid, container, command: command(pairs)?, streams: streams(pairs)? };
+    let (upgrade, protocol) = upgrade(parts).await?;
+    let turn = api.commands.clone().try_acquire_owned().map_err(|_| Failure {
+        retry_after: Some(1),
+        ..Failure::new(429, "TooManyRequests", format!("{COMMANDS} commands run already, as many as may"))
+    })?;
+    tracing::info!(pod = %key.name, namespace = %key.namespace, container = request.container, "a command is run");
+    let api = api.clone();
+    Ok(upgrade.on_upgrade(move |socket| run(api, socket, protocol, pod, request, turn)))
+}
+
+fn command(pairs: &Pairs) -> Result<Vec<String>, Failure> {
+    let command: Vec<String> = pairs.all("command").map(str::to_owned).collect();
+    if command.is_empty() {
+        return Err(Failure::bad_request("you must specify at least one command for the container"));
+    }
+    Ok(command)
+}
+
+fn streams(pairs: &Pairs) -> Result<ExecStreams, Failure> {
+    let [stdin, stdout, stderr, tty] = ["stdin", "stdout", "stderr", "tty"].map(|name| pairs.flag(name));
+    match (stdin || stdout || stderr, tty) {
+        (false, _) => Err(Failure::bad_request("you must specify at least one of stdin, stdout, stderr")),
+        (_, true) if stderr => Err(Failure::bad_request("tty and stderr cannot both be true")),
+        (_, true) => Ok(ExecStreams::Terminal { stdin }),
+        (_, false) => Ok(ExecStreams::Pipes { stdin, stdout, stderr }),
+    }
+}
+
+/// Reads the client's wish for a WebSocket.
+async fn upgrade(parts: &mut Parts) -> Result<(WebSocketUpgrade, Protocol), Failure> {
+    if header_has(&parts.headers, &header::UPGRADE, "spdy/3.1") {
+        return Err(Failure::bad_request(
+            "SPDY is not supported: this needs a client that speaks WebSocket, as kubectl from 1.30 on, or evenkeel exec",
+        ));
+    }
+    let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
+        .await
+        .map_err(|e| Failure::bad_request(format!("this path is for WebSocket connections: {e}")))?;
+    let offered = upgrade.requested_protocols().map(HeaderValue::as_bytes);
+    let Some(protocol) = Protocol::choose(offered) else {
+        let known = [Protocol::V5, Protocol::V4].map(Protocol::name).join(", ");
+        return Err(Failure::bad_request(format!("the client offers no protocol that is known here: {known}")));
+    };
+    let mut upgrade = upgrade.max_message_size(MESSAGE).max_frame_size(MESSAGE).write_buffer_size(0);
+    upgrade.set_selected_protocol(HeaderValue::from_static(protocol.name()));
+    Ok((upgrade, protocol))
+}
+
+fn header_has(headers: &HeaderMap, name: &header::HeaderName, value: &str) -> bool {
+    headers.get_all(name).iter().any(|v| v.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
+}
+
+/// One command, from the first message to the last.
+async fn run(
+    api: Arc<Api>,
+    socket: WebSocket,
+    protocol: Protocol,
+    pod: Arc<Object>,
+    request: ExecRequest,
+    _turn: OwnedSemaphorePermit,
+) {
+    metrics::gauge!("evenkeel_commands").increment(1);
+    let (mut sink, mut source) = socket.split();
+    let opened = tokio::select! {
+        opened = api.backend.exec(pod, request) => opened,
+        () = api.stop.cancelled() => Err(stopping()),
+    };
+    let last = match opened {
+        Err(error) => Some(channels::failed(&error)),
+        Ok(end) => carry(&api, &mut sink, &mut source, protocol, end).await,
+    };
+    if let Some(last) = last {
+        finish(&mut sink, &mut source, last).await;
+    }
+    metrics::gauge!("evenkeel_commands").decrement(1);
+}
+
+fn stopping() -> StreamError {
+    StreamError::new(FailureKind::NodeAway, "the server is stopping")
+}
+
+type Sink = SplitSink<WebSocket, Message>;
+type Source = SplitStream<WebSocket>;
+
+/// Moves messages both ways until one side goes; returns the last message for a client that is
+/// still there. Dropping the node's end ends the command.
+async fn carry(api: &Api, sink: &mut Sink, source: &mut Source, protocol: Protocol, end: CallerEnd) -> Option<Bytes> {
+    let CallerEnd { send, mut recv } = end;
+    let heard = Notify::new();
+    tokio::select! {
+        last = outward(sink, &mut recv, &heard) => last,
+        last = inward(source, protocol, &send, &heard) => last,
+        () = api.stop.cancelled() => Some(channels::failed(&stopping())),
+    }
+}
+
+/// From the node to the client.
+async fn outward(sink: &mut Sink, recv: &mut mpsc::Receiver<StreamOutput>, heard: &Notify) -> Option<Bytes> {
+    // The client learns that its command was begun.
+    tell(sink, Message::Binary(channels::begun())).await?;
+    let mut ping = interval(PING);
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut idle = Instant::now() + IDLE;
+    loop {
+        let message = tokio::select! {
+            output = recv.recv() => {
+                idle = Instant::now() + IDLE;
+                match output.map(channels::write) {
+                    Some((last, true)) => return Some(last),
+                    Some((bytes, false)) => Message::Binary(bytes),
+                    None => {
+                        let text = "the stream from the node was cut off; the command may run on for a moment";
+                        return Some(channels::failed(&StreamError::new(FailureKind::NodeAway, text)));
+                    }
+                }
+            }
+            () = heard.notified() => {
+                idle = Instant::now() + IDLE;
+                continue;
+            }
+            _ = ping.tick() => Message::Ping(Bytes::new()),
+            () = sleep_until(idle) => {
+                let text = format!("neither input nor output for {} h: the command has been ended", IDLE.as_secs() / 3600);
+                return Some(channels::failed(&StreamError::new(FailureKind::Invalid, text)));
+            }
+        };
+        tell(sink, message).await?;
+    }
+}
+
+/// Sends a message; `None` where the client is gone or takes nothing.
+async fn tell(sink: &mut Sink, message: Message) -> Option<()> {
+    timeout(PROGRESS, sink.send(message)).await.ok()?.ok()
+}
+
+/// From the client to the node; returns when the client goes, with a last message where it has
+/// said something that makes no sense.
+async fn inward(
+    source: &mut Source,
+    protocol: Protocol,
+    send: &mpsc::Sender<StreamInput>,
+    heard: &Notify,
+) -> Option<Bytes> {
+    loop {
+        let message = match timeout(SILENCE, source.next()).await.ok()?? {
+            Ok(Message::Binary(bytes)) => bytes,
+            Ok(Message::Text(text)) => text.into(),
+            Ok(Message::Ping(_) | Message::Pong(_)) => continue,
+            Ok(Message::Close(_)) => return None,
+            Err(error) => {
+                tracing::debug!(%error, "a client of a command broke off");
+                return None;
+            }
+        };
+        heard.notify_one();
+        let inputs = match channels::read(protocol, message) {
+            Ok(inputs) => inputs,
+            Err(error) => return Some(channels::failed(&error)),
+        };
+        for input in inputs {
+            // Where the node's end is gone, its last word is on its way to the client.
+            let _over = send.send(input).await;
+        }
+    }
+}
+
+/// Says the last word, and reads on until the client has closed: what it was sending would
+/// otherwise reset the connection under that word.
+async fn finish(sink: &mut Sink, source: &mut Source, last: Bytes) {
+    let close = Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() }));
+    if tell(sink, Message::Binary(last)).await.is_none() || tell(sink, close).await.is_none() {
+        return;
+    }
+    let drained = async { while let Some(Ok(_)) = source.next().await {} };
+    let _in_time = timeout(CLOSING, drained).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::Request};
+    use hyper::body::Incoming;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use serde_json::Value;
+    use tokio_tungstenite::{
+        WebSocketStream, client_async,
+        tungstenite::{self, Message as Sent, client::IntoClientRequest as _},
+    };
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::api::tests::{Fake, admin, api, pod};
+
+    const PATH: &str = "/api/v1/namespaces/shop/pods/web/exec";
+
+    type Socket = WebSocketStream<tokio::io::DuplexStream>;
+
+    /// A client's connection, with a server at its other end.
+    async fn connect(fake: &Arc<Fake>, path: &str, protocol: &str) -> Result<Socket, tungstenite::Error> {
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let router = api(fake);
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(admin());
+            router.clone().oneshot(request)
+        });
+        tokio::spawn(async move {
+            let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+            builder.serve_connection_with_upgrades(TokioIo::new(far), service).await.unwrap();
+        });
+        let mut request = format!("ws://server{path}").into_client_request().unwrap();
+        request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol.parse().unwrap());
+        client_async(request, near).await.map(|(socket, _)| socket)
+    }
+
+    async fn refused(fake: &Arc<Fake>, path: &str, protocol: &str) -> (u16, String) {
+        match connect(fake, path, protocol).await {
+            Err(tungstenite::Error::Http(response)) => {
+                let body = response.body().clone().unwrap_or_default();
+                (response.status().as_u16(), String::from_utf8(body).unwrap())
+            }
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+
+    async fn next(socket: &mut Socket) -> Vec<u8> {
+        loop {
+            match socket.next().await.unwrap().unwrap() {
+                Sent::Binary(bytes) => return bytes.to_vec(),
+                Sent::Ping(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn fake() -> Arc<Fake> {
+        let fake = Fake::new();
+        fake.put(pod("web", "Running"));
+        fake
+    }
+
+    #[tokio::test]
+    async fn a_command_has_its_streams_and_its_exit_code() {
+        let fake = fake();
+        let path = format!("{PATH}?command=sh&command=-c&command=x%20y&stdin=true&stdout=true&stderr=true");
+        let mut socket = connect(&fake, &path, "v5.channel.k8s.io").await.unwrap();
+        assert_eq!(next(&mut socket).await, [1]);
+        let (request, mut node) = fake.commands.lock().unwrap().pop().unwrap();
+        assert_eq!(
+            (request.container.as_str(), request.command),
+            ("web", ["sh", "-c", "x y"].map(str::to_owned).to_vec())
+        );
+        assert_eq!(request.streams, ExecStreams::Pipes { stdin: true, stdout: true, stderr: true });
+        for sent in [&b"\0abc"[..], b"\xff\0"] {
+            socket.send(Sent::Binary(sent.to_vec().into())).await.unwrap();
+        }
+        assert_eq!(node.recv.recv().await, Some(StreamInput::Stdin("abc".into())));
+        assert_eq!(node.recv.recv().await, Some(StreamInput::StdinEnd));
+        node.send(StreamOutput::Stderr("e".into())).await.unwrap();
+        node.send(StreamOutput::Ended { exit_code: 7 }).await.unwrap();
+        assert_eq!(next(&mut socket).await, b"\x02e");
+        let last = next(&mut socket).await;
+        let status: Value = serde_json::from_slice(&last[1..]).unwrap();
+        assert_eq!((last[0], &status["details"]["causes"][0]["message"]), (3, &"7".into()));
+        assert!(matches!(socket.next().await, Some(Ok(Sent::Close(Some(f)))) if u16::from(f.code) == 1000));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_ends_the_command_and_one_that_errs_is_told() {
+        let fake = fake();
+        let path = format!("{PATH}?command=sh&stdin=1&stdout=1&tty=1");
+        let mut socket = connect(&fake, &path, "v4.channel.k8s.io").await.unwrap();
+        next(&mut socket).await;
+        let (request, mut node) = fake.commands.lock().unwrap().pop().unwrap();
+        assert_eq!(request.streams, ExecStreams::Terminal { stdin: true });
+        drop(socket);
+        assert_eq!(node.recv.recv().await, None);
+
+        let mut socket = connect(&fake, &path, "v4.channel.k8s.io").await.unwrap();
+        next(&mut socket).await;
+        let (_, mut node) = fake.commands.lock().unwrap().pop().unwrap();
+        socket.send(Sent::Binary(b"\x04wide".to_vec().into())).await.unwrap();
+        let last = next(&mut socket).await;
+        assert!(last[0] == 3 && String::from_utf8_lossy(&last).contains("Width"), "{last:?}");
+        assert_eq!(node.recv.recv().await, None);
+
+        // A message above the bound ends the stream.
+        let mut socket = connect(&fake, &path, "v5.channel.k8s.io").await.unwrap();
+        next(&mut socket).await;
+        let (_, mut node) = fake.commands.lock().unwrap().pop().unwrap();
+        let _broken = socket.send(Sent::Binary(vec![0; MESSAGE + 1].into())).await;
+        assert_eq!(node.recv.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn what_makes_no_sense_is_refused_before_the_connection_is_taken_over() {
+        let fake = fake();
+        for (query, text) in [
+            ("command=sh", "at least one of stdin"),
+            ("stdout=true", "at least one command"),
+            ("command=sh&stdout=1&stderr=1&tty=1", "tty and stderr"),
+            ("command=sh&stdout=1&container=nope", "container nope is not valid"),
+        ] {
+            let (code, body) = refused(&fake, &format!("{PATH}?{query}"), "v5.channel.k8s.io").await;
+            assert!(code == 400 && body.contains(text), "{query}: {code} {body}");
+        }
+        let (code, body) = refused(&fake, &format!("{PATH}?command=sh&stdout=1"), "channel.k8s.io").await;
+        assert!(code == 400 && body.contains("v5.channel.k8s.io"), "{code} {body}");
+        let other = PATH.replace("web", "none");
+        assert_eq!(refused(&fake, &format!("{other}?command=sh&stdout=1"), "v5.channel.k8s.io").await.0, 404);
+        assert!(fake.commands.lock().unwrap().is_empty());
+
+        let request = |upgrade: &str| {
+            let mut request = Request::post(format!("{PATH}?command=sh&stdout=1"));
+            if !upgrade.is_empty() {
+                request = request.header("connection", "Upgrade").header("upgrade", upgrade);
+            }
+            let mut request = request.body(Body::empty()).unwrap();
+            request.extensions_mut().insert(admin());
+            request
+        };
+        for (upgrade, text) in [("SPDY/3.1", "kubectl from 1.30 on"), ("", "WebSocket")] {
+            let response = api(&fake).oneshot(request(upgrade)).await.unwrap();
+            let code = response.status();
+            let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+            assert!(code == 400 && String::from_utf8_lossy(&body).contains(text), "{upgrade}: {body:?}");
+        }
+    }
+}
