@@ -13,6 +13,7 @@ mod engine_restart;
 mod first_sync;
 mod kubectl;
 mod ownership;
+mod pause;
 mod pods;
 mod rollback;
 mod rolling_update;

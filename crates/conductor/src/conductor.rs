@@ -214,12 +214,18 @@ impl<S: Store> Conductor<S> {
         }
     }
 
-    /// A long pause (a sleeping laptop, a paused machine): nobody watched, so every node gets a
-    /// full grace.
+    /// The host noticed that this process did not run for a while, or that the clock jumped: nobody
+    /// watched. As after a start, every wait for something outside begins anew from now: a node's
+    /// grace and its pods' tolerations, a rollout's deadline, a release's window.
+    pub fn unwatched(&mut self, now: Time) {
+        self.started = self.started.max(now);
+    }
+
+    /// A long pause (a sleeping laptop, a paused machine) that the host did not notice itself.
     fn notice_pause(&mut self, now: Time) {
         if now.since(self.last_step) > self.settings.pause_limit && self.quiet_until_expected(now) {
-            debug!("a pause was noticed; nodes get a full grace");
-            self.world.nodes.hear_all(now);
+            debug!("a pause was noticed; waits begin anew");
+            self.unwatched(now);
         }
         self.last_step = now;
     }

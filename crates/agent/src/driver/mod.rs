@@ -18,6 +18,7 @@ mod probe;
 mod redial;
 mod run;
 mod session;
+mod steady;
 mod streams;
 mod volumes;
 mod work;

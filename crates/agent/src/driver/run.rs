@@ -1,13 +1,8 @@
 //! The driver's loop: one input in, commands out, in order.
 
-use std::{
-    collections::BTreeMap,
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use evenkeel_model::{Time, Uid};
+use evenkeel_model::Uid;
 use evenkeel_runtime::Runtime;
 use evenkeel_wire::ToServer;
 use futures_util::FutureExt as _;
@@ -15,11 +10,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Dial, DriverConfig, DriverError, clock,
+    Dial, DriverConfig, DriverError,
     engine::{Disk, Follower},
     journal::{JournalError, JournalStore},
     node,
     session::{Heard, Session, SessionState, keep_file},
+    steady::Steady,
     work::Worker,
 };
 use crate::logic::{
@@ -100,22 +96,6 @@ pub async fn run<R: Runtime, D: Dial>(
     driver.take(Input::Restored(Box::new(journal))).await?;
     driver.turn(&stop).await?;
     driver.drain().await
-}
-
-/// A clock that never jumps: the wall clock at the start, and monotonic time since.
-struct Steady {
-    wall: Time,
-    start: Instant,
-}
-
-impl Steady {
-    fn new() -> Self {
-        Self { wall: clock(), start: Instant::now() }
-    }
-
-    fn now(&self) -> Time {
-        self.wall + self.start.elapsed()
-    }
 }
 
 /// What the disk refused to take and is still to be written; newest wins.
@@ -247,6 +227,12 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
     /// anything begins: one write for the whole batch.
     async fn take(&mut self, input: Input) -> Result<(), DriverError> {
         let mut rest = Vec::new();
+        if let Some(millis) = self.clock.follow() {
+            tracing::info!(millis, "the machine slept or its clock was set; waits keep their length");
+            for command in self.logic.step(self.clock.now(), Input::ClockMoved { millis }) {
+                rest.extend(self.unsaved.gather(command));
+            }
+        }
         let mut next = Some(input);
         let mut taken = 0;
         while let Some(input) = next {

@@ -309,6 +309,12 @@ pub enum Input {
     },
     /// The node itself changed: what is measured outside of the logic.
     Node(Box<NodeReport>),
+    /// The caller's clock jumped by so much, forwards or back, and the time of this step is the new
+    /// one: the machine slept, or its clock was set. Waits keep their length.
+    ClockMoved {
+        /// Milliseconds.
+        millis: i64,
+    },
     /// Time passed: `next_wake` is reached.
     Wake,
 }

@@ -7,7 +7,10 @@ use evenkeel_model::{Time, Uid};
 use evenkeel_runtime::ContainerId;
 use evenkeel_wire::{ContainerDrift, DriftAction};
 
-use super::settings::{MAX_DRIFTS, Settings};
+use super::{
+    settings::{MAX_DRIFTS, Settings},
+    shift::shift,
+};
 
 /// Kills within this many milliseconds belong together.
 const HIT_WINDOW_MILLIS: i64 = 3000;
@@ -107,6 +110,14 @@ impl DriftBook {
             self.ready.pop_front();
         }
         self.ready.push_back(drift);
+    }
+
+    pub(super) fn clock_moved(&mut self, millis: i64) {
+        for held in &mut self.held {
+            shift(&mut held.due, millis);
+            shift(&mut held.first, millis);
+        }
+        self.hits.iter_mut().for_each(|(at, _)| shift(at, millis));
     }
 
     pub(super) fn wake(&self) -> Option<Time> {

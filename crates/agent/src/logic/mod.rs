@@ -20,6 +20,7 @@ mod report;
 mod secrets;
 mod session;
 pub mod settings;
+mod shift;
 
 #[cfg(test)]
 mod tests;
@@ -107,7 +108,8 @@ impl AgentLogic {
         }
     }
 
-    /// Takes one input at a time of the caller's clock, which must not go back.
+    /// Takes one input at a time of the caller's clock, which must not go back but with
+    /// [`Input::ClockMoved`].
     pub fn step(&mut self, now: Time, input: Input) -> Vec<Command> {
         let mut out = Vec::new();
         self.take(now, input, &mut out);
@@ -133,7 +135,7 @@ impl AgentLogic {
 
     fn take(&mut self, now: Time, input: Input, out: &mut Vec<Command>) {
         match input {
-            Input::Restored(journal) => self.restore(*journal),
+            Input::Restored(journal) => self.restore(now, *journal),
             Input::SessionOpened => self.session_opened(now),
             Input::SessionClosed => self.session.close(),
             Input::Server(message) => self.server(now, message, out),
@@ -163,17 +165,18 @@ impl AgentLogic {
                 self.node = *node;
                 self.tell_node();
             }
+            Input::ClockMoved { millis } => self.clock_moved(millis),
             Input::Wake => {}
         }
     }
 
-    fn restore(&mut self, journal: Journal) {
+    fn restore(&mut self, now: Time, journal: Journal) {
         if std::mem::replace(&mut self.restored, true) {
             return;
         }
         self.record = journal.agent;
         for from in journal.pods {
-            let pod = Pod::restore(from);
+            let pod = Pod::restore(from, now);
             self.touched.insert(pod.uid());
             self.pods.insert(pod.uid(), pod);
         }

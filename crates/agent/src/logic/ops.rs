@@ -9,6 +9,7 @@ use super::{
     command::{Command, OpId, Work},
     drift::DriftBook,
     settings::{Config, LATE, Settings},
+    shift::shift,
 };
 
 /// Which probe.
@@ -83,6 +84,10 @@ impl Ops {
             }
         }
         out
+    }
+
+    pub(super) fn clock_moved(&mut self, millis: i64) {
+        self.pending.values_mut().for_each(|p| shift(&mut p.deadline, millis));
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {

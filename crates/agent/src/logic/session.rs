@@ -19,6 +19,7 @@ use super::{
     command::Command,
     pod::{Mode, Pod},
     settings::{FULL_LIMIT, MAX_DRIFTS},
+    shift::shift,
 };
 
 /// Where a session is.
@@ -105,6 +106,12 @@ impl Session {
         match self.state {
             State::Fresh(until) => Some(until),
             _ => None,
+        }
+    }
+
+    pub(super) fn clock_moved(&mut self, millis: i64) {
+        if let State::Fresh(until) = &mut self.state {
+            shift(until, millis);
         }
     }
 

@@ -12,6 +12,8 @@ use evenkeel_wire::{Assignment, DriftAction, NodeReport, PodContent, PodOrder, R
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+mod clock;
+
 use super::{
     command::Input,
     settings::{Config, Settings},

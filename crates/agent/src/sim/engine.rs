@@ -172,6 +172,11 @@ impl SimRuntime {
         self.counter
     }
 
+    pub(super) fn clock_moved(&mut self, millis: i64) {
+        let moved = std::mem::take(&mut self.queue).into_iter();
+        self.queue = moved.map(|((at, n), what)| ((Time(at.0.saturating_add(millis)), n), what)).collect();
+    }
+
     pub(super) fn at(&mut self, at: Time, what: Happening) {
         let n = self.number();
         self.queue.insert((at, n), what);

@@ -85,6 +85,12 @@ impl SimNode {
         self.execute(now, commands);
     }
 
+    /// The machine's clock jumps: the engine's own waits keep their length as well.
+    pub fn clock_moved(&mut self, now: Time, millis: i64) {
+        self.runtime.clock_moved(millis);
+        self.give(now, Input::ClockMoved { millis });
+    }
+
     /// A session begins: the agent's first message.
     pub fn open_session(&mut self, now: Time) -> Option<Hello> {
         self.reconnect = None;

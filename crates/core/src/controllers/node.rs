@@ -1,7 +1,8 @@
 //! Life of a node: silence, taints, the readiness of its pods, eviction; and what users ask of it.
 //!
 //! A node is silent when nothing was heard of it for the grace, counted from when this server began
-//! to watch. Words themselves are never written: only what follows from their absence is. While
+//! to watch: at its start, and again after a pause in which nobody did. One that was silent before
+//! stays so until it is heard. Words themselves are never written: only what follows from their absence is. While
 //! more than half of the nodes are silent or not ready the fault is taken to be here, and nothing
 //! is evicted or taken out. Deliberately not here: making the Node object (`report`).
 
@@ -46,12 +47,13 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
 /// Looks at one node.
 pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
     let Some(node) = world.get(key) else { return };
-    let heard = world.nodes.last_heard(&key.name).unwrap_or(cx.started).max(cx.started);
-    let silent_at = heard + cx.settings.node_grace;
+    let heard = world.nodes.last_heard(&key.name);
+    let silent_at = heard.unwrap_or(cx.started).max(cx.started) + cx.settings.node_grace;
     let state = Readiness::of(node);
     if silent_at > cx.now {
         cx.wake(silent_at, ControllerId::Node, key.clone());
-        if let Readiness::Unknown { before } = &state {
+        let speaks = heard.is_some_and(|at| at + cx.settings.node_grace > cx.now);
+        if let (true, Readiness::Unknown { before }) = (speaks, &state) {
             // It speaks again without having said anything of itself: it is what it was.
             let back = object::with_readiness(node, before.as_deref(), cx.now);
             cx.put(back);

@@ -143,14 +143,6 @@ impl Nodes {
         self.heard.insert(name.clone(), now);
     }
 
-    /// Nobody watched for a while: every node counts as heard of just now.
-    pub fn hear_all(&mut self, now: Time) {
-        let names: Vec<Arc<str>> = self.records.keys().cloned().collect();
-        for name in names {
-            self.heard.insert(name, now);
-        }
-    }
-
     /// Follows a Node object.
     pub(super) fn node_changed(&mut self, changed: &Changed) {
         let name = &changed.key.name;

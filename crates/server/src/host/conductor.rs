@@ -18,7 +18,12 @@ use metrics::{counter, gauge, histogram};
 use tokio::{sync::mpsc, sync::oneshot, time::timeout};
 use tracing::{error, info, warn};
 
-use super::{Message, Options, Question, Shared, checkpoint::Checkpoints, clock::Clock, story};
+use super::{
+    Message, Options, Question, Shared,
+    checkpoint::Checkpoints,
+    clock::{Clock, LOOK_EVERY, Watch},
+    story,
+};
 use crate::api::{AskError, live::WatchEvent};
 
 /// First wait before the conductor starts again; doubles.
@@ -65,7 +70,9 @@ pub(super) fn spawn(
     let runtime = tokio::runtime::Handle::current();
     std::thread::Builder::new().name("conductor".into()).spawn(move || {
         let _entered = runtime.enter();
-        let mut looper = Looper { shared, inbox, clock: Clock::start(), open: HashMap::new(), next_id: 0 };
+        let clock = Clock::start();
+        let watch = Watch::new(options.settings.pause_limit);
+        let mut looper = Looper { shared, inbox, clock, watch, open: HashMap::new(), next_id: 0 };
         let mut conductor = Some(conductor);
         let mut wait = RESTART_FIRST;
         loop {
@@ -112,6 +119,7 @@ struct Looper {
     shared: Arc<Shared>,
     inbox: mpsc::Receiver<Message>,
     clock: Clock,
+    watch: Watch,
     /// Questions whose batch has not been committed yet.
     open: HashMap<AskId, oneshot::Sender<Result<evenkeel_core::Answer, AskError>>>,
     next_id: u64,
@@ -152,7 +160,12 @@ impl Looper {
             };
             let started = Instant::now();
             self.pulse(true);
-            let output = conductor.step(self.clock.now(), events)?;
+            let now = self.clock.now();
+            if let Some(gap) = self.watch.gap(now) {
+                warn!(seconds = gap.as_secs(), "this server did not run for a while: every wait begins anew");
+                conductor.unwatched(now);
+            }
+            let output = conductor.step(now, events)?;
             self.pulse(false);
             histogram!("evenkeel_batch_seconds").record(started.elapsed().as_secs_f64());
             gauge!("evenkeel_dirty_keys").set(f64::from(u32::try_from(conductor.backlog()).unwrap_or(u32::MAX)));
@@ -185,13 +198,19 @@ impl Looper {
         wake: Option<evenkeel_model::Time>,
         conductor: &Conductor<SqliteStore>,
     ) -> Option<Vec<Event>> {
-        let now = self.clock.now();
-        let wait = wake.map(|at| at.since(now));
-        let inbox = &mut self.inbox;
-        let first = match wait {
-            Some(Duration::ZERO) => inbox.try_recv().ok(),
-            Some(wait) => waiter.block_on(async { timeout(wait, inbox.recv()).await.ok().flatten() }),
-            None => waiter.block_on(inbox.recv()),
+        let (now, first) = loop {
+            let now = self.clock.now();
+            let paused = self.watch.look(now);
+            let wait = wake.map(|at| at.since(now));
+            let inbox = &mut self.inbox;
+            if paused || wait == Some(Duration::ZERO) {
+                break (now, inbox.try_recv().ok());
+            }
+            let nap = wait.map_or(LOOK_EVERY, |wait| wait.min(LOOK_EVERY));
+            // Nothing came: it is looked at the clock again.
+            if let Ok(message) = waiter.block_on(async { timeout(nap, inbox.recv()).await }) {
+                break (now, message);
+            }
         };
         let mut events = Vec::new();
         let mut next = first;

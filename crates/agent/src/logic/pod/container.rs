@@ -76,7 +76,10 @@ pub(in super::super) struct Why {
 #[derive(Debug, Clone)]
 pub(in super::super) struct Run {
     pub id: ContainerId,
+    /// When it began, as it is told.
     pub started: Time,
+    /// The same by the agent's clock, which keeps the length of a run over a clock that is set.
+    pub watched: Time,
     /// Its postStart hook is under way.
     pub post_start: Option<OpId>,
     pub stop: Option<Stop>,
@@ -93,6 +96,7 @@ impl Run {
         Self {
             id,
             started,
+            watched: started,
             post_start: None,
             stop: None,
             paused: false,

@@ -50,6 +50,13 @@ pub(super) enum Cause {
     Disturbed(Option<&'static str>),
 }
 
+/// How long a run was. The engine's times are the wall clock's, which may have been set meanwhile;
+/// the agent's own may begin early, for a run that it found, or end late.
+fn length(run: &Run, told: &Terminated, now: Time) -> Duration {
+    let watched = now.since(run.watched);
+    if told.finished < told.started { watched } else { told.finished.since(told.started).min(watched) }
+}
+
 impl Pod {
     /// The engine says that the current container's process ended.
     pub(super) fn died(&mut self, i: usize, code: Option<i32>, cx: &mut Cx<'_>) {
@@ -231,7 +238,7 @@ impl Pod {
         if c.kind == Kind::Init && own && end.code == 0 {
             (c.book.completed, c.book.due) = (true, Due::No);
         }
-        let ran = c.book.last.as_ref().map_or(Duration::ZERO, |t| t.finished.since(t.started));
+        let ran = c.book.last.as_ref().map_or(Duration::ZERO, |t| length(run, t, cx.now));
         if ran >= cx.settings().crash_reset {
             c.book.backoff_millis = 0;
         }
@@ -283,7 +290,8 @@ impl Pod {
             let wait = Duration::from_millis(book.backoff_millis);
             let next = doubled(wait, s.crash_first, s.crash_max);
             book.backoff_millis = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
-            (wait, book.last.as_ref().map_or(cx.now, |t| t.finished))
+            // The engine's clock may have been set back since the start.
+            (wait, book.last.as_ref().filter(|t| t.finished >= t.started).map_or(cx.now, |t| t.finished.min(cx.now)))
         };
         self.dirty = true;
         let until = from + wait;

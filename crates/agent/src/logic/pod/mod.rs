@@ -144,7 +144,7 @@ fn kinds(spec: &PodSpec) -> impl Iterator<Item = (&Container, Kind)> {
 impl Pod {
     /// A pod that is new to this agent.
     pub(super) fn new(order: Arc<PodOrder>, epoch: u64, now: Time) -> Self {
-        Self::restore(JournalPod {
+        let journal = JournalPod {
             order,
             started: now,
             epoch,
@@ -157,11 +157,13 @@ impl Pod {
             status: None,
             conditions: BTreeMap::new(),
             open: Vec::new(),
-        })
+        };
+        Self::restore(journal, now)
     }
 
-    /// A pod from the journal; it begins nothing before it was compared with what runs.
-    pub(super) fn restore(mut from: JournalPod) -> Self {
+    /// A pod from the journal; it begins nothing before it was compared with what runs. One that was
+    /// being ended gets its grace anew: how much of it was left nobody knows.
+    pub(super) fn restore(mut from: JournalPod, now: Time) -> Self {
         let (spec, invalid) = decode(&from.order);
         let mut containers: Vec<Cont> = kinds(&spec)
             .map(|(c, kind)| {
@@ -214,7 +216,7 @@ impl Pod {
         if pod.finished.is_some() {
             pod.mode = Mode::Finishing;
         }
-        pod.follow_deletion(pod.started);
+        pod.follow_deletion(now);
         pod
     }
 

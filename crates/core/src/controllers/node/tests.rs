@@ -160,9 +160,10 @@ fn a_new_server_gives_every_node_its_full_wait() {
     c.advance(Duration::from_mins(5));
     c.now = c.now + Duration::from_hours(2);
     c.started = c.now;
-    c.world.nodes.hear_all(c.now);
     c.mark_all();
     c.settle();
+    assert_eq!(ready(&c, "n1"), "Unknown", "it is not heard of by a start of the server");
+    assert_eq!(ready(&c, "n2"), "True");
     c.advance(Duration::from_secs(330));
     assert!(c.pods().iter().all(|p| !p.deleting()));
     c.advance(Duration::from_secs(30));
