@@ -4,6 +4,7 @@
 //! Results go to stdout, everything else to stderr.
 
 mod audit;
+mod backup;
 mod completion;
 mod config;
 mod describe;
@@ -21,7 +22,9 @@ mod node;
 mod objects;
 mod orphan;
 mod output;
+mod passphrase;
 mod paths;
+mod restore;
 mod rollback;
 mod settings;
 mod source;
@@ -84,6 +87,8 @@ enum Verb {
     Orphan(orphan::Verb),
     Audit(audit::Args),
     Down(down::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Kubeconfig(kubeconfig::Args),
     Completion(completion::Args),
     #[command(hide = true)]
@@ -145,6 +150,7 @@ fn run(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
         Verb::Docs(args) => docs::run(args, cx),
         Verb::Kubeconfig(args) => kubeconfig::run(args, cx),
         Verb::Validate(args) => validate::run(&args, cx),
+        Verb::Restore(args) => restore::run(&args, cx),
         Verb::Up(args) => runtime(true)?.block_on(up::run(*args, cx)),
         verb => runtime(false)?.block_on(ask(verb, cx)),
     }
@@ -173,9 +179,13 @@ async fn ask(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
         Verb::Orphan(verb) => orphan::run(verb, cx).await,
         Verb::Audit(args) => audit::run(args, cx).await,
         Verb::Down(args) => down::run(args, cx).await,
-        Verb::Up(_) | Verb::Validate(_) | Verb::Kubeconfig(_) | Verb::Completion(_) | Verb::Docs(_) => {
-            Ok(ExitCode::SUCCESS)
-        }
+        Verb::Backup(args) => backup::run(args, cx).await,
+        Verb::Up(_)
+        | Verb::Validate(_)
+        | Verb::Restore(_)
+        | Verb::Kubeconfig(_)
+        | Verb::Completion(_)
+        | Verb::Docs(_) => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -227,6 +237,8 @@ mod tests {
             "orphan remove web-1",
             "audit",
             "down --purge",
+            "backup evenkeel.backup --passphrase-file p",
+            "restore evenkeel.backup --data-dir /d",
             "completion bash",
         ] {
             let words = std::iter::once("evenkeel").chain(line.split(' '));

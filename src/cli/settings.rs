@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, value_parser};
 use evenkeel_core::Settings;
+use evenkeel_server::host::BackupOptions;
 use humantime::parse_duration;
 
 /// Settings that were given; the others keep their default.
@@ -52,6 +53,13 @@ pub(crate) struct Given {
     /// How many finished releases of a source are kept [default: 50]
     #[arg(long, value_name = "COUNT", value_parser = count())]
     release_count: Option<u64>,
+    /// Time between two copies of the database, made into backups/ of the data directory; 0 makes none
+    /// [default: 1d]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    backup_interval: Option<Duration>,
+    /// How many of these copies stay [default: 7]
+    #[arg(long, value_name = "COUNT", value_parser = value_parser!(u16).range(1..))]
+    backup_keep: Option<u16>,
 }
 
 /// Counts of what is kept: at least one, and no more than memory is for.
@@ -60,6 +68,15 @@ fn count() -> clap::builder::RangedU64ValueParser {
 }
 
 impl Given {
+    /// When the server copies its database by itself.
+    pub(crate) fn backups(&self) -> BackupOptions {
+        let own = BackupOptions::default();
+        BackupOptions {
+            interval: self.backup_interval.unwrap_or(own.interval),
+            keep: self.backup_keep.map_or(own.keep, usize::from),
+        }
+    }
+
     /// The settings of the core.
     pub(crate) fn settings(&self) -> Settings {
         let own = Settings::default();
@@ -113,10 +130,17 @@ mod tests {
             "--drift-age=7d",
             "--drift-count=1000",
             "--release-count=50",
+            "--backup-interval=1d",
+            "--backup-keep=7",
         ]);
         let none = Line::parse_from(["x"]);
         assert_eq!(format!("{:?}", written.given.settings()), format!("{:?}", Settings::default()));
         assert_eq!(format!("{:?}", none.given.settings()), format!("{:?}", Settings::default()));
+        assert_eq!(
+            (written.given.backups(), none.given.backups()),
+            (BackupOptions::default(), BackupOptions::default())
+        );
+        assert!(Line::parse_from(["x", "--backup-interval=0"]).given.backups().interval.is_zero());
         assert!(Line::try_parse_from(["x", "--event-count=0"]).is_err());
     }
 }

@@ -40,7 +40,12 @@ pub(crate) async fn run(Args {}: Args, cx: &mut Cx) -> Result<ExitCode> {
     let pods = objects::list(&client, Kind::Pod, "").await?;
     let nodes = objects::list(&client, Kind::Node, "").await?;
     let drifts = objects::list(&client, Kind::Drift, "").await?;
+    let server = client.get("/evenkeel/server").await?;
     let out = &mut cx.out;
+    let about: Vec<Entry> = items_of(&server).filter_map(server_condition).collect();
+    if !about.is_empty() {
+        section(out, "Server", &about, "")?;
+    }
     let followed: Vec<Entry> = sources.iter().map(|s| source(s, &releases)).collect::<Result<_>>()?;
     section(out, "Sources", &followed, "none: `evenkeel source add NAME DIR|URL`")?;
     section(out, "Releases", &current(&sources, &releases), "none yet")?;
@@ -71,6 +76,25 @@ fn section(out: &mut Out, title: &str, entries: &[Entry], none: &str) -> Result<
         }
     }
     out.line("")
+}
+
+fn items_of(server: &Value) -> impl Iterator<Item = &Value> {
+    server.get("conditions").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// What is not as it should be with the server itself.
+fn server_condition(condition: &Value) -> Option<Entry> {
+    let (kind, reason) = (text(condition, "/type"), text(condition, "/reason"));
+    let holds = text(condition, "/status") == "True";
+    let tone = match (kind, holds, reason) {
+        ("BackedUp", true, _) => return None,
+        ("BackedUp", false, "Off") => Tone::Faint,
+        ("Recovering", true, _) => Tone::Warn,
+        (_, false, _) if kind != "BackedUp" => return None,
+        _ => Tone::Bad,
+    };
+    let cells = vec![kind.into(), reason.into()];
+    Some(Entry { tone, cells, notes: vec![text(condition, "/message").into()] })
 }
 
 fn source(object: &Value, releases: &[Value]) -> Result<Entry> {

@@ -133,6 +133,7 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
         runtime: args.runtime,
         encryption_key_file: key,
         settings: args.settings.settings(),
+        backups: args.settings.backups(),
         story: args.log_format == LogFormat::Text,
     })
     .await?;

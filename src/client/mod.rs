@@ -4,6 +4,7 @@
 //! streams have one of their own. Deliberately not here: what is printed.
 
 mod config;
+mod download;
 mod error;
 mod stream;
 
@@ -26,6 +27,7 @@ use tokio_rustls::TlsConnector;
 
 use config::Config;
 pub(crate) use config::Where;
+pub(crate) use download::Download;
 pub(crate) use error::ClientError;
 pub(crate) use stream::Lines;
 
@@ -128,6 +130,17 @@ impl Client {
 
     /// GET of a stream, a line at a time.
     pub(crate) async fn lines(&self, path: &str, accept: &str) -> Result<Lines, ClientError> {
+        let (body, connection) = self.stream(path, accept).await?;
+        Ok(Lines::new(body, connection))
+    }
+
+    /// GET of a file.
+    pub(crate) async fn download(&self, path: &str) -> Result<Download, ClientError> {
+        let (body, connection) = self.stream(path, "*/*").await?;
+        Ok(Download::new(body, connection))
+    }
+
+    async fn stream(&self, path: &str, accept: &str) -> Result<(Incoming, Connection), ClientError> {
         let mut connection = self.connect().await?;
         let call = Call { method: Method::GET, path, accept, content_type: None, body: Bytes::new() };
         let response = self.exchange(&mut connection, &call).await?;
@@ -136,7 +149,7 @@ impl Client {
             let bytes = self.collect(response).await?;
             return Err(ClientError::of_status(code, &bytes));
         }
-        Ok(Lines::new(response.into_body(), connection))
+        Ok((response.into_body(), connection))
     }
 
     async fn json(&self, call: Call<'_>) -> Result<Value, ClientError> {

@@ -26,7 +26,7 @@ use evenkeel_model::{own::SourceSpec, session::NodeTaint};
 use evenkeel_runtime::{Docker, Runtime as _};
 use evenkeel_server::{
     api::{self, Api},
-    host::{Host, Options},
+    host::{BackupOptions, Host, Options},
     pki::{self, Pki},
 };
 use tokio::{net::TcpListener, signal::unix::SignalKind, task::JoinHandle};
@@ -62,6 +62,8 @@ pub(crate) struct Up {
     pub(crate) encryption_key_file: Option<PathBuf>,
     /// Settings of the core.
     pub(crate) settings: Settings,
+    /// Copies of the database that the server makes by itself.
+    pub(crate) backups: BackupOptions,
     /// Whether the story is told in sentences; else as lines of JSON.
     pub(crate) story: bool,
 }
@@ -139,6 +141,7 @@ async fn start_host(up: &Up, pki: &Pki) -> Result<Host> {
         digest_key: pki.digest_key(),
         encryption_key: up.encryption_key_file.clone(),
         known_nodes: known,
+        backups: up.backups,
     };
     // The host needs the runtime's handle and may block while it loads.
     let handle = tokio::runtime::Handle::current();

@@ -15,7 +15,7 @@ use evenkeel_model::{
     own::Condition,
     session::{Stamp, ToAgent},
 };
-use evenkeel_store::{Batch, Op, Store, StoreError};
+use evenkeel_store::{Batch, Op, RECOVERING, Store, StoreError};
 use serde_json::Value;
 use tracing::{debug, error, warn};
 
@@ -38,9 +38,6 @@ pub(crate) const BATCH_RUNS: usize = 256;
 const BATCH_TIMERS: usize = 256;
 /// How long a full disk is left alone before the next try to write.
 const FULL_DISK_RETRY: Duration = Duration::from_secs(2);
-
-/// Name of the store's value that says that a recovery is under way.
-const RECOVERING: &str = "recovering";
 
 /// How a conductor starts.
 #[derive(Debug, Clone)]

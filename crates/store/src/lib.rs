@@ -10,18 +10,23 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use evenkeel_model::{Content, Diagnostic, Digest, Doc, Key, Object, Revision, Snapshot, SourceName, Time, Version};
 
+pub mod archive;
 mod error;
 mod key;
 mod ledger;
 mod lock;
 mod memory;
+pub mod restore;
 mod sqlite;
 
 pub use error::StoreError;
 pub use key::{EncryptionKey, KeyError};
 pub use lock::DirLock;
 pub use memory::{Crash, MemoryDisk, MemoryStore};
-pub use sqlite::{Checkpoint, Checkpointer, DEFAULT_RESERVE, OpenOptions, SqliteStore};
+pub use sqlite::{
+    Checkpoint, Checkpointer, Copied, DEFAULT_RESERVE, OpenOptions, SqliteStore, copy_database, counts, inspect,
+    mark_copy,
+};
 
 /// The durable state of a cluster. Every method is synchronous: an answer means that it happened.
 pub trait Store: Send {
@@ -187,6 +192,10 @@ impl HistoryQuery {
         Self { ledger, about, since: None, before: None, limit }
     }
 }
+
+/// Name of the stored value that says that a recovery is under way: a copy that is opened as a store
+/// begins with it, the conductor sets it for a new store and takes it away.
+pub const RECOVERING: &str = "recovering";
 
 /// The database file of a data directory.
 pub fn database_path(dir: &Path) -> std::path::PathBuf {

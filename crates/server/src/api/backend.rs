@@ -12,6 +12,7 @@ use evenkeel_wire::stream::{CallerEnd, ExecRequest, StreamError};
 use futures_util::Stream;
 use serde_json::Value;
 use thiserror::Error;
+use tokio::sync::mpsc;
 
 use super::live::Live;
 
@@ -48,6 +49,57 @@ pub trait Backend: Send + Sync + 'static {
 
     /// How the conductor's loop does.
     fn health(&self) -> Health;
+
+    /// What is to be said of the server as a whole.
+    fn conditions(&self) -> Vec<ServerCondition>;
+
+    /// Makes a backup of database, CA and keys, and begins to send it.
+    fn backup(&self) -> Later<Result<Download, BackupError>>;
+}
+
+/// Something about the server as a whole: `True` or `False`, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerCondition {
+    /// As `BackedUp`.
+    pub kind: &'static str,
+    /// Whether it holds.
+    pub status: bool,
+    /// One word.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+}
+
+impl ServerCondition {
+    /// A condition.
+    pub fn new(kind: &'static str, status: bool, reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { kind, status, reason: reason.into(), message: message.into() }
+    }
+}
+
+/// A backup file on its way.
+#[derive(Debug)]
+pub struct Download {
+    /// Bytes of it.
+    pub length: u64,
+    /// A name for it.
+    pub name: String,
+    /// The file, in pieces. It ends early where the server cannot go on.
+    pub body: mpsc::Receiver<std::io::Result<Bytes>>,
+}
+
+/// Why there is no backup.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BackupError {
+    /// One is being sent.
+    #[error("another backup is under way")]
+    Busy,
+    /// No room for the copy of the database that is sent.
+    #[error("the server has no room for the copy that a backup is sent from: {0}")]
+    DiskFull(String),
+    /// Anything else.
+    #[error("no backup can be made: {0}")]
+    Failed(String),
 }
 
 /// How the conductor's loop does: what `/livez` and `/readyz` say.

@@ -24,6 +24,7 @@ mod read;
 mod rest;
 mod select;
 mod serve;
+mod server;
 mod sources;
 mod status;
 mod tables;
@@ -45,7 +46,9 @@ use tokio_util::sync::CancellationToken;
 use tower_http::compression::{CompressionLayer, predicate::Predicate};
 
 pub use auth::{ADMINS, Client, Identity};
-pub use backend::{AskError, Backend, Health, Later, LogRequest, LogStream, SnapshotError};
+pub use backend::{
+    AskError, Backend, BackupError, Download, Health, Later, LogRequest, LogStream, ServerCondition, SnapshotError,
+};
 pub use health::install_metrics;
 pub use live::{Live, Subscription, Taken, TooOld, WatchEvent};
 pub use serve::serve;

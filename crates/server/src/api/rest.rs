@@ -18,7 +18,7 @@ use super::{
     Api, accept, access, auth, diff, discovery, exec, extras, logs,
     path::{self, Target},
     query::{Pairs, Params},
-    read,
+    read, server,
     status::{Failure, json_response},
     watch, write,
 };
@@ -79,6 +79,8 @@ async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failur
         "/openapi/v3" => json_response(200, &discovery::openapi_index()),
         "/metrics" => extras::metrics(api)?,
         "/evenkeel/audit" => extras::audit(api).await?,
+        "/evenkeel/server" => server::conditions(api),
+        "/evenkeel/backup" => server::backup(api).await?,
         other => {
             if let Some(document) = other.strip_prefix("/openapi/v3/") {
                 openapi(parts, document)?

@@ -91,6 +91,20 @@ impl Backend for Shared {
     fn health(&self) -> Health {
         Health { batch: None, waiting: None, loaded: true }
     }
+
+    fn conditions(&self) -> Vec<ServerCondition> {
+        vec![ServerCondition::new("BackedUp", false, "Failed", "no room")]
+    }
+
+    fn backup(&self) -> Later<Result<Download, BackupError>> {
+        let (send, body) = tokio::sync::mpsc::channel(2);
+        Box::pin(async move {
+            for piece in ["a tar", " in pieces"] {
+                send.send(Ok(piece.into())).await.unwrap();
+            }
+            Ok(Download { length: 15, name: "evenkeel-x.tar".into(), body })
+        })
+    }
 }
 
 /// Twenty minutes after the objects were made.
@@ -463,6 +477,18 @@ async fn a_source_is_created_changed_and_asked() {
     let asked = fake.asked.lock().unwrap();
     insta::assert_snapshot!(asked.iter().map(|(a, u)| format!("{u}: {a:?}")).collect::<Vec<_>>().join("\n"));
     assert_eq!(fake.nudged.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_backup_is_a_stream_of_known_length_and_the_server_speaks_of_itself() {
+    let fake = Fake::new();
+    let (code, text) = call(&fake, "GET", "/evenkeel/backup", &[], "").await;
+    assert_eq!((code, text.as_str()), (StatusCode::OK, "a tar in pieces"));
+    let (_, server) = get(&fake, "/evenkeel/server").await;
+    let expected = json!([{"type": "BackedUp", "status": "False", "reason": "Failed", "message": "no room"}]);
+    assert_eq!(server["conditions"], expected);
+    let (code, _) = call(&fake, "POST", "/evenkeel/backup", &[], "").await;
+    assert_eq!(code, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

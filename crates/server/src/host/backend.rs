@@ -16,7 +16,10 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
 
 use super::{Host, Message, Question, Shared, streams};
-use crate::api::{AskError, Backend, Health, Later, LogRequest, LogStream, SnapshotError, live::Live};
+use crate::api::{
+    AskError, Backend, BackupError, Download, Health, Later, LogRequest, LogStream, ServerCondition, SnapshotError,
+    live::Live,
+};
 
 /// How the containers of one node are reached beside its session.
 pub trait NodeAccess: Send + Sync + 'static {
@@ -97,6 +100,26 @@ impl Backend for Host {
 
     fn nudge(&self, source: &SourceName) {
         self.shared.followers.nudge(source);
+    }
+
+    fn conditions(&self) -> Vec<ServerCondition> {
+        let pulse = &self.shared.pulse;
+        let mut out = Vec::new();
+        if pulse.recovering.load(Ordering::Acquire) {
+            let message = "the database was lost or restored: nothing is created or removed until every known node \
+                           has reported, or the wait is over (--recovery-wait)";
+            out.push(ServerCondition::new("Recovering", true, "WaitingForNodes", message));
+        }
+        if pulse.disk_full.load(Ordering::Acquire) {
+            let message = "the disk of the data directory is full: reads are answered, writes refused";
+            out.push(ServerCondition::new("DiskFull", true, "NoRoom", message));
+        }
+        out.push(self.shared.backups.condition());
+        out
+    }
+
+    fn backup(&self) -> Later<Result<Download, BackupError>> {
+        Box::pin(self.shared.backups.clone().download())
     }
 
     fn health(&self) -> Health {

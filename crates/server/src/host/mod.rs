@@ -6,6 +6,7 @@
 //! decision about objects.
 
 mod backend;
+mod backups;
 mod checkpoint;
 mod clock;
 mod conductor;
@@ -32,6 +33,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 pub use backend::NodeAccess;
+pub use backups::BackupOptions;
 pub use story::Told;
 
 use crate::api::{AskError, live::Live};
@@ -57,6 +59,8 @@ pub struct Options {
     /// Nodes that have a certificate, where the cluster is older than this process; `None` for a
     /// new installation. A new or restored store then waits for them.
     pub known_nodes: Option<BTreeSet<Arc<str>>>,
+    /// Copies of the database that the host makes by itself.
+    pub backups: BackupOptions,
 }
 
 /// Why a host cannot start.
@@ -104,6 +108,7 @@ pub(crate) struct Shared {
     pub(crate) nodes: RwLock<BTreeMap<Arc<str>, Arc<dyn NodeAccess>>>,
     pub(crate) story: broadcast::Sender<Told>,
     pub(crate) pulse: Pulse,
+    pub(crate) backups: Arc<backups::Backups>,
     pub(crate) tasks: TaskTracker,
     pub(crate) begun: Instant,
 }
@@ -128,6 +133,7 @@ pub(crate) struct Pulse {
 pub struct Host {
     shared: Arc<Shared>,
     thread: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
+    daily: Arc<Mutex<Option<backups::Daily>>>,
 }
 
 impl std::fmt::Debug for Host {
@@ -158,12 +164,15 @@ impl Host {
             nodes: RwLock::default(),
             story,
             pulse,
+            backups: backups::Backups::new(lock.dir().into(), options.encryption_key.clone(), options.backups),
             tasks: TaskTracker::new(),
             begun: Instant::now(),
         });
+        let backups = shared.backups.clone();
         let thread =
             conductor::spawn(shared.clone(), inbox, options, key, lock, conductor).map_err(HostError::Thread)?;
-        Ok(Self { shared, thread: Arc::new(Mutex::new(Some(thread))) })
+        let daily = backups.start().map_err(HostError::Thread)?;
+        Ok(Self { shared, thread: Arc::new(Mutex::new(Some(thread))), daily: Arc::new(Mutex::new(daily)) })
     }
 
     /// Takes the server's end of an agent's session and serves it until it ends.
@@ -207,6 +216,12 @@ impl Host {
         self.shared.sessions.close_all();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
+        let daily = self.daily.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(daily) = daily
+            && tokio::task::spawn_blocking(move || daily.stop()).await.is_err()
+        {
+            tracing::error!("the backups' end failed");
+        }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let ended = tokio::task::spawn_blocking(move || thread.join()).await;

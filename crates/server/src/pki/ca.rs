@@ -60,6 +60,8 @@ impl Pki {
     /// Opens the CA of a data directory, and makes it at the first start.
     pub fn open(data_dir: &Path) -> Result<Self, PkiError> {
         let dir = data_dir.join("ca");
+        // Before the first look at anything: a restore that was cut off counts.
+        evenkeel_store::restore::settle(data_dir).map_err(PkiError::Restore)?;
         files::folder(&dir)?;
         let new = files::read(&dir.join("ca.crt"))?.is_none();
         if new {

@@ -10,7 +10,7 @@ use std::{
 use super::PkiError;
 
 /// Ends the name of a file that is being written.
-const UNFINISHED: &str = ".new";
+pub(crate) const UNFINISHED: &str = ".new";
 /// Only the owner may read it.
 pub(super) const PRIVATE: u32 = 0o600;
 /// Everybody may read it.

@@ -15,6 +15,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 
 pub use ca::Pki;
+pub(crate) use files::UNFINISHED;
 pub use kubeconfig::KUBECONFIG;
 
 /// Keys or certificates could not be made, read or written.
@@ -52,6 +53,9 @@ pub enum PkiError {
         /// What shows that the cluster is not new.
         beside: PathBuf,
     },
+    /// A restore was cut off and cannot be finished.
+    #[error("a restore was cut off, and cannot be finished")]
+    Restore(#[source] evenkeel_store::StoreError),
     /// A certificate could not be made.
     #[error("cannot make the certificate of {what}")]
     Certificate {

@@ -11,8 +11,8 @@ use evenkeel_model::{Digest, Object, Snapshot, Time, Version};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
 
 use crate::{
-    Batch, DirLock, EncryptionKey, HistoryQuery, KeyError, Loaded, Store, StoreError, check_versions, database_path,
-    first_version,
+    Batch, DirLock, EncryptionKey, HistoryQuery, KeyError, Loaded, RECOVERING, Store, StoreError, check_versions,
+    database_path, first_version,
 };
 
 /// The statement that writes a record, after its table's name.
@@ -27,12 +27,14 @@ macro_rules! record_upsert {
 
 mod backup;
 mod blobs;
+mod check;
 mod codec;
 mod read;
 mod schema;
 mod write;
 
-pub use backup::{Checkpoint, Checkpointer};
+pub use backup::{Checkpoint, Checkpointer, Copied, copy_database};
+pub use check::{counts, inspect, mark_copy};
 
 /// Part of the disk that must stay free: the rest of a server needs room to say that there is none.
 pub const DEFAULT_RESERVE: f64 = 0.05;
@@ -206,6 +208,12 @@ fn begin(conn: &mut Connection, dir: &Path, key: &EncryptionKey, now: Time) -> R
                     params![above(version), above(epoch)],
                 )
                 .map_err(failed())?;
+                // What happened after the copy was made only the agents know.
+                tx.execute(
+                    "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
+                    params![RECOVERING, b"1"],
+                )
+                .map_err(failed())?;
             }
             false
         }
@@ -256,6 +264,6 @@ impl Store for SqliteStore {
     }
 
     fn backup(&mut self, to: &Path) -> Result<(), StoreError> {
-        backup::copy(&self.conn, self.dir(), to)
+        backup::copy(&self.conn, self.dir(), to).map(drop)
     }
 }

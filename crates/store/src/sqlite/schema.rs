@@ -56,6 +56,33 @@ pub(super) fn migrate(conn: &mut Connection, dir: &Path, migrations: &[&str]) ->
     Ok(found == 0)
 }
 
+/// The schema of a database that is ours and not newer than this program.
+pub(super) fn check(conn: &Connection, path: &Path) -> Result<u32, StoreError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let pragma = |name| {
+        conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(sql(dir, "read the schema's number"))
+    };
+    let (found, application) = (pragma("user_version")?, pragma("application_id")?);
+    let supported = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found < 1 || application != i64::from(APPLICATION_ID) {
+        return Err(StoreError::corrupt(format!("{} is not a database of Evenkeel", path.display())));
+    }
+    if found > supported {
+        let remedy = "restore a backup that was made before the upgrade".to_owned();
+        return Err(StoreError::Newer {
+            path: path.into(),
+            found: number(found),
+            supported: number(supported),
+            remedy,
+        });
+    }
+    Ok(number(found))
+}
+
+fn number(n: i64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
 fn backup_before(conn: &Connection, dir: &Path) -> Result<(), StoreError> {
     let version: i64 = conn
         .query_row("SELECT version FROM store", [], |row| row.get(0))
@@ -96,13 +123,13 @@ fn newer(dir: &Path, found: i64, supported: i64) -> StoreError {
     let usable = backups(dir).into_iter().find(|b| schema_of(b).is_some_and(|s| s > 0 && i64::from(s) <= supported));
     let remedy = match usable {
         Some(backup) => format!(
-            "go back to the copy from before the upgrade, which loses every later change: `rm -f {db}-wal {db}-shm && cp {backup} {db}`",
-            db = path.display(),
-            backup = backup.display()
+            "go back to the copy from before the upgrade, which loses every later change: \
+             `evenkeel restore {} --data-dir {}`",
+            backup.display(),
+            dir.display()
         ),
         None => format!("put a backup of an older schema in its place; {} has none", backups_dir(dir).display()),
     };
-    let number = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
     StoreError::Newer { path, found: number(found), supported: number(supported), remedy }
 }
 
@@ -137,9 +164,10 @@ mod tests {
 
         let error = open(dir).unwrap_err();
         assert!(matches!(error, StoreError::Newer { found: 2, supported: 1, .. }));
-        assert!(error.to_string().contains(&format!("cp {}", backup.display())), "{error}");
+        let command = format!("evenkeel restore {} --data-dir {}", backup.display(), dir.display());
+        assert!(error.to_string().contains(&command), "{error}");
 
-        // The command that it names works, and what comes back counts on from above the clock.
+        // What it names takes its place, and what comes back counts on from above the clock.
         fs::copy(&backup, database_path(dir)).unwrap();
         let mut store =
             SqliteStore::open(dir, OpenOptions::new(Time(5_000), EncryptionKey::from_bytes([1; 32]))).unwrap();
