@@ -11,6 +11,7 @@ mod describe;
 mod diff;
 mod docs;
 mod down;
+mod drain;
 mod drift;
 mod error;
 mod events;
@@ -232,6 +233,8 @@ mod tests {
             "drift accept NAME",
             "why pod web",
             "node cordon n1",
+            "node drain n1 --timeout 5m --ignore-daemonsets --delete-emptydir-data --force --grace-period 5 --pod-selector app=web --dry-run",
+            "node remove n1 --force",
             "orphan list -o json",
             "orphan adopt web-1 -n shop",
             "orphan remove web-1",

@@ -1,4 +1,4 @@
-//! `evenkeel node`: list, cordon, uncordon, remove.
+//! `evenkeel node`: list, cordon, uncordon, drain (see `drain`), remove.
 
 use std::process::ExitCode;
 
@@ -7,10 +7,10 @@ use evenkeel_model::Kind;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::{Cx, get::Table, output::Format, paths};
+use super::{Cx, drain, get::Table, output::Format, paths};
 use crate::client::TABLE;
 
-/// List, cordon and remove nodes
+/// List, cordon, drain and remove nodes
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Show the nodes
@@ -32,13 +32,23 @@ pub(crate) enum Verb {
         /// Name of the node
         name: String,
     },
-    /// Forget a node that is gone for good: its pods are replaced elsewhere
+    /// Move the pods of a node elsewhere, within their disruption budgets
     ///
-    /// A node that still reports is not removed: stop its agent first, and wait until it is Unknown.
+    /// Cordons the node, evicts its pods and waits until they are gone. What a budget holds back is
+    /// asked again. It does not begin where a pod would lose local data, or nothing would make it
+    /// again: flags allow each. Exit code 1 if some are left at the end.
+    #[command(after_help = "Example:\n  evenkeel node drain n1 --timeout 10m --delete-emptydir-data")]
+    Drain(drain::Args),
+    /// Forget a node: its pods are replaced elsewhere
+    ///
+    /// One that is there and still has pods is refused: drain it first.
     #[command(after_help = "Example:\n  evenkeel node remove n1")]
     Remove {
         /// Name of the node
         name: String,
+        /// Also if it has pods: they are stopped with it
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -68,8 +78,11 @@ pub(crate) async fn run(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
             client.send_as(Method::PATCH, &path, "application/merge-patch+json", &cordon(false)).await?;
             cx.out.line(format!("node {name} uncordoned"))?;
         }
-        Verb::Remove { name } => {
-            client.send(Method::DELETE, &paths::item(Kind::Node, "", &name), &Value::Null).await?;
+        Verb::Drain(args) => return drain::run(args, cx).await,
+        Verb::Remove { name, force } => {
+            let query = paths::query(&[("force", if force { "true" } else { "" })]);
+            let path = format!("{}{query}", paths::item(Kind::Node, "", &name));
+            client.send(Method::DELETE, &path, &Value::Null).await?;
             cx.out.line(format!("node {name} removed"))?;
         }
     }

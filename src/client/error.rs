@@ -54,6 +54,8 @@ pub(crate) enum ClientError {
         reason: String,
         /// For people.
         message: String,
+        /// The first of `Status.details.causes`, as a disruption budget's.
+        cause: Option<String>,
     },
 }
 
@@ -66,7 +68,8 @@ impl ClientError {
             let body = String::from_utf8_lossy(body);
             format!("the server answered {code}: {}", body.trim().chars().take(200).collect::<String>())
         });
-        Self::Status { code, reason: text("reason").unwrap_or_default(), message }
+        let cause = status.pointer("/details/causes/0/message").and_then(Value::as_str).map(str::to_owned);
+        Self::Status { code, reason: text("reason").unwrap_or_default(), message, cause }
     }
 
     /// What the user may do.

@@ -96,13 +96,11 @@ fn kubectl_does_not_write_past_git() {
     let web = App::default().yaml();
     let cluster = Cluster::start(&[("web.json", &web)]);
     cluster.wait_ready("default", "web", 1);
-    let pod = cluster.pods("default", "app=web")[0]["metadata"]["name"].as_str().unwrap().to_string();
     let file = cluster.dir.path().join("other.json");
     std::fs::write(&file, App { replicas: 3, ..App::default() }.yaml()).unwrap();
     let file = file.to_str().unwrap();
     for args in [
         &["scale", "deployment", "web", "--replicas=3"][..],
-        &["delete", "pod", &pod, "--wait=false"],
         &["delete", "deployment", "web", "--wait=false"],
         &["apply", "-f", file],
         &["apply", "--server-side", "-f", file],

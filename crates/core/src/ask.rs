@@ -9,7 +9,8 @@ use alloc::{
     vec::Vec,
 };
 
-use evenkeel_model::{Diagnostic, Key, Object, Revision, Snapshot, SourceName, Uid, Version};
+use evenkeel_model::{Diagnostic, Key, Labels, Object, Revision, Snapshot, SourceName, Uid, Version};
+use k8s_openapi::api::core::v1::Taint;
 use serde_json::Value;
 
 use crate::{controllers, cx::Cx, drift, release, world::World};
@@ -88,17 +89,23 @@ pub enum Ask {
         /// The Drift's name.
         name: Arc<str>,
     },
-    /// Sets `spec.unschedulable` of a Node.
-    NodeUnschedulable {
+    /// Changes what users may change of a Node.
+    UpdateNode {
         /// Node.
         name: Arc<str>,
-        /// The new value.
-        unschedulable: bool,
+        /// All of it, as it shall be.
+        wish: NodeWish,
+        /// Refused with a conflict unless the Node still has this version.
+        if_version: Option<Version>,
+        /// Everything is checked, nothing is written.
+        dry_run: bool,
     },
     /// Deletes a Node: its pods are gone with it.
     DeleteNode {
         /// Node.
         name: Arc<str>,
+        /// Also if it speaks and has pods.
+        force: bool,
     },
     /// `pods/NAME/adopt`: an orphan belongs to a ReplicaSet that fits, or to itself, from now on.
     OrphanAdopt {
@@ -131,6 +138,19 @@ pub enum Ask {
         /// The documents.
         snapshot: Arc<Snapshot>,
     },
+}
+
+/// What users may change of a Node.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct NodeWish {
+    /// `metadata.labels`.
+    pub labels: Labels,
+    /// `metadata.annotations`.
+    pub annotations: Labels,
+    /// `spec.taints`.
+    pub taints: Vec<Taint>,
+    /// `spec.unschedulable`.
+    pub unschedulable: bool,
 }
 
 /// How to delete, as Kubernetes' `DeleteOptions` say.
@@ -185,6 +205,8 @@ pub enum Answer {
     Object(Key),
     /// It is gone; as it was.
     Deleted(Arc<Object>),
+    /// As it would be, of a dry run.
+    Would(Arc<Object>),
     /// A plan.
     Plan(Plan),
 }
@@ -284,12 +306,12 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
     match ask {
         Ask::DriftAccept { name } => drift::accept(world, name, user, cx),
         Ask::DriftHeal { name } => drift::heal(world, name, user, cx),
-        Ask::NodeUnschedulable { name, unschedulable } => {
-            controllers::node::set_unschedulable(world, name, *unschedulable, cx)
+        Ask::UpdateNode { name, wish, if_version, dry_run } => {
+            controllers::node::update(world, name, wish, *if_version, *dry_run, cx)
         }
         Ask::OrphanAdopt { pod } => controllers::orphan::adopt(world, pod, user, cx),
         Ask::OrphanRemove { pod } => controllers::orphan::remove(world, pod, user, cx),
-        Ask::DeleteNode { name } => controllers::node::remove(world, name, cx),
+        Ask::DeleteNode { name, force } => controllers::node::remove(world, name, *force, cx),
         Ask::Evict { pod, options } => controllers::disruption::eviction::evict(world, pod, options, cx),
         Ask::DeletePod { pod, options } => controllers::pod::delete(world, pod, options, cx),
         source => release::ask::handle(world, source, user, cx),

@@ -8,6 +8,9 @@
 
 mod evict;
 pub(crate) mod object;
+mod update;
+
+pub use update::update;
 
 use alloc::{format, sync::Arc};
 use core::time::Duration;
@@ -94,26 +97,18 @@ fn not_ready(pod: &Object, now: Time) -> Option<Object> {
     ))
 }
 
-/// Sets `spec.unschedulable`, and the taint that goes with it.
-pub fn set_unschedulable(world: &World, name: &str, unschedulable: bool, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
-    let key = Key::cluster(Kind::Node, name);
-    let node = world.get(&key).ok_or_else(|| Refusal::not_found(&key))?;
-    let next = object::with_unschedulable(node, unschedulable, cx.now);
-    if !next.same_content(node) {
-        cx.put(next);
-    }
-    Ok(Answer::Object(key))
-}
-
-/// Deletes a Node that is silent: its pods are gone with it, wherever they are. One that speaks is
-/// not removed: its agent would stop what it runs, and has no reason to introduce itself again.
-pub fn remove(world: &World, name: &str, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
+/// Deletes a Node: its pods are gone with it. One that is silent goes at once, wherever its machine
+/// is. One that speaks must have no pods that still run: its agent would stop them, and what is not
+/// drained is not replaced first. `force` says that this is meant.
+pub fn remove(world: &World, name: &str, force: bool, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
     let key = Key::cluster(Kind::Node, name);
     let node: Arc<Object> = world.get(&key).ok_or_else(|| Refusal::not_found(&key))?.clone();
-    if !matches!(Readiness::of(&node), Readiness::Unknown { .. }) {
+    let pods = world.pods.on_node(name).filter(|k| !world.pods.finished(k)).count();
+    if !force && pods > 0 && !matches!(Readiness::of(&node), Readiness::Unknown { .. }) {
         return Err(Refusal::conflict(format!(
-            "node \"{name}\" is there: its agent reports; only a node that is Unknown can be removed, so stop its \
-             agent first"
+            "node \"{name}\" is there and has {pods} {}: drain it first (evenkeel node drain {name}), or stop them \
+             with it by --force",
+            if pods == 1 { "pod" } else { "pods" }
         )));
     }
     cx.changes.extend(world.pods.on_node(name).cloned().map(Change::Delete));

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::{ControllerId, Controllers, deployment, namespace, report};
 use crate::{
+    ask::NodeWish,
     change::{Change, Changed},
     cx::Cx,
     settings::Settings,
@@ -153,6 +154,23 @@ impl Cluster {
         let hello = Hello { node: name.into(), session: 1, epoch: 1, report: about, pods, sources: Vec::new() };
         self.with(|w, cx| report::hello(w, &hello, cx));
         self.world.nodes.hear(&name.into(), self.now);
+    }
+
+    /// What a user may change of a node, as it is.
+    pub(crate) fn wish(&self, node: &str) -> NodeWish {
+        let object = self.world.get(&Key::cluster(Kind::Node, node)).unwrap();
+        let record = self.world.nodes.get(node).unwrap();
+        NodeWish {
+            labels: object.meta.labels.clone(),
+            annotations: object.meta.annotations.clone(),
+            taints: record.taints.to_vec(),
+            unschedulable: record.unschedulable,
+        }
+    }
+
+    pub(crate) fn cordon(&mut self, node: &str, unschedulable: bool) {
+        let wish = NodeWish { unschedulable, ..self.wish(node) };
+        self.with(|w, cx| super::node::update(w, node, &wish, None, false, cx)).unwrap();
     }
 
     /// A silent agent speaks again, and has the pods it had, as they were.

@@ -43,7 +43,7 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         Ask::Diff { source, snapshot } => Ok(Answer::Plan(plan::of(world, source, snapshot, cx))),
         Ask::DriftAccept { .. }
         | Ask::DriftHeal { .. }
-        | Ask::NodeUnschedulable { .. }
+        | Ask::UpdateNode { .. }
         | Ask::DeleteNode { .. }
         | Ask::OrphanAdopt { .. }
         | Ask::OrphanRemove { .. }

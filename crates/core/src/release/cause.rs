@@ -364,7 +364,10 @@ pub(super) fn degraded(scope: &Scope<'_>, workload: &Key) -> Option<Cause> {
     // Of those that are missing, one must be to blame itself.
     let unready = pods.iter().find_map(|pod| {
         let record = scope.world.pods.get(&pod.object.key)?;
-        if record.ready() || record.finished() || pod.object.node.is_none() {
+        // One that was made since takes the place of a pod that somebody moved (a drain, a lost node):
+        // it starts, and the release becomes good when it is up.
+        let replaces = record.created > scope.since;
+        if record.ready() || record.finished() || pod.object.node.is_none() || replaces {
             return None;
         }
         let touched = |c: &ContainerStatus| crate::drift::touched(scope.world, &pod.object.key, &c.name, scope.since);

@@ -56,8 +56,8 @@ fn reasons_are_those_of_kubernetes() {
         reason(&c, "picky"),
         "0/3 nodes are available: 2 node(s) didn't match Pod's node affinity/selector, 1 node(s) had untolerated taint {k: v}."
     );
-    c.with(|w, cx| crate::controllers::node::set_unschedulable(w, "n1", true, cx)).unwrap();
-    c.with(|w, cx| crate::controllers::node::set_unschedulable(w, "n2", true, cx)).unwrap();
+    c.cordon("n1", true);
+    c.cordon("n2", true);
     c.put(pod("late", asks("1m")));
     c.settle();
     assert!(reason(&c, "late").starts_with("0/3 nodes are available: 2 node(s) were unschedulable"));

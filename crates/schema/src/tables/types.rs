@@ -1751,7 +1751,7 @@ pub(crate) static CORE_V1_TCPSOCKET_ACTION: Object = Object { name: "core.v1.TCP
 ] };
 
 pub(crate) static CORE_V1_TAINT: Object = Object { name: "core.v1.Taint", atomic: false, fields: &[
-    Field { name: "effect", ty: String, required: true, values: &["NoSchedule", "PreferNoSchedule", "NoScheduleNoAdmit", "NoExecute"], numbers: &[3], ..F },
+    Field { name: "effect", ty: String, required: true, values: &["NoSchedule", "PreferNoSchedule", "NoExecute"], numbers: &[3], ..F },
     Field { name: "key", ty: String, required: true, numbers: &[1], ..F },
     Field { name: "timeAdded", ty: Time, numbers: &[4], ..F },
     Field { name: "value", ty: String, numbers: &[2], ..F },

@@ -13,6 +13,7 @@ mod container;
 mod environment;
 mod meta;
 mod names;
+mod node;
 mod pod;
 mod probe;
 mod source;
@@ -47,7 +48,8 @@ pub fn object(kind: Kind, value: &Value) -> Vec<Problem> {
         Kind::Deployment | Kind::ReplicaSet => workload::spec(kind, spec, &at, &mut out),
         Kind::PodDisruptionBudget => budget::spec(spec, &at, &mut out),
         Kind::Source => source::spec(spec, &at, &mut out),
-        Kind::Namespace | Kind::Node | Kind::Event | Kind::Release | Kind::Drift => {}
+        Kind::Node => node::spec(spec, &at, &mut out),
+        Kind::Namespace | Kind::Event | Kind::Release | Kind::Drift => {}
     }
     out.problems
 }

@@ -103,6 +103,29 @@ fn a_budgets_mistakes() {
 }
 
 #[test]
+fn a_taints_mistakes() {
+    let taint = json!({"key": "a/b", "value": "c", "effect": "NoSchedule"});
+    let node = |taints: Value| json!({"metadata": {"name": "n"}, "spec": {"taints": taints}});
+    let twice = json!([taint, {"key": "a/b", "effect": "NoExecute"}]);
+    assert_eq!(problems(Kind::Node, &node(twice)), Vec::<String>::new());
+    for (taints, expected) in [
+        (json!([{"effect": "NoSchedule"}]), "spec.taints[0].key: Required value"),
+        (json!([{"key": "a"}]), "spec.taints[0].effect: Required value"),
+        (json!([{"key": "a b", "effect": "NoSchedule"}]), "spec.taints[0].key: Invalid value: \"a b\""),
+        (json!([{"key": "a", "value": "b c", "effect": "NoSchedule"}]), "spec.taints[0].value: Invalid value: \"b c\""),
+        (
+            json!([{"key": "a", "effect": "Never"}]),
+            "spec.taints[0].effect: Unsupported value: \"Never\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
+        ),
+        (json!([taint, taint]), "spec.taints[1]: Duplicate value"),
+    ] {
+        let found = problems(Kind::Node, &node(taints));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with(expected), "{found:?}");
+    }
+}
+
+#[test]
 fn a_deployments_mistakes() {
     let c = "/spec/template/spec/containers/0";
     let cases: Vec<(String, Value, &str)> = [

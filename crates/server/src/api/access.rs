@@ -26,7 +26,7 @@ const fn action(name: &'static str) -> Below {
 pub(crate) fn verbs(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Source => &["create", "delete", "get", "list", "patch", "update", "watch"],
-        Kind::Node => &["delete", "get", "list", "patch", "watch"],
+        Kind::Node => &["delete", "get", "list", "patch", "update", "watch"],
         Kind::Pod => &["delete", "get", "list", "watch"],
         _ => READ,
     }
@@ -58,8 +58,8 @@ pub(crate) fn refuse(kind: Kind, name: Option<&Key>) -> Failure {
     let what = kind.resource();
     let message = match kind {
         Kind::Node => {
-            "of a Node, only spec.unschedulable can be set (evenkeel node cordon, uncordon) and the Node itself \
-             deleted (evenkeel node remove)"
+            "Nodes are made by their agents (evenkeel agent); one is changed by patch or replace, and deleted \
+                       (evenkeel node remove)"
                 .to_owned()
         }
         Kind::Event | Kind::Release => format!("{what} are written by Evenkeel alone"),

@@ -17,8 +17,12 @@ mod extras;
 mod health;
 pub mod live;
 mod logs;
+#[cfg(test)]
+mod node_tests;
+mod nodes;
 mod path;
 mod pods;
+mod protobuf;
 mod query;
 mod read;
 mod rest;

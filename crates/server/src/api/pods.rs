@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    body,
+    body, protobuf,
     query::Pairs,
     status::{Failure, json_response},
     write::Write,
@@ -59,7 +59,14 @@ struct EvictionMeta {
 
 /// `DELETE …/pods/NAME`. Without a body the options may stand in the query, as in Kubernetes.
 pub(super) async fn delete(write: &Write<'_>, pod: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
-    let mut given: Options = body::fields(&write.parts.headers, bytes)?;
+    let headers = &write.parts.headers;
+    let mut given: Options = if body::media_type(headers) == protobuf::MEDIA && !bytes.is_empty() {
+        let tree = protobuf::delete_options(bytes)
+            .ok_or_else(|| Failure::bad_request("the body is no DeleteOptions of meta/v1"))?;
+        serde_json::from_value(tree).map_err(|e| Failure::bad_request(format!("the body cannot be read: {e}")))?
+    } else {
+        body::fields(headers, bytes)?
+    };
     if bytes.iter().all(u8::is_ascii_whitespace) {
         given.grace_period_seconds = pairs
             .get("gracePeriodSeconds")

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{
     Api, access,
     backend::AskError,
-    body, diff,
+    body, diff, nodes,
     path::Target,
     pods,
     query::Pairs,
@@ -29,7 +29,7 @@ use super::{
 
 /// How often a patch without a version is tried again when the object changed under it: as in
 /// Kubernetes.
-const PATCH_TRIES: usize = 5;
+pub(super) const PATCH_TRIES: usize = 5;
 
 /// One write under way.
 pub(super) struct Write<'a> {
@@ -55,7 +55,7 @@ pub(crate) async fn handle(
     refuse_early(&parts.method, &target)?;
     let bytes = body::read(body, limit).await?;
     let dry = match &target {
-        Target::Item(key) => key.kind == Kind::Pod,
+        Target::Item(key) => key.kind == Kind::Pod || (key.kind == Kind::Node && parts.method != Method::DELETE),
         Target::Below(key, below) => key.kind == Kind::Pod && below == "eviction",
         _ => false,
     };
@@ -66,13 +66,18 @@ pub(crate) async fn handle(
     }
     match (&parts.method, target) {
         (&Method::POST, Target::Collection { .. }) => write.create_source(&bytes).await,
+        (&Method::PATCH, Target::Item(key)) if key.kind == Kind::Node => {
+            nodes::patch(&write, key, &pairs, &bytes).await
+        }
+        (&Method::PUT, Target::Item(key)) if key.kind == Kind::Node => {
+            nodes::replace(&write, key, &pairs, &bytes).await
+        }
         (&Method::PUT, Target::Item(key)) => write.replace_source(key, &bytes).await,
-        (&Method::PATCH, Target::Item(key)) if key.kind == Kind::Node => write.patch_node(key, &bytes).await,
         (&Method::PATCH, Target::Item(key)) => write.patch_source(key, &bytes).await,
         (&Method::DELETE, Target::Item(key)) if key.kind == Kind::Pod => {
             pods::delete(&write, key, &pairs, &bytes).await
         }
-        (&Method::DELETE, Target::Item(key)) => write.delete(key, pairs.flag("prune"), &bytes).await,
+        (&Method::DELETE, Target::Item(key)) => write.delete(key, &pairs, &bytes).await,
         (&Method::POST, Target::Below(key, below)) if below == "diff" => diff::post(&write, key, &bytes).await,
         (&Method::POST, Target::Below(key, below)) if key.kind == Kind::Pod && below == "eviction" => {
             pods::evict(&write, key, &pairs, &bytes).await
@@ -90,8 +95,7 @@ fn refuse_early(method: &Method, target: &Target) -> Result<(), Failure> {
         Target::Collection { kind, .. } => Err(access::refuse(*kind, None)),
         Target::Item(key) => {
             let allowed = match key.kind {
-                Kind::Source => [Method::PUT, Method::PATCH, Method::DELETE].contains(method),
-                Kind::Node => [Method::PATCH, Method::DELETE].contains(method),
+                Kind::Source | Kind::Node => [Method::PUT, Method::PATCH, Method::DELETE].contains(method),
                 Kind::Pod => *method == Method::DELETE,
                 _ => false,
             };
@@ -145,12 +149,13 @@ impl Write<'_> {
                 let object = self.current(&key)?;
                 Ok(bytes_response(code, object.to_json()))
             }
+            Answer::Would(object) => Ok(bytes_response(code, object.to_json())),
             Answer::Deleted(object) => Ok(json_response(200, &deleted(&object))),
             Answer::Plan(_) => Err(Failure::new(500, "InternalError", "the server answered with a plan").about(key)),
         }
     }
 
-    fn current(&self, key: &Key) -> Result<Arc<Object>, Failure> {
+    pub(super) fn current(&self, key: &Key) -> Result<Arc<Object>, Failure> {
         self.api.backend.live().view().get(key).cloned().ok_or_else(|| Failure::not_found(key))
     }
 
@@ -195,22 +200,13 @@ impl Write<'_> {
         }
     }
 
-    async fn patch_node(&self, key: Key, bytes: &Bytes) -> Result<Response, Failure> {
-        let media = body::media_type(&self.parts.headers);
-        let accepted = ["application/merge-patch+json", "application/strategic-merge-patch+json"];
-        if !accepted.contains(&media.as_str()) {
-            return Err(Failure::media_type(&media, &accepted));
-        }
-        let patch = json_body(bytes)?;
-        let unschedulable = unschedulable(&patch).ok_or_else(|| access::refuse(Kind::Node, Some(&key)))?;
-        let ask = Ask::NodeUnschedulable { name: key.name.clone(), unschedulable };
-        self.ask_for(ask, &key, 200).await
-    }
-
-    async fn delete(&self, key: Key, prune: bool, bytes: &Bytes) -> Result<Response, Failure> {
+    async fn delete(&self, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
         self.check_preconditions(&key, bytes)?;
         let name = key.name.clone();
-        let ask = if key.kind == Kind::Node { Ask::DeleteNode { name } } else { Ask::DeleteSource { name, prune } };
+        let ask = match key.kind {
+            Kind::Node => Ask::DeleteNode { name, force: pairs.flag("force") },
+            _ => Ask::DeleteSource { name, prune: pairs.flag("prune") },
+        };
         self.ask_for(ask, &key, 200).await
     }
 
@@ -278,29 +274,10 @@ impl Write<'_> {
     }
 }
 
-fn json_body(bytes: &[u8]) -> Result<Value, Failure> {
+pub(super) fn json_body(bytes: &[u8]) -> Result<Value, Failure> {
     let tree: Value =
         serde_json::from_slice(bytes).map_err(|e| Failure::bad_request(format!("the body is no JSON: {e}")))?;
     if tree.is_object() { Ok(tree) } else { Err(Failure::bad_request("the body is no object")) }
-}
-
-/// `spec.unschedulable` of a patch that says nothing else but the object's name.
-fn unschedulable(patch: &Value) -> Option<bool> {
-    let map = patch.as_object()?;
-    let harmless = |k: &str| matches!(k, "apiVersion" | "kind" | "metadata");
-    if !map.keys().all(|k| k == "spec" || harmless(k)) {
-        return None;
-    }
-    let metadata = map.get("metadata").and_then(Value::as_object);
-    if metadata.is_some_and(|m| m.keys().any(|k| !matches!(k.as_str(), "name" | "resourceVersion" | "uid"))) {
-        return None;
-    }
-    let spec = map.get("spec")?.as_object()?;
-    match (spec.len(), spec.get("unschedulable")?) {
-        (1, Value::Null) => Some(false),
-        (1, Value::Bool(b)) => Some(*b),
-        _ => None,
-    }
 }
 
 fn deleted(object: &Object) -> Value {
@@ -310,19 +287,4 @@ fn deleted(object: &Object) -> Value {
         details["group"] = info.group.into();
     }
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_cordon_is_a_cordon() {
-        assert_eq!(unschedulable(&json!({"spec": {"unschedulable": true}})), Some(true));
-        assert_eq!(unschedulable(&json!({"spec": {"unschedulable": null}})), Some(false));
-        assert_eq!(unschedulable(&json!({"metadata": {"name": "n"}, "spec": {"unschedulable": false}})), Some(false));
-        assert_eq!(unschedulable(&json!({"spec": {"unschedulable": true, "taints": []}})), None);
-        assert_eq!(unschedulable(&json!({"metadata": {"labels": {}}, "spec": {"unschedulable": true}})), None);
-        assert_eq!(unschedulable(&json!({"spec": {}})), None);
-    }
 }

@@ -25,9 +25,14 @@ const PRESSURES: [(&str, &str); 3] = [
     ("PIDPressure", "node.kubernetes.io/pid-pressure"),
 ];
 /// Annotation: names of the labels that the agent set, so that those of a flag that is gone go.
-const AGENT_LABELS: &str = "evenkeel.dev/agent-labels";
+pub(super) const AGENT_LABELS: &str = "evenkeel.dev/agent-labels";
 /// Annotation: `key:Effect` of the taints that the agent set, for the same reason.
-const AGENT_TAINTS: &str = "evenkeel.dev/agent-taints";
+pub(super) const AGENT_TAINTS: &str = "evenkeel.dev/agent-taints";
+/// Annotation: names of the labels that users set, or took away though the agent says them. The
+/// agent's word on these no longer counts.
+pub(super) const USER_LABELS: &str = "evenkeel.dev/user-labels";
+/// Annotation: the same of taints, as `key:Effect`.
+pub(super) const USER_TAINTS: &str = "evenkeel.dev/user-taints";
 /// Stands in the message of an unknown node before what it said last.
 const BEFORE: &str = "; it was not ready: ";
 /// Message of a silent node.
@@ -104,12 +109,13 @@ fn node_info(report: &NodeReport) -> Value {
     serde_json::to_value(&info).unwrap_or_default()
 }
 
+/// Brings the labels of the agent in line; those that users decided on stay as they are.
 fn label(node: &mut Object, report: &NodeReport) {
-    let before: BTreeSet<String> =
-        node.meta.annotation(AGENT_LABELS).unwrap_or_default().split(',').map(String::from).collect();
+    let (before, users) = (listed(node, AGENT_LABELS), listed(node, USER_LABELS));
     let mut labels: BTreeMap<String, String> = BTreeMap::clone(&node.meta.labels);
-    labels.retain(|k, _| !before.contains(k) || report.labels.contains_key(k));
-    labels.extend(report.labels.iter().map(|(k, v)| (k.clone(), v.clone())));
+    labels.retain(|k, _| !before.contains(k) || users.contains(k) || report.labels.contains_key(k));
+    let said = report.labels.iter().filter(|(k, _)| !users.contains(*k));
+    labels.extend(said.map(|(k, v)| (k.clone(), v.clone())));
     labels.entry("kubernetes.io/hostname".into()).or_insert_with(|| node.key.name.to_string());
     if labels != *node.meta.labels {
         node.meta.labels = Arc::new(labels);
@@ -123,18 +129,19 @@ fn label(node: &mut Object, report: &NodeReport) {
 
 /// Brings the taints of the agent's flags in line; those that others set stay.
 fn taint(node: &mut Object, report: &NodeReport, now: Time) {
-    let before: BTreeSet<String> =
-        node.meta.annotation(AGENT_TAINTS).unwrap_or_default().split(',').map(String::from).collect();
     if report.taints.is_empty() && node.meta.annotation(AGENT_TAINTS).is_none() {
         return;
     }
-    let id = |key: &str, effect: &str| format!("{key}:{effect}");
+    let (before, users) = (listed(node, AGENT_TAINTS), listed(node, USER_TAINTS));
     let mut spec: NodeSpec = node.spec().unwrap_or_default();
     let old = spec.taints.take().unwrap_or_default();
-    let wanted: BTreeSet<String> = report.taints.iter().map(|t| id(&t.key, t.effect.as_str())).collect();
-    let other = |t: &&Taint| !before.contains(&id(&t.key, &t.effect)) && !wanted.contains(&id(&t.key, &t.effect));
+    let wanted: BTreeSet<String> = report.taints.iter().map(|t| taint_id(&t.key, t.effect.as_str())).collect();
+    let other = |t: &&Taint| {
+        let id = taint_id(&t.key, &t.effect);
+        users.contains(&id) || (!before.contains(&id) && !wanted.contains(&id))
+    };
     let mut taints: Vec<Taint> = old.iter().filter(other).cloned().collect();
-    for t in &report.taints {
+    for t in report.taints.iter().filter(|t| !users.contains(&taint_id(&t.key, t.effect.as_str()))) {
         let value = (!t.value.is_empty()).then(|| t.value.clone());
         let same = |o: &&Taint| o.key == t.key && o.effect == t.effect.as_str() && o.value == value;
         taints.push(old.iter().find(same).cloned().unwrap_or_else(|| Taint {
@@ -204,20 +211,24 @@ pub(super) fn with_readiness(node: &Object, not_ready: Option<&str>, now: Time) 
     retaint(node.with_status(&status), now)
 }
 
-/// The node with another `spec.unschedulable`.
-pub(super) fn with_unschedulable(node: &Object, unschedulable: bool, now: Time) -> Object {
-    let mut spec: NodeSpec = node.spec().unwrap_or_default();
-    if spec.unschedulable.unwrap_or(false) == unschedulable {
-        return node.clone();
-    }
-    spec.unschedulable = unschedulable.then_some(true);
-    let mut next = node.with_spec(&spec);
-    next.meta.generation += 1;
-    retaint(next, now)
+/// Whether a taint is the server's to set, by the node's state.
+pub(super) fn servers(key: &str) -> bool {
+    [NOT_READY, UNREACHABLE, UNSCHEDULABLE].contains(&key) || PRESSURES.iter().any(|p| p.1 == key)
+}
+
+/// A list in an annotation.
+pub(super) fn listed(node: &Object, annotation: &str) -> BTreeSet<String> {
+    let text = node.meta.annotation(annotation).unwrap_or_default();
+    text.split(',').filter(|t| !t.is_empty()).map(String::from).collect()
+}
+
+/// Names a taint in such a list.
+pub(super) fn taint_id(key: &str, effect: &str) -> String {
+    format!("{key}:{effect}")
 }
 
 /// Brings the taints that the server sets in line with the node's state; others stay.
-fn retaint(mut node: Object, now: Time) -> Object {
+pub(super) fn retaint(mut node: Object, now: Time) -> Object {
     let mut spec: NodeSpec = node.spec().unwrap_or_default();
     let old = spec.taints.clone().unwrap_or_default();
     let state = Readiness::of(&node);
@@ -236,9 +247,7 @@ fn retaint(mut node: Object, now: Time) -> Object {
             wanted.push((taint, "NoSchedule"));
         }
     }
-    let ours =
-        |key: &str| [NOT_READY, UNREACHABLE, UNSCHEDULABLE].contains(&key) || PRESSURES.iter().any(|p| p.1 == key);
-    let mut taints: Vec<Taint> = old.iter().filter(|t| !ours(&t.key)).cloned().collect();
+    let mut taints: Vec<Taint> = old.iter().filter(|t| !servers(&t.key)).cloned().collect();
     for (key, effect) in wanted {
         let kept = old.iter().find(|t| t.key == key && t.effect == effect).cloned();
         taints.push(kept.unwrap_or_else(|| Taint {

@@ -208,7 +208,7 @@ fn taints_of_an_agents_flags_come_and_go_and_those_of_others_stay() {
         let node = c.world.nodes.get("n1").unwrap();
         node.taints.iter().map(|t| format!("{}:{}", t.key, t.effect)).collect::<Vec<_>>()
     };
-    c.with(|w, cx| super::set_unschedulable(w, "n1", true, cx)).unwrap();
+    c.cordon("n1", true);
     let both = ["a:NoSchedule", "b:NoExecute", "node.kubernetes.io/unschedulable:NoSchedule"];
     let mut seen = say(&mut c, &[("a", TaintEffect::NoSchedule), ("b", TaintEffect::NoExecute)]);
     seen.sort();
@@ -226,20 +226,133 @@ fn taints_of_an_agents_flags_come_and_go_and_those_of_others_stay() {
 #[test]
 fn cordon_and_remove() {
     let mut c = three();
-    c.with(|w, cx| super::set_unschedulable(w, "n1", true, cx)).unwrap();
+    c.cordon("n1", true);
     assert!(c.world.nodes.get("n1").unwrap().unschedulable);
-    c.with(|w, cx| super::set_unschedulable(w, "n1", false, cx)).unwrap();
+    c.cordon("n1", false);
     assert!(c.world.nodes.get("n1").unwrap().taints.is_empty());
-    // One that speaks stays.
-    assert_eq!(c.with(|w, cx| super::remove(w, "n1", cx)).unwrap_err().code, 409);
+    // One that speaks and has pods stays.
+    let refusal = c.with(|w, cx| super::remove(w, "n1", false, cx)).unwrap_err();
+    assert_eq!(refusal.code, 409);
+    assert!(refusal.message.contains("has 2 pods: drain it first"), "{}", refusal.message);
     assert!(!on(&c, "n1").is_empty());
     c.silent.insert("n1".into());
     c.advance(Duration::from_mins(1));
-    c.with(|w, cx| super::remove(w, "n1", cx)).unwrap();
+    c.with(|w, cx| super::remove(w, "n1", false, cx)).unwrap();
     assert!(on(&c, "n1").is_empty());
     c.rest();
     assert_eq!(c.counts(), (6, 6));
-    assert!(c.with(|w, cx| super::remove(w, "n1", cx)).is_err());
+    assert!(c.with(|w, cx| super::remove(w, "n1", false, cx)).is_err());
+}
+
+#[test]
+fn a_node_that_speaks_is_removed_when_it_is_empty_or_by_force() {
+    let mut c = three();
+    c.with(|w, cx| super::remove(w, "n1", true, cx)).unwrap();
+    assert!(on(&c, "n1").is_empty());
+    c.rest();
+    assert_eq!(c.counts(), (6, 6));
+    c.hello("n4", "4", "8Gi", Vec::new());
+    c.settle();
+    c.with(|w, cx| super::remove(w, "n4", false, cx)).unwrap();
+}
+
+fn node_of(c: &Cluster) -> Arc<Object> {
+    c.world.get(&Key::cluster(Kind::Node, "n1")).unwrap().clone()
+}
+
+/// The agent says labels and taints; a user wants these labels and taints.
+fn agent_says(c: &mut Cluster, labels: &[(&str, &str)], taints: &[&str]) {
+    use evenkeel_model::session::{NodeTaint, TaintEffect};
+    let text = |(k, v): &(&str, &str)| (k.to_string(), v.to_string());
+    let taint = |key: &&str| NodeTaint { key: (*key).into(), value: "flag".into(), effect: TaintEffect::NoSchedule };
+    let about = NodeReport {
+        labels: labels.iter().map(text).collect(),
+        taints: taints.iter().map(taint).collect(),
+        ..NodeReport::default()
+    };
+    let report = Report { node: Some(about), ..Report::default() };
+    c.with(|w, cx| report::report(w, &"n1".into(), &report, cx));
+    c.settle();
+}
+
+#[test]
+fn what_users_decide_of_labels_stays_whatever_the_agent_says() {
+    let mut c = three();
+    let flags = [("zone", "a"), ("disk", "ssd")];
+    agent_says(&mut c, &flags, &[]);
+    let mut wish = c.wish("n1");
+    let labels = Arc::make_mut(&mut wish.labels);
+    labels.insert("zone".into(), "b".into());
+    labels.insert("mine".into(), "yes".into());
+    labels.remove("disk");
+    c.with(|w, cx| super::update(w, "n1", &wish, None, false, cx)).unwrap();
+    for _ in 0..2 {
+        agent_says(&mut c, &flags, &[]);
+        let node = node_of(&c);
+        let said = ["zone", "mine", "disk"].map(|l| node.meta.label(l));
+        assert_eq!(said, [Some("b"), Some("yes"), None]);
+    }
+    assert_eq!(node_of(&c).meta.annotation("evenkeel.dev/user-labels"), Some("disk,mine,zone"));
+    // Given back, the agent's word counts again, and what it never said stays.
+    let mut wish = c.wish("n1");
+    Arc::make_mut(&mut wish.annotations).remove("evenkeel.dev/user-labels");
+    c.with(|w, cx| super::update(w, "n1", &wish, None, false, cx)).unwrap();
+    agent_says(&mut c, &flags, &[]);
+    let node = node_of(&c);
+    assert_eq!(["zone", "mine", "disk"].map(|l| node.meta.label(l)), [Some("a"), Some("yes"), Some("ssd")]);
+    // What its machine is, nobody else says; nor is what Evenkeel remembers changed.
+    let mut wish = c.wish("n1");
+    Arc::make_mut(&mut wish.labels).insert("kubernetes.io/hostname".into(), "x".into());
+    assert_eq!(c.with(|w, cx| super::update(w, "n1", &wish, None, false, cx)).unwrap_err().code, 422);
+    let mut wish = c.wish("n1");
+    Arc::make_mut(&mut wish.annotations).insert("evenkeel.dev/agent-labels".into(), "x".into());
+    assert_eq!(c.with(|w, cx| super::update(w, "n1", &wish, None, false, cx)).unwrap_err().code, 422);
+}
+
+#[test]
+fn what_users_decide_of_taints_stays_whatever_the_agent_says() {
+    use k8s_openapi::api::core::v1::Taint;
+    let mut c = three();
+    agent_says(&mut c, &[], &["a", "b"]);
+    let taint = |key: &str, effect: &str| Taint { key: key.into(), effect: effect.into(), ..Taint::default() };
+    let mut wish = c.wish("n1");
+    wish.taints.retain(|t| t.key != "a");
+    wish.taints.push(taint("mine", "NoExecute"));
+    wish.unschedulable = true;
+    c.with(|w, cx| super::update(w, "n1", &wish, None, false, cx)).unwrap();
+    for _ in 0..2 {
+        agent_says(&mut c, &[], &["a", "b"]);
+        let mut keys: Vec<String> = c.world.nodes.get("n1").unwrap().taints.iter().map(|t| t.key.clone()).collect();
+        keys.sort();
+        assert_eq!(keys, ["b", "mine", "node.kubernetes.io/unschedulable"]);
+    }
+    // Pods that do not tolerate it go at once, so it needs its time.
+    let mine = c.world.nodes.get("n1").unwrap().taints.iter().find(|t| t.key == "mine").cloned().unwrap();
+    assert!(mine.time_added.is_some());
+    assert!(on(&c, "n1").iter().all(|p| p.deleting()));
+    // The server's own taints follow the node's state, whatever a patch says of them.
+    let mut wish = c.wish("n1");
+    wish.taints.clear();
+    c.with(|w, cx| super::update(w, "n1", &wish, None, false, cx)).unwrap();
+    let left = &c.world.nodes.get("n1").unwrap().taints;
+    assert_eq!(left.iter().map(|t| t.key.as_str()).collect::<Vec<_>>(), ["node.kubernetes.io/unschedulable"]);
+}
+
+#[test]
+fn a_change_of_a_node_keeps_to_its_version_and_may_be_tried() {
+    let mut c = three();
+    let wish = crate::ask::NodeWish { unschedulable: true, ..c.wish("n1") };
+    let version = node_of(&c).version;
+    let stale = Some(evenkeel_model::Version(1));
+    assert_eq!(c.with(|w, cx| super::update(w, "n1", &wish, stale, false, cx)).unwrap_err().code, 409);
+    let tried = c.with(|w, cx| super::update(w, "n1", &wish, Some(version), true, cx)).unwrap();
+    let crate::ask::Answer::Would(node) = tried else { panic!("{tried:?}") };
+    assert_eq!(node.meta.generation, node_of(&c).meta.generation + 1);
+    assert_eq!(node_of(&c).version, version);
+    // The same again is no write.
+    let same = c.wish("n1");
+    c.with(|w, cx| super::update(w, "n1", &same, Some(version), false, cx)).unwrap();
+    assert_eq!(node_of(&c).version, version);
 }
 
 #[test]
