@@ -4,7 +4,7 @@
 
 mod cli;
 mod client;
-mod up;
+mod run;
 
 use std::process::ExitCode;
 

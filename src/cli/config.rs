@@ -1,4 +1,5 @@
-//! `--config FILE`: flags of `up` as keys of a YAML file. A flag on the command line wins.
+//! `--config FILE`: flags of `up`, `server` and `agent` as keys of a YAML file. A flag on the command
+//! line wins.
 //!
 //! Called by `main` of the command line. The file becomes flags that stand before those that were
 //! typed, so there is one definition of each setting, and one parser.
@@ -15,7 +16,7 @@ use super::{Cli, error::hinted};
 pub(crate) const CONFIG: &str = "config.yaml";
 
 /// The command line with the file's keys in it; `None` where there is no file and none was named.
-pub(crate) fn merged(typed: &[OsString], file: &Path, named: bool) -> Result<Option<Vec<OsString>>> {
+pub(crate) fn merged(verb: &str, typed: &[OsString], file: &Path, named: bool) -> Result<Option<Vec<OsString>>> {
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound && !named => return Ok(None),
@@ -24,22 +25,22 @@ pub(crate) fn merged(typed: &[OsString], file: &Path, named: bool) -> Result<Opt
     let settings: Option<Map<String, Value>> =
         serde_yaml::from_str(&text).with_context(|| format!("{} is no mapping of settings", file.display()))?;
     let command = Cli::command();
-    let up = command.find_subcommand("up").context("the verb `up` is not defined")?;
-    let flags = flags(up, &settings.unwrap_or_default(), file)?;
-    let at = verb(typed).context("the verb `up` is not on the command line")?;
+    let defined = command.find_subcommand(verb).with_context(|| format!("the verb `{verb}` is not defined"))?;
+    let flags = flags(defined, &settings.unwrap_or_default(), file)?;
+    let at = place(verb, typed).with_context(|| format!("the verb `{verb}` is not on the command line"))?;
     let (before, after) = typed.split_at(at + 1);
     let flags: Vec<OsString> = flags.into_iter().map(OsString::from).collect();
     Ok(Some([before, &flags, after].concat()))
 }
 
-/// Where the verb stands: the first `up` that is no value of a flag before it.
-fn verb(typed: &[OsString]) -> Option<usize> {
+/// Where a verb stands: the first such word that is no value of a flag before it.
+fn place(verb: &str, typed: &[OsString]) -> Option<usize> {
     let value = |i: usize| i > 0 && ["--data-dir", "--kubeconfig"].iter().any(|f| typed[i - 1] == *f);
-    (1..typed.len()).find(|i| typed[*i] == "up" && !value(*i))
+    (1..typed.len()).find(|i| typed[*i] == *verb && !value(*i))
 }
 
-fn flags(up: &Command, settings: &Map<String, Value>, file: &Path) -> Result<Vec<String>> {
-    let known: Vec<&str> = up.get_arguments().filter_map(clap::Arg::get_long).filter(|l| *l != "config").collect();
+fn flags(verb: &Command, settings: &Map<String, Value>, file: &Path) -> Result<Vec<String>> {
+    let known: Vec<&str> = verb.get_arguments().filter_map(clap::Arg::get_long).filter(|l| *l != "config").collect();
     let mut out = Vec::new();
     for (key, value) in settings {
         if !known.contains(&key.as_str()) {
@@ -77,16 +78,16 @@ mod tests {
     fn a_file_stands_before_what_was_typed() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(CONFIG);
-        assert_eq!(merged(&typed("evenkeel up x"), &file, false).unwrap(), None);
-        assert!(merged(&typed("evenkeel up x"), &file, true).is_err());
+        assert_eq!(merged("up", &typed("evenkeel up x"), &file, false).unwrap(), None);
+        assert!(merged("up", &typed("evenkeel up x"), &file, true).is_err());
         fs::write(&file, "interval: 5s\nself-heal: false\nlabels: {disk: ssd}\n").unwrap();
-        let all = merged(&typed("evenkeel --data-dir up up x --interval 9s"), &file, false).unwrap().unwrap();
+        let all = merged("up", &typed("evenkeel --data-dir up up x --interval 9s"), &file, false).unwrap().unwrap();
         assert_eq!(
             all,
             typed("evenkeel --data-dir up up --interval=5s --labels=disk=ssd --self-heal=false x --interval 9s")
         );
         fs::write(&file, "intervall: 5s\n").unwrap();
-        let error = merged(&typed("evenkeel up x"), &file, false).unwrap_err().to_string();
+        let error = merged("up", &typed("evenkeel up x"), &file, false).unwrap_err().to_string();
         assert!(error.contains("unknown key `intervall`"), "{error}");
     }
 }

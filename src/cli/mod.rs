@@ -3,6 +3,7 @@
 //! Called by `main`. Verbs that speak to a server use `client` alone: what they can do, `curl` can.
 //! Results go to stdout, everything else to stderr.
 
+mod agent;
 mod audit;
 mod backup;
 mod completion;
@@ -18,6 +19,7 @@ mod events;
 mod get;
 mod history;
 mod kubeconfig;
+mod lasting;
 mod logs;
 mod node;
 mod objects;
@@ -27,11 +29,13 @@ mod passphrase;
 mod paths;
 mod restore;
 mod rollback;
+mod server;
 mod settings;
 mod source;
 mod status;
 mod suspend;
 mod sync;
+mod token;
 mod up;
 mod validate;
 mod watching;
@@ -45,6 +49,10 @@ use clap::{Parser, Subcommand};
 use crate::client::{Client, Where};
 pub(crate) use output::Out;
 
+/// Threads of a server at most: the design's bound.
+const SERVER_WORKERS: usize = 4;
+/// Threads of an agent at most: the design's bound.
+const AGENT_WORKERS: usize = 2;
 /// Threads that may block at once: the design's bound.
 const BLOCKING: usize = 16;
 
@@ -64,6 +72,8 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 error; 2 wrong usage, or what th
 #[derive(Debug, Subcommand)]
 enum Verb {
     Up(Box<up::Args>),
+    Server(Box<server::Args>),
+    Agent(Box<agent::Args>),
     Status(status::Args),
     Get(get::Args),
     Describe(describe::Args),
@@ -82,6 +92,8 @@ enum Verb {
     Unpin(rollback::Unpin),
     Drift(drift::Args),
     Why(why::Args),
+    #[command(subcommand)]
+    Token(token::Verb),
     #[command(subcommand)]
     Node(node::Verb),
     #[command(subcommand)]
@@ -135,10 +147,14 @@ fn parse(typed: &[OsString]) -> Result<Cli, ExitCode> {
 
 /// Parses once more with the settings of the configuration file, where there is one.
 fn with_config(cli: Cli, typed: &[OsString]) -> Result<Cli, ExitCode> {
-    let Verb::Up(args) = &cli.verb else { return Ok(cli) };
-    let named = args.config();
+    let (verb, named) = match &cli.verb {
+        Verb::Up(args) => ("up", args.config()),
+        Verb::Server(args) => ("server", args.config()),
+        Verb::Agent(args) => ("agent", args.config()),
+        _ => return Ok(cli),
+    };
     let file = named.map_or_else(|| cli.place.data_dir().join(config::CONFIG), Into::into);
-    match config::merged(typed, &file, named.is_some()) {
+    match config::merged(verb, typed, &file, named.is_some()) {
         Ok(None) => Ok(cli),
         Ok(Some(all)) => parse(&all),
         Err(e) => Err(error::report(&e)),
@@ -152,8 +168,10 @@ fn run(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
         Verb::Kubeconfig(args) => kubeconfig::run(args, cx),
         Verb::Validate(args) => validate::run(&args, cx),
         Verb::Restore(args) => restore::run(&args, cx),
-        Verb::Up(args) => runtime(true)?.block_on(up::run(*args, cx)),
-        verb => runtime(false)?.block_on(ask(verb, cx)),
+        Verb::Up(args) => runtime(SERVER_WORKERS)?.block_on(up::run(*args, cx)),
+        Verb::Server(args) => runtime(SERVER_WORKERS)?.block_on(server::run(*args, cx)),
+        Verb::Agent(args) => runtime(AGENT_WORKERS)?.block_on(agent::run(*args, cx)),
+        verb => runtime(0)?.block_on(ask(verb, cx)),
     }
 }
 
@@ -176,12 +194,15 @@ async fn ask(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
         Verb::Unpin(args) => rollback::unpin(args, cx).await,
         Verb::Drift(args) => drift::run(args, cx).await,
         Verb::Why(args) => why::run(args, cx).await,
+        Verb::Token(verb) => token::run(verb, cx).await,
         Verb::Node(verb) => node::run(verb, cx).await,
         Verb::Orphan(verb) => orphan::run(verb, cx).await,
         Verb::Audit(args) => audit::run(args, cx).await,
         Verb::Down(args) => down::run(args, cx).await,
         Verb::Backup(args) => backup::run(args, cx).await,
         Verb::Up(_)
+        | Verb::Server(_)
+        | Verb::Agent(_)
         | Verb::Validate(_)
         | Verb::Restore(_)
         | Verb::Kubeconfig(_)
@@ -190,11 +211,12 @@ async fn ask(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
     }
 }
 
-fn runtime(server: bool) -> Result<tokio::runtime::Runtime> {
-    let mut builder = if server {
+/// Threads for a process: at most `workers`, and no more than there are cores; 0 is for a client.
+fn runtime(workers: usize) -> Result<tokio::runtime::Runtime> {
+    let mut builder = if workers > 0 {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(cores.min(4));
+        builder.worker_threads(cores.min(workers));
         builder
     } else {
         tokio::runtime::Builder::new_current_thread()
@@ -232,6 +254,10 @@ mod tests {
             "drift --since 24h --all",
             "drift accept NAME",
             "why pod web",
+            "server ./manifests --listen 10.0.0.1:7443 --advertise cluster.example --node-grace 5s",
+            "agent --server 10.0.0.1:7443 --token-file /t --name n1 --labels disk=ssd --taints a=b:NoSchedule",
+            "token create --ttl 10m --uses 1 --labels zone=a",
+            "token revoke 0a1b2c3d",
             "node cordon n1",
             "node drain n1 --timeout 5m --ignore-daemonsets --delete-emptydir-data --force --grace-period 5 --pod-selector app=web --dry-run",
             "node remove n1 --force",
@@ -247,7 +273,6 @@ mod tests {
             let words = std::iter::once("evenkeel").chain(line.split(' '));
             Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
         }
-        assert!(Cli::try_parse_from(["evenkeel", "server"]).is_err());
         // A flag that comes again wins: the first may be of the configuration file.
         let twice = Cli::try_parse_from(["evenkeel", "up", "--interval=5s", "x", "--interval", "9s"]).unwrap();
         assert!(format!("{:?}", twice.verb).contains("9s"));

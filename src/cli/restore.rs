@@ -211,7 +211,7 @@ fn tell(staged: &Staged, dir: &Path, former: &Path, cx: &mut Cx) -> Result<()> {
     } else {
         fs::remove_dir(former).with_context(|| format!("cannot remove {}", former.display()))?;
     }
-    let nodes = Pki::open(dir).and_then(|pki| pki.nodes()).context("the restored CA")?;
+    let nodes = Pki::open(dir).map(|pki| pki.nodes()).context("the restored CA")?;
     let nodes =
         if nodes.is_empty() { "no node is known".into() } else { format!("its nodes are {}", nodes.join(", ")) };
     cx.out.line(format!(

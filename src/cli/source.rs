@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{Cx, get::Table, objects::name, output::Format, paths};
 use crate::{
     client::TABLE,
-    up::{Place, locate},
+    run::{Place, locate},
 };
 
 /// Add, list and remove sources

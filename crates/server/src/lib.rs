@@ -2,11 +2,12 @@
 //! that feed the conductor and publish what it committed.
 //!
 //! `api` turns requests into reads of the last view or questions to the conductor, and decides
-//! nothing; `pki` makes and keeps the CA; the host runs the conductor and implements
+//! nothing, `dispatch` carries agents' sessions; `pki` makes and keeps the CA; the host runs the conductor and implements
 //! [`api::Backend`]. Deliberately not here: what to do (`evenkeel-core`), how it is kept
 //! (`evenkeel-store`), where manifests come from (`evenkeel-source`).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod api;
+pub mod dispatch;
 pub mod host;
 pub mod pki;

@@ -154,12 +154,7 @@ impl JournalStore {
 
     /// Drops what was kept for the pod; nothing is fine.
     pub fn forget(&self, pod: Uid) -> Result<(), JournalError> {
-        let path = self.pod_path(pod);
-        match fs::remove_file(&path) {
-            Ok(()) => sync_dir(&path),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(io_error("remove", &path, e)),
-        }
+        remove_file(&self.pod_path(pod))
     }
 
     /// Keeps what is known beside the pods; on disk when it returns.
@@ -183,12 +178,12 @@ impl JournalStore {
     }
 }
 
-fn encode<T: Serialize>(path: &Path, data: &T) -> Result<Vec<u8>, JournalError> {
+pub(super) fn encode<T: Serialize>(path: &Path, data: &T) -> Result<Vec<u8>, JournalError> {
     // An error of serde_json names a type, not a value.
     serde_json::to_vec(&Versioned { format: FORMAT, data }).map_err(|e| content("written", path, &e.to_string()))
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(path: &Path, text: &[u8]) -> Result<T, JournalError> {
+pub(super) fn parse<T: for<'de> Deserialize<'de>>(path: &Path, text: &[u8]) -> Result<T, JournalError> {
     #[derive(Deserialize)]
     struct Format {
         format: u32,
@@ -232,7 +227,7 @@ fn key(path: &Path) -> Result<[u8; 32], JournalError> {
     Ok(key)
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>, JournalError> {
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, JournalError> {
     use io::Read as _;
     let file = match fs::File::open(path) {
         Ok(file) => file,
@@ -245,7 +240,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, JournalError> {
 }
 
 /// Writes beside, syncs, renames, syncs the folder: after a power loss the file is old or new.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
     let temporary = path.with_extension("new");
     let written = (|| {
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
@@ -257,12 +252,21 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
     sync_dir(path)
 }
 
+/// Removes a file for good; nothing is fine.
+pub(super) fn remove_file(path: &Path) -> Result<(), JournalError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_dir(path),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(io_error("remove", path, e)),
+    }
+}
+
 fn sync_dir(path: &Path) -> Result<(), JournalError> {
     let Some(dir) = path.parent() else { return Ok(()) };
     fs::File::open(dir).and_then(|d| d.sync_all()).map_err(|e| io_error("sync", dir, e))
 }
 
-fn io_error(what: &'static str, path: &Path, source: io::Error) -> JournalError {
+pub(super) fn io_error(what: &'static str, path: &Path, source: io::Error) -> JournalError {
     JournalError::Io { what, path: path.into(), source }
 }
 

@@ -9,6 +9,7 @@
 mod down;
 mod engine;
 mod exec;
+pub(crate) mod files;
 mod images;
 mod journal;
 mod logs;
@@ -88,7 +89,7 @@ pub enum DriverError {
 }
 
 /// The machine's clock: for what is compared with the engine's, which runs on the same machine.
-fn clock() -> Time {
+pub(crate) fn clock() -> Time {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     Time(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
 }

@@ -198,7 +198,7 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
             }
             Heard::Message(message) => self.take(Input::Server(message)).await,
             Heard::Closed => {
-                self.session.close("the server ended it, or the connection broke");
+                self.session.broke();
                 self.take(Input::SessionClosed).await
             }
             Heard::Writable => {

@@ -16,6 +16,10 @@ use super::{Dial, DialError, Dialing, clock, journal, redial::Redial};
 /// A server that heard nothing for so long gets an empty report: it takes 40 s of silence for a loss.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
+/// The same reason for the end of a session is logged this often: a server that refuses a node does
+/// so again and again.
+const SAY_AGAIN: Duration = Duration::from_mins(5);
+
 /// Whether there is a session, for people on the node: the server cannot tell them then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "state")]
@@ -52,6 +56,8 @@ pub(super) struct Session<D> {
     /// It was closed from this side, which the loop is still to hear.
     cut: bool,
     state: watch::Sender<SessionState>,
+    /// The last reason for an end that went to the log, and when.
+    said: Option<(String, Instant)>,
 }
 
 /// What the session has to say.
@@ -75,6 +81,7 @@ impl<D: Dial> Session<D> {
             last_sent: Instant::now(),
             cut: false,
             state,
+            said: None,
         }
     }
 
@@ -151,6 +158,18 @@ impl<D: Dial> Session<D> {
 
     pub(super) fn heartbeat_due(&self) -> bool {
         self.open.is_some() && self.last_sent.elapsed() >= HEARTBEAT
+    }
+
+    /// The session ended from the other side. A reason that was not said lately is said aloud.
+    pub(super) fn broke(&mut self) {
+        let why = self.open.as_ref().and_then(|end| end.why.get()).map(str::to_owned);
+        let reason = why.unwrap_or_else(|| "the server ended it, or the connection broke".into());
+        let lately = self.said.as_ref().is_some_and(|(said, at)| *said == reason && at.elapsed() < SAY_AGAIN);
+        if self.open.is_some() && !lately {
+            tracing::warn!(reason, "the session with the server is over; containers run on");
+            self.said = Some((reason.clone(), Instant::now()));
+        }
+        self.close(&reason);
     }
 
     /// The session is over, for this reason.

@@ -54,6 +54,11 @@ pub fn object(kind: Kind, value: &Value) -> Vec<Problem> {
     out.problems
 }
 
+/// What is wrong with a label, in Kubernetes' words; `None` for a good one.
+pub fn label(key: &str, value: &str) -> Option<&'static str> {
+    names::qualified_name(key).or_else(|| names::label_value(value))
+}
+
 /// An object's name, as Kubernetes prints it in front of its problems.
 pub fn summary(kind: Kind, name: &str, problems: &[Problem]) -> String {
     let mut out = alloc::format!("{kind} {name:?} is invalid: ");

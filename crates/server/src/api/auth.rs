@@ -3,6 +3,8 @@
 //! The listener reads a verified client certificate into a [`Client`]; `rest` demands one. For now
 //! there is one role: members of [`ADMINS`] may do everything. Tokens come with their issue.
 
+use std::{net::SocketAddr, sync::Arc};
+
 use axum::http::Extensions;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
@@ -34,6 +36,15 @@ impl Identity {
 /// Whoever is at the other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Client(pub Option<Identity>);
+
+/// The machine at the other end of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The certificate that TLS has verified, DER.
+    pub certificate: Option<Arc<[u8]>>,
+}
 
 /// The user of a request that may do everything.
 pub(crate) fn admin(extensions: &Extensions, verb: &str, path: &str) -> Result<String, Failure> {

@@ -34,6 +34,7 @@ mod status;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod watch;
 mod write;
 
@@ -49,7 +50,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::{CompressionLayer, predicate::Predicate};
 
-pub use auth::{ADMINS, Client, Identity};
+use crate::{dispatch::Agents, pki::Pki};
+
+pub use auth::{ADMINS, Client, Identity, Peer};
 pub use backend::{
     AskError, Backend, BackupError, Download, Health, Later, LogRequest, LogStream, ServerCondition, SnapshotError,
 };
@@ -66,6 +69,7 @@ pub struct Api {
     metrics: Option<PrometheusHandle>,
     /// Free places of commands in containers.
     commands: Arc<Semaphore>,
+    pki: Option<Arc<Pki>>,
 }
 
 impl std::fmt::Debug for Api {
@@ -79,7 +83,13 @@ impl Api {
     /// [`install_metrics`] gave; without it `/metrics` is 404.
     pub fn new(backend: Arc<dyn Backend>, stop: CancellationToken, metrics: Option<PrometheusHandle>) -> Self {
         let commands = Arc::new(Semaphore::new(exec::COMMANDS));
-        Self { backend, now: clock, stop, kept: read::KeptViews::default(), metrics, commands }
+        Self { backend, now: clock, stop, kept: read::KeptViews::default(), metrics, commands, pki: None }
+    }
+
+    /// With the tokens and nodes of a CA. Without one there are no tokens to be had.
+    #[must_use]
+    pub fn with_pki(self, pki: Arc<Pki>) -> Self {
+        Self { pki: Some(pki), ..self }
     }
 }
 
@@ -106,8 +116,20 @@ impl Predicate for BigAnswers {
     }
 }
 
-/// All routes. The listener puts a [`Client`] into each request.
-pub fn router(api: Arc<Api>) -> Router {
+/// All routes. The listener puts a [`Client`] and a [`Peer`] into each request. Agents' calls pass
+/// by what is for REST alone (compression, one panic one answer).
+pub fn router(api: Arc<Api>, agents: Option<Agents>) -> Router {
+    let rest = rest_router(api);
+    match agents {
+        Some(agents) => Router::new().route_service(AGENTS, agents.service()).merge(rest),
+        None => rest,
+    }
+}
+
+/// The paths of the agents' service.
+const AGENTS: &str = "/evenkeel.agent.v1.Agents/{call}";
+
+fn rest_router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/livez", routing::get(health::livez))
         .route("/healthz", routing::get(health::livez))

@@ -20,7 +20,7 @@ use super::{
     query::{Pairs, Params},
     read, server,
     status::{Failure, json_response},
-    watch, write,
+    tokens, watch, write,
 };
 
 /// The Kubernetes version whose API this is.
@@ -37,6 +37,9 @@ async fn answer(api: &Arc<Api>, request: Request<Body>) -> Result<Response, Fail
     let user = auth::admin(&parts.extensions, &verb(&parts.method), path)?;
     if let Some(response) = fixed(api, &parts).await? {
         return Ok(response);
+    }
+    if path.starts_with(tokens::PATH) {
+        return tokens::handle(api, &parts, body).await;
     }
     let target = path::parse(path).ok_or_else(Failure::no_path)?;
     if let Target::Below(key, below) = &target

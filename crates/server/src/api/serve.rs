@@ -1,9 +1,17 @@
 //! The listener: TCP and TLS under the router, with bounds on everything a client can hold.
 //!
 //! Called by the host with a bound socket and the TLS configuration of `pki`. Runs until `stop` is
-//! cancelled, then lets requests under way end.
+//! cancelled, then lets requests under way end. Who has shown no certificate, who is slow and who
+//! speaks no TLS holds little and for a short time, so that nodes and users always find room.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use axum::{Router, body::Body, http::Request};
 use hyper::body::Incoming;
@@ -14,23 +22,34 @@ use hyper_util::{
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
     Api,
-    auth::{Client, Identity},
+    auth::{Client, Identity, Peer},
     router,
 };
+use crate::{dispatch::Agents, pki::NODES};
 
-/// Connections at once: each costs two file descriptors at most and some ten KiB.
-const CONNECTIONS: usize = 1024;
+/// Handshakes under way at once: a thousand agents that come back together are through in seconds.
+const HANDSHAKES: usize = 512;
+/// Connections of users at once: each costs a file descriptor and some ten KiB.
+const USERS: usize = 1024;
+/// Connections of nodes at once, two for each: more nodes than one server is for.
+const NODE_CONNECTIONS: usize = 16_384;
+/// Connections without a certificate at once: probes, git hooks, machines that join.
+const STRANGERS: usize = 128;
+/// How long one of those may last.
+const STRANGER_LIFE: Duration = Duration::from_mins(1);
 /// A TLS handshake takes at most this long: it is two round trips and a few ms.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The first request of a connection comes within this time.
+const FIRST: Duration = Duration::from_secs(10);
 /// Headers of a request arrive within this time.
 const HEADERS: Duration = Duration::from_secs(10);
 /// Streams at once on one HTTP/2 connection: as in Kubernetes.
@@ -44,25 +63,36 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Requests under way get this long to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Serves the API until `stop` is cancelled.
-pub async fn serve(api: Arc<Api>, listener: TcpListener, tls: Arc<ServerConfig>, stop: CancellationToken) {
-    let acceptor = TlsAcceptor::from(tls);
-    let router = router(api);
-    let free = Arc::new(Semaphore::new(CONNECTIONS));
+/// Refused connections are all counted; this often one is logged.
+const TELL: Duration = Duration::from_secs(1);
+
+/// Serves the API, and agents, until `stop` is cancelled.
+pub async fn serve(
+    api: Arc<Api>,
+    agents: Option<Agents>,
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    stop: CancellationToken,
+) {
+    let door = Arc::new(Door {
+        acceptor: TlsAcceptor::from(tls),
+        router: router(api, agents),
+        users: Class::new(USERS),
+        nodes: Class::new(NODE_CONNECTIONS),
+        strangers: Class::new(STRANGERS),
+        told: Mutex::new(None),
+        stop: stop.clone(),
+    });
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     loop {
-        let (permit, accepted) = tokio::select! {
+        let (turn, accepted) = tokio::select! {
             () = stop.cancelled() => break,
-            next = accept(&listener, &free) => next,
+            next = accept(&listener, &handshakes) => next,
         };
         match accepted {
             Ok((tcp, peer)) => {
-                let (acceptor, router, stop) = (acceptor.clone(), router.clone(), stop.clone());
-                metrics::gauge!("evenkeel_connections").increment(1);
-                tokio::spawn(async move {
-                    connection(tcp, peer, &acceptor, router, stop).await;
-                    metrics::gauge!("evenkeel_connections").decrement(1);
-                    drop(permit);
-                });
+                let door = door.clone();
+                tokio::spawn(async move { door.connection(tcp, peer, turn).await });
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -72,8 +102,13 @@ pub async fn serve(api: Arc<Api>, listener: TcpListener, tls: Arc<ServerConfig>,
         }
     }
     drop(listener);
-    let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-    let _drained = timeout(DRAIN, free.acquire_many(all)).await;
+    let drained = async {
+        for class in [&door.users, &door.nodes, &door.strangers] {
+            class.empty().await;
+        }
+    };
+    // What is not through by then is cut off, and its client tries again.
+    let _drained = timeout(DRAIN, drained).await;
 }
 
 type Accepted = (Option<OwnedSemaphorePermit>, std::io::Result<(TcpStream, SocketAddr)>);
@@ -84,22 +119,123 @@ async fn accept(listener: &TcpListener, free: &Arc<Semaphore>) -> Accepted {
     (permit, listener.accept().await)
 }
 
-async fn connection(tcp: TcpStream, peer: SocketAddr, acceptor: &TlsAcceptor, router: Router, stop: CancellationToken) {
-    if let Err(error) = tcp.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "TCP_NODELAY was refused");
+/// Room for one class of connections.
+struct Class {
+    room: Arc<Semaphore>,
+    all: usize,
+}
+
+impl Class {
+    fn new(all: usize) -> Self {
+        Self { room: Arc::new(Semaphore::new(all)), all }
     }
-    let tls = match timeout(HANDSHAKE, acceptor.accept(tcp)).await {
-        Ok(Ok(tls)) => tls,
-        Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake failed"),
-        Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
-    };
-    let certificate = tls.get_ref().1.peer_certificates().and_then(|c| c.first());
-    let client = Client(certificate.and_then(|c| Identity::of_certificate(c)));
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(client.clone());
-        router.clone().oneshot(request)
-    });
+
+    fn enter(&self) -> Option<OwnedSemaphorePermit> {
+        self.room.clone().try_acquire_owned().ok()
+    }
+
+    /// Waits until nobody is left.
+    async fn empty(&self) {
+        let _all = self.room.acquire_many(u32::try_from(self.all).unwrap_or(u32::MAX)).await;
+    }
+}
+
+/// What every connection needs.
+struct Door {
+    acceptor: TlsAcceptor,
+    router: Router,
+    users: Class,
+    nodes: Class,
+    strangers: Class,
+    told: Mutex<Option<Instant>>,
+    stop: CancellationToken,
+}
+
+impl Door {
+    /// Counts a connection that was refused, and logs one a second of them.
+    fn refused(&self, peer: SocketAddr, reason: &'static str, why: &dyn std::fmt::Display) {
+        metrics::counter!("evenkeel_connections_refused_total", "reason" => reason).increment(1);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|at| at.elapsed() >= TELL) {
+            *told = Some(Instant::now());
+            tracing::warn!(%peer, reason, %why, "a connection was refused");
+        }
+    }
+
+    async fn connection(&self, tcp: TcpStream, peer: SocketAddr, turn: Option<OwnedSemaphorePermit>) {
+        if let Err(error) = tcp.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "TCP_NODELAY was refused");
+        }
+        let tls = match timeout(HANDSHAKE, self.acceptor.accept(tcp)).await {
+            Ok(Ok(tls)) => tls,
+            Ok(Err(error)) => return self.refused(peer, "handshake", &error),
+            Err(_) => return self.refused(peer, "slow", &"the TLS handshake took too long"),
+        };
+        drop(turn);
+        let certificate = tls.get_ref().1.peer_certificates().and_then(|c| c.first());
+        let client = Client(certificate.and_then(|c| Identity::of_certificate(c)));
+        let end = Peer { address: peer, certificate: certificate.map(|c| Arc::from(c.as_ref())) };
+        let (class, life) = match &client {
+            Client(Some(identity)) if identity.groups.iter().any(|g| g == NODES) => (&self.nodes, None),
+            Client(Some(_)) => (&self.users, None),
+            Client(None) => (&self.strangers, Some(STRANGER_LIFE)),
+        };
+        let Some(_place) = class.enter() else {
+            return self.refused(peer, "full", &"there are as many connections of its kind as there may be");
+        };
+        metrics::gauge!("evenkeel_connections").increment(1);
+        match life {
+            None => self.serve(tls, client, end).await,
+            Some(life) => {
+                if timeout(life, self.serve(tls, client, end)).await.is_err() {
+                    tracing::debug!(%peer, "a connection without a certificate lasted too long");
+                }
+            }
+        }
+        metrics::gauge!("evenkeel_connections").decrement(1);
+    }
+
+    async fn serve(&self, tls: TlsStream<TcpStream>, client: Client, end: Peer) {
+        let (router, peer) = (self.router.clone(), end.address);
+        let asked = Arc::new((AtomicBool::new(false), Notify::new()));
+        let first = asked.clone();
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            if !asked.0.swap(true, Ordering::Relaxed) {
+                asked.1.notify_one();
+            }
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(client.clone());
+            request.extensions_mut().insert(end.clone());
+            router.clone().oneshot(request)
+        });
+        let builder = builder();
+        let serving = builder.serve_connection_with_upgrades(TokioIo::new(tls), service);
+        tokio::pin!(serving);
+        let mut silent = std::pin::pin!(timeout(FIRST, first.1.notified()));
+        let mut waits = true;
+        let ended = loop {
+            tokio::select! {
+                ended = serving.as_mut() => break ended,
+                came = silent.as_mut(), if waits => {
+                    if came.is_err() {
+                        return self.refused(peer, "slow", &"no request came");
+                    }
+                    waits = false;
+                }
+                () = self.stop.cancelled() => {
+                    serving.as_mut().graceful_shutdown();
+                    break serving.await;
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "a connection ended early");
+        }
+    }
+}
+
+/// HTTP with its bounds.
+fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(HEADER_BYTES);
     builder
@@ -108,16 +244,5 @@ async fn connection(tcp: TcpStream, peer: SocketAddr, acceptor: &TlsAcceptor, ro
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(u32::try_from(HEADER_BYTES).unwrap_or(u32::MAX))
         .keep_alive_interval(KEEP_ALIVE);
-    let serving = builder.serve_connection_with_upgrades(TokioIo::new(tls), service);
-    tokio::pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "a connection ended early");
-    }
+    builder
 }

@@ -115,7 +115,7 @@ fn noon() -> Time {
 pub(super) fn api(fake: &Arc<Fake>) -> Router {
     let mut api = Api::new(Arc::new(Shared(fake.clone())), CancellationToken::new(), None);
     api.now = noon;
-    router(Arc::new(api))
+    router(Arc::new(api), None)
 }
 
 pub(super) fn admin() -> Client {
@@ -613,7 +613,7 @@ async fn the_certificate_of_the_kubeconfig_opens_the_door() {
     };
     let api = Arc::new(Api::new(Arc::new(Shared(Fake::new())), CancellationToken::new(), None));
     let stop = CancellationToken::new();
-    let server = tokio::spawn(serve(api, listener, pki.server_config(&[]).unwrap(), stop.clone()));
+    let server = tokio::spawn(serve(api, None, listener, pki.server_config(&[]).unwrap(), stop.clone()));
     let client = || {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(&field("certificate-authority-data")).unwrap()).unwrap();

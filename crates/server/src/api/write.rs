@@ -203,11 +203,44 @@ impl Write<'_> {
     async fn delete(&self, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
         self.check_preconditions(&key, bytes)?;
         let name = key.name.clone();
-        let ask = match key.kind {
-            Kind::Node => Ask::DeleteNode { name, force: pairs.flag("force") },
-            _ => Ask::DeleteSource { name, prune: pairs.flag("prune") },
+        if key.kind == Kind::Node {
+            return self.delete_node(&key, pairs.flag("force")).await;
+        }
+        self.ask_for(Ask::DeleteSource { name, prune: pairs.flag("prune") }, &key, 200).await
+    }
+
+    /// A node that is gone has no certificate: its agent, should it live, gives no more reports. One
+    /// that never reported, or of which only the certificate is left, goes the same way.
+    async fn delete_node(&self, key: &Key, force: bool) -> Result<Response, Failure> {
+        let asked = self.ask(Ask::DeleteNode { name: key.name.clone(), force }).await;
+        let gone = matches!(&asked, Err(AskError::Refused(r)) if r.code == 404);
+        let answer = match asked {
+            Ok(answer) => Some(answer),
+            Err(_) if gone => None,
+            Err(e) => return Err(Failure::of_ask(&e, key)),
         };
-        self.ask_for(ask, &key, 200).await
+        let had = self.revoke(key).await?;
+        match answer {
+            Some(answer) => self.respond(answer, key, 200),
+            None if had => Ok(json_response(200, &status_of_deleted(key))),
+            None => Err(Failure::not_found(key)),
+        }
+    }
+
+    /// Takes a node's certificates back; says whether it had any.
+    async fn revoke(&self, key: &Key) -> Result<bool, Failure> {
+        let Some(pki) = self.api.pki.clone() else { return Ok(false) };
+        let name = key.name.clone();
+        match tokio::task::spawn_blocking(move || pki.remove_node(&name)).await {
+            Ok(Ok(had)) => Ok(had),
+            Ok(Err(error)) => {
+                tracing::error!(node = %key.name, %error, "a node's certificate could not be revoked");
+                let message = "the node is deleted, but its certificate could not be revoked: the server's log says \
+                               why; delete it once more";
+                Err(Failure::new(500, "InternalError", message).about(key))
+            }
+            Err(_) => Err(Failure::new(500, "InternalError", "the server failed; its log has the reason").about(key)),
+        }
     }
 
     /// `DeleteOptions`: only what changes nothing here is taken.
@@ -278,6 +311,11 @@ pub(super) fn json_body(bytes: &[u8]) -> Result<Value, Failure> {
     let tree: Value =
         serde_json::from_slice(bytes).map_err(|e| Failure::bad_request(format!("the body is no JSON: {e}")))?;
     if tree.is_object() { Ok(tree) } else { Err(Failure::bad_request("the body is no object")) }
+}
+
+fn status_of_deleted(key: &Key) -> Value {
+    let details = json!({"name": key.name, "kind": key.kind.resource()});
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 }
 
 fn deleted(object: &Object) -> Value {

@@ -34,6 +34,7 @@ use tokio_util::task::TaskTracker;
 
 pub use backend::NodeAccess;
 pub use backups::BackupOptions;
+pub(crate) use clock::wall;
 pub use story::Told;
 
 use crate::api::{AskError, live::Live};
@@ -185,6 +186,14 @@ impl Host {
     pub fn register_node(&self, node: Arc<str>, access: Arc<dyn NodeAccess>) {
         let mut nodes = self.shared.nodes.write().unwrap_or_else(PoisonError::into_inner);
         nodes.insert(node, access);
+    }
+
+    /// A node's streams are reached this way no longer.
+    pub(crate) fn unregister_node(&self, node: &str, access: &Arc<dyn NodeAccess>) {
+        let mut nodes = self.shared.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        if nodes.get(node).is_some_and(|a| Arc::ptr_eq(a, access)) {
+            nodes.remove(node);
+        }
     }
 
     /// What happens, for a terminal or a log. A reader that lags behind misses the oldest.

@@ -2,11 +2,12 @@
 //!
 //! `ca/` holds `ca.key`, `cluster-id`, `digest.key` and, written last, `ca.crt`: as long as that is
 //! absent the CA is new, so a crash in between costs nothing. The id and the digest key stay when
-//! the CA is rotated and when the database is lost. `nodes/` has a file for each node of the cluster.
+//! the CA is rotated and when the database is lost. `nodes/` has a file for each node of the cluster
+//! (`members`), `tokens/` one for each token (`tokens`).
 
 use std::{
     net::IpAddr,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -18,14 +19,17 @@ use rcgen::{
 };
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
-use super::{PkiError, files, server_config};
+use super::{PkiError, files, members::Members, server_config, tokens::Tokens};
+
+use evenkeel_wire::SERVER_NAME;
 
 const DAY: Duration = Duration::from_hours(24);
 /// Days of a year, near enough for a certificate.
 const YEAR: u32 = 365;
-/// The CA outlives everything that it signs by far; rotation is a matter of its own.
-const CA_LIFE: Duration = DAY.saturating_mul(20 * YEAR);
+/// The CA outlives everything that it signs by far.
+const CA_LIFE: Duration = DAY.saturating_mul(10 * YEAR);
 /// The server's certificate is made at each start and lives in memory.
 const SERVER_LIFE: Duration = DAY.saturating_mul(2 * YEAR);
 /// The administrator's, renewed at start when a third of it is left.
@@ -41,8 +45,9 @@ const OLDER: [&str; 2] = ["evenkeel.db", "agent/agent.json"];
 /// The cluster's CA.
 #[derive(Debug)]
 pub struct Pki {
-    dir: PathBuf,
-    issuer: Issuer<'static, KeyPair>,
+    pub(super) issuer: Issuer<'static, KeyPair>,
+    pub(super) members: Members,
+    pub(super) tokens: Tokens,
     pub(super) ca_pem: String,
     ca: CertificateDer<'static>,
     cluster_id: String,
@@ -84,7 +89,9 @@ impl Pki {
         }
         let digest_key: Digest =
             files::text(&dir.join("digest.key"))?.trim().parse().map_err(|_| damaged("digest.key", &"it is no key"))?;
-        Ok(Self { issuer, ca_pem, ca, cluster_id, digest_key: digest_key.0, new, dir })
+        let members = Members::open(dir.join("nodes"))?;
+        let tokens = Tokens::open(dir.join("tokens"))?;
+        Ok(Self { issuer, members, tokens, ca_pem, ca, cluster_id, digest_key: digest_key.0, new })
     }
 
     /// The cluster's id: the fingerprint of its first CA.
@@ -102,29 +109,37 @@ impl Pki {
         self.new
     }
 
+    /// Every CA to be trusted, PEM.
+    pub fn trust_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// What a token pins: SHA-256 of the CA's public key (its SubjectPublicKeyInfo, as in RFC 7469).
+    pub(super) fn pin(&self) -> Result<Digest, PkiError> {
+        let (_, ca) = X509Certificate::from_der(&self.ca).map_err(|e| PkiError::Tls(e.to_string()))?;
+        Ok(Digest::of(ca.public_key().raw))
+    }
+
     /// Nodes that belong to the cluster: a recovering server waits for them.
-    pub fn nodes(&self) -> Result<Vec<String>, PkiError> {
-        files::names(&self.dir.join("nodes"))
+    pub fn nodes(&self) -> Vec<String> {
+        self.members.names()
     }
 
-    /// Notes that a node belongs to the cluster.
+    /// Notes that a node without a certificate belongs to the cluster: the server's own.
     pub fn add_node(&self, name: &str) -> Result<(), PkiError> {
-        let nodes = self.dir.join("nodes");
-        let file = nodes.join(name);
-        files::folder(&nodes)?;
-        if files::read(&file)?.is_some() { Ok(()) } else { files::write(&file, b"", files::PRIVATE) }
+        self.members.add_local(name)
     }
 
-    /// Forgets a node.
-    pub fn remove_node(&self, name: &str) -> Result<(), PkiError> {
-        files::remove(&self.dir.join("nodes").join(name))
+    /// Forgets a node and revokes its certificates; false if there was none.
+    pub fn remove_node(&self, name: &str) -> Result<bool, PkiError> {
+        self.members.remove(name)
     }
 
-    /// TLS of the listener, with a fresh certificate for these names and addresses, `localhost` and
-    /// the loopback addresses.
+    /// TLS of the listener, with a fresh certificate for these names and addresses, [`SERVER_NAME`],
+    /// `localhost` and the loopback addresses.
     pub fn server_config(&self, hosts: &[String]) -> Result<Arc<ServerConfig>, PkiError> {
-        let mut params = leaf("evenkeel-server", None, ExtendedKeyUsagePurpose::ServerAuth, SERVER_LIFE);
-        for host in hosts.iter().map(String::as_str).chain(["localhost", "127.0.0.1", "::1"]) {
+        let mut params = leaf(SERVER_NAME, None, ExtendedKeyUsagePurpose::ServerAuth, SERVER_LIFE);
+        for host in hosts.iter().map(String::as_str).chain([SERVER_NAME, "localhost", "127.0.0.1", "::1"]) {
             let name = match host.parse::<IpAddr>() {
                 // Nobody connects to "any address".
                 Ok(ip) if ip.is_unspecified() => continue,
@@ -161,7 +176,12 @@ fn valid_for(params: &mut CertificateParams, life: Duration) {
     params.not_after = (now + life).into();
 }
 
-fn leaf(name: &str, group: Option<&str>, usage: ExtendedKeyUsagePurpose, life: Duration) -> CertificateParams {
+pub(super) fn leaf(
+    name: &str,
+    group: Option<&str>,
+    usage: ExtendedKeyUsagePurpose,
+    life: Duration,
+) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     if let Some(group) = group {
@@ -181,7 +201,7 @@ fn create(dir: &Path) -> Result<(), PkiError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "evenkeel-ca");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
     valid_for(&mut params, CA_LIFE);
     let certificate = params.self_signed(&key).map_err(fail)?;

@@ -1,12 +1,16 @@
 //! Keys and certificates: the cluster's own CA, the server's certificate, the administrator's.
 //!
 //! The host opens it before anything else: the CA's folder holds who the cluster is. All keys come
-//! from the operating system's generator, here and nowhere else. Deliberately not here: agents'
-//! certificates (with the agents' stream), and what a certificate's holder may do (`api::auth`).
+//! from the operating system's generator, here and nowhere else. Nodes join by tokens and get
+//! certificates of their own (`join`). Deliberately not here: what a certificate's holder may do
+//! (`api::auth`, `dispatch`).
 
 mod ca;
 mod files;
+mod join;
 mod kubeconfig;
+mod members;
+mod tokens;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -16,7 +20,10 @@ use thiserror::Error;
 
 pub use ca::Pki;
 pub(crate) use files::UNFINISHED;
+pub use join::{CertificateError, Counted, JoinAsk, JoinError, Joined, NODE_LIFE, NODE_PREFIX, NODES, is_node_name};
 pub use kubeconfig::KUBECONFIG;
+pub use members::{Issued, Member};
+pub use tokens::{CreateError, NewToken, Token, TokenError};
 
 /// Keys or certificates could not be made, read or written.
 #[derive(Debug, Error)]

@@ -1,10 +1,8 @@
-//! The story of `evenkeel up` on the terminal: one line for each thing that happened, in words.
+//! The story of `up` and `server` on the terminal: one line for each thing that happened, in words.
 
 use std::{
     fmt::Write as _,
     io::{IsTerminal as _, Write as _},
-    net::SocketAddr,
-    path::Path,
 };
 
 use evenkeel_model::own::Phase;
@@ -12,7 +10,7 @@ use evenkeel_server::host::Told;
 use tokio::{sync::broadcast, sync::broadcast::error::RecvError, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::Up;
+use super::control::{Control, ControlOptions};
 
 /// Tells until it is stopped.
 pub(super) struct Story {
@@ -38,13 +36,13 @@ pub(super) fn start(mut from: broadcast::Receiver<Told>, json: bool, stop: Cance
     Story { task, colour }
 }
 
-impl Story {
-    /// What is followed, and how to look at it.
-    pub(super) fn say_start(&mut self, up: &Up, address: SocketAddr, kubeconfig: &Path) {
-        let bold = |s: &str| paint(s, "1", self.colour);
+impl Control {
+    /// What is followed, and how to look at it. `node` is the one in this very process.
+    pub(super) fn say_start(&mut self, options: &ControlOptions, node: Option<&str>) {
+        let bold = |s: &str| paint(s, "1", self.story.colour);
         let mut text = String::new();
         // Writing to a String does not fail.
-        let _ = match &up.source {
+        let _ = match &options.source {
             Some((name, spec)) => {
                 let place = spec.git.as_ref().map_or_else(
                     || format!("the directory {}", spec.directory.as_deref().unwrap_or_default()),
@@ -58,17 +56,30 @@ impl Story {
                 bold("evenkeel source add NAME DIR|URL")
             ),
         };
-        let _ = writeln!(text, "Serving   https://{address}, node {}", up.node_name);
+        let _ = match node {
+            Some(node) => writeln!(text, "Serving   {}, node {node}", self.url),
+            None => writeln!(text, "Serving   {}", self.url),
+        };
+        if node.is_none() {
+            let server = self.url.trim_start_matches("https://");
+            let _ = writeln!(
+                text,
+                "Nodes     {} token create here; on each machine: evenkeel agent --server {server} --token TOKEN",
+                program()
+            );
+        }
         let _ = writeln!(
             text,
             "Look      export KUBECONFIG={}; kubectl get pods -A; {} status",
-            kubeconfig.display(),
+            self.kubeconfig.display(),
             program()
         );
         text.push_str("Stop      Ctrl-C; the containers run on\n");
         say(&text);
     }
+}
 
+impl Story {
     /// Waits until everything has been told.
     pub(super) async fn end(self) {
         // A teller that panicked has nothing more to say.
@@ -79,6 +90,11 @@ impl Story {
 /// That it ends, and what stays.
 pub(super) fn say_end() {
     say(&format!("Stopping. The containers run on; `{} down` removes them", program()));
+}
+
+/// That a server ends, and that its nodes do not.
+pub(super) fn say_server_end() {
+    say("Stopping. The nodes and their containers run on");
 }
 
 /// The program as it was called, so that the lines that are shown work where it is not on the PATH.

@@ -1,0 +1,169 @@
+//! What one side says is what the other hears; what it cannot read is refused with the place.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use evenkeel_model::{Content, Digest, Time, Uid, Version, meta::Deletion, session::Stamp};
+use evenkeel_wire::{
+    Assignment, ContainerDrift, DriftAction, Hello, KnownPod, NodeReport, NodeTaint, PodContent, PodOrder, PodReport,
+    Report, SourceCopy, TaintEffect, ToAgent,
+    convert::{hello, read_hello, read_report, report, to_agent},
+    proto,
+};
+use prost::Message;
+use serde_json::json;
+
+const AT: Stamp = Stamp { session: 5, seq: 6 };
+
+fn order() -> PodOrder {
+    let data = BTreeMap::from([("password".to_string(), Arc::from(&b"correct horse"[..]))]);
+    PodOrder {
+        uid: Uid(7),
+        namespace: "shop".into(),
+        name: "web-1".into(),
+        version: Version(9),
+        pod: json!({"kind": "Pod", "spec": {"containers": [{"name": "a"}]}}),
+        deletion: Some(Deletion { at: Time(5), grace_seconds: 30 }),
+        contents: vec![PodContent {
+            secret: true,
+            name: "db".into(),
+            secret_type: "Opaque".into(),
+            digest: Digest([3; 32]),
+            content: Arc::new(Content { secret: true, data }),
+        }],
+        image_ids: BTreeMap::from([("a".into(), "sha256:1".into())]),
+        self_heal: true,
+    }
+}
+
+fn node() -> NodeReport {
+    NodeReport {
+        capacity: BTreeMap::from([("cpu".into(), "2".into())]),
+        taints: vec![NodeTaint { key: "a".into(), value: String::new(), effect: TaintEffect::NoExecute }],
+        node_info: json!({"architecture": "amd64"}),
+        addresses: vec![("InternalIP".into(), "10.0.0.1".into())],
+        not_ready: Some("the engine is away".into()),
+        pressures: vec!["DiskPressure".into()],
+        version: "0.1.0".into(),
+        ..NodeReport::default()
+    }
+}
+
+fn source() -> SourceCopy {
+    SourceCopy {
+        name: "shop".into(),
+        version: Version(8),
+        spec: serde_json::from_value(json!({"git": {"url": "https://git.example/shop.git"}})).unwrap(),
+        status: serde_json::from_value(json!({"appliedDigest": Digest([1; 32])})).unwrap(),
+    }
+}
+
+/// Over the wire and back.
+fn sent<M: Message + Default>(message: &M) -> M {
+    M::decode(message.encode_to_vec().as_slice()).unwrap()
+}
+
+fn heard(message: ToAgent) -> ToAgent {
+    to_agent(sent(&proto::FromServer::from(message)).message.unwrap()).unwrap().unwrap()
+}
+
+#[test]
+fn orders_arrive_as_they_were_given() {
+    let assignment = Assignment {
+        epoch: 4,
+        session: 11,
+        seq: 2,
+        full: true,
+        pods: vec![Arc::new(order())],
+        forget: vec![Uid(1)],
+        keep_images: Some(Arc::from(["sha256:1".to_string()])),
+        recovering: true,
+    };
+    for message in [
+        ToAgent::Assign(Arc::new(assignment)),
+        ToAgent::Sources(Arc::from([source()])),
+        ToAgent::HealDrift { pod: Uid(3), container: None, heal: true },
+        ToAgent::Heard(AT),
+        ToAgent::HealDrift { pod: Uid(3), container: Some("a".into()), heal: false },
+    ] {
+        assert_eq!(heard(message.clone()), message);
+    }
+}
+
+#[test]
+fn reports_arrive_as_they_were_made() {
+    let pods = vec![PodReport {
+        uid: Uid(7),
+        namespace: "shop".into(),
+        name: "web-1".into(),
+        status: Arc::from(&b"{}"[..]),
+        gone: true,
+        image_ids: BTreeMap::new(),
+        logs: BTreeMap::from([("a".into(), vec!["last".into(), "words".into()])]),
+    }];
+    let drift = |action| ContainerDrift {
+        pod: Uid(7),
+        namespace: "shop".into(),
+        name: "web-1".into(),
+        container: Some("a".into()),
+        action,
+        desired: json!("running"),
+        live: json!(null),
+        healed: true,
+    };
+    let drifts = vec![drift(DriftAction::Stopped), drift(DriftAction::Differs)];
+    let told = Report { node: Some(node()), pods, drifts };
+    assert_eq!(read_report(sent(&report(AT, &told))).unwrap(), (AT, told));
+    assert_eq!(read_report(sent(&report(AT, &Report::default()))).unwrap(), (AT, Report::default()));
+}
+
+#[test]
+fn a_hello_arrives_as_it_was_said() {
+    let known = KnownPod {
+        pod: json!({"kind": "Pod"}),
+        uid: Uid(7),
+        status: json!({"phase": "Running"}),
+        image_ids: BTreeMap::new(),
+        drifted: vec![None, Some("a".into())],
+    };
+    let told =
+        Hello { node: "n1".into(), session: 5, epoch: 3, report: node(), pods: vec![known], sources: vec![source()] };
+    assert_eq!(read_hello(sent(&hello(&told))).unwrap(), told);
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_without_showing_it() {
+    let mut broken =
+        hello(&Hello { node: "n1".into(), session: 0, epoch: 0, report: node(), pods: vec![], sources: vec![] });
+    broken.sources = vec![proto::SourceCopy { spec: Bytes::from_static(b"{\"a\": hunter2"), ..Default::default() }];
+    let error = read_hello(broken).unwrap_err().to_string();
+    assert!(error.contains("spec") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn what_a_newer_side_adds_is_ignored() {
+    let later = proto::ContainerDrift { pod: Uid(7).to_string(), action: 99, ..Default::default() };
+    let (_, told) = read_report(proto::Report { drifts: vec![later], ..Default::default() }).unwrap();
+    assert_eq!(told.drifts[0].action, DriftAction::Differs);
+    // Field 14 of length 1: no message that this version knows.
+    let unknown = proto::FromServer::decode(&[0x72, 1, 0][..]).unwrap();
+    assert_eq!(unknown.message, None);
+}
+
+#[test]
+fn no_message_shows_a_secret() {
+    let content = proto::FromServer::from(ToAgent::Assign(Arc::new(Assignment {
+        epoch: 0,
+        session: 0,
+        seq: 0,
+        full: true,
+        pods: vec![Arc::new(order())],
+        forget: vec![],
+        keep_images: None,
+        recovering: false,
+    })));
+    assert!(!format!("{content:?}").contains("horse"));
+    let join = proto::JoinRequest { token: "abc.def".into(), ..Default::default() };
+    assert!(!format!("{join:?}").contains("abc.def"));
+}

@@ -1,0 +1,81 @@
+//! The node's half: the engine and the agent's driver. `up` and `agent` start one.
+
+use std::{collections::BTreeMap, net::IpAddr, path::Path, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use evenkeel_agent::{
+    driver::{Dial, DriverConfig, NodeSettings},
+    logic::{self, capacity::Reserved},
+};
+use evenkeel_model::session::NodeTaint;
+use evenkeel_runtime::{Docker, Runtime as _};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// What the node's half is told.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeOptions {
+    /// The node's name.
+    pub(crate) name: String,
+    /// Further labels of the node.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Taints of the node.
+    pub(crate) taints: Vec<NodeTaint>,
+    /// Pods that it takes.
+    pub(crate) max_pods: u32,
+    /// What is kept back from pods.
+    pub(crate) reserved: Reserved,
+    /// The node's address.
+    pub(crate) ip: Option<IpAddr>,
+    /// The engine, as `unix:///var/run/docker.sock`.
+    pub(crate) runtime: String,
+}
+
+/// Opens the engine's address. That it does not answer is not fatal: it may come back, and until
+/// then the node is not ready and says why.
+pub(super) async fn engine(address: &str) -> Result<Arc<Docker>> {
+    let runtime = Arc::new(Docker::new(address).with_context(|| format!("the container engine's address {address}"))?);
+    if let Err(e) = runtime.info().await {
+        warn!(error = %e, "the container engine does not answer yet");
+    }
+    Ok(runtime)
+}
+
+/// Starts the agent of one cluster.
+pub(super) fn start(
+    options: &NodeOptions,
+    data_dir: &Path,
+    cluster: &str,
+    runtime: Arc<Docker>,
+    dial: impl Dial,
+    stop: CancellationToken,
+) -> JoinHandle<Result<()>> {
+    let config = DriverConfig {
+        dir: data_dir.join("agent"),
+        logic: logic::settings::Config {
+            node: options.name.as_str().into(),
+            cluster: cluster.to_owned(),
+            node_ip: options.ip,
+            settings: logic::settings::Settings::default(),
+        },
+        node: NodeSettings {
+            name: options.name.clone(),
+            labels: options.labels.clone(),
+            taints: options.taints.clone(),
+            ip: options.ip,
+            max_pods: options.max_pods,
+            reserved: options.reserved,
+        },
+    };
+    tokio::spawn(async move { evenkeel_agent::driver::run(runtime, config, dial, stop).await.context("the agent") })
+}
+
+/// Waits for an agent's end after it was told to stop; a bad one is logged.
+pub(super) async fn end(agent: JoinHandle<Result<()>>) {
+    if !agent.is_finished()
+        && let Err(e) = agent.await.context("the agent's task").flatten()
+    {
+        warn!(error = format!("{e:#}"), "the agent ended badly");
+    }
+}
