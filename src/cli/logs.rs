@@ -9,9 +9,9 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
     Cx,
-    error::hinted,
-    objects::{items, name, text},
+    objects::{name, text},
     paths::{self, Scope},
+    pods::{self, Meant},
 };
 use crate::client::{Client, Where};
 
@@ -128,39 +128,13 @@ fn log_path(args: &Args, pod: &Value) -> String {
 
 /// The pods that are meant.
 async fn pods(client: &Client, args: &Args, namespace: &str) -> Result<Vec<Value>> {
-    let selector = match (&args.selector, args.what.as_deref()) {
+    let selector = match (&args.selector, args.what.as_deref().map(Meant::parse).transpose()?) {
         (Some(selector), _) => selector.clone(),
-        (None, Some(what)) => match what.split_once('/') {
-            Some((kind, owner)) if paths::kind(kind)? != Kind::Pod => {
-                labels_of(client, paths::kind(kind)?, namespace, owner).await?
-            }
-            parts => {
-                let pod = parts.map_or(what, |(_, pod)| pod);
-                return Ok(vec![client.get(&paths::item(Kind::Pod, namespace, pod)).await?]);
-            }
-        },
+        (None, Some(Meant::Owner(kind, owner))) => pods::selector_of(client, kind, namespace, &owner).await?,
+        (None, Some(Meant::Pod(pod))) => {
+            return Ok(vec![client.get(&paths::item(Kind::Pod, namespace, &pod)).await?]);
+        }
         (None, None) => String::new(),
     };
-    let path = paths::collection(Kind::Pod, namespace);
-    let list = client.get(&format!("{path}{}", paths::query(&[("labelSelector", &selector)]))).await?;
-    let all = items(&list).to_vec();
-    if all.is_empty() {
-        return Err(hinted(format!("no pods have the labels {selector}"), "-n names a namespace"));
-    }
-    Ok(all)
-}
-
-/// The selector of a workload, as a query.
-async fn labels_of(client: &Client, kind: Kind, namespace: &str, owner: &str) -> Result<String> {
-    if !matches!(kind, Kind::Deployment | Kind::ReplicaSet) {
-        return Err(hinted(format!("a {kind} has no logs"), "name a pod, a deployment or a replicaset"));
-    }
-    let object = client.get(&paths::item(kind, namespace, owner)).await?;
-    let labels = object.pointer("/spec/selector/matchLabels").and_then(Value::as_object);
-    let parts: Vec<String> =
-        labels.into_iter().flatten().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect();
-    if parts.is_empty() {
-        return Err(hinted(format!("{kind} {owner} selects by expressions"), "use -l SELECTOR"));
-    }
-    Ok(parts.join(","))
+    pods::list(client, namespace, &selector).await
 }

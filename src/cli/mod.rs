@@ -16,6 +16,7 @@ mod drain;
 mod drift;
 mod error;
 mod events;
+mod exec;
 mod get;
 mod history;
 mod kubeconfig;
@@ -27,6 +28,7 @@ mod orphan;
 mod output;
 mod passphrase;
 mod paths;
+mod pods;
 mod restore;
 mod rollback;
 mod server;
@@ -78,6 +80,7 @@ enum Verb {
     Get(get::Args),
     Describe(describe::Args),
     Logs(logs::Args),
+    Exec(exec::Args),
     Events(events::Args),
     #[command(subcommand)]
     Source(Box<source::Verb>),
@@ -182,6 +185,7 @@ async fn ask(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
         Verb::Get(args) => get::run(args, cx).await,
         Verb::Describe(args) => describe::run(args, cx).await,
         Verb::Logs(args) => logs::run(args, cx).await,
+        Verb::Exec(args) => exec::run(args, cx).await,
         Verb::Events(args) => events::run(args, cx).await,
         Verb::Source(verb) => source::run(*verb, cx).await,
         Verb::Sync(args) => sync::run(args, cx).await,
@@ -245,6 +249,7 @@ mod tests {
             "get source shop -o yaml",
             "describe pod web -n shop",
             "logs deployment/web -f --tail 5 -c web",
+            "exec -it deployment/web -n shop -c web -- sh -c x",
             "events --for pod/web",
             "source add billing https://git.example/billing.git --branch main",
             "source remove billing --prune",

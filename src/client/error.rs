@@ -61,7 +61,7 @@ pub(crate) enum ClientError {
 
 impl ClientError {
     /// From an answer that is no success.
-    pub(super) fn of_status(code: u16, body: &[u8]) -> Self {
+    pub(crate) fn of_status(code: u16, body: &[u8]) -> Self {
         let status: Value = serde_json::from_slice(body).unwrap_or_default();
         let text = |field: &str| status.get(field).and_then(Value::as_str).map(str::to_owned);
         let message = text("message").unwrap_or_else(|| {

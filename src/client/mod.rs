@@ -1,11 +1,12 @@
 //! The client of the API: what every verb that speaks to a server uses, and nothing else.
 //!
 //! HTTP/1.1 over TLS with the kubeconfig's certificate. One connection is kept between requests;
-//! streams have one of their own. Deliberately not here: what is printed.
+//! streams and WebSockets have one of their own. Deliberately not here: what is printed.
 
 mod config;
 mod download;
 mod error;
+mod socket;
 mod stream;
 
 use std::{sync::Arc, time::Duration};
@@ -29,6 +30,7 @@ use config::Config;
 pub(crate) use config::Where;
 pub(crate) use download::Download;
 pub(crate) use error::ClientError;
+pub(crate) use socket::Socket;
 pub(crate) use stream::Lines;
 
 /// A connection and its handshake take at most this long.
@@ -57,6 +59,7 @@ struct Call<'a> {
     accept: &'a str,
     content_type: Option<&'a str>,
     body: Bytes,
+    headers: &'a [(header::HeaderName, &'a str)],
 }
 
 impl Client {
@@ -108,7 +111,8 @@ impl Client {
 
     /// GET in another form, as [`TABLE`].
     pub(crate) async fn get_as(&self, path: &str, accept: &str) -> Result<Value, ClientError> {
-        self.json(Call { method: Method::GET, path, accept, content_type: None, body: Bytes::new() }).await
+        self.json(Call { method: Method::GET, path, accept, content_type: None, body: Bytes::new(), headers: &[] })
+            .await
     }
 
     /// A write with a JSON body.
@@ -125,7 +129,7 @@ impl Client {
         body: &Value,
     ) -> Result<Value, ClientError> {
         let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
-        self.json(Call { method, path, accept: JSON, content_type: Some(content_type), body }).await
+        self.json(Call { method, path, accept: JSON, content_type: Some(content_type), body, headers: &[] }).await
     }
 
     /// GET of a stream, a line at a time.
@@ -142,7 +146,7 @@ impl Client {
 
     async fn stream(&self, path: &str, accept: &str) -> Result<(Incoming, Connection), ClientError> {
         let mut connection = self.connect().await?;
-        let call = Call { method: Method::GET, path, accept, content_type: None, body: Bytes::new() };
+        let call = Call { method: Method::GET, path, accept, content_type: None, body: Bytes::new(), headers: &[] };
         let response = self.exchange(&mut connection, &call).await?;
         if !response.status().is_success() {
             let code = response.status().as_u16();
@@ -196,6 +200,9 @@ impl Client {
         if let Some(content_type) = call.content_type {
             request = request.header(header::CONTENT_TYPE, content_type);
         }
+        for (name, value) in call.headers {
+            request = request.header(name, *value);
+        }
         if let Some(token) = &self.config.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -217,7 +224,7 @@ impl Client {
         let (sender, connection) = http1::handshake(TokioIo::new(tls)).await.map_err(|e| self.http(e))?;
         tokio::spawn(async move {
             // A connection's end shows in the request that uses it.
-            let _ended = connection.await;
+            let _ended = connection.with_upgrades().await;
         });
         Ok(sender)
     }

@@ -1,0 +1,89 @@
+//! The pods that a person means: by name, by their workload, by labels.
+//!
+//! Used by `logs` and `exec`.
+
+use anyhow::Result;
+use evenkeel_model::Kind;
+use serde_json::Value;
+
+use super::{error::hinted, objects::items, paths};
+use crate::client::Client;
+
+/// What was named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Meant {
+    /// One pod.
+    Pod(String),
+    /// The pods of a workload.
+    Owner(Kind, String),
+}
+
+impl Meant {
+    /// Reads `NAME` or `KIND/NAME`.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let Some((kind, name)) = text.split_once('/') else { return Ok(Self::Pod(text.to_owned())) };
+        match paths::kind(kind)? {
+            Kind::Pod => Ok(Self::Pod(name.to_owned())),
+            kind @ (Kind::Deployment | Kind::ReplicaSet) => Ok(Self::Owner(kind, name.to_owned())),
+            kind => Err(hinted(format!("a {kind} has no containers"), "name a pod, a deployment or a replicaset")),
+        }
+    }
+}
+
+/// The selector of a workload, as a query.
+pub(crate) async fn selector_of(client: &Client, kind: Kind, namespace: &str, owner: &str) -> Result<String> {
+    let object = client.get(&paths::item(kind, namespace, owner)).await?;
+    Ok(selector(object.pointer("/spec/selector").unwrap_or(&Value::Null)))
+}
+
+/// A `LabelSelector` in the form of a query.
+fn selector(of: &Value) -> String {
+    let labels = of.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
+    let mut parts: Vec<String> = labels.map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect();
+    for expression in of.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
+        let field = |name: &str| expression.get(name).and_then(Value::as_str).unwrap_or_default();
+        let values = expression.get("values").and_then(Value::as_array).into_iter().flatten();
+        let values = values.filter_map(Value::as_str).collect::<Vec<_>>().join(",");
+        let key = field("key");
+        parts.push(match field("operator") {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "DoesNotExist" => format!("!{key}"),
+            _ => key.to_owned(),
+        });
+    }
+    parts.join(",")
+}
+
+/// The pods with these labels; none is an error.
+pub(crate) async fn list(client: &Client, namespace: &str, selector: &str) -> Result<Vec<Value>> {
+    let path = paths::collection(Kind::Pod, namespace);
+    let list = client.get(&format!("{path}{}", paths::query(&[("labelSelector", selector)]))).await?;
+    let all = items(&list).to_vec();
+    if all.is_empty() {
+        return Err(hinted(format!("no pods have the labels {selector}"), "-n names a namespace"));
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_and_selectors() {
+        assert_eq!(Meant::parse("web-1").unwrap(), Meant::Pod("web-1".into()));
+        assert_eq!(Meant::parse("po/web-1").unwrap(), Meant::Pod("web-1".into()));
+        assert_eq!(Meant::parse("deploy/web").unwrap(), Meant::Owner(Kind::Deployment, "web".into()));
+        assert!(Meant::parse("node/n1").is_err());
+        let of = json!({"matchLabels": {"app": "web"}, "matchExpressions": [
+            {"key": "tier", "operator": "In", "values": ["a", "b"]},
+            {"key": "old", "operator": "DoesNotExist"}, {"key": "zone", "operator": "Exists"},
+            {"key": "env", "operator": "NotIn", "values": ["dev"]}]});
+        let text = selector(&of);
+        assert_eq!(text, "app=web,tier in (a,b),!old,zone,env notin (dev)");
+        evenkeel_model::Selector::parse(&text).unwrap();
+    }
+}
