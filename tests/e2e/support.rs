@@ -54,6 +54,18 @@ pub struct Cluster {
     engine: Option<String>,
 }
 
+/// Builds the runtime's test program into a folder of the cluster; gives a container's field that
+/// mounts it as `/tools/program`, and the pod's field with the volume.
+pub fn tools(cluster: &Cluster) -> (String, String) {
+    let tools = cluster.dir.path().join("tools");
+    fs::create_dir(&tools).unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/runtime/tests/program.c");
+    run(Command::new("gcc").args(["-O1", "-static", "-o"]).arg(tools.join("program")).arg(source));
+    let mount = r#""volumeMounts": [{"name": "tools", "mountPath": "/tools", "readOnly": true}]"#;
+    let volume = format!(r#""volumes": [{{"name": "tools", "hostPath": {{"path": "{}"}}}}]"#, tools.display());
+    (mount.into(), volume)
+}
+
 /// The built binary.
 pub fn binary() -> PathBuf {
     env!("CARGO_BIN_EXE_evenkeel").into()

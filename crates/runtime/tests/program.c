@@ -46,6 +46,32 @@ int main(int argc, char **argv) {
         fflush(stdout);
         for (;;) pause();
     }
+    if (!strcmp(verb, "flood")) {                       /* so many MiB, as fast as they are taken */
+        static char b[1 << 20];
+        for (int i = atoi(argv[2]); i > 0; i--)
+            for (ssize_t at = 0, w; at < (ssize_t)sizeof b; at += w)
+                if ((w = write(1, b + at, sizeof b - (size_t)at)) < 0) return 1;
+        return 0;
+    }
+    if (!strcmp(verb, "written")) {                     /* bytes that `flood` has written so far */
+        DIR *d = opendir("/proc"); struct dirent *e;
+        while (d && (e = readdir(d))) {
+            char f[300], line[512]; FILE *s; size_t n; unsigned long long count;
+            snprintf(f, sizeof f, "/proc/%d/cmdline", atoi(e->d_name));
+            if (!(s = fopen(f, "r"))) continue;
+            n = fread(line, 1, sizeof line - 1, s); line[n] = 0; fclose(s);
+            if (strcmp(line + strlen(line) + 1, "flood")) continue;
+            snprintf(f, sizeof f, "/proc/%d/io", atoi(e->d_name));
+            if (!(s = fopen(f, "r"))) continue;
+            while (fgets(line, sizeof line, s)) if (sscanf(line, "wchar: %llu", &count) == 1) printf("%llu\n", count);
+            fclose(s);
+            return 0;
+        }
+        return 1;
+    }
+    if (!strcmp(verb, "tick")) {                        /* counts, 20 times a second */
+        for (int i = 1; ; i++) { printf("tick %d\n", i); fflush(stdout); usleep(50000); }
+    }
     if (!strcmp(verb, "size")) {                        /* prints the terminal's size when it changes */
         struct winsize w; int last = -1;
         for (;;) {

@@ -170,6 +170,11 @@ impl StreamError {
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
     }
+
+    /// The server ends, and the stream with it.
+    pub fn stopping() -> Self {
+        Self::new(FailureKind::NodeAway, "the server is stopping")
+    }
 }
 
 /// Why a message was not taken. The stream is over in both cases.

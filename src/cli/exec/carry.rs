@@ -128,13 +128,14 @@ async fn feed(sink: &mut SplitSink<Socket, Message>, ends: Ends) -> Result<End> 
     }
     loop {
         tokio::select! {
-            bytes = next(&mut input) => match bytes {
-                Some(bytes) => send(sink, 0, &bytes?).await?,
-                None => {
+            bytes = next(&mut input) => {
+                if let Some(bytes) = bytes {
+                    send(sink, 0, &bytes?).await?;
+                } else {
                     input = None;
                     send(sink, 255, &[0]).await?;
                 }
-            },
+            }
             () = changed(&mut resized) => send_size(sink).await?,
         }
     }
@@ -153,7 +154,7 @@ async fn changed(signal: &mut Option<Signal>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn send_size(sink: &mut SplitSink<Socket, Message>) -> Result<()> {

@@ -128,7 +128,7 @@ async fn run(
     let (mut sink, mut source) = socket.split();
     let opened = tokio::select! {
         opened = api.backend.exec(pod, request) => opened,
-        () = api.stop.cancelled() => Err(stopping()),
+        () = api.stop.cancelled() => Err(StreamError::stopping()),
     };
     let last = match opened {
         Err(error) => Some(channels::failed(&error)),
@@ -138,10 +138,6 @@ async fn run(
         finish(&mut sink, &mut source, last).await;
     }
     metrics::gauge!("evenkeel_commands").decrement(1);
-}
-
-fn stopping() -> StreamError {
-    StreamError::new(FailureKind::NodeAway, "the server is stopping")
 }
 
 type Sink = SplitSink<WebSocket, Message>;
@@ -155,7 +151,7 @@ async fn carry(api: &Api, sink: &mut Sink, source: &mut Source, protocol: Protoc
     tokio::select! {
         last = outward(sink, &mut recv, &heard) => last,
         last = inward(source, protocol, &send, &heard) => last,
-        () = api.stop.cancelled() => Some(channels::failed(&stopping())),
+        () = api.stop.cancelled() => Some(channels::failed(&StreamError::stopping())),
     }
 }
 

@@ -10,7 +10,8 @@ use axum::{
     response::Response,
 };
 use evenkeel_model::{Key, Object, Time};
-use futures_util::StreamExt;
+use evenkeel_wire::stream::StreamError;
+use futures_util::{StreamExt, future, stream};
 use serde::Deserialize;
 
 use super::{Api, Streaming, backend::LogRequest, query::Pairs, status::Failure};
@@ -53,8 +54,10 @@ pub(crate) async fn get(api: &Arc<Api>, key: &Key, pairs: &Pairs) -> Result<Resp
     };
     let limit = request.limit_bytes;
     let stream = api.backend.logs(request).await.map_err(|e| Failure::of_stream(&e))?;
-    let stop = api.stop.clone();
-    let stream = stream.take_until(async move { stop.cancelled().await });
+    // A log that a stopping server cuts off must not look as if it had ended.
+    let (stop, stopped) = (api.stop.clone(), api.stop.clone());
+    let cut = stream::once(async move { stopped.is_cancelled().then(|| Err(StreamError::stopping())) });
+    let stream = stream.take_until(async move { stop.cancelled().await }).chain(cut.filter_map(future::ready));
     let mut left = limit.unwrap_or(u64::MAX);
     let bounded = stream.map(move |chunk| {
         chunk.map(|bytes| {

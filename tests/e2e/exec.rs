@@ -1,0 +1,222 @@
+//! Commands in containers, by `evenkeel exec` and by `kubectl exec`: streams, exit codes, a
+//! terminal, and what becomes of a command whose caller goes.
+//!
+//! The container has a program for it on a mounted path; the terminal is a pseudo-terminal.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read, Write},
+    os::fd::OwnedFd,
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::Duration,
+};
+
+use rustix::{
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
+};
+
+use crate::support::{App, Cluster, eventually, output, run, tools};
+
+/// A cluster with one pod that has the program.
+fn cluster() -> Cluster {
+    let mut cluster = Cluster::prepare(&[], &[]);
+    let (mount, volume) = tools(&cluster);
+    cluster.repo.write("web.json", &App { container: &mount, pod: &volume, ..App::default() }.yaml());
+    cluster.repo.commit("web");
+    cluster.up();
+    cluster.wait_ready("default", "web", 1);
+    cluster
+}
+
+/// `evenkeel exec` of the program in the pod.
+fn exec(cluster: &Cluster, flags: &[&str], args: &[&str]) -> Command {
+    let mut command = Command::new(crate::support::binary());
+    command.arg("--data-dir").arg(cluster.data()).arg("exec").args(flags).arg("deployment/web").arg("--");
+    command.arg("/tools/program").args(args).env_remove("KUBECONFIG").stdin(Stdio::null());
+    command
+}
+
+fn kubectl(cluster: &Cluster, args: &[&str]) -> Command {
+    let mut command = Command::new("kubectl");
+    command.arg("--kubeconfig").arg(cluster.data().join("admin.kubeconfig"));
+    command.arg("--cache-dir").arg(cluster.dir.path().join("kubectl-cache")).args(args).stdin(Stdio::null());
+    command
+}
+
+/// Passes bytes in and gives what comes out.
+fn through(mut command: Command, bytes: &[u8]) -> Output {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let bytes = bytes.to_vec();
+    let writer = thread::spawn(move || stdin.write_all(&bytes));
+    let out = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    out
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_command_has_its_streams_and_its_exit_code() {
+    let cluster = cluster();
+    let printed = output(&mut exec(&cluster, &[], &["print"]));
+    assert_eq!((text(&printed.stdout), text(&printed.stderr)), ("out 1\nout 2\n".into(), "err 1\n".into()));
+    assert_eq!(output(&mut exec(&cluster, &[], &["exit", "7"])).status.code(), Some(7));
+    let five = (0..5_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<u8>>();
+    let back = through(exec(&cluster, &["-i"], &["echo"]), &five);
+    assert!(back.stdout == five, "{} of {} bytes came back: {}", back.stdout.len(), five.len(), text(&back.stderr));
+    assert_eq!(back.status.code(), Some(0));
+    // Without -i the command reads an end at once.
+    assert!(output(&mut exec(&cluster, &[], &["echo"])).stdout.is_empty());
+
+    let pod = cluster.pods("default", "app=web")[0]["metadata"]["name"].as_str().unwrap().to_string();
+    let said = |args: &[&str]| {
+        let mut command = Command::new(crate::support::binary());
+        let shown = output(command.arg("--data-dir").arg(cluster.data()).args(args).env_remove("KUBECONFIG"));
+        (shown.status.code().unwrap(), text(&shown.stderr))
+    };
+    let (code, error) = said(&["exec", &pod, "--", "/nope"]);
+    assert!(code == 127 && error.contains("/nope"), "{code} {error}");
+    let (code, error) = said(&["exec", &pod, "-c", "side", "--", "x"]);
+    assert!(code == 1 && error.contains("container side is not valid for pod"), "{code} {error}");
+    let (code, error) = said(&["exec", "gone", "--", "x"]);
+    assert!(code == 1 && error.contains("pods \"gone\" not found"), "{code} {error}");
+
+    // The same by kubectl, in its own protocol.
+    let printed = output(&mut kubectl(&cluster, &["exec", &pod, "--", "/tools/program", "print"]));
+    assert_eq!((text(&printed.stdout), text(&printed.stderr)), ("out 1\nout 2\n".into(), "err 1\n".into()));
+    let failed = output(&mut kubectl(&cluster, &["exec", &pod, "--", "/tools/program", "exit", "7"]));
+    assert!(failed.status.code() == Some(7) && text(&failed.stderr).contains("exit code 7"), "{failed:?}");
+    let back = through(kubectl(&cluster, &["exec", "-i", &pod, "--", "/tools/program", "echo"]), &five);
+    assert!(back.stdout == five, "{} bytes: {}", back.stdout.len(), text(&back.stderr));
+    cluster.audit();
+}
+
+/// A pseudo-terminal with a process in it, which has it as its controlling terminal.
+struct Terminal {
+    control: File,
+    inside: File,
+    child: Child,
+    seen: String,
+}
+
+impl Terminal {
+    fn start(command: &Command, (columns, rows): (u16, u16)) -> Self {
+        let control: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&control).unwrap();
+        unlockpt(&control).unwrap();
+        let path = ptsname(&control, Vec::new()).unwrap().into_string().unwrap();
+        let inside = OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let control = File::from(control);
+        tcsetwinsize(&control, size(columns, rows)).unwrap();
+        let end = || Stdio::from(inside.try_clone().unwrap());
+        let mut under = Command::new("setsid");
+        under.arg("--ctty").arg(command.get_program()).args(command.get_args()).env_remove("KUBECONFIG");
+        let child = under.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+        Self { control, inside, child, seen: String::new() }
+    }
+
+    fn wait_for(&mut self, text: &str) {
+        let mut buffer = [0; 4096];
+        while !self.seen.contains(text) {
+            let n = self.control.read(&mut buffer).unwrap();
+            self.seen.push_str(&String::from_utf8_lossy(&buffer[..n]));
+        }
+    }
+
+    fn is_raw(&self) -> bool {
+        !tcgetattr(&self.inside).unwrap().local_modes.contains(LocalModes::ICANON)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn size(ws_col: u16, ws_row: u16) -> Winsize {
+    Winsize { ws_col, ws_row, ws_xpixel: 0, ws_ypixel: 0 }
+}
+
+#[test]
+fn a_terminal_is_passed_on_and_put_back() {
+    let cluster = cluster();
+    let mut terminal = Terminal::start(&exec(&cluster, &["-it"], &["size"]), (91, 33));
+    terminal.wait_for("91x33");
+    assert!(terminal.is_raw());
+    tcsetwinsize(&terminal.control, size(120, 40)).unwrap();
+    terminal.wait_for("120x40");
+    // The key goes to the command, whose terminal makes a signal of it.
+    terminal.control.write_all(b"\x03").unwrap();
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(130));
+    assert!(!terminal.is_raw());
+
+    // A signal from outside puts it back, too, and the command ends.
+    let mut terminal = Terminal::start(&exec(&cluster, &["-it"], &["size"]), (80, 24));
+    terminal.wait_for("80x24");
+    assert!(terminal.is_raw());
+    run(Command::new("kill").args(["-TERM", &terminal.child.id().to_string()]));
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(143));
+    assert!(!terminal.is_raw());
+    eventually("the command has ended", || (count(&cluster) == 1).then_some(()));
+    cluster.audit();
+}
+
+/// Processes in the container but the one that counts.
+fn count(cluster: &Cluster) -> usize {
+    text(&output(&mut exec(cluster, &[], &["count"])).stdout).trim().parse().unwrap()
+}
+
+/// Resident memory of a process, in bytes.
+fn resident(pid: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+#[test]
+fn a_slow_reader_slows_the_command_and_a_lost_one_ends_it() {
+    const MEBIBYTES: usize = 96;
+    let mut cluster = cluster();
+    let idle = count(&cluster);
+    let before = resident(cluster.pid());
+    let mut child = exec(&cluster, &[], &["flood", &MEBIBYTES.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    let mut first = [0; 1];
+    out.read_exact(&mut first).unwrap();
+    eventually("the command waits for its reader", || {
+        let (a, b) = (written(&cluster), {
+            thread::sleep(Duration::from_millis(500));
+            written(&cluster)
+        });
+        (a == b && a > 0).then_some(())
+    });
+    let kept = resident(cluster.pid()).saturating_sub(before);
+    assert!(kept < 48 << 20, "{kept} bytes are kept for a reader that does not read");
+    // Others go on meanwhile.
+    assert_eq!(output(&mut exec(&cluster, &[], &["exit", "0"])).status.code(), Some(0));
+    let mut rest = Vec::new();
+    out.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest.len() + 1, MEBIBYTES << 20);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+
+    let mut lost = exec(&cluster, &[], &["fork"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut ready = [0; 6];
+    lost.stdout.take().unwrap().read_exact(&mut ready).unwrap();
+    assert_eq!(count(&cluster), idle + 2);
+    lost.kill().unwrap();
+    lost.wait().unwrap();
+    eventually("the command has ended", || (count(&cluster) == idle).then_some(()));
+    cluster.audit();
+}
+
+/// Bytes that the command which floods has written so far.
+fn written(cluster: &Cluster) -> u64 {
+    text(&output(&mut exec(cluster, &[], &["written"])).stdout).trim().parse().unwrap()
+}
