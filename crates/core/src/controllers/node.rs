@@ -7,6 +7,7 @@
 //! is evicted or taken out. Deliberately not here: making the Node object (`report`).
 
 mod evict;
+mod local;
 pub(crate) mod object;
 mod update;
 

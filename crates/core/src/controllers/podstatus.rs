@@ -12,7 +12,9 @@ use evenkeel_model::{Object, Time, canonical};
 use serde_json::{Map, Value, json};
 
 /// Condition types that belong to the server: a report neither sets nor removes them.
-pub(crate) const SERVER_CONDITIONS: [&str; 2] = ["PodScheduled", DISRUPTION];
+pub(crate) const SERVER_CONDITIONS: [&str; 3] = ["PodScheduled", DISRUPTION, STAYS];
+/// Condition of a pod that is not evicted from a node that is away, because its data are there.
+pub(crate) const STAYS: &str = "evenkeel.dev/StaysWithNode";
 /// Condition of a pod that is being evicted, as in Kubernetes.
 pub(crate) const DISRUPTION: &str = "DisruptionTarget";
 /// Its reason for a pod whose node is lost or tainted, as in Kubernetes.

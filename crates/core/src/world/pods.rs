@@ -56,6 +56,8 @@ pub struct PodShape {
     pub priority: i32,
     /// ConfigMaps (false) and Secrets (true) that it mentions, sorted.
     pub contents: Vec<(bool, Arc<str>)>,
+    /// A volume of it that is on its node alone (`hostPath`): such a pod cannot be elsewhere.
+    pub local_volume: Option<Arc<str>>,
 }
 
 /// What is kept of a pod beside its object.
@@ -404,6 +406,8 @@ fn shape_of(body: &[u8]) -> PodShape {
     };
     let requests = effective_requests(&spec);
     let contents = mentioned(&spec);
+    let local_volume =
+        spec.volumes.iter().flatten().find(|v| v.host_path.is_some()).map(|v| Arc::from(v.name.as_str()));
     let host_ports = spec
         .containers
         .iter()
@@ -427,6 +431,7 @@ fn shape_of(body: &[u8]) -> PodShape {
         grace_seconds: spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_SECONDS),
         priority: spec.priority.unwrap_or_default(),
         contents,
+        local_volume,
     }
 }
 

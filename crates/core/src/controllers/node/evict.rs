@@ -1,15 +1,15 @@
 //! Pods of a node that is lost or tainted: they stop counting as ready, and after their toleration
 //! they are asked to go, so that others take their place.
 //!
-//! A wait that began under an earlier server begins anew: the grace first, then the toleration.
+//! Pods that cannot be elsewhere stay (`local`). A wait that began under an earlier server begins anew: the grace first, then the toleration.
 
-use alloc::{string::ToString, sync::Arc};
+use alloc::{string::ToString, sync::Arc, vec::Vec};
 
 use evenkeel_model::{Key, Object, Time};
 use k8s_openapi::api::core::v1::{Taint, Toleration};
 use serde_json::json;
 
-use super::{LOOK_AGAIN, most_away, not_ready, object::Readiness};
+use super::{LOOK_AGAIN, local, most_away, not_ready, object::Readiness};
 use crate::{
     controllers::podstatus,
     cx::{Cx, EventKind},
@@ -23,8 +23,9 @@ const BURST: usize = 250;
 /// Looks at the pods of a node. Gives when to look again, if time alone can change anything.
 pub(super) fn look(world: &World, node: &Arc<Object>, state: &Readiness, cx: &mut Cx<'_>) -> Option<Time> {
     let record = world.nodes.get(&node.key.name)?;
-    let taints: alloc::vec::Vec<&Taint> = record.taints.iter().filter(|t| t.effect == "NoExecute").collect();
+    let taints: Vec<&Taint> = record.taints.iter().filter(|t| t.effect == "NoExecute").collect();
     if taints.is_empty() {
+        local::release(world, node, cx);
         return None;
     }
     let silent = matches!(state, Readiness::Unknown { .. });
@@ -33,7 +34,7 @@ pub(super) fn look(world: &World, node: &Arc<Object>, state: &Readiness, cx: &mu
         return Some(cx.now + LOOK_AGAIN);
     }
     let mut next: Option<Time> = None;
-    let mut due: alloc::vec::Vec<&Key> = alloc::vec::Vec::new();
+    let mut due: Vec<&Key> = Vec::new();
     for key in world.pods.on_node(&node.key.name) {
         let Some(pod) = world.pods.get(key).filter(|p| !p.terminating && !p.finished()) else { continue };
         if silent
@@ -42,8 +43,17 @@ pub(super) fn look(world: &World, node: &Arc<Object>, state: &Readiness, cx: &mu
         {
             cx.put(judged);
         }
-        match evict_at(pod, &taints, cx) {
+        // A taint that somebody set moves any pod; a node's state does not move its data.
+        let (by_hand, by_state): (Vec<&Taint>, Vec<&Taint>) = taints.iter().partition(|t| !is_state(t));
+        let counts = if pod.shape.local_volume.is_some() { &by_hand } else { &taints };
+        match evict_at(pod, counts, cx) {
             Some(at) if at <= cx.now => due.push(key),
+            Some(at) => next = Some(next.map_or(at, |n| n.min(at))),
+            None => {}
+        }
+        let Some(volume) = &pod.shape.local_volume else { continue };
+        match evict_at(pod, &by_state, cx) {
+            Some(at) if at <= cx.now => local::hold(world, node, key, volume, cx),
             Some(at) => next = Some(next.map_or(at, |n| n.min(at))),
             None => {}
         }
@@ -73,10 +83,15 @@ fn evict_at(pod: &PodRecord, taints: &[&Taint], cx: &Cx<'_>) -> Option<Time> {
     taints.iter().filter_map(|taint| taint_due(pod, taint, cx)).min()
 }
 
+/// Whether the server set a taint by the node's state.
+fn is_state(taint: &Taint) -> bool {
+    taint.key.starts_with("node.kubernetes.io/")
+}
+
 fn taint_due(pod: &PodRecord, taint: &Taint, cx: &Cx<'_>) -> Option<Time> {
     let value = taint.value.as_deref().unwrap_or("");
     let mut matching = pod.shape.tolerations.iter().filter(|t| tolerates(t, &taint.key, value, "NoExecute")).peekable();
-    let lifecycle = taint.key.starts_with("node.kubernetes.io/");
+    let lifecycle = is_state(taint);
     let seconds = if matching.peek().is_some() {
         let shortest = |t: &Toleration| t.toleration_seconds;
         if matching.clone().all(|t| t.toleration_seconds.is_none()) {

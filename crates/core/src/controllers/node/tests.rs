@@ -114,6 +114,49 @@ fn replaced_pods_that_came_back_broken_go() {
 }
 
 #[test]
+fn pods_with_data_on_their_node_stay_and_say_so() {
+    let mut c = Cluster::new(&[("n1", "4", "8Gi"), ("n2", "4", "8Gi"), ("n3", "4", "8Gi")]);
+    let volumes = json!([{"name": "scratch", "emptyDir": {}}, {"name": "data", "hostPath": {"path": "/srv"}}]);
+    c.put(deployment(6, "web:1", json!({"spec": {"template": {"spec": {"volumes": volumes}}}})));
+    c.rest();
+    let lost = on(&c, "n1");
+    assert_eq!(lost.len(), 2);
+    c.silent.insert("n1".into());
+    let says = |c: &Cluster| -> Vec<Value> {
+        let conditions = on(c, "n1");
+        conditions
+            .iter()
+            .filter_map(|p| crate::controllers::podstatus::condition(p, "evenkeel.dev/StaysWithNode"))
+            .collect()
+    };
+    c.advance(Duration::from_secs(330));
+    assert!(says(&c).is_empty(), "not before its toleration is over");
+    c.advance(Duration::from_mins(30));
+    assert!(on(&c, "n1").iter().all(|p| !p.deleting()));
+    assert_eq!(c.counts(), (6, 4), "none is replaced");
+    let said = says(&c);
+    assert_eq!(said.len(), 2);
+    let message = said[0]["message"].as_str().unwrap();
+    assert!(message.contains("\"data\" (hostPath)") && message.contains("evenkeel node remove n1"), "{message}");
+    let told: Vec<_> = c.world.list(Kind::Event, "").filter(|e| e.body_map()["reason"] == "NotEvicted").collect();
+    assert!(told.len() == 2 && told.iter().all(|e| e.body_map()["count"] == 1), "{told:?}");
+    // It comes back: nothing was lost, nothing is said any more.
+    c.silent.clear();
+    let here = known(&lost, true, c.now);
+    c.hello("n1", "4", "8Gi", here);
+    c.rest();
+    assert!(says(&c).is_empty());
+    assert_eq!(c.counts(), (6, 6));
+    assert_eq!(on(&c, "n1").iter().map(|p| p.uid).collect::<Vec<_>>(), lost.iter().map(|p| p.uid).collect::<Vec<_>>());
+    // Removing the node is the word that gives them up.
+    c.silent.insert("n1".into());
+    c.advance(Duration::from_mins(10));
+    c.with(|world, cx| super::remove(world, "n1", cx)).unwrap();
+    c.rest();
+    assert_eq!(c.counts(), (6, 6));
+}
+
+#[test]
 fn with_most_nodes_silent_nothing_is_taken_out() {
     let mut c = three();
     c.silent.extend(["n1".to_string(), "n2".to_string()]);
