@@ -18,6 +18,8 @@ pub enum PullFailure {
     Unauthorized,
     /// The registry limits this client: from outside the revision.
     RateLimited,
+    /// There is none for this node's operating system and architecture.
+    WrongPlatform,
     /// The reference is not one.
     InvalidReference,
     /// There is no room for it on the node: from outside the revision.
@@ -33,6 +35,8 @@ pub enum StartFailure {
     ExecutableNotFound,
     /// The command exists and may not be run.
     PermissionDenied,
+    /// The command is a program of another architecture.
+    WrongPlatform,
     /// The sandbox that it joins does not run any more: the pod must be made anew.
     SandboxGone,
     /// A host port is taken: from outside the revision.

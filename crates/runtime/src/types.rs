@@ -471,6 +471,10 @@ pub struct ImageInfo {
     pub created: Time,
     /// The user it runs as; empty is root. `runAsNonRoot` looks at it.
     pub user: String,
+    /// Operating system that it is built for, as `linux`; empty where a list does not tell.
+    pub os: String,
+    /// Architecture that it is built for in Kubernetes' words, as `amd64`; empty likewise.
+    pub arch: String,
 }
 
 /// Credentials for one registry. `Debug` shows no value.

@@ -15,6 +15,7 @@ mod journal;
 mod logs;
 mod machine;
 mod node;
+mod platform;
 mod probe;
 mod redial;
 mod run;

@@ -10,7 +10,10 @@ use evenkeel_runtime::EngineInfo;
 use evenkeel_wire::{NodeReport, NodeTaint};
 use serde_json::json;
 
-use super::machine::{Limits, Machine, disk_bytes};
+use super::{
+    machine::{Limits, Machine, disk_bytes},
+    platform::own_arch,
+};
 use crate::logic::capacity::{self, Reserved};
 
 /// Pods that a node takes, as the kubelet's default.
@@ -95,11 +98,7 @@ pub(super) fn engine_dir(engine: Option<&EngineInfo>) -> &Path {
 fn arch(engine: Option<&EngineInfo>) -> String {
     match engine.map(|e| e.arch.as_str()).filter(|a| !a.is_empty()) {
         Some(arch) => arch.to_owned(),
-        None => match std::env::consts::ARCH {
-            "x86_64" => "amd64".to_owned(),
-            "aarch64" => "arm64".to_owned(),
-            other => other.to_owned(),
-        },
+        None => own_arch().to_owned(),
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::{
     clock,
     images::Images,
-    probe,
+    platform, probe,
     volumes::{VolumeError, Volumes},
 };
 use crate::logic::{
@@ -66,6 +66,7 @@ impl<R: Runtime> Worker<R> {
             }
             Work::EnsureImage { image, policy, pinned, auths } => {
                 let found = self.images.ensure(&image, policy, pinned.as_deref(), &auths, clock()).await?;
+                platform::check(&image, &found)?;
                 Ok(Output::Image(found))
             }
             Work::CreateSandbox { spec } => self.create_sandbox(&spec).await,

@@ -35,6 +35,8 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 const IMAGE: &str = "evenkeel.test/driver:1";
+/// The same for another architecture.
+const FOREIGN: &str = "evenkeel.test/driver-foreign:1";
 
 fn docker() -> Docker {
     let address = std::env::var("DOCKER_HOST").unwrap_or_else(|_| DEFAULT_SOCKET.into());
@@ -53,23 +55,30 @@ async fn image() -> &'static str {
                 Command::new("gcc").args(["-O1", "-static", "-o"]).arg(&binary).arg(source).status().unwrap().success()
             );
             let program = std::fs::read(&binary).unwrap();
-            let layer = archive(&[("program", 0o755, &program)]);
-            let digest = Digest::of(&layer);
             let arch = if std::env::consts::ARCH == "aarch64" { "arm64" } else { "amd64" };
-            let config = format!(
-                r#"{{"architecture":"{arch}","os":"linux","config":{{"Entrypoint":["/program"]}},"rootfs":{{"type":"layers","diff_ids":["sha256:{digest}"]}}}}"#
-            );
-            let name = format!("{}.json", Digest::of(config.as_bytes()));
-            let manifest = format!(r#"[{{"Config":"{name}","RepoTags":["{IMAGE}"],"Layers":["layer.tar"]}}]"#);
-            let tar = archive(&[
-                (&name, 0o644, config.as_bytes()),
-                ("layer.tar", 0o644, &layer),
-                ("manifest.json", 0o644, manifest.as_bytes()),
-            ]);
-            docker().load_images(Bytes::from(tar)).await.unwrap();
+            load(IMAGE, arch, &program).await;
+            // What no machine of today is, and no emulator is set up for.
+            load(FOREIGN, "sparc64", &program).await;
         })
         .await;
     IMAGE
+}
+
+/// Loads an image with one program, made for an architecture.
+async fn load(tag: &str, arch: &str, program: &[u8]) {
+    let layer = archive(&[("program", 0o755, program)]);
+    let digest = Digest::of(&layer);
+    let config = format!(
+        r#"{{"architecture":"{arch}","os":"linux","config":{{"Entrypoint":["/program"]}},"rootfs":{{"type":"layers","diff_ids":["sha256:{digest}"]}}}}"#
+    );
+    let name = format!("{}.json", Digest::of(config.as_bytes()));
+    let manifest = format!(r#"[{{"Config":"{name}","RepoTags":["{tag}"],"Layers":["layer.tar"]}}]"#);
+    let tar = archive(&[
+        (&name, 0o644, config.as_bytes()),
+        ("layer.tar", 0o644, &layer),
+        ("manifest.json", 0o644, manifest.as_bytes()),
+    ]);
+    docker().load_images(Bytes::from(tar)).await.unwrap();
 }
 
 fn archive(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
@@ -357,6 +366,7 @@ async fn failures_have_their_reasons() {
     let never = json!([]);
     let pods = vec![
         order(uid(11), "crash", container(IMAGE, json!(["fail"]), never.clone(), "Never"), vec![]),
+        order(uid(16), "foreign", container(FOREIGN, json!(["serve", "1"]), never.clone(), "Never"), vec![]),
         order(uid(12), "nocmd", container(IMAGE, json!([]), json!(["/no/such"]), "Never"), vec![]),
         order(uid(13), "never", container("evenkeel.test/none:1", json!([]), never.clone(), "Never"), vec![]),
         // Nothing listens on the discard port of this machine.
@@ -369,6 +379,10 @@ async fn failures_have_their_reasons() {
     lab.until("no command", |l| waiting(l, 12) == "RunContainerError").await;
     lab.until("never pulled", |l| waiting(l, 13) == "ErrImageNeverPull").await;
     lab.until("no registry", |l| ["RegistryUnavailable", "ImagePullBackOff"].contains(&waiting(l, 14).as_str())).await;
+    lab.until("another architecture", |l| ["ErrImagePull", "ImagePullBackOff"].contains(&waiting(l, 16).as_str()))
+        .await;
+    let message = lab.container(uid(16))["state"]["waiting"]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains("linux/sparc64") && message.contains("exec format error"), "{message}");
     let last = lab.container(uid(11))["lastState"]["terminated"].clone();
     assert_eq!((&last["exitCode"], &last["message"]), (&json!(3), &json!("told at the end")), "{last}");
     lab.until("last words", |l| {

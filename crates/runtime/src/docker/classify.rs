@@ -132,6 +132,8 @@ pub(super) fn start(error: Error) -> RuntimeError {
         || (m.contains("exec") && has(&m, &["no such file or directory", "not a directory", "is a directory"]))
     {
         StartFailure::ExecutableNotFound
+    } else if m.contains("exec format error") {
+        StartFailure::WrongPlatform
     } else if m.contains("permission denied") {
         StartFailure::PermissionDenied
     } else if answer.status == 404 && m.contains("no such container") && !m.contains("joining") {
@@ -161,8 +163,10 @@ fn pull_failure(m: &str) -> PullFailure {
         PullFailure::InvalidReference
     } else if has(m, &["toomanyrequests", "too many requests", "rate limit"]) {
         PullFailure::RateLimited
-    } else if has(m, &["manifest unknown", "name unknown", "no matching manifest", "repository name not known"]) {
+    } else if has(m, &["manifest unknown", "name unknown", "repository name not known"]) {
         PullFailure::NotFound
+    } else if has(m, &["no matching manifest", "no match for platform", "no image found in manifest list"]) {
+        PullFailure::WrongPlatform
     } else if has(
         m,
         &[
@@ -219,6 +223,7 @@ mod tests {
         use PullFailure as F;
         for (message, failure) in [
             ("manifest for shop/web:2 not found: manifest unknown: manifest unknown", F::NotFound),
+            ("no matching manifest for linux/arm64/v8 in the manifest list entries", F::WrongPlatform),
             (
                 "pull access denied for shop/web, repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
                 F::Unauthorized,
@@ -258,6 +263,11 @@ mod tests {
                 400,
                 "OCI runtime create failed: runc create failed: unable to start container process: exec: \"/etc/x\": permission denied: unknown",
                 F::PermissionDenied,
+            ),
+            (
+                400,
+                "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec /app: exec format error: unknown",
+                F::WrongPlatform,
             ),
             (409, "cannot join network of a non running container: abc", F::SandboxGone),
             (

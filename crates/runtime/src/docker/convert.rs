@@ -317,10 +317,12 @@ pub(super) fn image_info(image: api::ImageInspect) -> ImageInfo {
         size: positive(image.size).unwrap_or(0),
         created: time(image.created.as_deref()),
         user: image.config.and_then(|c| c.user).unwrap_or_default(),
+        os: image.os.unwrap_or_default(),
+        arch: image.architecture.unwrap_or_default(),
     }
 }
 
-/// A listed image; lists do not tell its user.
+/// A listed image; lists do not tell its user and platform.
 pub(super) fn image_summary(image: api::ImageSummary) -> ImageInfo {
     let named = |list: Vec<String>| list.into_iter().filter(|t| !t.starts_with("<none>")).collect();
     ImageInfo {
@@ -330,6 +332,8 @@ pub(super) fn image_summary(image: api::ImageSummary) -> ImageInfo {
         size: positive(Some(image.size)).unwrap_or(0),
         created: Time::from_secs(image.created.max(0)),
         user: String::new(),
+        os: String::new(),
+        arch: String::new(),
     }
 }
 
