@@ -120,7 +120,7 @@ impl Lab {
             let ToAgent::Assign(assignment) = message else { continue };
             let pods: Vec<PodReport> = assignment.pods.iter().map(|o| report(o.uid, &o.namespace, &o.name)).collect();
             if !pods.is_empty() {
-                let report = Report { node: None, pods, drifts: Vec::new() };
+                let report = Report { pods, ..Report::default() };
                 let event = self.tell(node, report);
                 self.events.push_back(event);
             }
@@ -154,7 +154,7 @@ impl Lab {
             .take(count)
             .map(|pod| {
                 let report = report(pod.uid, &pod.key.namespace, &pod.key.name);
-                let report = Report { node: None, pods: vec![report], drifts: Vec::new() };
+                let report = Report { pods: vec![report], ..Report::default() };
                 self.tell(pod.node.as_ref().expect("bound"), report)
             })
             .collect()

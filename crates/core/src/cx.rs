@@ -15,6 +15,9 @@ use crate::{change::Change, controllers::ControllerId, settings::Settings, world
 /// Longest message of an Event, in bytes, as in Kubernetes.
 const EVENT_MESSAGE_LIMIT: usize = 1024;
 
+/// How the message of an Event begins that stands for many with other words, as in Kubernetes.
+const COMBINED: &str = "(combined from similar events): ";
+
 /// The context of one run of a controller or of one event's handling.
 #[derive(Debug)]
 pub struct Cx<'a> {
@@ -87,36 +90,52 @@ impl<'a> Cx<'a> {
     /// Records a Kubernetes Event about an object. Equal events (object, reason, message) are one
     /// with a count.
     pub fn event(&mut self, world: &World, about: &Object, kind: EventKind, reason: &str, message: &str) {
-        let mut message = message.to_string();
-        if message.len() > EVENT_MESSAGE_LIMIT {
-            let cut = (0..=EVENT_MESSAGE_LIMIT).rev().find(|i| message.is_char_boundary(*i)).unwrap_or(0);
-            message.truncate(cut);
-        }
+        let now = self.now;
+        let told = Told { kind, reason, message, field: "", count: 1, first: now, last: now, host: "" };
+        self.told(world, about, &told);
+    }
+
+    /// The same of what someone else saw.
+    pub fn told(&mut self, world: &World, about: &Object, told: &Told<'_>) {
+        let mut message = told.message.to_string();
+        message.truncate(message.floor_char_boundary(EVENT_MESSAGE_LIMIT));
         let namespace: Arc<str> =
             if about.key.namespace.is_empty() { "default".into() } else { about.key.namespace.clone() };
-        let id = Digest::of_parts([about.uid.to_string().as_bytes(), reason.as_bytes(), message.as_bytes()]).short(16);
+        let uid = about.uid.to_string();
+        // All that an agent combined are one, whatever the newest says.
+        let words = if message.starts_with(COMBINED) { COMBINED } else { message.as_str() };
+        // Without a part the name is as it always was, so that old ones are counted on.
+        let mut parts = alloc::vec![uid.as_bytes(), told.reason.as_bytes(), words.as_bytes()];
+        parts.extend((!told.field.is_empty()).then_some(told.field.as_bytes()));
+        let id = Digest::of_parts(parts).short(16);
         let key = Key::new(Kind::Event, namespace, format!("{}.{id}", about.key.name));
         // An equal event may stand among this run's own changes already.
         let pending = self.changes.iter().any(|c| matches!(c, Change::Put(o) if o.key == key));
         if pending {
             return;
         }
-        let now = self.now.rfc3339();
         let previous = world.get(&key);
-        let count = previous.and_then(|o| o.body_map().get("count").and_then(Value::as_i64)).unwrap_or(0) + 1;
-        let first = previous
-            .and_then(|o| o.body_map().get("firstTimestamp").and_then(Value::as_str).map(ToString::to_string))
-            .unwrap_or_else(|| now.clone());
+        let before = previous.map(|o| o.body_map()).unwrap_or_default();
+        let count = before.get("count").and_then(Value::as_i64).unwrap_or(0).saturating_add(i64::from(told.count));
+        let first =
+            before.get("firstTimestamp").and_then(Value::as_str).map_or_else(|| told.first.rfc3339(), Into::into);
         let info = about.key.kind.info();
-        let body = json!({
+        let component = if told.host.is_empty() { "evenkeel" } else { "evenkeel-agent" };
+        let mut body = json!({
             "involvedObject": {
                 "apiVersion": info.api_version(), "kind": info.kind, "name": about.key.name,
-                "namespace": about.key.namespace, "uid": about.uid.to_string(),
+                "namespace": about.key.namespace, "uid": uid,
             },
-            "reason": reason, "message": message, "type": kind.as_str(), "count": count,
-            "firstTimestamp": first, "lastTimestamp": now,
-            "source": {"component": "evenkeel"}, "reportingComponent": "evenkeel", "reportingInstance": "",
+            "reason": told.reason, "message": message, "type": told.kind.as_str(), "count": count,
+            "firstTimestamp": first, "lastTimestamp": told.last.rfc3339(),
+            "source": {"component": component}, "reportingComponent": component, "reportingInstance": told.host,
         });
+        if !told.field.is_empty() {
+            body["involvedObject"]["fieldPath"] = told.field.into();
+        }
+        if !told.host.is_empty() {
+            body["source"]["host"] = told.host.into();
+        }
         let mut object = self.draft(key, &body);
         if let Some(previous) = previous {
             object.uid = previous.uid;
@@ -124,6 +143,27 @@ impl<'a> Cx<'a> {
         }
         self.put(object);
     }
+}
+
+/// An Event as someone saw it.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// Its type.
+    pub kind: EventKind,
+    /// Its reason.
+    pub reason: &'a str,
+    /// For people.
+    pub message: &'a str,
+    /// The part of the object that it is about; empty for the whole.
+    pub field: &'a str,
+    /// How often since it was told last.
+    pub count: u32,
+    /// The first time of these.
+    pub first: Time,
+    /// The last one.
+    pub last: Time,
+    /// The node whose agent saw it; empty for this server.
+    pub host: &'a str,
 }
 
 /// The type of an Event.

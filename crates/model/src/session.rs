@@ -16,6 +16,7 @@ use crate::{
     ids::{Digest, Uid, Version},
     meta::Deletion,
     own,
+    time::Time,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -171,12 +172,40 @@ pub struct Report {
     pub pods: Vec<PodReport>,
     /// Container drifts, in the order seen.
     pub drifts: Vec<ContainerDrift>,
+    /// What happened to pods, for people, in the order of the last time; bounded by the agent.
+    #[serde(default)]
+    pub events: Vec<PodEvent>,
+}
+
+/// Something that happened to a pod: it becomes a Kubernetes Event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PodEvent {
+    /// The pod.
+    pub pod: Uid,
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// Of which part of it, as Kubernetes' `fieldPath`: `spec.containers{web}`; empty for the whole.
+    pub field: String,
+    /// Whether a person should know.
+    pub warning: bool,
+    /// Kubernetes' reason: `Unhealthy`, `BackOff`, `Killing` …
+    pub reason: String,
+    /// For people; without values of Secrets.
+    pub message: String,
+    /// How often since it was told last.
+    pub count: u32,
+    /// The first of these.
+    pub first: Time,
+    /// The last of these.
+    pub last: Time,
 }
 
 impl Report {
     /// Whether it says nothing but that the agent is there.
     pub fn is_heartbeat(&self) -> bool {
-        self.node.is_none() && self.pods.is_empty() && self.drifts.is_empty()
+        self.node.is_none() && self.pods.is_empty() && self.drifts.is_empty() && self.events.is_empty()
     }
 }
 

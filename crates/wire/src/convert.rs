@@ -235,6 +235,7 @@ pub fn report(at: session::Stamp, r: &session::Report) -> proto::Report {
         node: r.node.as_ref().map(node_report),
         pods: r.pods.iter().map(pod_report).collect(),
         drifts: r.drifts.iter().map(drift).collect(),
+        events: r.events.iter().map(event).collect(),
     }
 }
 
@@ -244,8 +245,39 @@ pub fn read_report(r: proto::Report) -> Result<(session::Stamp, session::Report)
         node: r.node.map(read_node_report).transpose()?,
         pods: r.pods.into_iter().map(read_pod_report).collect::<Result<_>>()?,
         drifts: r.drifts.into_iter().map(read_drift).collect::<Result<_>>()?,
+        events: r.events.into_iter().map(read_event).collect::<Result<_>>()?,
     };
     Ok((r.stamp.map(read_stamp).unwrap_or_default(), report))
+}
+
+fn event(e: &session::PodEvent) -> proto::PodEvent {
+    proto::PodEvent {
+        pod: e.pod.to_string(),
+        namespace: e.namespace.to_string(),
+        name: e.name.to_string(),
+        field: e.field.clone(),
+        warning: e.warning,
+        reason: e.reason.clone(),
+        message: e.message.clone(),
+        count: e.count,
+        first: e.first.0,
+        last: e.last.0,
+    }
+}
+
+fn read_event(e: proto::PodEvent) -> Result<session::PodEvent> {
+    Ok(session::PodEvent {
+        pod: uid(&e.pod)?,
+        namespace: e.namespace.into(),
+        name: e.name.into(),
+        field: e.field,
+        warning: e.warning,
+        reason: e.reason,
+        message: e.message,
+        count: e.count,
+        first: Time(e.first),
+        last: Time(e.last),
+    })
 }
 
 fn node_report(n: &session::NodeReport) -> proto::NodeReport {

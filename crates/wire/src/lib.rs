@@ -19,8 +19,8 @@ pub mod stream;
 pub mod version;
 
 pub use evenkeel_model::session::{
-    Assignment, ContainerDrift, DriftAction, Hello, KnownPod, NodeReport, NodeTaint, PodContent, PodOrder, PodReport,
-    Report, SourceCopy, Stamp, TaintEffect, ToAgent, ToServer,
+    Assignment, ContainerDrift, DriftAction, Hello, KnownPod, NodeReport, NodeTaint, PodContent, PodEvent, PodOrder,
+    PodReport, Report, SourceCopy, Stamp, TaintEffect, ToAgent, ToServer,
 };
 
 /// The name in every server's certificate, by which agents know it whatever its address: an agent

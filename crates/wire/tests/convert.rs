@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use evenkeel_model::{Content, Digest, Time, Uid, Version, meta::Deletion, session::Stamp};
 use evenkeel_wire::{
-    Assignment, ContainerDrift, DriftAction, Hello, KnownPod, NodeReport, NodeTaint, PodContent, PodOrder, PodReport,
-    Report, SourceCopy, TaintEffect, ToAgent,
+    Assignment, ContainerDrift, DriftAction, Hello, KnownPod, NodeReport, NodeTaint, PodContent, PodEvent, PodOrder,
+    PodReport, Report, SourceCopy, TaintEffect, ToAgent,
     convert::{hello, read_hello, read_report, report, to_agent},
     proto,
 };
@@ -113,7 +113,19 @@ fn reports_arrive_as_they_were_made() {
         healed: true,
     };
     let drifts = vec![drift(DriftAction::Stopped), drift(DriftAction::Differs)];
-    let told = Report { node: Some(node()), pods, drifts };
+    let happened = PodEvent {
+        pod: Uid(7),
+        namespace: "shop".into(),
+        name: "web-1".into(),
+        field: "spec.containers{a}".into(),
+        warning: true,
+        reason: "Unhealthy".into(),
+        message: "Readiness probe failed: no answer".into(),
+        count: 3,
+        first: Time(1_000_001),
+        last: Time(2_000_002),
+    };
+    let told = Report { node: Some(node()), pods, drifts, events: vec![happened] };
     assert_eq!(read_report(sent(&report(AT, &told))).unwrap(), (AT, told));
     assert_eq!(read_report(sent(&report(AT, &Report::default()))).unwrap(), (AT, Report::default()));
 }

@@ -7,13 +7,14 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use evenkeel_model::Time;
 use evenkeel_runtime::{ImageInfo, PullFailure, RegistryAuth, Runtime, RuntimeError};
 use tokio::sync::Semaphore;
 
-use crate::logic::command::PullPolicy;
+use crate::logic::command::{Output, PullPolicy};
 
 /// Pulls at the same time: more would only share the line.
 const PULLS_AT_ONCE: usize = 3;
@@ -52,7 +53,7 @@ impl<R: Runtime> Images<R> {
         }
     }
 
-    /// Makes sure that an image is there.
+    /// Makes sure that an image is there; gives it, and whether it was pulled.
     pub(super) async fn ensure(
         &self,
         reference: &str,
@@ -60,18 +61,18 @@ impl<R: Runtime> Images<R> {
         pinned: Option<&str>,
         auths: &[RegistryAuth],
         now: Time,
-    ) -> Result<ImageInfo, RuntimeError> {
+    ) -> Result<Output, RuntimeError> {
         if let Some(id) = pinned
             && let Some(image) = self.runtime.image(id).await?
         {
             self.used(&image.id, now);
-            return Ok(image);
+            return Ok(Output::Image(image));
         }
         if policy != PullPolicy::Always
             && let Some(image) = self.runtime.image(reference).await?
         {
             self.used(&image.id, now);
-            return Ok(image);
+            return Ok(Output::Image(image));
         }
         if policy == PullPolicy::Never {
             return Err(RuntimeError::ImageNotPresent { image: reference.into() });
@@ -92,16 +93,17 @@ impl<R: Runtime> Images<R> {
         policy: PullPolicy,
         auths: &[RegistryAuth],
         now: Time,
-    ) -> Result<ImageInfo, RuntimeError> {
+    ) -> Result<Output, RuntimeError> {
         if policy == PullPolicy::IfNotPresent
             && let Some(image) = self.runtime.image(reference).await?
         {
             self.used(&image.id, now);
-            return Ok(image);
+            return Ok(Output::Image(image));
         }
         let Ok(_permit) = self.pulls.acquire().await else {
             return Err(RuntimeError::Other { message: "the agent is stopping".into() });
         };
+        let begun = Instant::now();
         let mut result = Err(RuntimeError::ImageNotPresent { image: reference.into() });
         for auth in candidates(auths, reference) {
             result = self.runtime.pull(reference, auth.as_ref()).await;
@@ -118,7 +120,7 @@ impl<R: Runtime> Images<R> {
         if !known {
             self.save().await;
         }
-        Ok(image)
+        Ok(Output::Pulled(image, begun.elapsed()))
     }
 
     fn lock(&self, reference: &str) -> Arc<tokio::sync::Mutex<()>> {

@@ -66,8 +66,10 @@ impl<R: Runtime> Worker<R> {
             }
             Work::EnsureImage { image, policy, pinned, auths } => {
                 let found = self.images.ensure(&image, policy, pinned.as_deref(), &auths, clock()).await?;
-                platform::check(&image, &found)?;
-                Ok(Output::Image(found))
+                if let Output::Image(has) | Output::Pulled(has, _) = &found {
+                    platform::check(&image, has)?;
+                }
+                Ok(found)
             }
             Work::CreateSandbox { spec } => self.create_sandbox(&spec).await,
             Work::CreateContainer { sandbox, spec, volumes } => {

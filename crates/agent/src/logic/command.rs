@@ -69,7 +69,7 @@ pub enum Work {
     },
     /// Take the pod's volumes away; none is fine. Ends with [`Output::Done`].
     RemoveVolumes,
-    /// Make sure that an image is there. Ends with [`Output::Image`].
+    /// Make sure that an image is there. Ends with [`Output::Image`] or [`Output::Pulled`].
     EnsureImage {
         /// The reference as the pod says it.
         image: String,
@@ -229,8 +229,10 @@ pub enum Target {
 pub enum Output {
     /// It is done.
     Done,
-    /// The image.
+    /// The image, which was there.
     Image(ImageInfo),
+    /// The image, which was pulled in this time.
+    Pulled(ImageInfo, Duration),
     /// The sandbox runs.
     Sandbox {
         /// Its id.

@@ -11,6 +11,7 @@ pub mod capacity;
 pub mod command;
 mod drift;
 mod env;
+mod happened;
 pub mod journal;
 pub mod labels;
 mod ops;
@@ -37,6 +38,7 @@ use evenkeel_wire::{Hello, KnownPod, NodeReport, Report, SourceCopy, ToServer};
 use self::{
     command::{Command, Failure, Input, OpId},
     drift::DriftBook,
+    happened::Happened,
     journal::{AgentRecord, Journal},
     ops::{Cx, Ops},
     pod::{Mode, Pod},
@@ -74,6 +76,7 @@ pub struct AgentLogic {
     session: Session,
     node: NodeReport,
     drifts: DriftBook,
+    happened: Happened,
     outbox: Outbox,
     touched: BTreeSet<Uid>,
     /// Pods that the runtime has something of and the agent does not know.
@@ -101,6 +104,7 @@ impl AgentLogic {
             session: Session::default(),
             node: NodeReport::default(),
             drifts: DriftBook::default(),
+            happened: Happened::default(),
             outbox: Outbox::default(),
             touched: BTreeSet::new(),
             strays: BTreeSet::new(),
@@ -128,7 +132,15 @@ impl AgentLogic {
         let pods = self.pods.values().filter_map(|p| p.wake(self.engine)).min();
         let list = (self.engine && self.restored && self.listing.is_none()).then_some(self.next_list);
         let listing = self.listing.map(|(_, _, deadline)| deadline);
-        let all = [pods, list, listing, self.ops.next_deadline(), self.drifts.wake(), self.session.deadline()];
+        let all = [
+            pods,
+            list,
+            listing,
+            self.ops.next_deadline(),
+            self.drifts.wake(),
+            self.happened.wake(),
+            self.session.deadline(),
+        ];
         let next = all.into_iter().flatten().min()?;
         Some(if next <= self.last_step { self.last_step + STALL } else { next })
     }
@@ -207,6 +219,7 @@ impl AgentLogic {
         self.drop_forgotten(out);
         let pods = &self.pods;
         self.drifts.tick(now, &self.config.settings, || pods.values().flat_map(Pod::alive).collect());
+        self.happened.tick(now);
         self.write(out);
     }
 
@@ -236,6 +249,7 @@ impl AgentLogic {
             ops: &mut self.ops,
             out,
             drifts: &mut self.drifts,
+            happened: &mut self.happened,
         };
         f(pod, &mut cx);
         self.touched.insert(uid);
@@ -335,13 +349,14 @@ impl AgentLogic {
     /// nothing is. Newer reports of a pod replace older ones until this is called. The session must
     /// be open, and each message sent: one that is not breaks it.
     pub fn next_message(&mut self) -> ToServer {
-        let report = Report { drifts: self.drifts.take(), ..self.outbox.take() };
+        let report =
+            Report { drifts: self.drifts.take(), events: self.happened.take(self.last_step), ..self.outbox.take() };
         ToServer::Report { stamp: self.session.tell(&report), report: Box::new(report) }
     }
 
     /// Whether [`AgentLogic::next_message`] would be more than a heartbeat.
     pub fn has_report(&self) -> bool {
-        !self.outbox.is_empty() || self.drifts.has_ready()
+        !self.outbox.is_empty() || self.drifts.has_ready() || self.happened.has_ready()
     }
 
     /// The first message of a session.

@@ -8,6 +8,7 @@ use evenkeel_runtime::ContainerId;
 use super::{
     command::{Command, OpId, Work},
     drift::DriftBook,
+    happened::Happened,
     settings::{Config, LATE, Settings},
     shift::shift,
 };
@@ -105,6 +106,7 @@ pub(super) struct Cx<'a> {
     pub ops: &'a mut Ops,
     pub out: &'a mut Vec<Command>,
     pub drifts: &'a mut DriftBook,
+    pub happened: &'a mut Happened,
 }
 
 impl Cx<'_> {

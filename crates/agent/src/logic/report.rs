@@ -68,6 +68,6 @@ impl Outbox {
         }
         let pods = std::mem::take(&mut self.pods);
         self.told.extend(pods.iter().map(|(uid, r)| (*uid, r.clone())));
-        Report { node, pods: pods.into_values().collect(), drifts: Vec::new() }
+        Report { node, pods: pods.into_values().collect(), ..Report::default() }
     }
 }

@@ -31,6 +31,7 @@ impl AgentLogic {
         self.session.clock_moved(millis);
         self.ops.clock_moved(millis);
         self.drifts.clock_moved(millis);
+        self.happened.clock_moved(millis);
         self.pods.values_mut().for_each(|pod| pod.clock_moved(millis));
     }
 }

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 mod clock;
+mod happened;
 
 use super::{
     command::Input,
@@ -33,6 +34,7 @@ struct Lab {
     gone: Vec<Uid>,
     logs: BTreeMap<Uid, BTreeMap<String, Vec<String>>>,
     drifts: Vec<evenkeel_wire::ContainerDrift>,
+    events: Vec<evenkeel_wire::PodEvent>,
 }
 
 fn uid(n: u128) -> Uid {
@@ -91,6 +93,7 @@ impl Lab {
             gone: Vec::new(),
             logs: BTreeMap::new(),
             drifts: Vec::new(),
+            events: Vec::new(),
         };
         lab.connect();
         lab
@@ -150,6 +153,7 @@ impl Lab {
             self.logs.insert(pod.uid, pod.logs);
         }
         self.drifts.extend(report.drifts);
+        self.events.extend(report.events);
     }
 
     fn container(&self, n: u128, name: &str) -> Value {

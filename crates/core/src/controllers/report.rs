@@ -15,13 +15,13 @@ use alloc::{
 use evenkeel_model::{
     Key, Kind, Object, canonical, names,
     own::TextMap,
-    session::{Hello, NodeReport, PodReport, Report},
+    session::{Hello, NodeReport, PodEvent, PodReport, Report},
 };
 use serde_json::{Map, Value};
 
 use super::{node, podstatus};
 use crate::{
-    cx::{Cx, EventKind},
+    cx::{Cx, EventKind, Told},
     drift,
     world::World,
 };
@@ -47,6 +47,32 @@ pub fn report(world: &World, node: &Arc<str>, report: &Report, cx: &mut Cx<'_>) 
     for seen in &report.drifts {
         drift::observe(world, node, seen, cx);
     }
+    for happened in report.events.iter().take(MOST_EVENTS) {
+        pod_event(world, node, happened, cx);
+    }
+}
+
+/// Events taken from one report: an agent keeps no more.
+const MOST_EVENTS: usize = 1000;
+/// Longest reason of an Event, as in Kubernetes.
+const LONGEST_REASON: usize = 128;
+
+/// An agent speaks of its own pods alone, also of those that are gone by now: then nobody asks.
+fn pod_event(world: &World, node: &Arc<str>, happened: &PodEvent, cx: &mut Cx<'_>) {
+    let key = Key::new(Kind::Pod, happened.namespace.clone(), happened.name.clone());
+    let Some(pod) = world.get(&key).filter(|p| p.uid == happened.pod && p.node.as_ref() == Some(node)) else { return };
+    let reason = &happened.reason[..happened.reason.floor_char_boundary(LONGEST_REASON)];
+    let told = Told {
+        kind: if happened.warning { EventKind::Warning } else { EventKind::Normal },
+        reason,
+        message: &happened.message,
+        field: &happened.field,
+        count: happened.count,
+        first: happened.first,
+        last: happened.last,
+        host: node,
+    };
+    cx.told(world, pod, &told);
 }
 
 fn node_report(world: &World, name: &Arc<str>, report: &NodeReport, cx: &mut Cx<'_>) {

@@ -240,6 +240,35 @@ pub struct Report {
     pub drifts: ::prost::alloc::vec::Vec<ContainerDrift>,
     #[prost(message, optional, tag = "4")]
     pub stamp: ::core::option::Option<Stamp>,
+    /// For people; an older server leaves them.
+    #[prost(message, repeated, tag = "5")]
+    pub events: ::prost::alloc::vec::Vec<PodEvent>,
+}
+/// What happened to a pod: a Kubernetes Event.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PodEvent {
+    #[prost(string, tag = "1")]
+    pub pod: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// `fieldPath`; empty for the whole pod.
+    #[prost(string, tag = "4")]
+    pub field: ::prost::alloc::string::String,
+    #[prost(bool, tag = "5")]
+    pub warning: bool,
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub message: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "8")]
+    pub count: u32,
+    /// Milliseconds since the epoch.
+    #[prost(int64, tag = "9")]
+    pub first: i64,
+    #[prost(int64, tag = "10")]
+    pub last: i64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct NodeReport {

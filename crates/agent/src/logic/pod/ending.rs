@@ -19,6 +19,7 @@ use super::{
 };
 use crate::logic::{
     command::{Failure, OpId, Output, Work},
+    happened::Tone,
     journal::{Due, Terminated},
     ops::{Cx, Purpose, doubled},
     secrets,
@@ -224,6 +225,10 @@ impl Pod {
             _ => "Error",
         };
         self.note_last(i, run, end, reason, message, cx.now);
+        if reason == "OOMKilled" {
+            let message = format!("Container {} was killed: out of memory", self.containers[i].spec.name);
+            self.tell_of(i, Tone::Warning, "OOMKilled", &message, cx);
+        }
         let (own, drifted) = (cause == Cause::Own, cause == Cause::Disturbed(Some(REASON_DRIFT)));
         let held = drifted && !self.order.self_heal;
         let stopping = matches!(run.stop.as_ref().map(|s| &s.why), Some(StopWhy::Pod));
@@ -298,6 +303,11 @@ impl Pod {
         if until <= cx.now {
             return self.set(i, State::Waiting);
         }
+        let told = format!(
+            "Back-off restarting failed container {} in pod {}_{}({})",
+            self.containers[i].spec.name, self.order.name, self.order.namespace, self.order.uid
+        );
+        self.tell_of(i, Tone::Warning, "BackOff", &told, cx);
         let message = format!(
             "back-off {}s restarting failed container={} pod={}_{}({})",
             wait.as_secs(),

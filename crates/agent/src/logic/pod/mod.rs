@@ -19,6 +19,7 @@ mod run;
 mod setup;
 mod status;
 mod stop;
+mod telling;
 mod view;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
@@ -35,6 +36,7 @@ use super::{
     build,
     command::{Failure, OpId, Output},
     env::Facts,
+    happened::Tone,
     journal::{JournalPod, JournalSandbox},
     labels,
     ops::{Cx, Purpose},
@@ -361,6 +363,8 @@ impl Pod {
             Mode::Rebuild(reason) => {
                 let until = cx.now + self.grace();
                 if self.wind_down(&StopWhy::Disturbed(reason), until, cx) {
+                    let message = format!("Pod sandbox changed, it will be killed and re-created ({reason})");
+                    self.tell(Tone::Normal, "SandboxChanged", &message, cx);
                     self.begin_anew();
                     self.drive_active(cx);
                 }

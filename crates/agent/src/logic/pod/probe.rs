@@ -12,6 +12,7 @@ use super::{
 };
 use crate::logic::{
     command::{Failure, OpId, Output, Target, Work},
+    happened::Tone,
     ops::{Cx, ProbeKind, Purpose},
     settings::TAIL_LINES,
 };
@@ -175,6 +176,11 @@ impl Pod {
             }
         });
         self.news |= told || reached.is_some();
+        if !ok {
+            let mut words = word(kind).to_owned();
+            words[..1].make_ascii_uppercase();
+            self.tell_of(i, Tone::Warning, "Unhealthy", &format!("{words} probe failed: {message}"), cx);
+        }
         match (kind, reached) {
             (_, None) | (ProbeKind::Liveness, Some(true)) => {}
             (ProbeKind::Readiness, Some(ready)) => self.readiness(i, ready, cx),

@@ -13,6 +13,7 @@ use super::{
 use crate::logic::{
     build,
     command::{Failure, OpId, Output, PullPolicy, Target, Work},
+    happened::Tone,
     journal::Due,
     ops::{Cx, Purpose, doubled},
     secrets,
@@ -70,6 +71,9 @@ impl Pod {
         let ran = Some(&c.book.image_id).filter(|id| !id.is_empty());
         let pinned = self.order.image_ids.get(&c.spec.name).or(ran).cloned();
         let auths = secrets::registry_auths(&self.order, &self.spec);
+        if policy == PullPolicy::Always && pinned.is_none() {
+            self.tell_of(i, Tone::Normal, "Pulling", &format!("Pulling image \"{image}\""), cx);
+        }
         let op = cx.run(self.uid(), Purpose::Image(i), Work::EnsureImage { image, policy, pinned, auths });
         self.set(i, State::Fetching(op))
     }
@@ -79,12 +83,19 @@ impl Pod {
             return;
         }
         match result {
-            Ok(Output::Image(image)) => {
+            Ok(output @ (Output::Image(_) | Output::Pulled(..))) => {
+                let name = self.containers[i].spec.image.clone().unwrap_or_default();
+                let message = match &output {
+                    Output::Pulled(_, took) => format!("Successfully pulled image \"{name}\" in {took:.1?}"),
+                    _ => format!("Image \"{name}\" is present on the node"),
+                };
+                let (Output::Image(image) | Output::Pulled(image, _)) = output else { return };
                 let c = &mut self.containers[i];
                 c.book.image_id.clone_from(&image.id);
                 c.image = Some(image);
                 c.state = State::Fetched;
                 self.dirty = true;
+                self.tell_of(i, Tone::Normal, "Pulled", &message, cx);
             }
             Ok(_) => self.containers[i].state = State::Waiting,
             Err(failure) => {
@@ -98,7 +109,7 @@ impl Pod {
     }
 
     /// Notes a failed step before the container ran, and waits.
-    fn failed_start(&mut self, i: usize, reason: &str, failure: &Failure, cx: &Cx<'_>) {
+    fn failed_start(&mut self, i: usize, reason: &str, failure: &Failure, cx: &mut Cx<'_>) {
         let (engine, outside) = match failure {
             Failure::Runtime(e) => (e.is_engine(), e.is_outside()),
             _ => (false, false),
@@ -122,9 +133,10 @@ impl Pod {
                 message: format!("Back-off pulling image \"{image}\": {reason}: {message}"),
             }
         } else {
-            Why { reason: reason.to_owned(), message }
+            Why { reason: reason.to_owned(), message: message.clone() }
         };
         c.state = State::Held { until: cx.now + c.retry, why };
+        self.tell_failure(i, reason, &message, tries > 1, cx);
     }
 
     fn create(&mut self, i: usize, cx: &mut Cx<'_>) -> bool {
@@ -174,6 +186,8 @@ impl Pod {
                 c.id_since = cx.now;
                 c.state = State::Created(id);
                 self.dirty = true;
+                let message = format!("Created container: {}", self.containers[i].spec.name);
+                self.tell_of(i, Tone::Normal, "Created", &message, cx);
             }
             Ok(_) => self.containers[i].state = State::Waiting,
             Err(failure) => {
@@ -209,7 +223,11 @@ impl Pod {
         }
         let (id, died) = (id.clone(), *died);
         match result {
-            Ok(_) => self.started(i, Run::new(id, cx.now), died, cx),
+            Ok(_) => {
+                let message = format!("Started container {}", self.containers[i].spec.name);
+                self.tell_of(i, Tone::Normal, "Started", &message, cx);
+                self.started(i, Run::new(id, cx.now), died, cx);
+            }
             Err(Failure::Runtime(e)) if e.is_engine() => {
                 // It may run or not: the engine is asked as soon as it answers.
                 let run = Box::new(Run::new(id, cx.now));

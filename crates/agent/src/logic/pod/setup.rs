@@ -6,6 +6,7 @@ use super::{Mode, Pod, Sandbox, SetupTrouble, Volumes, container};
 use crate::logic::{
     build,
     command::{Failure, OpId, Output, Work},
+    happened::Tone,
     journal::JournalSandbox,
     ops::{Cx, Purpose, doubled},
 };
@@ -54,6 +55,7 @@ impl Pod {
                 let outside = matches!(&failure, Failure::Runtime(e) if e.is_outside());
                 let until = trouble(&mut self.volumes_trouble, "CreateContainerConfigError", outside, &failure, cx);
                 self.volumes = Volumes::Held { until };
+                self.tell(Tone::Warning, "FailedMount", &failure.to_string(), cx);
             }
         }
     }
@@ -80,6 +82,7 @@ impl Pod {
                 let outside = matches!(&failure, Failure::Runtime(e) if e.is_outside());
                 let until = trouble(&mut self.sandbox_trouble, "CreatePodSandboxError", outside, &failure, cx);
                 self.sandbox = Sandbox::Held { until };
+                self.tell(Tone::Warning, "FailedCreatePodSandBox", &failure.to_string(), cx);
             }
         }
     }

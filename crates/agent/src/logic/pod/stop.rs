@@ -25,6 +25,7 @@ impl Pod {
         if matches!(why, StopWhy::Failed(_)) {
             self.containers[i].book.ready = false;
         }
+        self.tell_stop(i, why, cx);
         if !cx.engine {
             return;
         }

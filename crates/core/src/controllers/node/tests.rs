@@ -10,7 +10,7 @@ use std::{
 
 use evenkeel_model::{
     Key, Kind, Object, Time, names,
-    session::{KnownPod, NodeReport, Report},
+    session::{KnownPod, NodeReport, PodEvent, Report},
 };
 use serde_json::{Value, json};
 
@@ -151,9 +151,44 @@ fn pods_with_data_on_their_node_stay_and_say_so() {
     // Removing the node is the word that gives them up.
     c.silent.insert("n1".into());
     c.advance(Duration::from_mins(10));
-    c.with(|world, cx| super::remove(world, "n1", cx)).unwrap();
+    c.with(|world, cx| super::remove(world, "n1", false, cx)).unwrap();
     c.rest();
     assert_eq!(c.counts(), (6, 6));
+}
+
+#[test]
+fn what_agents_tell_of_their_pods_becomes_events() {
+    let mut c = three();
+    let pod = on(&c, "n1")[0].clone();
+    let happened = |count, first: Time, last: Time| PodEvent {
+        pod: pod.uid,
+        namespace: pod.key.namespace.clone(),
+        name: pod.key.name.clone(),
+        field: "spec.containers{web}".into(),
+        warning: true,
+        reason: "Unhealthy".into(),
+        message: "Readiness probe failed: no answer".into(),
+        count,
+        first,
+        last,
+    };
+    let events = |c: &Cluster| -> Vec<Value> {
+        let all = c.world.list(Kind::Event, "").map(|e| Value::Object(e.body_map()));
+        all.filter(|e| e["reason"] == "Unhealthy").collect()
+    };
+    let t = c.now;
+    let later = t + Duration::from_mins(1);
+    for (node, count, first, last) in [("n1", 1, t, t), ("n1", 59, t, later), ("n2", 7, t, later)] {
+        let report = Report { events: [happened(count, first, last)].into(), ..Report::default() };
+        c.with(|world, cx| report::report(world, &node.into(), &report, cx));
+    }
+    let told = events(&c);
+    assert_eq!(told.len(), 1, "another node's word on it does not count");
+    assert_eq!((&told[0]["count"], &told[0]["type"]), (&json!(60), &json!("Warning")));
+    assert_eq!(told[0]["firstTimestamp"], t.rfc3339());
+    assert_eq!(told[0]["lastTimestamp"], later.rfc3339());
+    assert_eq!(told[0]["involvedObject"]["fieldPath"], "spec.containers{web}");
+    assert_eq!(told[0]["source"], json!({"component": "evenkeel-agent", "host": "n1"}));
 }
 
 #[test]
