@@ -33,8 +33,9 @@ int main(int argc, char **argv) {
         for (;;) { char *p = malloc(1 << 20); if (p) memset(p, 1, 1 << 20); }
     }
     if (!strcmp(verb, "sleep")) { sleep(argc > 2 ? (unsigned)atoi(argv[2]) : 3600); return 0; }
-    if (!strcmp(verb, "echo")) {
+    if (!strcmp(verb, "echo") || !strcmp(verb, "late")) { /* late: begins to read after so many seconds */
         static char b[1 << 16]; ssize_t n;
+        if (argc > 2) sleep((unsigned)atoi(argv[2]));
         while ((n = read(0, b, sizeof b)) > 0)
             for (ssize_t at = 0, w; at < n; at += w)
                 if ((w = write(1, b + at, (size_t)(n - at))) < 0) return 1;

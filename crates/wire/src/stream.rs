@@ -18,6 +18,11 @@ use tokio::{sync::mpsc, time::timeout};
 /// Bytes of one message at most: large enough to be cheap, small enough that some of them on their
 /// way do not delay what else shares the connection.
 pub const CHUNK: usize = 64 << 10;
+/// Bytes of one stream that may be on their way over a connection, or wait there for a reader.
+pub const WINDOW: u32 = 256 << 10;
+/// The same of all streams of a connection: as many windows as a node serves streams, so that one
+/// that nobody reads holds up no other.
+pub const WINDOWS: u32 = 128 * WINDOW;
 /// Messages under way in each direction. More would only be kept, not be faster.
 const DEPTH: usize = 4;
 /// Output that nobody has taken for so long ends its stream: the reader has stopped reading. Input

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use evenkeel_wire::stream::{WINDOW, WINDOWS};
 use evenkeel_wire::{SERVER_NAME, proto::agents_client::AgentsClient};
 use hyper::{Request, Response, Uri, body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -127,6 +128,8 @@ async fn handshake(address: &ServerAddress, config: ClientConfig) -> Result<Chan
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(ANSWER)
         .keep_alive_while_idle(true)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOWS)
         .handshake(TokioIo::new(tls))
         .await
         .map_err(http)?;

@@ -85,18 +85,29 @@ impl Shared {
         loop {
             tokio::select! {
                 // All is said; the server ends the call when it has heard it.
-                () = up.as_mut(), if !said => said = true,
+                all = up.as_mut(), if !said => {
+                    if !all {
+                        return Ok(());
+                    }
+                    said = true;
+                }
                 ended = down.as_mut() => return ended.map_err(refused),
             }
         }
     }
 }
 
-/// What the node says.
-async fn up(mut from_node: mpsc::Receiver<StreamOutput>, send: mpsc::Sender<StreamUp>) {
-    while let Some(message) = from_node.recv().await {
+/// What the node says; whether it was all. A call that the server has given up shows here first
+/// where the command reads no input.
+async fn up(mut from_node: mpsc::Receiver<StreamOutput>, send: mpsc::Sender<StreamUp>) -> bool {
+    loop {
+        let message = tokio::select! {
+            message = from_node.recv() => message,
+            () = send.closed() => return false,
+        };
+        let Some(message) = message else { return true };
         if put(&send, carry::output(message)).await.is_err() {
-            return;
+            return false;
         }
     }
 }
@@ -105,8 +116,9 @@ async fn up(mut from_node: mpsc::Receiver<StreamOutput>, send: mpsc::Sender<Stre
 async fn down(mut inbound: Streaming<StreamDown>, to_node: mpsc::Sender<StreamInput>) -> Result<(), Status> {
     while let Some(frame) = inbound.message().await? {
         let Some(message) = carry::read_input(frame) else { continue };
-        if put(&to_node, message).await.is_err() {
-            // The node has ended; what it still says goes on.
+        // However long the command does not read; an error says that the node has ended. What it
+        // still says goes on.
+        if to_node.send(message).await.is_err() {
             break;
         }
     }

@@ -14,6 +14,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, http::Request};
+use evenkeel_wire::stream::{WINDOW, WINDOWS};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -242,6 +243,8 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOWS)
         .max_header_list_size(u32::try_from(HEADER_BYTES).unwrap_or(u32::MAX))
         .keep_alive_interval(KEEP_ALIVE);
     builder

@@ -72,7 +72,13 @@ impl Waiting {
 /// From the node to the caller, until either goes. The caller hears of a broken connection by the
 /// missing end.
 async fn up(mut inbound: Streaming<StreamUp>, to_caller: mpsc::Sender<StreamOutput>) {
-    while let Ok(Some(frame)) = inbound.message().await {
+    loop {
+        let frame = tokio::select! {
+            frame = inbound.message() => frame,
+            // Also where the command reads no input, on which the other way waits.
+            () = to_caller.closed() => return,
+        };
+        let Ok(Some(frame)) = frame else { return };
         let Some(message) = carry::read_output(frame) else { continue };
         let last = matches!(message, StreamOutput::Ended { .. } | StreamOutput::Failed(_));
         if put(&to_caller, message).await.is_err() || last {
@@ -85,7 +91,8 @@ async fn up(mut inbound: Streaming<StreamUp>, to_caller: mpsc::Sender<StreamOutp
 /// is for nobody.
 async fn down(mut from_caller: mpsc::Receiver<StreamInput>, to_node: mpsc::Sender<Result<StreamDown, Status>>) {
     while let Some(message) = from_caller.recv().await {
-        if put(&to_node, Ok(carry::input(message))).await.is_err() {
+        // However long the command does not read: `up` hears when its node goes.
+        if to_node.send(Ok(carry::input(message))).await.is_err() {
             return;
         }
     }
