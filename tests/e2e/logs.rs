@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
     net::TcpListener,
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -13,16 +14,17 @@ use std::{
 use crate::support::{App, Cluster, binary, eventually, tools};
 
 /// `evenkeel logs` that goes on until it is dropped.
-struct Following {
+pub struct Following {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
     notes: Arc<Mutex<Vec<String>>>,
 }
 
 impl Following {
-    fn start(cluster: &Cluster, args: &[&str]) -> Self {
+    /// Of the server with this data directory.
+    pub fn start(data: &Path, args: &[&str]) -> Self {
         let mut command = Command::new(binary());
-        command.arg("--data-dir").arg(cluster.data()).arg("logs").args(args).env_remove("KUBECONFIG");
+        command.arg("--data-dir").arg(data).arg("logs").args(args).env_remove("KUBECONFIG");
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (lines, notes) = (Arc::default(), Arc::default());
         collect(child.stdout.take().unwrap(), &lines);
@@ -31,7 +33,7 @@ impl Following {
     }
 
     /// The numbers that each pod has told, by what stands in front of the lines.
-    fn told(&self) -> BTreeMap<String, Vec<u32>> {
+    pub fn told(&self) -> BTreeMap<String, Vec<u32>> {
         let mut out: BTreeMap<String, Vec<u32>> = BTreeMap::new();
         for line in self.lines.lock().unwrap().iter() {
             let (label, rest) = line.split_once("] ").unwrap();
@@ -39,6 +41,13 @@ impl Following {
             out.entry(label.to_owned()).or_default().push(number);
         }
         out
+    }
+}
+
+impl Following {
+    /// Whether a text came on stderr.
+    pub fn noted(&self, text: &str) -> Option<()> {
+        self.notes.lock().unwrap().iter().any(|n| n.contains(text)).then_some(())
     }
 }
 
@@ -71,16 +80,14 @@ fn a_workloads_logs_are_followed_over_new_pods_and_a_dead_server() {
     cluster.up();
     cluster.wait_ready("default", "web", 2);
 
-    let logs = Following::start(&cluster, &["deployment/web", "-f"]);
+    let logs = Following::start(&cluster.data(), &["deployment/web", "-f"]);
     eventually("two pods are read", || (logs.told().len() == 2).then_some(()));
     cluster.repo.write("web.json", &app(3));
     cluster.repo.commit("three");
     eventually("the third is read, too", || (logs.told().len() == 3).then_some(()));
 
     cluster.kill();
-    eventually("it says so", || {
-        logs.notes.lock().unwrap().iter().any(|n| n.contains("it is tried again")).then_some(())
-    });
+    eventually("it says so", || logs.noted("it is tried again"));
     let before: usize = logs.told().values().map(Vec::len).sum();
     cluster.up();
     eventually("all are read on", || {

@@ -22,5 +22,6 @@ mod rollback;
 mod rolling_update;
 mod secrets;
 mod sources;
+mod streams;
 mod support;
 mod upgrade;

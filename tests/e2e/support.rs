@@ -57,7 +57,12 @@ pub struct Cluster {
 /// Builds the runtime's test program into a folder of the cluster; gives a container's field that
 /// mounts it as `/tools/program`, and the pod's field with the volume.
 pub fn tools(cluster: &Cluster) -> (String, String) {
-    let tools = cluster.dir.path().join("tools");
+    program(cluster.dir.path())
+}
+
+/// The same in any folder.
+pub fn program(dir: &Path) -> (String, String) {
+    let tools = dir.join("tools");
     fs::create_dir(&tools).unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/runtime/tests/program.c");
     run(Command::new("gcc").args(["-O1", "-static", "-o"]).arg(tools.join("program")).arg(source));
