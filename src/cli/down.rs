@@ -6,7 +6,7 @@
 use std::{fs, io, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use evenkeel_agent::driver;
+use evenkeel_agent::{driver, remote::IdentityStore};
 use evenkeel_runtime::Docker;
 use evenkeel_store::{DirLock, StoreError};
 use rustix::{
@@ -17,14 +17,14 @@ use tokio::time::{Instant, sleep};
 
 use super::{Cx, error::hinted};
 
-/// A server that was told to stop ends within this time: more than all its own limits together.
+/// A process that was told to stop ends within this time: more than all its own limits together.
 const STOP: Duration = Duration::from_secs(40);
 /// How often it is looked whether it has ended.
 const POLL: Duration = Duration::from_millis(100);
 
 /// Remove all containers, sandboxes and volumes of this data directory's cluster from this machine
 ///
-/// A server that runs is stopped first. The data directory stays unless --purge: `evenkeel up`
+/// A server or agent that runs is stopped first. The data directory stays unless --purge: `evenkeel up`
 /// brings everything back. Containers of others are never touched.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -47,18 +47,9 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let dir = dir.canonicalize().with_context(|| format!("cannot resolve {}", dir.display()))?;
-    let id = match fs::read_to_string(dir.join("ca/cluster-id")) {
-        Ok(id) if !id.trim().is_empty() => id.trim().to_owned(),
-        Ok(_) => bail!("{} is empty", dir.join("ca/cluster-id").display()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return Err(hinted(
-                format!("{} is no data directory of Evenkeel", dir.display()),
-                "--data-dir names another one",
-            ));
-        }
-        Err(e) => return Err(e).with_context(|| format!("cannot read {}", dir.join("ca/cluster-id").display())),
-    };
-    let lock = stop_server(&dir, cx).await?;
+    let id = cluster(&dir)?;
+    // A server, and an agent that has a process of its own.
+    let locks = (stop(&dir, cx).await?, stop(&dir.join("agent"), cx).await?);
     let engine = Docker::new(&args.runtime).with_context(|| format!("the container engine at {}", args.runtime))?;
     let removed = driver::down(Arc::new(engine), &id, &dir.join("agent")).await?;
     cx.out.line(format!("{} containers and {} sandboxes removed", removed.containers, removed.sandboxes))?;
@@ -71,12 +62,30 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
     } else {
         cx.out.line(format!("the data directory {} stays; --purge removes it", dir.display()))?;
     }
-    drop(lock);
+    drop(locks);
     Ok(ExitCode::SUCCESS)
 }
 
-/// Takes the data directory's lock; a server that has it is told to stop.
-async fn stop_server(dir: &Path, cx: &mut Cx) -> Result<DirLock> {
+/// The id of the cluster that a data directory belongs to: of its CA, or of the node that joined.
+fn cluster(dir: &Path) -> Result<String> {
+    let file = dir.join("ca/cluster-id");
+    match fs::read_to_string(&file) {
+        Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
+        Ok(_) => bail!("{} is empty", file.display()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let agent = dir.join("agent");
+            let joined = if agent.is_dir() { IdentityStore::open(&agent)?.load()? } else { None };
+            let hint = || {
+                hinted(format!("{} is no data directory of Evenkeel", dir.display()), "--data-dir names another one")
+            };
+            joined.map(|identity| identity.cluster).ok_or_else(hint)
+        }
+        Err(e) => Err(e).with_context(|| format!("cannot read {}", file.display())),
+    }
+}
+
+/// Takes a folder's lock; a server or agent that has it is told to stop.
+async fn stop(dir: &Path, cx: &mut Cx) -> Result<DirLock> {
     let end = Instant::now() + STOP;
     let mut told = None;
     loop {
@@ -84,12 +93,12 @@ async fn stop_server(dir: &Path, cx: &mut Cx) -> Result<DirLock> {
             // It lets go of the lock before the last of its threads has ended.
             Ok(lock) if told.is_none_or(gone) => return Ok(lock),
             Ok(_) if Instant::now() < end => sleep(POLL).await,
-            Ok(_) => bail!("the server lets go of {} and does not end", dir.display()),
+            Ok(_) => bail!("the process lets go of {} and does not end", dir.display()),
             Err(StoreError::Locked { holder, .. }) if Instant::now() < end => {
                 if told.is_none() {
                     let pid = holder.rsplit(' ').next().and_then(|p| p.parse().ok()).and_then(Pid::from_raw);
-                    let pid = pid.with_context(|| format!("the server that uses {} is {holder}", dir.display()))?;
-                    cx.out.line(format!("stopping the server ({holder})"))?;
+                    let pid = pid.with_context(|| format!("the process that uses {} is {holder}", dir.display()))?;
+                    cx.out.line(format!("stopping {holder}"))?;
                     cx.out.flush()?;
                     match kill_process(pid, Signal::TERM) {
                         // It has ended by itself in between.
@@ -99,7 +108,7 @@ async fn stop_server(dir: &Path, cx: &mut Cx) -> Result<DirLock> {
                 }
                 sleep(POLL).await;
             }
-            Err(e) => return Err(e).context("the server does not stop"),
+            Err(e) => return Err(e).context("the process does not stop"),
         }
     }
 }

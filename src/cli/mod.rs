@@ -6,6 +6,7 @@
 mod agent;
 mod audit;
 mod backup;
+mod ca;
 mod completion;
 mod config;
 mod describe;
@@ -105,6 +106,8 @@ enum Verb {
     Down(down::Args),
     Backup(backup::Args),
     Restore(restore::Args),
+    #[command(subcommand)]
+    Ca(ca::Verb),
     Kubeconfig(kubeconfig::Args),
     Completion(completion::Args),
     #[command(hide = true)]
@@ -169,6 +172,7 @@ fn run(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
         Verb::Completion(args) => completion::run(args, cx),
         Verb::Docs(args) => docs::run(args, cx),
         Verb::Kubeconfig(args) => kubeconfig::run(args, cx),
+        Verb::Ca(verb) => ca::run(verb, cx),
         Verb::Validate(args) => validate::run(&args, cx),
         Verb::Restore(args) => restore::run(&args, cx),
         Verb::Up(args) => runtime(SERVER_WORKERS)?.block_on(up::run(*args, cx)),
@@ -209,6 +213,7 @@ async fn ask(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
         | Verb::Agent(_)
         | Verb::Validate(_)
         | Verb::Restore(_)
+        | Verb::Ca(_)
         | Verb::Kubeconfig(_)
         | Verb::Completion(_)
         | Verb::Docs(_) => Ok(ExitCode::SUCCESS),

@@ -12,6 +12,7 @@ use evenkeel_agent::{
         Current, Dialer, Identity, IdentityStore, JoinFailure, JoinOptions, Serve, ServerAddress, Token, join, renewal,
     },
 };
+use evenkeel_store::DirLock;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -44,7 +45,10 @@ pub(crate) async fn run(options: AgentOptions) -> Result<()> {
     raise_file_limit();
     let stop = CancellationToken::new();
     let mut end = End::new()?;
-    let store = IdentityStore::open(&options.data_dir.join("agent")).context("the agent's folder")?;
+    let folder = options.data_dir.join("agent");
+    let store = IdentityStore::open(&folder).context("the agent's folder")?;
+    // `evenkeel down` finds by it whom to stop. A server of the same data directory has a lock of its own.
+    let _lock = DirLock::acquire(&folder).context("the agent's folder")?;
     let kept = store.load().context("this node's identity")?;
     let again = options.token.clone().map(|token| JoinOptions {
         server: options.server.clone(),

@@ -7,6 +7,7 @@ mod bad_commits;
 mod by_hand;
 mod crash;
 mod disk_full;
+mod doors;
 mod drain;
 mod drift;
 mod engine;

@@ -66,7 +66,13 @@ async fn rejoin(link: &Link) -> Result<(), RemoteError> {
     let Some(options) = &link.again else { return Ok(()) };
     tracing::info!(node = options.node, "joining again by the token");
     let store = link.current.store.clone();
-    let identity = join(options, &store).await.map_err(|e| RemoteError::Refused(chain(&e)))?;
+    let refused = |e: super::JoinFailure| {
+        RemoteError::Refused(format!(
+            "the server knows this node no longer, or its certificate is over, and the token does not let it in again: {}",
+            chain(&e)
+        ))
+    };
+    let identity = join(options, &store).await.map_err(refused)?;
     link.current.replace(identity).await.map_err(|e| RemoteError::Keys(e.to_string()))?;
     link.joined();
     Ok(())

@@ -18,10 +18,16 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 use rustls::ServerConfig;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
-use super::{PkiError, files, members::Members, server_config, tokens::Tokens};
+use super::{
+    PkiError, files,
+    members::Members,
+    rotate::{self, Loaded},
+    server_config,
+    tokens::Tokens,
+};
 
 use evenkeel_wire::SERVER_NAME;
 
@@ -35,12 +41,14 @@ const SERVER_LIFE: Duration = DAY.saturating_mul(2 * YEAR);
 /// The administrator's, renewed at start when a third of it is left.
 pub(super) const ADMIN_LIFE: Duration = DAY.saturating_mul(YEAR);
 /// Clocks of clients may be behind by this much.
-const SKEW: Duration = DAY;
+pub(super) const SKEW: Duration = DAY;
 /// Hexadecimal digits of the cluster's id: 128 bits of the first CA's fingerprint.
 const ID_DIGITS: usize = 32;
 
 /// What a data directory holds only after a first start, whose CA is made before everything else.
 const OLDER: [&str; 2] = ["evenkeel.db", "agent/agent.json"];
+/// Beside the latter: the agent is of another cluster's, in a process of its own.
+const JOINED: &str = "agent/identity.json";
 
 /// The cluster's CA.
 #[derive(Debug)]
@@ -49,11 +57,17 @@ pub struct Pki {
     pub(super) members: Members,
     pub(super) tokens: Tokens,
     pub(super) ca_pem: String,
-    ca: CertificateDer<'static>,
+    /// Every CA, the one that signs first; never empty.
+    pub(super) trusted: Vec<CertificateDer<'static>>,
+    /// The newest CA, certified by the one before it.
+    cross: Option<CertificateDer<'static>>,
     cluster_id: String,
     digest_key: [u8; 32],
     new: bool,
 }
+
+/// A certificate, followed by those of its CAs, and its key.
+type Chain = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// A certificate with its key.
 pub(super) struct Pair {
@@ -70,7 +84,9 @@ impl Pki {
         files::folder(&dir)?;
         let new = files::read(&dir.join("ca.crt"))?.is_none();
         if new {
-            if let Some(beside) = OLDER.iter().map(|f| data_dir.join(f)).find(|f| f.exists()) {
+            if let Some(beside) = OLDER.iter().map(|f| data_dir.join(f)).find(|f| f.exists())
+                && (data_dir.join(OLDER[0]).exists() || !data_dir.join(JOINED).exists())
+            {
                 return Err(PkiError::Lost { missing: dir.join("ca.crt"), beside });
             }
             create(&dir)?;
@@ -79,10 +95,8 @@ impl Pki {
             path: dir.join(file),
             reason: reason.to_string(),
         };
-        let ca_pem = files::text(&dir.join("ca.crt"))?;
-        let ca = CertificateDer::from_pem_slice(ca_pem.as_bytes()).map_err(|e| damaged("ca.crt", &e))?;
-        let key = KeyPair::from_pem(&files::text(&dir.join("ca.key"))?).map_err(|e| damaged("ca.key", &e))?;
-        let issuer = Issuer::from_ca_cert_der(&ca, key).map_err(|e| damaged("ca.crt", &e))?;
+        let Loaded { certificates: trusted, pem: ca_pem, key, cross } = rotate::load(&dir)?;
+        let issuer = Issuer::from_ca_cert_der(&trusted[0], key).map_err(|e| damaged("ca.crt", &e))?;
         let cluster_id = files::text(&dir.join("cluster-id"))?.trim().to_owned();
         if cluster_id.len() != ID_DIGITS || !cluster_id.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(damaged("cluster-id", &"it is no id"));
@@ -91,7 +105,7 @@ impl Pki {
             files::text(&dir.join("digest.key"))?.trim().parse().map_err(|_| damaged("digest.key", &"it is no key"))?;
         let members = Members::open(dir.join("nodes"))?;
         let tokens = Tokens::open(dir.join("tokens"))?;
-        Ok(Self { issuer, members, tokens, ca_pem, ca, cluster_id, digest_key: digest_key.0, new })
+        Ok(Self { issuer, members, tokens, ca_pem, trusted, cross, cluster_id, digest_key: digest_key.0, new })
     }
 
     /// The cluster's id: the fingerprint of its first CA.
@@ -116,7 +130,7 @@ impl Pki {
 
     /// What a token pins: SHA-256 of the CA's public key (its SubjectPublicKeyInfo, as in RFC 7469).
     pub(super) fn pin(&self) -> Result<Digest, PkiError> {
-        let (_, ca) = X509Certificate::from_der(&self.ca).map_err(|e| PkiError::Tls(e.to_string()))?;
+        let (_, ca) = X509Certificate::from_der(&self.trusted[0]).map_err(|e| PkiError::Tls(e.to_string()))?;
         Ok(Digest::of(ca.public_key().raw))
     }
 
@@ -138,6 +152,12 @@ impl Pki {
     /// TLS of the listener, with a fresh certificate for these names and addresses, [`SERVER_NAME`],
     /// `localhost` and the loopback addresses.
     pub fn server_config(&self, hosts: &[String]) -> Result<Arc<ServerConfig>, PkiError> {
+        let (chain, key) = self.server_chain(hosts)?;
+        server_config(&self.trusted, chain, key)
+    }
+
+    /// A fresh certificate with what vouches for it, and its key.
+    pub(super) fn server_chain(&self, hosts: &[String]) -> Result<Chain, PkiError> {
         let mut params = leaf(SERVER_NAME, None, ExtendedKeyUsagePurpose::ServerAuth, SERVER_LIFE);
         for host in hosts.iter().map(String::as_str).chain([SERVER_NAME, "localhost", "127.0.0.1", "::1"]) {
             let name = match host.parse::<IpAddr>() {
@@ -154,7 +174,9 @@ impl Pki {
         }
         let pair = self.sign(&params, "the server")?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.key.serialize_der()));
-        server_config(self.ca.clone(), pair.certificate.der().clone(), key)
+        // The CAs, too: a token's pin is looked for among them.
+        let chain = std::iter::once(pair.certificate.der()).chain(&self.cross).chain(&self.trusted);
+        Ok((chain.cloned().collect(), key))
     }
 
     /// A certificate for a client of the API.
@@ -195,15 +217,21 @@ pub(super) fn leaf(
     params
 }
 
+/// A CA's certificate; at most so many further CAs below it.
+pub(super) fn ca_params(name: &str, below: u8) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    valid_for(&mut params, CA_LIFE);
+    params
+}
+
 fn create(dir: &Path) -> Result<(), PkiError> {
     let fail = |source| PkiError::Certificate { what: "the CA", source };
     let key = KeyPair::generate().map_err(fail)?;
-    let mut params = CertificateParams::default();
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "evenkeel-ca");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    valid_for(&mut params, CA_LIFE);
+    let params = ca_params("evenkeel-ca", 1);
     let certificate = params.self_signed(&key).map_err(fail)?;
     let id = Digest::of(certificate.der()).short(ID_DIGITS);
     let digest_key = Digest::of_parts([&b"evenkeel digest key"[..], &key.serialize_der()]);

@@ -251,7 +251,8 @@ impl Pki {
         let certificate = params
             .signed_by(&request.public_key, &self.issuer)
             .map_err(|source| PkiError::Certificate { what: "a node", source })?;
-        let issued = Issued { fingerprint: Digest::of(certificate.der()), key, not_after: now + NODE_LIFE };
+        let issued =
+            Issued { fingerprint: Digest::of(certificate.der()), key, not_after: now + NODE_LIFE, issuer: self.pin()? };
         Ok((certificate.pem(), issued))
     }
 }

@@ -66,6 +66,17 @@ impl Pki {
         Ok(path)
     }
 
+    /// Makes the data directory's kubeconfig anew, for the address that it has, if its certificate is
+    /// near its end or of a CA that was replaced. One that cannot be read is left to the server's start.
+    pub fn renew_kubeconfig(&self, data_dir: &Path) -> Result<(), PkiError> {
+        let current = files::read(&data_dir.join(KUBECONFIG))?.unwrap_or_default();
+        let config = serde_yaml::from_slice::<Config>(&current).ok();
+        match config.as_ref().and_then(|c| c.clusters.first()) {
+            Some(named) => self.admin_kubeconfig(data_dir, &named.cluster.server).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
     fn kubeconfig(&self, server: &str) -> Result<String, PkiError> {
         let pair = self.client(ADMIN, ADMINS, ADMIN_LIFE)?;
         let ca = STANDARD.encode(&self.ca_pem);

@@ -44,6 +44,8 @@ pub struct Issued {
     pub key: Digest,
     /// Its end.
     pub not_after: Time,
+    /// SHA-256 of the public key of the CA that signed it.
+    pub issuer: Digest,
 }
 
 impl Member {

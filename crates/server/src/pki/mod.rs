@@ -10,6 +10,7 @@ mod files;
 mod join;
 mod kubeconfig;
 mod members;
+mod rotate;
 mod tokens;
 
 use std::{path::PathBuf, sync::Arc};
@@ -23,6 +24,7 @@ pub(crate) use files::UNFINISHED;
 pub use join::{CertificateError, Counted, JoinAsk, JoinError, Joined, NODE_LIFE, NODE_PREFIX, NODES, is_node_name};
 pub use kubeconfig::KUBECONFIG;
 pub use members::{Issued, Member};
+pub use rotate::{Authority, retire, rotate};
 pub use tokens::{CreateError, NewToken, Token, TokenError};
 
 /// Keys or certificates could not be made, read or written.
@@ -72,6 +74,9 @@ pub enum PkiError {
         #[source]
         source: rcgen::Error,
     },
+    /// The CA cannot be rotated.
+    #[error("the CA cannot be rotated: {0}")]
+    Rotation(String),
     /// TLS refused the keys.
     #[error("cannot set up TLS: {0}")]
     Tls(String),
@@ -93,14 +98,16 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// The listener's TLS: a client certificate is asked for, not demanded; one that is shown must be
 /// of this CA.
 fn server_config(
-    ca: CertificateDer<'static>,
-    certificate: CertificateDer<'static>,
+    trusted: &[CertificateDer<'static>],
+    chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<Arc<ServerConfig>, PkiError> {
     let tls = |e: &dyn std::fmt::Display| PkiError::Tls(e.to_string());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(ca.clone()).map_err(|e| tls(&e))?;
+    for ca in trusted {
+        roots.add(ca.clone()).map_err(|e| tls(&e))?;
+    }
     let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
         .allow_unauthenticated()
         .build()
@@ -109,7 +116,7 @@ fn server_config(
         .with_safe_default_protocol_versions()
         .map_err(|e| tls(&e))?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![certificate, ca], key)
+        .with_single_cert(chain, key)
         .map_err(|e| tls(&e))?;
     config.alpn_protocols = ALPN.iter().map(|p| p.to_vec()).collect();
     Ok(Arc::new(config))
