@@ -19,7 +19,7 @@ mod platform;
 mod probe;
 mod redial;
 mod run;
-mod session;
+pub(crate) mod session;
 mod steady;
 mod streams;
 mod volumes;

@@ -23,7 +23,7 @@ const SAY_AGAIN: Duration = Duration::from_mins(5);
 /// Whether there is a session, for people on the node: the server cannot tell them then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "state")]
-pub(super) enum SessionState {
+pub(crate) enum SessionState {
     /// Not tried yet.
     Starting,
     /// There is one.
@@ -43,16 +43,16 @@ pub(super) enum SessionState {
 }
 
 /// See the module.
-pub(super) struct Session<D> {
+pub(crate) struct Session<D> {
     dial: D,
-    pub(super) open: Option<AgentEnd>,
+    pub(crate) open: Option<AgentEnd>,
     dialing: Option<Dialing>,
     redial: Redial,
     /// When the open one was opened.
     opened: Instant,
     /// The first message is still to be sent.
-    pub(super) greet: bool,
-    pub(super) last_sent: Instant,
+    pub(crate) greet: bool,
+    pub(crate) last_sent: Instant,
     /// It was closed from this side, which the loop is still to hear.
     cut: bool,
     state: watch::Sender<SessionState>,
@@ -61,7 +61,7 @@ pub(super) struct Session<D> {
 }
 
 /// What the session has to say.
-pub(super) enum Heard {
+pub(crate) enum Heard {
     Opened(AgentEnd),
     Message(ToAgent),
     Closed,
@@ -70,7 +70,7 @@ pub(super) enum Heard {
 }
 
 impl<D: Dial> Session<D> {
-    pub(super) fn new(dial: D, state: watch::Sender<SessionState>) -> Self {
+    pub(crate) fn new(dial: D, state: watch::Sender<SessionState>) -> Self {
         Self {
             dial,
             open: None,
@@ -86,7 +86,7 @@ impl<D: Dial> Session<D> {
     }
 
     /// Waits for what comes next. Safe to drop and call again.
-    pub(super) async fn next(&mut self, wants_to_write: bool) -> Heard {
+    pub(crate) async fn next(&mut self, wants_to_write: bool) -> Heard {
         if std::mem::take(&mut self.cut) {
             return Heard::Closed;
         }
@@ -118,7 +118,7 @@ impl<D: Dial> Session<D> {
     }
 
     /// Takes a session that was opened.
-    pub(super) fn opened(&mut self, end: AgentEnd) {
+    pub(crate) fn opened(&mut self, end: AgentEnd) {
         let failures = self.redial.opened();
         if failures > 0 {
             tracing::info!(failures, "there is a session with the server again");
@@ -152,16 +152,16 @@ impl<D: Dial> Session<D> {
         });
     }
 
-    pub(super) fn heartbeat_at(&self) -> Option<Instant> {
+    pub(crate) fn heartbeat_at(&self) -> Option<Instant> {
         self.open.is_some().then(|| self.last_sent + HEARTBEAT)
     }
 
-    pub(super) fn heartbeat_due(&self) -> bool {
+    pub(crate) fn heartbeat_due(&self) -> bool {
         self.open.is_some() && self.last_sent.elapsed() >= HEARTBEAT
     }
 
     /// The session ended from the other side. A reason that was not said lately is said aloud.
-    pub(super) fn broke(&mut self) {
+    pub(crate) fn broke(&mut self) {
         let why = self.open.as_ref().and_then(|end| end.why.get()).map(str::to_owned);
         let reason = why.unwrap_or_else(|| "the server ended it, or the connection broke".into());
         let lately = self.said.as_ref().is_some_and(|(said, at)| *said == reason && at.elapsed() < SAY_AGAIN);
@@ -173,7 +173,7 @@ impl<D: Dial> Session<D> {
     }
 
     /// The session is over, for this reason.
-    pub(super) fn close(&mut self, reason: &str) {
+    pub(crate) fn close(&mut self, reason: &str) {
         if self.open.take().is_some() {
             self.redial.ended(self.opened.elapsed());
             tracing::debug!(reason, "the session is over");
@@ -183,7 +183,7 @@ impl<D: Dial> Session<D> {
     }
 
     /// Closes it from this side.
-    pub(super) fn cut(&mut self, reason: &str) {
+    pub(crate) fn cut(&mut self, reason: &str) {
         self.cut = self.open.is_some();
         self.close(reason);
     }
@@ -207,7 +207,7 @@ fn chance() -> u64 {
 }
 
 /// Keeps the file that says whether there is a session: the newest state, until nobody tells more.
-pub(super) async fn keep_file(path: PathBuf, mut state: watch::Receiver<SessionState>) {
+pub(crate) async fn keep_file(path: PathBuf, mut state: watch::Receiver<SessionState>) {
     while state.changed().await.is_ok() {
         let (now, path) = (state.borrow_and_update().clone(), path.clone());
         let written = tokio::task::spawn_blocking(move || journal::write_plain(&path, &now)).await;
