@@ -24,6 +24,7 @@ mod kubeconfig;
 mod lasting;
 mod logs;
 mod node;
+mod nodes;
 mod objects;
 mod orphan;
 mod output;

@@ -7,13 +7,12 @@ use evenkeel_model::Kind;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::{Cx, drain, get::Table, output::Format, paths};
-use crate::client::TABLE;
+use super::{Cx, drain, nodes, output::Format, paths};
 
 /// List, cordon, drain and remove nodes
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
-    /// Show the nodes
+    /// Show the nodes: pods, requests against room, last word, and what is wrong
     #[command(after_help = "Example:\n  evenkeel node list -o wide")]
     List {
         /// Form of the answer
@@ -57,17 +56,7 @@ pub(crate) async fn run(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
     let client = cx.client()?;
     let cordon = |unschedulable: bool| json!({"spec": {"unschedulable": unschedulable}});
     match verb {
-        Verb::List { output } => {
-            let path = paths::collection(Kind::Node, "");
-            if matches!(output, Format::Json | Format::Yaml) {
-                let all = client.get(&path).await?;
-                cx.out.object(&all, output)?;
-            } else {
-                let mut table = Table::of(Kind::Node, output == Format::Wide, false);
-                table.add(&client.get_as(&path, TABLE).await?);
-                cx.out.table(&table.header, &table.rows)?;
-            }
-        }
+        Verb::List { output } => nodes::list(output, cx).await?,
         Verb::Cordon { name } => {
             let path = paths::item(Kind::Node, "", &name);
             client.send_as(Method::PATCH, &path, "application/merge-patch+json", &cordon(true)).await?;

@@ -93,7 +93,7 @@ pub(super) async fn ensure(host: &Host, name: &str, spec: SourceSpec, user: &str
         }
     };
     match host.ask(ask, user).await {
-        Ok(Answer::Object(_) | Answer::Deleted(_) | Answer::Would(_) | Answer::Plan(_)) => Ok(()),
+        Ok(Answer::Object(_) | Answer::Deleted(_) | Answer::Would(_) | Answer::NodeUse(_) | Answer::Plan(_)) => Ok(()),
         Err(AskError::Refused(r)) => bail!("the source {name} was refused: {}", r.message),
         Err(e) => Err(e).with_context(|| format!("the source {name}")),
     }

@@ -127,6 +127,14 @@ fn a_drain_loses_no_data_unasked_and_hands_write_what_is_theirs_on_a_node() {
     cluster.kubectl(&["delete", "pod", &pod, "--force", "--grace-period=0"]);
     eventually("another one", || names(&cluster).first().is_some_and(|n| *n != pod).then_some(()));
 
+    let list = cluster.evenkeel(&["node", "list"]);
+    let row: Vec<&str> = list.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row[..3], [&*node, "Ready", "1/110"], "{list}");
+    assert!(row.contains(&"ago"), "{list}");
+    let described = cluster.kubectl(&["describe", "node", &node]);
+    let lease = described.lines().find(|l| l.contains("RenewTime:")).unwrap_or_default();
+    assert!(lease.contains("20"), "no time of the last word in\n{described}");
+
     // A node with pods is not forgotten by mistake.
     cluster.wait_ready("default", "web", 1);
     let words = String::from_utf8_lossy(&cluster.evenkeel_output(&["node", "remove", &node]).stderr).into_owned();

@@ -100,6 +100,8 @@ pub enum Ask {
         /// Everything is checked, nothing is written.
         dry_run: bool,
     },
+    /// What each node has given out, and when it was heard of. Nothing is written.
+    NodeUse,
     /// Deletes a Node: its pods are gone with it.
     DeleteNode {
         /// Node.
@@ -207,6 +209,8 @@ pub enum Answer {
     Deleted(Arc<Object>),
     /// As it would be, of a dry run.
     Would(Arc<Object>),
+    /// What each node has given out.
+    NodeUse(Vec<controllers::node::NodeUse>),
     /// A plan.
     Plan(Plan),
 }
@@ -311,6 +315,7 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         }
         Ask::OrphanAdopt { pod } => controllers::orphan::adopt(world, pod, user, cx),
         Ask::OrphanRemove { pod } => controllers::orphan::remove(world, pod, user, cx),
+        Ask::NodeUse => Ok(Answer::NodeUse(controllers::node::usage(world))),
         Ask::DeleteNode { name, force } => controllers::node::remove(world, name, *force, cx),
         Ask::Evict { pod, options } => controllers::disruption::eviction::evict(world, pod, options, cx),
         Ask::DeletePod { pod, options } => controllers::pod::delete(world, pod, options, cx),

@@ -10,8 +10,10 @@ mod evict;
 mod local;
 pub(crate) mod object;
 mod update;
+mod usage;
 
 pub use update::update;
+pub use usage::{NodeUse, usage};
 
 use alloc::{format, sync::Arc};
 use core::time::Duration;

@@ -44,6 +44,7 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         Ask::DriftAccept { .. }
         | Ask::DriftHeal { .. }
         | Ask::UpdateNode { .. }
+        | Ask::NodeUse
         | Ask::DeleteNode { .. }
         | Ask::OrphanAdopt { .. }
         | Ask::OrphanRemove { .. }

@@ -15,6 +15,7 @@ mod discovery;
 mod exec;
 mod extras;
 mod health;
+mod leases;
 pub mod live;
 mod logs;
 #[cfg(test)]

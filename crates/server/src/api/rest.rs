@@ -15,7 +15,7 @@ use evenkeel_model::{Key, Kind};
 use serde_json::{Value, json};
 
 use super::{
-    Api, accept, access, auth, diff, discovery, exec, extras, logs,
+    Api, accept, access, auth, diff, discovery, exec, extras, leases, logs,
     path::{self, Target},
     query::{Pairs, Params},
     read, server,
@@ -82,10 +82,13 @@ async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failur
         "/openapi/v3" => json_response(200, &discovery::openapi_index()),
         "/metrics" => extras::metrics(api)?,
         "/evenkeel/audit" => extras::audit(api).await?,
+        "/evenkeel/nodes" => leases::usage(api).await?,
         "/evenkeel/server" => server::conditions(api),
         "/evenkeel/backup" => server::backup(api).await?,
         other => {
-            if let Some(document) = other.strip_prefix("/openapi/v3/") {
+            if let Some(rest) = other.strip_prefix(leases::PATH) {
+                leases::get(api, rest).await?
+            } else if let Some(document) = other.strip_prefix("/openapi/v3/") {
                 openapi(parts, document)?
             } else if let Some(group) = other.strip_prefix("/apis/").filter(|g| !g.contains('/')) {
                 json_response(200, &discovery::api_group(group).ok_or_else(Failure::no_path)?)

@@ -1,6 +1,6 @@
 //! The eviction of one pod, by the rules of Kubernetes' eviction API.
 //!
-//! Asked by users (`pods/NAME/eviction`, so by every drain) and by a rebalance. The budget is
+//! Asked by users (`pods/NAME/eviction`, so by every drain). The budget is
 //! worked out at the very moment of the question, so unlike in Kubernetes it is never behind; what
 //! it allows is taken, and the pod marked, in the same batch.
 
