@@ -13,7 +13,7 @@ use evenkeel_core::{
 use evenkeel_model::{
     Key, Kind, Rng, Time,
     own::Condition,
-    session::{Stamp, ToAgent},
+    session::{Hello, Stamp, ToAgent},
 };
 use evenkeel_store::{Batch, Op, RECOVERING, Store, StoreError};
 use serde_json::Value;
@@ -342,6 +342,11 @@ impl<S: Store> Conductor<S> {
     /// Whether an event counts: what agents say does only in its place.
     fn is_heard(&mut self, event: &Event, work: &mut Work) -> bool {
         match event {
+            Event::Hello(hello) if hello.epoch > self.world.epoch => {
+                self.outdated(hello);
+                work.hang_up.remove(&hello.node);
+                false
+            }
             Event::Hello(hello) => self.sessions.begin(&hello.node, hello.session),
             Event::Report { node, stamp, report } => match self.sessions.take(node, *stamp, report) {
                 Verdict::Next => true,
@@ -355,10 +360,24 @@ impl<S: Store> Conductor<S> {
         }
     }
 
+    /// A node has obeyed a newer store: this server is the former one, and nothing that it knows of the
+    /// node counts. The node is told this store's epoch, and refuses it for itself.
+    fn outdated(&mut self, hello: &Hello) {
+        warn!(
+            node = %hello.node, epoch = hello.epoch, own = self.world.epoch,
+            "the node has obeyed a newer store: this server gives it no orders"
+        );
+        self.world.newer = self.world.newer.max(Some(hello.epoch));
+        self.dispatch.begin(hello.node.clone(), hello.session);
+    }
+
     /// Notes what an event means beside the world's objects.
     fn note(&mut self, now: Time, event: &Event, work: &mut Work) {
         match event {
             Event::Hello(hello) => {
+                for (source, version) in inbound::taken(&self.world, &hello.sources) {
+                    self.world.recovered.insert(source, version);
+                }
                 self.world.nodes.hear(&hello.node, now);
                 work.heard.push(hello.node.clone());
                 work.hang_up.remove(&hello.node);

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use evenkeel_core::World;
+use evenkeel_core::{World, release::inbound};
 use evenkeel_model::Time;
 
-/// Nodes that have not reported yet.
+/// What is waited for: nodes that have not reported yet.
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
     expected: BTreeSet<Arc<str>>,
@@ -24,19 +24,26 @@ impl Recovery {
         self.expected.remove(node);
     }
 
-    /// Whether every expected node has reported while the world still waits.
+    /// Whether nothing is waited for any more while the world still waits.
     pub(crate) fn complete(&self, world: &World) -> bool {
-        world.recovering.is_some() && self.expected.is_empty()
+        world.recovering.is_some() && self.has_all(world)
     }
 
     /// Ends the recovery when it is due; says whether it ended just now.
     pub(crate) fn check(&self, world: &mut World, now: Time) -> bool {
         match world.recovering {
-            Some(until) if self.expected.is_empty() || now >= until => {
+            Some(until) if now >= until || self.has_all(world) => {
                 world.recovering = None;
+                world.recovered.clear();
                 true
             }
             _ => false,
         }
+    }
+
+    /// Every node has reported, and what was applied is known again: until then the objects of a
+    /// restored store are older than what runs.
+    fn has_all(&self, world: &World) -> bool {
+        self.expected.is_empty() && !inbound::awaits_documents(world)
     }
 }

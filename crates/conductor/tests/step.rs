@@ -253,3 +253,20 @@ fn a_refused_request_changes_nothing() {
     }
     assert_eq!(c.world().version, version);
 }
+
+#[test]
+fn a_former_server_takes_nothing_of_a_node_that_has_obeyed_a_newer_one() {
+    let disk = MemoryDisk::new();
+    let nodes: BTreeSet<Arc<str>> = ["n1".into()].into();
+    let mut c = start(&disk, T0, Some(nodes));
+    let Event::Hello(mut hello) = hello() else { unreachable!() };
+    hello.epoch = c.world().epoch + 1;
+    let output = c.step(T0, vec![Event::Hello(hello.clone())]).unwrap();
+    assert_eq!(c.world().newer, Some(hello.epoch));
+    assert!(c.world().recovering.is_some() && c.world().list(Kind::Node, "").next().is_none());
+    // The agent hears this store's epoch, by which it refuses.
+    let told: Vec<_> =
+        output.to_agents.iter().filter_map(|(_, m)| if let ToAgent::Assign(a) = m { Some(a) } else { None }).collect();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].full && told[0].epoch < hello.epoch);
+}

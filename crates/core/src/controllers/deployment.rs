@@ -6,7 +6,7 @@
 //! controller, which asks `budget` before it takes a ready one), and what a failed rollout means
 //! (the release engine).
 
-mod recall;
+pub(super) mod recall;
 mod rolling;
 mod scale;
 mod status;
@@ -297,7 +297,19 @@ impl Run<'_> {
         let sets: Vec<Set> = old.iter().map(|i| self.owned[*i].set()).collect();
         let Some(n) = new else {
             let replicas = self.limits.scale_new(Set::default(), &sets);
-            return template::create(self, config, replicas, cx);
+            let (there, ready) = recall::waiting(self, config);
+            if there == 0 {
+                return template::create(self, config, replicas, cx);
+            }
+            // They run already: their set is as big as they are many, and the old ones give way at once.
+            let wanted = there.min(self.limits.replicas).max(replicas);
+            template::create(self, config, wanted, cx);
+            let claimed = Set { wanted, active: there, available: ready.min(wanted) };
+            let shrunk = self.limits.scale_old(claimed, &sets);
+            for (i, replicas) in old.into_iter().zip(shrunk) {
+                self.resize(i, replicas, cx);
+            }
+            return;
         };
         let current = self.owned[n].set();
         let grown = self.limits.scale_new(current, &sets);

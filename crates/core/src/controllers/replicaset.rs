@@ -40,6 +40,9 @@ const FAILED_KEPT: usize = 2;
 /// A failed pod's replacement waits for so long after the failed one was made, so that a pod that
 /// a node turns away at once is not made over and over.
 const FAILED_BACKOFF: Duration = Duration::from_secs(10);
+/// How long after a start a ReplicaSet waits for its Deployment to give orphans a set of their own: it
+/// does so at once, unless it is paused.
+const RECALL_LIMIT: Duration = Duration::from_mins(2);
 /// How often a recovering server looks again; nothing is created or removed until it is over.
 const RECOVERY_POLL: Duration = Duration::from_secs(1);
 
@@ -142,7 +145,9 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
     let wanted = usize::try_from(view.spec.replicas()).unwrap_or(0);
     let mut failure = None;
     if claimed == 0 {
-        if active < wanted {
+        if active < wanted && deployment::recall::is_due(world, set) && cx.now < cx.started + RECALL_LIMIT {
+            cx.wake(cx.now + RECOVERY_POLL, ControllerId::ReplicaSet, key.clone());
+        } else if active < wanted {
             failure = pods::create(world, set, &view.spec, wanted - active, &pods, cx);
         } else if active > wanted {
             delete(world, set, active - wanted, &pods, cx);

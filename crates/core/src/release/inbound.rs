@@ -12,7 +12,7 @@ use alloc::{
 use core::time::Duration;
 
 use evenkeel_model::{
-    Diagnostic, Digest, Key, Kind, Meta, Object, Revision, Snapshot, SourceName, canonical,
+    Diagnostic, Digest, Key, Kind, Meta, Object, Revision, Snapshot, SourceName, Version, canonical,
     own::{GoodRevision, Phase, ReleaseSpec, SourceStatus},
     session::SourceCopy,
 };
@@ -206,39 +206,81 @@ pub fn reachable(world: &World, source: &SourceName, cx: &mut Cx<'_>) {
 }
 
 /// An agent's copy of the sources, heard while recovering: Sources that the store does not know
-/// come back with their settings, applied and last good revision, pin and quarantine.
+/// come back with their settings, applied and last good revision, pin and quarantine; those that a
+/// restored store knows as they were are brought to where the agents saw them last.
 pub fn recover(world: &World, copies: &[SourceCopy], cx: &mut Cx<'_>) {
     if world.recovering.is_none() {
         return;
     }
     for copy in copies {
         let key = Key::cluster(Kind::Source, copy.name.clone());
-        let status = recovered_status(&copy.status);
-        match world.get(&key) {
-            None => {
+        let Some(src) = Src::load(world, &copy.name) else {
+            if world.get(&key).is_none() {
                 let body = json!({"spec": copy.spec});
                 let meta = Meta { generation: 1, created: cx.now, ..Meta::default() };
                 let object = Object::new(key, cx.rng.uid(), meta, canonical::value_bytes(&body).into());
-                cx.put(object.with_status(&status));
+                cx.put(object.with_status(&recovered_status(&copy.status)));
             }
-            Some(object) => {
-                // Added by a flag before the agents spoke, or told by another agent.
-                let known: SourceStatus = object.status().ok().flatten().unwrap_or_default();
-                if known.applied_revision.is_none() && status.applied_revision.is_some() {
-                    // What its follower brought meanwhile is newer than the copy.
-                    let observed_revision = known.observed_revision.or_else(|| status.observed_revision.clone());
-                    let pending_release = known.pending_release;
-                    let conditions = known.conditions;
-                    cx.put(object.with_status(&SourceStatus {
-                        observed_revision,
-                        pending_release,
-                        conditions,
-                        ..status
-                    }));
-                }
-            }
+            continue;
+        };
+        if is_newer(world, &src, copy) {
+            let object = src.object.with_spec(&copy.spec);
+            bring_up(world, src, object, copy, cx);
+        } else if src.status.applied_revision.is_none() && copy.status.applied_revision.is_some() {
+            // Added by a flag before the agents spoke: its settings are the newer ones.
+            let object = Object::clone(&src.object);
+            bring_up(world, src, object, copy, cx);
         }
     }
+}
+
+/// Whether a copy says more than the store: versions never repeat, also not between two stores.
+fn is_newer(world: &World, src: &Src, copy: &SourceCopy) -> bool {
+    let known = world.recovered.get(&src.name).copied().unwrap_or(src.object.version);
+    copy.version > known
+}
+
+/// Copies that say what the world has now, with their versions: what later ones are held against.
+pub fn taken(world: &World, copies: &[SourceCopy]) -> Vec<(SourceName, Version)> {
+    if world.recovering.is_none() {
+        return Vec::new();
+    }
+    let newer = |c: &&SourceCopy| Src::load(world, &c.name).is_none_or(|src| is_newer(world, &src, c));
+    copies.iter().filter(newer).map(|c| (c.name.clone(), c.version)).collect()
+}
+
+/// Takes a copy's status. What its follower brought meanwhile is newer than the copy; releases of the
+/// store that were under way are not any more.
+fn bring_up(world: &World, src: Src, mut object: Object, copy: &SourceCopy, cx: &mut Cx<'_>) {
+    let fresh = src.pending(world).filter(|r| r.object.meta.created >= cx.started);
+    let unfinished = |r: &Rel| {
+        let open = matches!(r.status.phase, Phase::Pending | Phase::Progressing | Phase::RollingBack);
+        open && *r.spec.source == *src.name && fresh.as_ref().is_none_or(|f| f.name() != r.name())
+    };
+    for mut rel in world.list(Kind::Release, "").filter_map(Rel::read).filter(unfinished).collect::<Vec<_>>() {
+        let message = "the nodes have seen a later state of the source";
+        rel.enter(world, &src, Phase::Superseded, "Recovered", message, cx);
+        rel.save(cx);
+    }
+    object.meta.generation += i64::from(object.body != src.object.body);
+    let known = src.status;
+    let mut status = recovered_status(&copy.status);
+    if fresh.is_some() || status.observed_revision.is_none() {
+        status.observed_revision = known.observed_revision.or(status.observed_revision);
+    }
+    status.pending_release = fresh.map(|r| r.name().into());
+    status.conditions = known.conditions;
+    cx.put(object.with_status(&status));
+}
+
+/// Whether documents of a revision that was applied are awaited: until they are here, what the
+/// objects shall be is not known.
+pub fn awaits_documents(world: &World) -> bool {
+    world.list(Kind::Source, "").any(|object| {
+        let status: Option<SourceStatus> = object.status().ok().flatten();
+        let applied = status.and_then(|s| s.applied_digest);
+        !object.deleting() && applied.is_some_and(|digest| world.snapshot(&digest).is_none())
+    })
 }
 
 /// Releases are gone with the store, so nothing may name one.

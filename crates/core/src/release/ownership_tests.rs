@@ -216,10 +216,7 @@ fn a_removed_source_keeps_its_objects_unless_asked() {
 
 /// A new server that hears of its sources from an agent.
 fn recovered(from: &Lab) -> Lab {
-    let object = from.world.get(&Key::cluster(Kind::Source, "shop")).unwrap();
-    let mut status = from.status();
-    status.conditions.clear();
-    let copy = SourceCopy { name: "shop".into(), version: object.version, spec: object.spec().unwrap(), status };
+    let copy = copy_of(from);
     let mut lab = Lab::new();
     lab.world.recovering = Some(Time(lab.now.0 + 60_000));
     lab.event(|world, cx| inbound::recover(world, &[copy], cx));
@@ -291,4 +288,50 @@ fn a_pin_survives_a_lost_database() {
     assert_eq!(lab.phases(), "2:Pending/Pinned");
     assert_eq!(lab.status().applied_revision, Some(rev(1)));
     assert!(lab.get(Kind::Deployment, "web").is_some());
+}
+
+#[test]
+fn a_restored_source_is_brought_to_where_the_agents_saw_it_last() {
+    // A backup in the middle of the second revision's rollout.
+    let mut old = shop_with(alloc::vec![web("a:1")]);
+    old.fates.insert("a:2".into(), Fate::Starting);
+    old.commit(2, alloc::vec![web("a:2")]);
+    old.pass(2);
+    let backup = old.world.clone();
+    let early = copy_of(&old);
+    // Then the third, and a broken fourth.
+    old.commit(3, alloc::vec![web("a:3")]);
+    old.pass(60);
+    old.fates.insert("bad".into(), Fate::Crashes { code: 1, times: 3 });
+    old.commit(4, alloc::vec![web("bad")]);
+    old.pass(20);
+    let late = copy_of(&old);
+    assert!(late.version > early.version && late.status.applied_revision == Some(rev(3)));
+
+    for order in [alloc::vec![late.clone(), early.clone()], alloc::vec![early.clone(), late.clone()]] {
+        let mut lab = Lab::new();
+        lab.world = backup.clone();
+        lab.now = old.now;
+        lab.world.recovering = Some(Time(lab.now.0 + 60_000));
+        for copy in order {
+            let taken = inbound::taken(&lab.world, core::slice::from_ref(&copy));
+            lab.event(|world, cx| inbound::recover(world, &[copy], cx));
+            lab.world.recovered.extend(taken);
+        }
+        lab.settle();
+        let status = lab.status();
+        assert_eq!(status.applied_revision, Some(rev(3)));
+        assert_eq!(status.quarantined, late.status.quarantined);
+        assert!(lab.phases().contains("2:Superseded/Recovered"), "{}", lab.phases());
+        assert!(inbound::awaits_documents(&lab.world));
+        lab.commit(3, alloc::vec![web("a:3")]);
+        assert!(!inbound::awaits_documents(&lab.world));
+    }
+}
+
+fn copy_of(lab: &Lab) -> SourceCopy {
+    let object = lab.world.get(&Key::cluster(Kind::Source, "shop")).unwrap();
+    let mut status = lab.status();
+    status.conditions.clear();
+    SourceCopy { name: "shop".into(), version: object.version, spec: object.spec().unwrap(), status }
 }

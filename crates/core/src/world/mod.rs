@@ -33,6 +33,11 @@ pub struct World {
     pub digest_key: [u8; 32],
     /// While the server is recovering: until when it waits at most.
     pub recovering: Option<Time>,
+    /// Version of the agents' copy that a Source was taken from while recovering.
+    pub recovered: OrdMap<SourceName, Version>,
+    /// Highest epoch of a node that has obeyed a newer store than this one: whose server this is gives
+    /// no orders any more.
+    pub newer: Option<u64>,
     objects: OrdMap<Key, Arc<Object>>,
     owned: OrdMap<Uid, OrdSet<Key>>,
     by_source: OrdMap<SourceName, OrdSet<Key>>,

@@ -110,6 +110,14 @@ impl Backend for Host {
                            has reported, or the wait is over (--recovery-wait)";
             out.push(ServerCondition::new("Recovering", true, "WaitingForNodes", message));
         }
+        let newer = pulse.newer.load(Ordering::Acquire);
+        if newer != 0 {
+            let message = format!(
+                "a node has obeyed a newer store (epoch {newer}): this is the server from before a restore, and agents \
+                 refuse it. Stop it; if it is the one that shall lead, restore its backup once more, with the clock right"
+            );
+            out.push(ServerCondition::new("Outdated", true, "NewerServer", message));
+        }
         if pulse.disk_full.load(Ordering::Acquire) {
             let message = "the disk of the data directory is full: reads are answered, writes refused";
             out.push(ServerCondition::new("DiskFull", true, "NoRoom", message));

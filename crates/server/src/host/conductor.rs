@@ -170,6 +170,7 @@ impl Looper {
             histogram!("evenkeel_batch_seconds").record(started.elapsed().as_secs_f64());
             gauge!("evenkeel_dirty_keys").set(f64::from(u32::try_from(conductor.backlog()).unwrap_or(u32::MAX)));
             self.shared.pulse.disk_full.store(conductor.disk_full(), Ordering::Release);
+            self.shared.pulse.newer.store(conductor.world().newer.unwrap_or(0), Ordering::Release);
             self.shared.pulse.recovering.store(conductor.world().recovering.is_some(), Ordering::Release);
             wake = output.wake;
             let changed = output.view.is_some();

@@ -125,6 +125,8 @@ pub(crate) struct Pulse {
     pub(crate) down_since: AtomicU64,
     /// Whether writes are refused because the disk is full.
     pub(crate) disk_full: AtomicBool,
+    /// Epoch of a newer store that a node has obeyed; 0 for none.
+    pub(crate) newer: AtomicU64,
     /// Whether the world waits for what the agents know.
     pub(crate) recovering: AtomicBool,
 }

@@ -352,8 +352,9 @@ proptest! {
 
 #[test]
 fn pods_of_a_template_that_a_lost_database_took_with_it_roll_on() {
+    let sourced = || json!({"metadata": {"labels": {"evenkeel.dev/source": "shop"}}});
     let mut c = cluster();
-    c.put(deployment(4, "web:1", json!({})));
+    c.put(deployment(4, "web:1", sourced()));
     c.rest();
     let set = c.sets()[0].clone();
     let before: Vec<_> = c.pods().iter().map(|p| (p.key.clone(), p.uid)).collect();
@@ -369,7 +370,7 @@ fn pods_of_a_template_that_a_lost_database_took_with_it_roll_on() {
         orphan.meta.set_label(names::ORPHAN, "true");
         c.apply(Change::Put(Arc::new(orphan)));
     }
-    c.put(deployment(4, "web:2", json!({})));
+    c.put(deployment(4, "web:2", sourced()));
     c.settle();
     let again = c.get(Kind::ReplicaSet, &set.key.name);
     assert_eq!(again.meta.label(names::POD_TEMPLATE_HASH), set.meta.label(names::POD_TEMPLATE_HASH));
@@ -380,7 +381,7 @@ fn pods_of_a_template_that_a_lost_database_took_with_it_roll_on() {
     assert!(before.iter().all(|(key, _)| c.world.get(key).is_none()), "old pods run on");
 
     // Back again: the very ReplicaSet that was made from them.
-    c.put(deployment(4, "web:1", json!({})));
+    c.put(deployment(4, "web:1", sourced()));
     c.rest();
     assert_eq!((current(&c)[0].key.clone(), c.sets().len()), (set.key.clone(), 2));
 }

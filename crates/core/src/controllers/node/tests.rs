@@ -487,6 +487,81 @@ fn a_lost_database_comes_back_from_the_agents() {
     assert!(c.get(Kind::Pod, "alone").meta.label(names::ORPHAN).is_some());
 }
 
+/// A world of `replicas` pods of web:1, as a backup kept it, and one that went on to web:2 meanwhile.
+fn backup_and_later(replicas: i32) -> (Cluster, Cluster) {
+    let shop = |image: &str| {
+        let mut d = deployment(replicas, image, json!({}));
+        d["metadata"]["labels"] = json!({"evenkeel.dev/source": "shop"});
+        d
+    };
+    let nodes = [("n1", "4", "8Gi"), ("n2", "4", "8Gi"), ("n3", "4", "8Gi")];
+    let mut later = Cluster::new(&nodes);
+    later.put(shop("web:1"));
+    later.rest();
+    let mut restored = Cluster::new(&[]);
+    restored.world = later.world.clone();
+    restored.now = later.now;
+    later.put(shop("web:2"));
+    later.rest();
+    restored.now = later.now;
+    restored.started = later.now;
+    restored.world.epoch = 2;
+    restored.world.recovering = Some(restored.now + Duration::from_mins(1));
+    (restored, later)
+}
+
+#[test]
+fn an_old_backup_over_newer_pods_stops_none_and_starts_none() {
+    for replicas in [2, 6, 10] {
+        let (mut c, later) = backup_and_later(replicas);
+        for node in ["n1", "n2", "n3"] {
+            let pods = known(&on(&later, node), true, c.now);
+            c.hello(node, "4", "8Gi", pods);
+        }
+        c.settle();
+        let running: std::collections::BTreeSet<_> = later.pods().iter().map(|p| p.uid).collect();
+        let uids = |c: &Cluster| c.pods().iter().map(|p| p.uid).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(uids(&c), running, "what the nodes do not have is gone, what they have is there");
+        // The newest revision is known again.
+        let mut d = Object::clone(&c.get(Kind::Deployment, "web"));
+        d.body = later.get(Kind::Deployment, "web").body.clone();
+        c.apply(Change::Put(Arc::new(d)));
+        c.world.recovering = None;
+        c.mark_all();
+        while c.run() {
+            assert_eq!(uids(&c), running, "none is made");
+            assert!(c.pods().iter().all(|p| !p.deleting()), "none is stopped");
+        }
+        c.rest();
+        assert_eq!(uids(&c), running);
+        assert!(c.pods().iter().all(|p| !orphan::is_orphan(p) && !p.deleting()));
+    }
+}
+
+#[test]
+fn a_node_that_comes_after_the_recovery_brings_its_pods_too() {
+    let (mut c, later) = backup_and_later(6);
+    for node in ["n1", "n2"] {
+        let pods = known(&on(&later, node), true, c.now);
+        c.hello(node, "4", "8Gi", pods);
+    }
+    c.world.recovering = None;
+    let pods = known(&on(&later, "n3"), true, c.now);
+    let uids: Vec<_> = pods.iter().map(|p| p.uid).collect();
+    assert!(!uids.is_empty());
+    c.hello("n3", "4", "8Gi", pods);
+    let there: Vec<_> = on(&c, "n3").iter().map(|p| p.uid).collect();
+    assert_eq!(there.iter().collect::<std::collections::BTreeSet<_>>(), uids.iter().collect());
+    // One that has obeyed this store already says nothing new by knowing a pod that is gone here.
+    let strangers = known(&on(&later, "n1"), true, c.now);
+    for pod in on(&c, "n1") {
+        c.apply(Change::Delete(pod.key.clone()));
+    }
+    c.world.epoch = 1;
+    c.hello("n1", "4", "8Gi", strangers);
+    assert!(on(&c, "n1").is_empty());
+}
+
 #[test]
 fn a_person_decides_on_orphans() {
     let old = three();

@@ -2,7 +2,9 @@
 //!
 //! Some are as the world knows them. Some are on their way out there and not here any more: gone.
 //! Some were evicted while the node was silent: of such a pod and its replacement the ready one
-//! stays, the older on a tie. While recovering, those that the world does not know come back.
+//! stays, the older on a tie. Where the store is new to the node (it was lost, or is an older one that
+//! was restored), pods that the world does not know come back, and those that a controller would
+//! replace, and that the node does not have, are gone: the node knows better.
 
 use alloc::{collections::BTreeSet, sync::Arc};
 
@@ -26,12 +28,21 @@ pub(super) fn pods(world: &World, hello: &Hello, cx: &mut Cx<'_>) {
         has.insert(known.uid);
         take(world, hello, known, cx);
     }
+    // An agent that has lost its own memory knows nothing better.
+    let knows_better = hello.epoch != 0 && is_new_to(world, hello);
     for key in world.pods.on_node(&hello.node) {
         let Some(pod) = world.get(key).filter(|p| !has.contains(&p.uid)) else { continue };
-        if pod.deleting() && pod.meta.finalizers.is_empty() {
+        let gone = pod.deleting() || (knows_better && pod.meta.controller().is_some());
+        if gone && pod.meta.finalizers.is_empty() {
             cx.delete(key.clone());
         }
     }
+}
+
+/// Whether the node has not obeyed this store yet: while recovering, and later for a node that was
+/// away meanwhile.
+fn is_new_to(world: &World, hello: &Hello) -> bool {
+    world.recovering.is_some() || (hello.epoch != 0 && hello.epoch < world.epoch)
 }
 
 fn take(world: &World, hello: &Hello, known: &KnownPod, cx: &mut Cx<'_>) {
@@ -41,7 +52,7 @@ fn take(world: &World, hello: &Hello, known: &KnownPod, cx: &mut Cx<'_>) {
     }
     let status = canonical::value_bytes(&known.status);
     let Some(pod) = world.get(&reported.key) else {
-        if world.recovering.is_some() {
+        if is_new_to(world, hello) {
             reported.uid = known.uid;
             adopt(hello, reported, status.into(), cx);
         }
