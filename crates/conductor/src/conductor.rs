@@ -69,6 +69,7 @@ pub struct Conductor<S> {
     sessions: Sessions,
     writers: Writers,
     recovery: Recovery,
+    /// Since when it watches without a pause.
     started: Time,
     last_step: Time,
     /// Events that could not be committed because the disk is full: tried again.

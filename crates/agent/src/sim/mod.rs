@@ -4,11 +4,13 @@
 //! never happen in `SimRuntime::violations`: two runs of one container at once, a foreign container
 //! touched. Deliberately not here: a server; whoever uses a node carries messages to and fro.
 
+mod clock;
 mod engine;
 mod node;
 mod program;
 mod work;
 
+pub use clock::SimClock;
 pub use engine::{Conduct, SimContainer, SimRegistry, SimRuntime, StopNote};
 pub use node::SimNode;
 pub use program::Program;
