@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use evenkeel_agent::sim::SimClock;
-use evenkeel_core::Ask;
 use evenkeel_model::Rng;
 use evenkeel_runtime::{ContainerId, Resources};
 use evenkeel_store::Crash;
@@ -182,8 +181,7 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
         }
         Fault::Hand(n) => hand(world, n),
         Fault::Cordon(n, time) => {
-            let name = world.machines[n].sim.name().clone();
-            world.ask(Ask::NodeUnschedulable { name, unschedulable: true });
+            world.cordon(n, true);
             world.later(time, Item::Uncordon(n));
         }
         Fault::Remove { node, returns } => remove(world, node, returns),

@@ -14,6 +14,7 @@ use evenkeel_agent::{
 use evenkeel_conductor::{AskId, Event, Output};
 use evenkeel_core::{
     Ask, Settings,
+    ask::NodeWish,
     release::inbound::{self, Seen},
 };
 use evenkeel_model::{
@@ -308,6 +309,22 @@ impl World {
         }
     }
 
+    /// Somebody cordons a node, or lets pods on it again.
+    pub(crate) fn cordon(&mut self, n: usize, unschedulable: bool) {
+        let name = self.machines[n].sim.name().clone();
+        let Some(server) = &self.server else { return };
+        let world = server.conductor.world();
+        let (node, record) = (world.get(&Key::cluster(Kind::Node, name.clone())), world.nodes.get(&name));
+        let (Some(node), Some(record)) = (node, record) else { return };
+        let wish = NodeWish {
+            labels: node.meta.labels.clone(),
+            annotations: node.meta.annotations.clone(),
+            taints: record.taints.to_vec(),
+            unschedulable,
+        };
+        self.ask(Ask::UpdateNode { name, wish, if_version: None, dry_run: false });
+    }
+
     fn settings(&self) -> Settings {
         Settings { default_toleration: self.shape.toleration, ..Settings::default() }
     }
@@ -473,10 +490,7 @@ impl World {
             }
             Item::RegistryBack => self.registry.up = true,
             Item::Uncordon(n) if self.server.is_none() => self.later(POLL, Item::Uncordon(n)),
-            Item::Uncordon(n) => {
-                let name = self.machines[n].sim.name().clone();
-                self.ask(Ask::NodeUnschedulable { name, unschedulable: false });
-            }
+            Item::Uncordon(n) => self.cordon(n, false),
         }
     }
 
@@ -508,7 +522,7 @@ impl World {
             world.get(&Key::cluster(Kind::Node, name.clone())).is_some() || world.recovering.is_some()
         });
         if known || self.server.is_none() {
-            self.ask(Ask::DeleteNode { name });
+            self.ask(Ask::DeleteNode { name, force: false });
             self.later(REMOVE_AGAIN, Item::Remove(n));
         }
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use evenkeel_core::{
     Change, Changed, ControllerId, Controllers, Cx, Settings, World,
     ask::handle,
-    controllers::{namespace, report},
+    controllers::{namespace, node, report},
     cx::Heal,
     release::inbound,
     world::{KeptSnapshot, View, timers::Timers},
@@ -345,6 +345,12 @@ impl<S: Store> Conductor<S> {
         match event {
             Event::Hello(hello) => self.sessions.begin(&hello.node, hello.session),
             Event::Report { node, stamp, report } => match self.sessions.take(node, *stamp, report) {
+                // The session outlived the silence, which its agent may know nothing of: only a hello
+                // says again what its pods were judged by meanwhile.
+                Verdict::Next if node::is_silent(&self.world, node) => {
+                    self.hang_up(node, work);
+                    false
+                }
                 Verdict::Next => true,
                 Verdict::Late => false,
                 Verdict::Lost => {
