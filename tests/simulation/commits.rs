@@ -55,21 +55,35 @@ struct App {
     replicas: u64,
     surge: &'static str,
     unavailable: &'static str,
+    /// What of a pod decides on its node.
+    place: &'static str,
 }
+
+/// Where pods may go: anywhere, to nodes with a label, also to those set apart.
+const PLACES: [&str; 4] = [
+    "",
+    "nodeSelector: {kubernetes.io/arch: amd64}",
+    "tolerations: [{key: dedicated, operator: Exists}]",
+    "tolerations: [{key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 10}]",
+];
 
 /// The repository.
 #[derive(Debug)]
 pub(crate) struct Repository {
+    /// Name of the source, and of its namespace.
+    pub(crate) name: String,
     rng: Rng,
     number: u64,
+    /// Most replicas of one Deployment.
+    most: u64,
     apps: Vec<App>,
     setting: u64,
 }
 
 impl Repository {
     /// An empty one.
-    pub(crate) fn new(rng: Rng) -> Self {
-        Self { rng, number: 0, apps: Vec::new(), setting: 0 }
+    pub(crate) fn new(name: &str, most: u64, rng: Rng) -> Self {
+        Self { name: name.into(), rng, number: 0, most, apps: Vec::new(), setting: 0 }
     }
 
     fn pick<T: Copy>(&mut self, of: &[T]) -> T {
@@ -108,7 +122,7 @@ impl Repository {
     fn change(&mut self, registry: &mut SimRegistry) {
         let at = usize::try_from(self.rng.below(self.apps.len() as u64)).unwrap();
         match self.rng.below(6) {
-            0 => self.apps[at].replicas = 1 + self.rng.below(4),
+            0 => self.apps[at].replicas = 1 + self.rng.below(self.most),
             1 => self.setting += 1,
             2 => {
                 self.apps[at].surge = self.pick(&["1", "50%", "0"]);
@@ -121,7 +135,8 @@ impl Repository {
             }
             3 => {
                 let image = self.push_good(registry);
-                self.apps.push(App { name: "api", image, replicas: 2, surge: "1", unavailable: "0" });
+                let place = self.pick(&PLACES);
+                self.apps.push(App { name: "api", image, replicas: 2, surge: "1", unavailable: "0", place });
             }
             _ => self.apps[at].image = self.push_good(registry),
         }
@@ -129,12 +144,14 @@ impl Repository {
 
     fn first(&mut self, registry: &mut SimRegistry) {
         let image = self.push_good(registry);
-        let replicas = 1 + self.rng.below(4);
-        self.apps.push(App { name: "web", image, replicas, surge: "1", unavailable: "0" });
+        let replicas = 1 + self.rng.below(self.most);
+        let surge = if self.most > 4 { "25%" } else { "1" };
+        let place = self.pick(&["", "", PLACES[2], PLACES[3]]);
+        self.apps.push(App { name: "web", image, replicas, surge, unavailable: "0", place });
     }
 
     fn push_good(&mut self, registry: &mut SimRegistry) -> String {
-        let image = format!("good:{}", self.number);
+        let image = format!("{}/good:{}", self.name, self.number);
         let ready = Duration::from_millis(self.rng.below(3000));
         let stops = Duration::from_millis(10 + self.rng.below(2000));
         registry.push(&image, Program { stops_after: Some(stops), ..Program::slow(ready) });
@@ -142,7 +159,7 @@ impl Repository {
     }
 
     fn spoil(&mut self, flaw: Flaw, registry: &mut SimRegistry) {
-        let image = format!("bad:{}", self.number);
+        let image = format!("{}/bad:{}", self.name, self.number);
         let program = match flaw {
             Flaw::NoImage | Flaw::Broken => None,
             Flaw::Crashes => Some(Program::ends(Duration::from_millis(200 + self.rng.below(3000)), 1)),
@@ -159,20 +176,23 @@ impl Repository {
 
     fn make(&mut self, flaw: Option<Flaw>) -> Commit {
         let mut text = format!(
-            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: shop}}\n---\napiVersion: v1\nkind: ConfigMap\n\
-             metadata: {{name: conf, namespace: shop}}\ndata: {{SETTING: \"{}\"}}\n",
-            self.setting
+            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {space}}}\n---\napiVersion: v1\nkind: ConfigMap\n\
+             metadata: {{name: conf, namespace: {space}}}\ndata: {{SETTING: \"{}\"}}\n",
+            self.setting,
+            space = self.name,
         );
         for app in &self.apps {
             let document = format!(
-                "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  \
+                "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: {space}}}\nspec:\n  \
                  replicas: {replicas}\n  progressDeadlineSeconds: 60\n  selector: {{matchLabels: {{app: {name}}}}}\n  \
                  strategy: {{rollingUpdate: {{maxSurge: {surge}, maxUnavailable: {unavailable}}}}}\n  template:\n    \
-                 metadata: {{labels: {{app: {name}}}}}\n    spec:\n      terminationGracePeriodSeconds: 5\n      \
+                 metadata: {{labels: {{app: {name}}}}}\n    spec:\n      terminationGracePeriodSeconds: 5\n      {place}\n      \
                  containers:\n      - name: main\n        image: {image}\n        imagePullPolicy: IfNotPresent\n        \
                  envFrom: [{{configMapRef: {{name: conf}}}}]\n        resources: {{requests: {{cpu: 250m, memory: 64Mi}}}}\n        \
                  readinessProbe: {{exec: {{command: [ready]}}, periodSeconds: 3}}\n",
                 name = app.name,
+                space = self.name,
+                place = app.place,
                 replicas = app.replicas,
                 surge = app.surge,
                 unavailable = app.unavailable,
@@ -186,7 +206,7 @@ impl Repository {
         let file = Arc::new(parse_file("all.yaml", text.as_bytes(), &Options::default()));
         let outcome = assemble(&[file]).map(Arc::new);
         assert_eq!(outcome.is_err(), flaw == Some(Flaw::Broken), "{outcome:?}");
-        let id = Digest::of_parts([text.as_bytes(), &self.number.to_be_bytes()]).short(40);
+        let id = Digest::of_parts([self.name.as_bytes(), text.as_bytes(), &self.number.to_be_bytes()]).short(40);
         Commit { revision: Revision::git(Some("main"), &id), flaw, outcome }
     }
 }

@@ -11,13 +11,14 @@ use evenkeel_agent::sim::StopNote;
 use evenkeel_audit::{
     AppliedSource, ContainerView, ForeignView, Input, NodeView, PodView, Severity, State, audit, render,
 };
+use evenkeel_conductor::Published;
 use evenkeel_model::{
     Digest, Key, Kind, Object, Time, Uid,
     own::{ReleaseStatus, SourceStatus},
 };
-use evenkeel_runtime::ContainerId;
+use serde_json::Value;
 
-use crate::{commits::Commit, world::Node};
+use crate::{commits::Commit, machine::Machine, shape::WHOLE, world::Feed};
 
 /// For so long after somebody's hand or an engine's restart a stop on its node is not held against
 /// the agent: it heals.
@@ -26,17 +27,29 @@ const HEALING: Duration = Duration::from_secs(400);
 /// The checks' memory.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    before: Option<(Vec<Object>, Vec<NodeView>)>,
-    last: Vec<Arc<Object>>,
+    /// Everything is audited each time.
+    whole: bool,
+    /// The server's objects, as far as it told of them.
+    now: BTreeMap<Key, Arc<Object>>,
+    /// Those that were there at the last audit; `None` where what comes next is not one step later.
+    before: Option<BTreeMap<Key, Arc<Object>>>,
+    views: BTreeMap<String, NodeView>,
+    by_uid: BTreeMap<String, Key>,
+    touched: BTreeSet<Key>,
+    /// Pods that may be stopped although no server asks for it any more.
+    gone: BTreeSet<String>,
     disturbed: BTreeMap<Arc<str>, Time>,
-    pub(crate) foreign: BTreeSet<ContainerId>,
-    /// The database was lost: what nothing explains runs on as an orphan.
-    pub(crate) amnesia: bool,
+    /// The database was lost, or an old one restored: what nothing explains runs on as an orphan.
+    pub(crate) orphans: bool,
     /// Audits made.
     pub(crate) audits: u64,
 }
 
 impl Watch {
+    pub(crate) fn new(whole: bool) -> Self {
+        Self { whole, ..Self::default() }
+    }
+
     /// Somebody or something other than Evenkeel touched a node.
     pub(crate) fn disturbed(&mut self, now: Time, node: &Arc<str>) {
         self.disturbed.insert(node.clone(), now);
@@ -47,28 +60,79 @@ impl Watch {
         self.before = None;
     }
 
-    /// The objects as they were seen last.
-    pub(crate) fn last_objects(&self) -> Vec<Arc<Object>> {
-        self.last.clone()
+    /// The database is another one from now on. What was asked to end before may still do so.
+    pub(crate) fn database_lost(&mut self) {
+        self.orphans = true;
+        let going = self.now.values().filter(|o| o.key.kind == Kind::Pod && o.deleting());
+        self.gone.extend(going.map(|o| o.uid.to_string()));
+        self.now.clear();
+        self.by_uid.clear();
+        self.before = None;
+    }
+
+    /// A server has started over its store: a transaction may have been durable that nobody heard of.
+    pub(crate) fn reload<'a>(&mut self, objects: impl Iterator<Item = &'a Arc<Object>>) {
+        let before = std::mem::take(&mut self.now);
+        self.now = objects.map(|o| (o.key.clone(), o.clone())).collect();
+        self.by_uid = self.now.values().filter(|o| o.key.kind == Kind::Pod).map(uid_and_key).collect();
+        let lost = before.values().filter(|o| o.key.kind == Kind::Pod).map(|o| o.uid.to_string());
+        self.gone.extend(lost.filter(|uid| !self.by_uid.contains_key(uid)));
+        self.before = None;
+        self.touched.extend(self.now.keys().cloned());
+    }
+
+    /// A server has committed.
+    pub(crate) fn published(&mut self, changes: &[Published]) {
+        for change in changes {
+            if change.key.kind == Kind::Event {
+                continue;
+            }
+            self.touched.insert(change.key.clone());
+            if let Some(old) = change.old.as_ref().filter(|o| o.key.kind == Kind::Pod) {
+                let uid = old.uid.to_string();
+                if change.new.as_ref().is_none_or(|n| n.uid != old.uid) {
+                    self.by_uid.remove(&uid);
+                    self.gone.insert(uid);
+                }
+            }
+            match &change.new {
+                Some(new) => {
+                    if new.key.kind == Kind::Pod {
+                        self.by_uid.extend([uid_and_key(new)]);
+                    }
+                    self.now.insert(change.key.clone(), new.clone());
+                }
+                None => drop(self.now.remove(&change.key)),
+            }
+        }
+    }
+
+    /// The objects as they were seen last, but for Events.
+    pub(crate) fn objects(&self) -> Vec<Arc<Object>> {
+        self.now.values().cloned().collect()
+    }
+
+    /// The pods that are not as they should be, for a failure.
+    pub(crate) fn unready(&self) -> String {
+        let pods = self.now.values().filter(|o| o.key.kind == Kind::Pod);
+        let lines = pods.filter(|o| o.deleting() || ready(o) != "\"True\"").map(|o| {
+            let status: Value = o.status().ok().flatten().unwrap_or_default();
+            format!("  {} on {:?} going {:?}: {status}", o.key, o.node, o.meta.deletion)
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// An agent stopped a living container: only a pod that shall end, or whose container does not
     /// do what it should, may be stopped.
-    pub(crate) fn stopped(
-        &self,
-        now: Time,
-        node: &Arc<str>,
-        stop: &StopNote,
-        objects: &[Arc<Object>],
-    ) -> Result<(), String> {
+    pub(crate) fn stopped(&self, now: Time, node: &Arc<str>, stop: &StopNote) -> Result<(), String> {
         if !stop.good || self.disturbed.get(node).is_some_and(|at| now.since(*at) < HEALING) {
             return Ok(());
         }
-        let object = objects.iter().find(|o| o.key.kind == Kind::Pod && o.uid.to_string() == stop.pod);
-        match object {
-            None => Err(format!("the agent of {node} stopped {} of a pod that nothing asked to end", stop.name)),
+        match self.by_uid.get(&stop.pod).and_then(|key| self.now.get(key)) {
             Some(o) if o.deleting() => Ok(()),
             Some(o) => Err(format!("the agent of {node} stopped {} of {}, which shall run", stop.name, o.key)),
+            None if self.gone.contains(&stop.pod) => Ok(()),
+            None => Err(format!("the agent of {node} stopped {} of a pod that nothing asked to end", stop.name)),
         }
     }
 
@@ -76,24 +140,27 @@ impl Watch {
     pub(crate) fn audit(
         &mut self,
         now: Time,
-        objects: Vec<Arc<Object>>,
-        nodes: &[Node],
-        commits: &[Commit],
+        machines: &[Machine],
+        by_name: &BTreeMap<Arc<str>, usize>,
+        feeds: &[Feed],
         settled: bool,
     ) -> Result<(), String> {
         self.audits += 1;
-        let plain: Vec<Object> = objects.iter().map(|o| Object::clone(o)).collect();
-        self.last = objects;
-        let mut views: Vec<NodeView> = nodes.iter().map(view).collect();
-        for pod in views.iter_mut().flat_map(|n| &mut n.pods) {
-            pod.orphan = self.amnesia && !plain.iter().any(|o| o.uid == pod.uid);
-        }
-        let sources = applied(&plain, commits);
-        let before = self.before.as_ref().map(|(objects, nodes)| State { objects, nodes });
+        let whole = settled || self.whole || self.audits.is_multiple_of(WHOLE) || self.before.is_none();
+        let (keys, nodes) = if whole { self.everything(machines) } else { self.concerned() };
+        let pick = |of: &BTreeMap<Key, Arc<Object>>| -> Vec<Object> {
+            keys.iter().filter_map(|k| of.get(k)).map(|o| Object::clone(o)).collect()
+        };
+        let objects = pick(&self.now);
+        let before = self.before.as_ref().map(pick);
+        let machine = |node: &Arc<str>| by_name.get(node).map(|n| &machines[*n]).filter(|m| m.powered);
+        let views: Vec<NodeView> = nodes.iter().filter_map(machine).map(|m| self.view(m)).collect();
+        let views_before: Vec<NodeView> = nodes.iter().filter_map(|n| self.views.get(&**n).cloned()).collect();
+        let sources = applied(&objects, feeds);
         let input = Input {
             now,
-            state: State { objects: &plain, nodes: &views },
-            before,
+            state: State { objects: &objects, nodes: &views },
+            before: before.as_deref().map(|objects| State { objects, nodes: &views_before }),
             settled,
             undisturbed: false,
             deleted_by_hand: None,
@@ -104,16 +171,118 @@ impl Watch {
         if !findings.is_empty() {
             return Err(render(&findings));
         }
-        blame(&plain, commits)?;
-        self.before = Some((plain, views));
+        feeds.iter().try_for_each(|feed| blame(&objects, feed))?;
+        self.remember(&nodes, views, whole);
         Ok(())
+    }
+
+    /// Keeps what the next audit compares with.
+    fn remember(&mut self, nodes: &BTreeSet<Arc<str>>, views: Vec<NodeView>, whole: bool) {
+        self.views.retain(|name, _| !nodes.contains(name.as_str()));
+        self.views.extend(views.into_iter().map(|v| (v.name.clone(), v)));
+        let touched = std::mem::take(&mut self.touched);
+        match &mut self.before {
+            Some(before) if !whole => {
+                for key in touched {
+                    match self.now.get(&key) {
+                        Some(o) => drop(before.insert(key, o.clone())),
+                        None => drop(before.remove(&key)),
+                    }
+                }
+            }
+            before => *before = Some(self.now.clone()),
+        }
+    }
+
+    fn everything(&self, machines: &[Machine]) -> (BTreeSet<Key>, BTreeSet<Arc<str>>) {
+        let keys = self.now.keys().chain(self.before.iter().flat_map(BTreeMap::keys)).cloned().collect();
+        (keys, machines.iter().map(|m| m.sim.name().clone()).collect())
+    }
+
+    /// What was touched, and what is judged together with it: a pod's owners with all their pods, its
+    /// node with all that run there.
+    fn concerned(&self) -> (BTreeSet<Key>, BTreeSet<Arc<str>>) {
+        let states = || [Some(&self.now), self.before.as_ref()].into_iter().flatten();
+        let mut owners: BTreeSet<Uid> = BTreeSet::new();
+        let mut nodes: BTreeSet<Arc<str>> = BTreeSet::new();
+        for object in self.touched.iter().flat_map(|k| states().filter_map(move |s| s.get(k))) {
+            match object.key.kind {
+                Kind::Node => drop(nodes.insert(object.key.name.clone())),
+                Kind::Pod => nodes.extend(object.node.clone()),
+                _ => {}
+            }
+            owners.extend(object.meta.controller().map(|o| o.uid));
+            owners.insert(object.uid);
+        }
+        let controller = |o: &Object| o.meta.controller().map(|c| c.uid);
+        let of_kind = |kind: Kind| states().flat_map(BTreeMap::values).filter(move |o| o.key.kind == kind);
+        // From pods up to their Deployments, and down again to all that those have.
+        owners.extend(
+            of_kind(Kind::ReplicaSet)
+                .filter(|o| owners.contains(&o.uid))
+                .filter_map(|o| controller(o))
+                .collect::<Vec<_>>(),
+        );
+        owners.extend(
+            of_kind(Kind::ReplicaSet)
+                .filter(|o| controller(o).is_some_and(|u| owners.contains(&u)))
+                .map(|o| o.uid)
+                .collect::<Vec<_>>(),
+        );
+        let concerned = |o: &Arc<Object>| {
+            owners.contains(&o.uid)
+                || controller(o).is_some_and(|u| owners.contains(&u))
+                || o.node.as_ref().is_some_and(|n| nodes.contains(n))
+                || (o.key.kind == Kind::Node && nodes.contains(&o.key.name))
+        };
+        let keys = states().flat_map(BTreeMap::values).filter(|o| concerned(o)).map(|o| o.key.clone()).collect();
+        (keys, nodes)
+    }
+
+    /// What a node's engine runs.
+    fn view(&self, machine: &Machine) -> NodeView {
+        let mut view = NodeView { name: machine.sim.name().to_string(), ..NodeView::default() };
+        let mut pods: BTreeMap<Uid, PodView> = BTreeMap::new();
+        for c in machine.sim.runtime.containers() {
+            if !c.by_agent {
+                view.foreign.push(ForeignView { id: c.info.id.to_string(), running: c.info.state.is_alive() });
+                continue;
+            }
+            let label = |name: &str| c.info.labels.get(name).cloned().unwrap_or_default();
+            let Ok(uid) = label("evenkeel.dev/pod-uid").parse::<Uid>() else { continue };
+            let pod = pods.entry(uid).or_insert_with(|| PodView {
+                uid,
+                namespace: label("evenkeel.dev/namespace"),
+                name: label("evenkeel.dev/pod"),
+                orphan: self.orphans && !self.by_uid.contains_key(&uid.to_string()),
+                ..PodView::default()
+            });
+            let name = label("evenkeel.dev/container");
+            if !name.is_empty() {
+                pod.containers.push(ContainerView { name, running: c.info.state.is_alive(), ready: true, restarts: 0 });
+            }
+        }
+        view.pods = pods.into_values().collect();
+        view
     }
 }
 
+fn uid_and_key(pod: &Arc<Object>) -> (String, Key) {
+    (pod.uid.to_string(), pod.key.clone())
+}
+
+/// The status of an object's condition `Ready`.
+pub(crate) fn ready(node: &Object) -> String {
+    let status: Value = node.status().ok().flatten().unwrap_or_default();
+    let list = status["conditions"].as_array().cloned().unwrap_or_default();
+    list.iter().find(|c| c["type"] == "Ready").map_or_else(String::new, |c| c["status"].to_string())
+}
+
 /// No good commit is quarantined, and what is quarantined is no good one's content.
-fn blame(objects: &[Object], commits: &[Commit]) -> Result<(), String> {
+fn blame(objects: &[Object], feed: &Feed) -> Result<(), String> {
+    let commits = &feed.commits;
     let good: BTreeSet<Digest> = commits.iter().filter(|c| c.flaw.is_none()).filter_map(Commit::digest).collect();
-    for object in objects.iter().filter(|o| o.key.kind == Kind::Source) {
+    for object in objects.iter().filter(|o| o.key.kind == Kind::Source && o.key.name == feed.name()) {
         let status: SourceStatus = object.status().ok().flatten().unwrap_or_default();
         if let Some(q) = status.quarantined.iter().find(|q| good.contains(&q.digest)) {
             let cause = objects
@@ -136,36 +305,12 @@ fn blame(objects: &[Object], commits: &[Commit]) -> Result<(), String> {
     Ok(())
 }
 
-/// What a node's engine runs.
-fn view(node: &Node) -> NodeView {
-    let mut pods: BTreeMap<Uid, PodView> = BTreeMap::new();
-    let mut foreign = Vec::new();
-    for c in node.sim.runtime.containers() {
-        if !c.by_agent {
-            foreign.push(ForeignView { id: c.info.id.to_string(), running: c.info.state.is_alive() });
-            continue;
-        }
-        let label = |name: &str| c.info.labels.get(name).cloned().unwrap_or_default();
-        let Ok(uid) = label("evenkeel.dev/pod-uid").parse::<Uid>() else { continue };
-        let pod = pods.entry(uid).or_insert_with(|| PodView {
-            uid,
-            namespace: label("evenkeel.dev/namespace"),
-            name: label("evenkeel.dev/pod"),
-            ..PodView::default()
-        });
-        let name = label("evenkeel.dev/container");
-        if !name.is_empty() {
-            pod.containers.push(ContainerView { name, running: c.info.state.is_alive(), ready: true, restarts: 0 });
-        }
-    }
-    NodeView { name: node.sim.name().to_string(), pods: pods.into_values().collect(), foreign }
-}
-
-fn applied(objects: &[Object], commits: &[Commit]) -> Vec<AppliedSource> {
+fn applied(objects: &[Object], feeds: &[Feed]) -> Vec<AppliedSource> {
     let of = |o: &Object| {
         let status: SourceStatus = o.status().ok().flatten()?;
         let digest = status.applied_digest?;
-        let commit = commits.iter().find(|c| c.digest() == Some(digest))?;
+        let mut commits = feeds.iter().filter(|f| f.name() == o.key.name).flat_map(|f| &f.commits);
+        let commit = commits.find(|c| c.digest() == Some(digest))?;
         Some(AppliedSource { source: o.key.name.to_string(), keys: commit.keys() })
     };
     objects.iter().filter(|o| o.key.kind == Kind::Source).filter_map(of).collect()

@@ -1,5 +1,5 @@
 //! A whole cluster in one thread on virtual time: the real conductor over the model of a store, the
-//! real agent logic over simulated engines, and a network that delays, duplicates and cuts.
+//! real agent logic over simulated engines, and a network between them.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -8,154 +8,214 @@ use std::{
 };
 
 use evenkeel_agent::{
-    logic::{AgentLogic, command::Input, settings},
-    sim::{Conduct, SimNode, SimRegistry},
+    logic::{AgentLogic, settings},
+    sim::{Conduct, SimClock, SimNode, SimRegistry},
 };
-use evenkeel_conductor::{AskId, Conductor, Event, Start};
+use evenkeel_conductor::{AskId, Event, Output};
 use evenkeel_core::{
     Ask, Settings,
+    ask::NodeWish,
     release::inbound::{self, Seen},
 };
 use evenkeel_model::{
     Key, Kind, Meta, Object, Revision, Rng, SourceName, Time,
     own::{GitSpec, SourceSpec, SourceStatus},
 };
-use evenkeel_store::{MemoryDisk, MemoryStore};
-use evenkeel_wire::{NodeReport, ToAgent, ToServer};
+use evenkeel_store::MemoryDisk;
+use evenkeel_wire::{ToAgent, ToServer};
 
 use crate::{
     commits::{Commit, Repository},
     faults::Fault,
+    machine::Machine,
+    network::To,
+    server::Server,
+    shape::Shape,
     watch::Watch,
 };
 
-/// Heartbeats of an agent with nothing to report.
-const HEARTBEAT: Duration = Duration::from_secs(10);
-/// How long an agent waits before it dials again.
-const REDIAL: Duration = Duration::from_secs(2);
 /// How often the follower looks.
 const POLL: Duration = Duration::from_secs(5);
+/// How often a node that shall go is asked to.
+const REMOVE_AGAIN: Duration = Duration::from_secs(20);
 /// Lines of the story that are kept for a failure.
-const STORY: usize = 400;
+const STORY: usize = 250;
 
 /// What is on its way.
 #[derive(Debug)]
 pub(crate) enum Item {
-    ToServer(usize, u64, Box<ToServer>),
-    ToAgent(usize, u64, Box<ToAgent>),
+    Up {
+        n: usize,
+        connection: u64,
+        life: u64,
+        message: Box<ToServer>,
+    },
+    Down {
+        n: usize,
+        connection: u64,
+        message: Box<ToAgent>,
+    },
+    Flush {
+        n: usize,
+        connection: u64,
+        to: To,
+    },
+    Mend(usize, To),
+    GiveUp {
+        n: usize,
+        connection: u64,
+        end: To,
+    },
+    Closed {
+        n: usize,
+        connection: u64,
+        end: To,
+    },
     Dial(usize),
     Heartbeat(usize, u64),
-    Commit,
-    /// The follower tells the server what the branch's head is.
+    Commit(usize),
+    /// The followers tell the server what the branches' heads are.
     Follow,
     Fault(Fault),
     StartServer,
+    StopRival,
     StartAgent(usize),
+    PowerOn(usize),
+    Remove(usize),
     EngineBack(usize, bool),
     RegistryBack,
-    Reconnected(usize),
+    Uncordon(usize),
 }
 
-/// A node and its line to the server.
-#[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) sim: SimNode,
-    /// Number of its session; a message of another one is lost.
-    session: u64,
-    connected: bool,
-    pub(crate) cut: bool,
-    /// Its messages keep their order: none overtakes this.
-    last_up: Time,
-    last_down: Time,
+/// A source as its follower knows it.
+pub(crate) struct Feed {
+    pub(crate) repository: Repository,
+    pub(crate) commits: Vec<Commit>,
+    /// The head that this server has been told.
+    told: Option<Revision>,
 }
 
-/// The server's process.
-struct Server {
-    conductor: Conductor<MemoryStore>,
-    inbox: VecDeque<Event>,
-    wake: Option<Time>,
+impl Feed {
+    pub(crate) fn name(&self) -> SourceName {
+        self.repository.name.as_str().into()
+    }
+
+    /// Whether the branch's head has a flaw.
+    pub(crate) fn head_is_bad(&self) -> bool {
+        self.commits.last().is_some_and(|c| c.flaw.is_some())
+    }
 }
 
 /// The world.
 pub(crate) struct World {
     pub(crate) now: Time,
     pub(crate) rng: Rng,
+    pub(crate) shape: Shape,
     pub(crate) registry: SimRegistry,
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) machines: Vec<Machine>,
+    by_name: BTreeMap<Arc<str>, usize>,
+    /// When something happens on each machine next.
+    wakes: BTreeSet<(Time, usize)>,
+    wake_of: Vec<Option<Time>>,
     pub(crate) disk: MemoryDisk,
-    server: Option<Server>,
+    pub(crate) backup: Option<MemoryDisk>,
+    pub(crate) server: Option<Server>,
+    pub(crate) server_clock: SimClock,
+    /// When the newest epoch was drawn, by the clock of the server that drew it.
+    pub(crate) newest_epoch: Time,
+    /// The old server, beside one that was restored elsewhere.
+    pub(crate) rival: Option<Server>,
+    lives: u64,
     queue: BTreeMap<(Time, u64), Item>,
     counter: u64,
-    repository: Repository,
-    /// The head that this server's follower has told.
-    told: Option<Revision>,
-    pub(crate) commits: Vec<Commit>,
+    pub(crate) feeds: Vec<Feed>,
     pub(crate) watch: Watch,
     story: VecDeque<String>,
     pub(crate) chaos: bool,
     pub(crate) steps: u64,
-}
-
-fn source() -> SourceName {
-    "shop".into()
+    /// All machines sleep until then.
+    asleep: Time,
+    /// For how long.
+    slept: Duration,
+    /// Most events that ever waited for the server.
+    pub(crate) backlog: usize,
 }
 
 impl World {
-    /// A new cluster that follows a repository with one good commit.
-    pub(crate) fn new(seed: u64) -> Self {
+    /// A new cluster that follows repositories with one good commit each.
+    pub(crate) fn new(seed: u64, shape: Shape) -> Self {
         let rng = Rng::new(seed);
         let now = Time::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
+        let feed = |n: u64| Feed {
+            repository: Repository::new(&format!("shop{n}"), shape.replicas, rng.fork(&format!("repository {n}"))),
+            commits: Vec::new(),
+            told: None,
+        };
         let mut world = Self {
             now,
             rng: rng.fork("world"),
             registry: SimRegistry::new(),
-            nodes: Vec::new(),
+            machines: Vec::new(),
+            by_name: BTreeMap::new(),
+            wakes: BTreeSet::new(),
+            wake_of: Vec::new(),
             disk: MemoryDisk::new(),
+            backup: None,
             server: None,
+            server_clock: SimClock::new(now, 0),
+            newest_epoch: now,
+            rival: None,
+            lives: 0,
             queue: BTreeMap::new(),
             counter: 0,
-            repository: Repository::new(rng.fork("repository")),
-            told: None,
-            commits: Vec::new(),
-            watch: Watch::default(),
+            feeds: (0..shape.sources).map(feed).collect(),
+            watch: Watch::new(shape.whole),
             story: VecDeque::new(),
             chaos: true,
             steps: 0,
+            asleep: now,
+            slept: Duration::ZERO,
+            backlog: 0,
+            shape,
         };
-        let count = 2 + world.rng.below(2);
-        for n in 0..count {
-            world.add_node(&format!("n{n}"), seed);
+        world.server_clock = SimClock::new(now, world.drift());
+        for _ in 0..world.shape.nodes {
+            world.add_machine();
         }
         world.start_server();
-        world.add_source();
-        world.commit();
+        for n in 0..world.feeds.len() {
+            world.add_source(n);
+            world.commit(n);
+        }
         world.later(Duration::from_millis(50), Item::Follow);
         world
     }
 
-    fn add_node(&mut self, name: &str, seed: u64) {
+    /// A clock's drift in millionths: up to 2 % each way.
+    fn drift(&mut self) -> i64 {
+        i64::try_from(self.rng.below(40_000)).unwrap() - 20_000
+    }
+
+    /// Another machine joins.
+    pub(crate) fn add_machine(&mut self) {
+        let n = self.machines.len();
+        let name = format!("n{n}");
         let config = settings::Config {
-            node: name.into(),
+            node: name.as_str().into(),
             cluster: "sim".into(),
             node_ip: Some("192.0.2.1".parse().unwrap()),
             settings: settings::Settings::default(),
         };
-        let room: BTreeMap<String, String> =
-            [("cpu", "4"), ("memory", "8Gi"), ("pods", "110")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-        let report = NodeReport {
-            capacity: room.clone(),
-            allocatable: room,
-            labels: [("kubernetes.io/hostname".to_owned(), name.to_owned())].into(),
-            version: "0".into(),
-            ..NodeReport::default()
-        };
-        let mut sim = SimNode::new(config, report, seed, Conduct::default());
-        let foreign = sim.runtime.add_foreign(self.now, "foreign", BTreeMap::new());
-        self.watch.foreign.insert(foreign);
+        let report = self.shape.node(&mut self.rng, &name);
+        let (seed, clock) = (self.rng.next_u64(), SimClock::new(self.now, self.drift()));
+        let mut sim = SimNode::new(config, report, seed, Conduct::default(), clock);
+        sim.runtime.add_foreign(self.now, "foreign", BTreeMap::new());
         sim.start(self.now);
-        let at = self.nodes.len();
-        self.nodes.push(Node { sim, session: 0, connected: false, cut: false, last_up: self.now, last_down: self.now });
-        self.later(Duration::from_millis(100), Item::Dial(at));
+        self.by_name.insert(sim.name().clone(), n);
+        self.machines.push(Machine::new(sim, self.now));
+        self.wake_of.push(None);
+        self.touch(n);
+        self.dial_later(n, Duration::from_millis(100));
     }
 
     /// Notes a line of the story.
@@ -177,205 +237,201 @@ impl World {
         self.at(self.now + after, item);
     }
 
-    fn at(&mut self, at: Time, item: Item) {
+    pub(crate) fn at(&mut self, at: Time, item: Item) {
         self.counter += 1;
         self.queue.insert((at, self.counter), item);
     }
 
-    /// A delay of the network.
-    fn delay(&mut self) -> Duration {
-        let most = if self.chaos && self.rng.below(20) == 0 { 2000 } else { 20 };
-        Duration::from_millis(1 + self.rng.below(most))
-    }
-
     /// Makes the next commit.
-    pub(crate) fn commit(&mut self) {
-        let commit = self.repository.commit(&mut self.registry);
-        self.tell(|| format!("commit {} {:?}", commit.revision.short(), commit.flaw));
-        self.commits.push(commit);
-    }
-
-    /// Whether the branch's head has a flaw.
-    pub(crate) fn head_is_bad(&self) -> bool {
-        self.commits.last().is_some_and(|c| c.flaw.is_some())
+    pub(crate) fn commit(&mut self, n: usize) {
+        let commit = self.feeds[n].repository.commit(&mut self.registry);
+        self.tell(|| format!("commit {n} {} {:?}", commit.revision.short(), commit.flaw));
+        self.feeds[n].commits.push(commit);
     }
 
     /// A good commit.
-    pub(crate) fn repair(&mut self) {
-        let commit = self.repository.good(&mut self.registry);
-        self.tell(|| format!("repair {}", commit.revision.short()));
-        self.commits.push(commit);
+    pub(crate) fn repair(&mut self, n: usize) {
+        let commit = self.feeds[n].repository.good(&mut self.registry);
+        self.tell(|| format!("repair {n} {}", commit.revision.short()));
+        self.feeds[n].commits.push(commit);
     }
 
-    /// The follower's poll: it brings the head, and documents that a new server lacks. A source that
-    /// nobody remembers is added again, as a person would.
+    /// The followers' poll: they bring the heads, and documents that a new server lacks. A source
+    /// that nobody remembers is added again, as a person would.
     fn follow(&mut self) {
         self.later(POLL, Item::Follow);
-        let Some(server) = &self.server else { return };
-        let world = server.conductor.world();
-        let known = world.get(&Key::cluster(Kind::Source, "shop")).is_some();
-        if !known {
-            if world.recovering.is_none() {
-                self.add_source();
+        for n in 0..self.feeds.len() {
+            let Some(server) = &self.server else { return };
+            let world = server.conductor.world();
+            let name = self.feeds[n].name();
+            if world.get(&Key::cluster(Kind::Source, name.clone())).is_none() {
+                if world.recovering.is_none() {
+                    self.add_source(n);
+                }
+                continue;
             }
-            return;
+            let wanted = inbound::wanted_revisions(world).into_iter().filter(|(source, _)| *source == name);
+            let feed = &mut self.feeds[n];
+            let mut bring: Vec<Commit> =
+                wanted.filter_map(|(_, r)| feed.commits.iter().find(|c| c.revision == r).cloned()).collect();
+            if feed.told.as_ref() != feed.commits.last().map(|c| &c.revision) {
+                feed.told = feed.commits.last().map(|c| c.revision.clone());
+                bring.extend(feed.commits.last().cloned());
+            }
+            let Some(server) = &mut self.server else { return };
+            for commit in bring {
+                server.push(Event::Seen(Box::new(Seen {
+                    source: name.clone(),
+                    revision: commit.revision,
+                    author: "A <a@b>".into(),
+                    message: "a commit".into(),
+                    outcome: commit.outcome,
+                    confirmed: true,
+                })));
+            }
         }
-        let wanted = inbound::wanted_revisions(world);
-        let old = wanted.into_iter().filter_map(|(_, r)| self.commits.iter().find(|c| c.revision == r).cloned());
-        let mut bring: Vec<Commit> = old.collect();
-        if self.told.as_ref() != self.commits.last().map(|c| &c.revision) {
-            self.told = self.commits.last().map(|c| c.revision.clone());
-            bring.extend(self.commits.last().cloned());
-        }
-        let Some(server) = &mut self.server else { return };
-        server.inbox.extend(bring.into_iter().map(|commit| {
-            Event::Seen(Box::new(Seen {
-                source: source(),
-                revision: commit.revision,
-                author: "A <a@b>".into(),
-                message: "a commit".into(),
-                outcome: commit.outcome,
-                confirmed: true,
-            }))
-        }));
     }
 
-    fn add_source(&mut self) {
+    fn add_source(&mut self, n: usize) {
         self.ask(Ask::CreateSource {
-            name: source(),
+            name: self.feeds[n].name(),
             spec: SourceSpec {
-                git: Some(GitSpec { url: "file:///repo".into(), ..GitSpec::default() }),
+                git: Some(GitSpec { url: format!("file:///{n}"), ..GitSpec::default() }),
                 ..SourceSpec::default()
             },
             meta: Meta::default(),
         });
     }
 
-    fn ask(&mut self, ask: Ask) {
+    pub(crate) fn ask(&mut self, ask: Ask) {
         if let Some(server) = &mut self.server {
-            server.inbox.push_back(Event::Ask { id: AskId(0), ask: Box::new(ask), user: "admin".into() });
+            server.push(Event::Ask { id: AskId(0), ask: Box::new(ask), user: "admin".into() });
         }
     }
 
-    /// Starts the server over its disk.
+    /// Somebody cordons a node, or lets pods on it again.
+    pub(crate) fn cordon(&mut self, n: usize, unschedulable: bool) {
+        let name = self.machines[n].sim.name().clone();
+        let Some(server) = &self.server else { return };
+        let world = server.conductor.world();
+        let (node, record) = (world.get(&Key::cluster(Kind::Node, name.clone())), world.nodes.get(&name));
+        let (Some(node), Some(record)) = (node, record) else { return };
+        let wish = NodeWish {
+            labels: node.meta.labels.clone(),
+            annotations: node.meta.annotations.clone(),
+            taints: record.taints.to_vec(),
+            unschedulable,
+        };
+        self.ask(Ask::UpdateNode { name, wish, if_version: None, dry_run: false });
+    }
+
+    fn settings(&self) -> Settings {
+        Settings { default_toleration: self.shape.toleration, ..Settings::default() }
+    }
+
+    /// Starts a server over a disk, for a cluster that has these nodes if it is older than the disk.
+    pub(crate) fn boot(&mut self, disk: &MemoryDisk) -> Option<Server> {
+        self.lives += 1;
+        let nodes: BTreeSet<Arc<str>> =
+            self.machines.iter().filter(|m| !m.leaving).map(|m| m.sim.name().clone()).collect();
+        let recover = Some(nodes).filter(|_| self.feeds.iter().any(|f| !f.commits.is_empty()));
+        let seed = self.rng.next_u64();
+        let started = Server::start(disk, (self.now, self.server_clock), (seed, self.lives), self.settings(), recover);
+        match started {
+            Ok(server) => {
+                let drawn = i64::try_from(server.conductor.world().epoch / 1000).unwrap_or(i64::MAX);
+                self.newest_epoch = self.newest_epoch.max(Time(drawn));
+                Some(server)
+            }
+            Err(error) => {
+                self.tell(|| format!("the server does not start: {error}"));
+                None
+            }
+        }
+    }
+
     fn start_server(&mut self) {
         if self.server.is_some() {
             return;
         }
         self.tell(|| "the server starts".into());
-        let store = MemoryStore::open(&self.disk, self.now);
-        let nodes: BTreeSet<Arc<str>> = self.nodes.iter().map(|n| n.sim.name().clone()).collect();
-        let start = Start {
-            now: self.now,
-            seed: self.rng.next_u64(),
-            digest_key: [7; 32],
-            settings: Settings::default(),
-            recover: Some(nodes).filter(|_| !self.commits.is_empty()),
-        };
-        let conductor = match Conductor::start(store, start) {
-            Ok(conductor) => conductor,
-            Err(error) => {
-                self.tell(|| format!("the server does not start: {error}"));
-                self.later(Duration::from_secs(1), Item::StartServer);
-                return;
-            }
-        };
-        self.server = Some(Server { conductor, inbox: VecDeque::new(), wake: Some(self.now) });
-        self.told = None;
+        let disk = self.disk.clone();
+        self.server = self.boot(&disk);
+        match &self.server {
+            Some(server) => self.watch.reload(server.conductor.world().all()),
+            None => self.later(Duration::from_secs(1), Item::StartServer),
+        }
+        self.feeds.iter_mut().for_each(|f| f.told = None);
     }
 
-    /// Ends the server's process.
-    pub(crate) fn crash_server(&mut self) {
-        if self.server.take().is_none() {
-            return;
-        }
+    /// Ends the server's process; it starts again after a while.
+    pub(crate) fn crash_server(&mut self, away: Duration) {
+        let Some(server) = self.server.take() else { return };
         self.tell(|| "the server is gone".into());
         self.disk.crash();
         self.watch.forget();
-        for n in 0..self.nodes.len() {
-            self.hang_up(n);
+        for (n, connection) in server.lines {
+            if !self.machines[n].line.rival {
+                self.later(Duration::from_millis(1), Item::Closed { n, connection, end: To::Agent });
+            }
         }
-        let after = Duration::from_millis(self.rng.below(20_000));
-        self.later(after, Item::StartServer);
+        self.later(away, Item::StartServer);
     }
 
-    /// The line between a node and the server breaks.
-    pub(crate) fn hang_up(&mut self, n: usize) {
-        let node = &mut self.nodes[n];
-        if !std::mem::replace(&mut node.connected, false) {
-            return;
+    /// What happened on a machine: it may want a new session, have something to say, or wake at
+    /// another time.
+    pub(crate) fn touch(&mut self, n: usize) {
+        if self.machines[n].sim.reconnect.take().is_some() {
+            self.agent_closes(n, true);
         }
-        node.session += 1;
-        let name = node.sim.name().clone();
-        let now = self.now;
-        node.sim.give(now, Input::SessionClosed);
-        if let Some(server) = &mut self.server {
-            server.inbox.push_back(Event::Ended { node: name });
+        if self.machines[n].line.agent.is_some()
+            && let Some(message) = self.machines[n].sim.take_report()
+        {
+            self.send_up(n, message);
         }
-        self.later(REDIAL, Item::Dial(n));
+        let next = self.machines[n].next();
+        if let Some(before) = std::mem::replace(&mut self.wake_of[n], next) {
+            self.wakes.remove(&(before, n));
+        }
+        self.wakes.extend(next.map(|at| (at, n)));
     }
 
-    fn dial(&mut self, n: usize) {
-        let now = self.now;
-        let up = self.server.is_some();
-        let node = &mut self.nodes[n];
-        if node.connected {
-            return;
-        }
-        if !up || node.cut || node.sim.logic.is_none() {
-            self.later(REDIAL, Item::Dial(n));
-            return;
-        }
-        node.connected = true;
-        node.session += 1;
-        let session = node.session;
-        if let Some(hello) = node.sim.open_session(now) {
-            self.send_up(n, ToServer::Hello(Box::new(hello)));
-        }
-        self.later(HEARTBEAT, Item::Heartbeat(n, session));
-    }
-
-    fn send_up(&mut self, n: usize, message: ToServer) {
-        let delay = self.delay();
-        let again = self.chaos && self.rng.below(30) == 0 && matches!(message, ToServer::Report { .. });
-        let node = &mut self.nodes[n];
-        let at = (self.now + delay).max(node.last_up);
-        node.last_up = at;
-        let session = node.session;
-        if again {
-            self.at(at, Item::ToServer(n, session, Box::new(message.clone())));
-        }
-        self.at(at, Item::ToServer(n, session, Box::new(message)));
-    }
-
-    fn send_down(&mut self, n: usize, message: ToAgent) {
-        let delay = self.delay();
-        let node = &mut self.nodes[n];
-        let at = (self.now + delay).max(node.last_down);
-        node.last_down = at;
-        let session = node.session;
-        self.at(at, Item::ToAgent(n, session, Box::new(message)));
+    fn next(&self) -> Option<Time> {
+        let queue = self.queue.keys().next().map(|(at, _)| *at);
+        let machine = self.wakes.first().map(|(at, _)| *at);
+        let servers = [&self.server, &self.rival].into_iter().flatten().filter_map(Server::due).min();
+        [queue, machine, servers].into_iter().flatten().min()
     }
 
     /// Lets everything happen up to `until`.
     pub(crate) fn run(&mut self, until: Time) -> Result<(), String> {
-        loop {
-            let mut next: Option<Time> = self.queue.keys().next().map(|(at, _)| *at);
-            let mut consider = |at: Option<Time>| {
-                if let Some(at) = at {
-                    next = Some(next.map_or(at, |n: Time| n.min(at)));
-                }
-            };
-            self.nodes.iter().for_each(|n| consider(n.sim.next()));
-            if let Some(server) = &self.server {
-                consider(if server.inbox.is_empty() { server.wake } else { Some(self.now) });
-            }
-            let Some(at) = next.filter(|at| *at <= until) else {
-                self.now = until;
-                return Ok(());
-            };
+        while let Some(at) = self.next().map(|at| at.max(self.asleep)).filter(|at| *at <= until) {
             self.now = self.now.max(at);
+            self.wake_up();
             self.instant()?;
+        }
+        self.now = self.now.max(until);
+        Ok(())
+    }
+
+    /// Everything sleeps for a while.
+    pub(crate) fn sleep(&mut self, time: Duration) {
+        (self.asleep, self.slept) = (self.now + time, self.slept + time);
+        for server in [&mut self.server, &mut self.rival].into_iter().flatten() {
+            server.pause(self.now, time);
+        }
+    }
+
+    /// After a sleep each agent finds its clock moved: its own time stood still.
+    fn wake_up(&mut self) {
+        let slept = std::mem::take(&mut self.slept);
+        if slept.is_zero() {
+            return;
+        }
+        let millis = i64::try_from(slept.as_millis()).unwrap_or(i64::MAX);
+        for n in 0..self.machines.len() {
+            self.machines[n].sim.clock_moved(self.now, millis);
+            self.touch(n);
         }
     }
 
@@ -387,191 +443,255 @@ impl World {
                 self.handle(item);
             }
         }
-        self.run_nodes()?;
-        let due = self.server.as_ref().is_some_and(|s| !s.inbox.is_empty() || s.wake.is_some_and(|w| w <= self.now));
-        if due { self.step_server() } else { Ok(()) }
-    }
-
-    fn run_nodes(&mut self) -> Result<(), String> {
-        for n in 0..self.nodes.len() {
-            let node = &mut self.nodes[n];
-            if node.sim.next().is_some_and(|at| at <= self.now) {
-                node.sim.run_until(self.now, &self.registry);
+        while let Some((_, n)) = self.wakes.first().copied().filter(|(at, _)| *at <= self.now) {
+            self.machines[n].run(self.now, &self.registry);
+            let sim = &mut self.machines[n].sim;
+            if let Some(broken) = sim.runtime.violations.first() {
+                return Err(format!("{}: {broken}", sim.name()));
             }
-            if let Some(broken) = node.sim.runtime.violations.first() {
-                return Err(format!("{}: {broken}", node.sim.name()));
+            for stop in sim.runtime.take_stops() {
+                self.watch.stopped(self.now, sim.name(), &stop)?;
             }
-            if node.sim.reconnect.take().is_some() {
-                self.hang_up(n);
-            }
-            if self.nodes[n].connected
-                && let Some(ToServer::Report { stamp, report }) = self.nodes[n].sim.take_report()
-            {
-                for drift in &report.drifts {
-                    self.tell(|| {
-                        format!(
-                            "drift {:?} of {} {:?} healed {}",
-                            drift.action, drift.name, drift.container, drift.healed
-                        )
-                    });
-                }
-                self.send_up(n, ToServer::Report { stamp, report });
-            }
+            self.touch(n);
         }
-        let stops = self.nodes.iter_mut().flat_map(|n| {
-            let name = n.sim.name().clone();
-            n.sim.runtime.take_stops().into_iter().map(move |s| (name.clone(), s))
-        });
-        let stops: Vec<_> = stops.collect();
-        for (node, stop) in stops {
-            self.watch.stopped(self.now, &node, &stop, &self.disk_objects())?;
+        let due = |s: &Option<Server>, now: Time| s.as_ref().and_then(Server::due).is_some_and(|at| at <= now);
+        if due(&self.rival, self.now) {
+            self.step_rival();
         }
-        Ok(())
-    }
-
-    fn disk_objects(&self) -> Vec<Arc<Object>> {
-        match &self.server {
-            Some(server) => server.conductor.world().all().cloned().collect(),
-            None => self.watch.last_objects(),
-        }
+        if due(&self.server, self.now) { self.step_server() } else { Ok(()) }
     }
 
     fn handle(&mut self, item: Item) {
         match item {
-            Item::ToServer(n, session, message) => {
-                if self.nodes[n].session == session && self.nodes[n].connected && !self.nodes[n].cut {
-                    let node = self.nodes[n].sim.name().clone();
-                    if let Some(server) = &mut self.server {
-                        server.inbox.push_back(match *message {
-                            ToServer::Hello(hello) => Event::Hello(hello),
-                            ToServer::Report { stamp, report } => Event::Report { node, stamp, report },
-                        });
-                    }
-                }
-            }
-            Item::ToAgent(n, session, message) => {
-                if self.nodes[n].session == session && self.nodes[n].connected && !self.nodes[n].cut {
-                    let now = self.now;
-                    self.nodes[n].sim.receive(now, *message);
-                }
-            }
+            Item::Up { n, connection, life, message } => self.up(n, connection, life, *message),
+            Item::Down { n, connection, message } => self.down(n, connection, *message),
+            Item::Flush { n, connection, to } => self.flush(n, connection, to),
+            Item::Mend(n, way) => self.mend(n, way),
+            Item::GiveUp { n, connection, end } => self.give_up(n, connection, end),
+            Item::Closed { n, connection, end } => self.see_the_end(n, connection, end),
             Item::Dial(n) => self.dial(n),
-            Item::Heartbeat(n, session) => {
-                if self.nodes[n].session == session && self.nodes[n].connected {
-                    let beat = self.nodes[n].sim.heartbeat();
-                    if let Some(message) = beat {
-                        self.send_up(n, message);
-                    }
-                    self.later(HEARTBEAT, Item::Heartbeat(n, session));
-                }
-            }
-            Item::Commit => self.commit(),
+            Item::Heartbeat(n, connection) => self.heartbeat(n, connection),
+            Item::Commit(n) => self.commit(n),
             Item::Follow => self.follow(),
             Item::Fault(fault) => crate::faults::strike(self, fault),
             Item::StartServer => self.start_server(),
-            Item::StartAgent(n) => {
-                let now = self.now;
-                self.nodes[n].sim.start(now);
-                self.tell(|| format!("agent {n} starts"));
-            }
+            Item::StopRival => crate::faults::stop_rival(self),
+            Item::StartAgent(n) => self.start_agent(n),
+            Item::PowerOn(n) => self.power_on(n),
+            Item::Remove(n) => self.remove(n),
             Item::EngineBack(n, live) => {
                 let now = self.now;
-                self.watch.disturbed(now, &self.nodes[n].sim.name().clone());
-                self.nodes[n].sim.runtime.come_up(now, live);
-                self.tell(|| format!("engine {n} is back"));
+                self.watch.disturbed(now, self.machines[n].sim.name());
+                if self.machines[n].powered {
+                    self.machines[n].sim.runtime.come_up(now, live);
+                    self.tell(|| format!("engine {n} is back"));
+                }
+                self.touch(n);
             }
             Item::RegistryBack => self.registry.up = true,
-            Item::Reconnected(n) => self.nodes[n].cut = false,
+            Item::Uncordon(n) if self.server.is_none() => self.later(POLL, Item::Uncordon(n)),
+            Item::Uncordon(n) => self.cordon(n, false),
+        }
+    }
+
+    fn start_agent(&mut self, n: usize) {
+        if self.machines[n].powered {
+            let now = self.now;
+            self.machines[n].sim.start(now);
+            self.tell(|| format!("agent {n} starts"));
+            self.touch(n);
+            self.dial_later(n, Duration::from_millis(50));
+        }
+    }
+
+    fn power_on(&mut self, n: usize) {
+        if std::mem::replace(&mut self.machines[n].powered, true) {
+            return;
+        }
+        let now = self.now;
+        self.watch.disturbed(now, self.machines[n].sim.name());
+        self.machines[n].sim.runtime.power_on(now);
+        self.start_agent(n);
+    }
+
+    /// Somebody removes a node that is off for good, again until it is gone.
+    fn remove(&mut self, n: usize) {
+        let name = self.machines[n].sim.name().clone();
+        let known = self.server.as_ref().is_some_and(|s| {
+            let world = s.conductor.world();
+            world.get(&Key::cluster(Kind::Node, name.clone())).is_some() || world.recovering.is_some()
+        });
+        if known || self.server.is_none() {
+            self.ask(Ask::DeleteNode { name, force: false });
+            self.later(REMOVE_AGAIN, Item::Remove(n));
         }
     }
 
     fn step_server(&mut self) -> Result<(), String> {
         let now = self.now;
         let Some(server) = &mut self.server else { return Ok(()) };
-        let take = server.inbox.len().min(256);
-        let events: Vec<Event> = server.inbox.drain(..take).collect();
-        let output = match server.conductor.step(now, events) {
+        self.backlog = self.backlog.max(server.waiting());
+        if !server.is_within_bounds() {
+            return Err(format!("{} events wait for the server", server.waiting()));
+        }
+        let output = match server.step(now) {
             Ok(output) => output,
             Err(error) => {
                 self.tell(|| format!("the server's transaction failed: {error}"));
-                self.crash_server();
+                let away = Duration::from_millis(self.rng.below(20_000));
+                self.crash_server(away);
                 return Ok(());
             }
         };
         self.steps += 1;
-        // A wake that was due is now served; one that lies in the past means "at once".
-        server.wake = output.wake;
+        self.tell_of(&output);
+        self.watch.published(&output.published);
         // Events are told by nobody but themselves: they alone change nothing that is promised.
-        let published = output.published.iter().any(|p| p.key.kind != Kind::Event);
-        for p in &output.published {
-            if matches!(p.key.kind, Kind::Release) {
-                let phase =
-                    p.new.as_ref().and_then(|o| o.status::<evenkeel_model::own::ReleaseStatus>().ok().flatten());
-                let name = p.key.name.clone();
-                let line =
-                    phase.map(|s| format!("release {name} {} {} {:?}", s.phase, s.reason, s.cause.map(|c| c.message)));
-                if self.story.back().is_none_or(|l| line.as_ref().is_some_and(|x| !l.ends_with(x.as_str()))) {
-                    self.tell(|| line.unwrap_or_else(|| format!("release {name} is gone")));
-                }
-            }
-        }
+        let changed = output.published.iter().any(|p| p.key.kind != Kind::Event);
         for (node, message) in output.to_agents {
-            if let Some(n) = self.nodes.iter().position(|n| *n.sim.name() == node).filter(|n| self.nodes[*n].connected)
-            {
-                self.send_down(n, message);
+            let n = self.by_name.get(&node).copied();
+            let line = n.and_then(|n| Some((n, *self.server.as_ref()?.lines.get(&n)?)));
+            if let Some((n, connection)) = line {
+                self.send_down(n, connection, message);
             }
         }
-        if published {
-            self.audit(false)?;
+        for node in output.hang_up {
+            self.tell(|| format!("the server hangs up on {node}"));
+            if let Some(n) = self.by_name.get(&node).copied() {
+                self.server_closes(n);
+            }
         }
-        Ok(())
+        if changed { self.audit(false) } else { Ok(()) }
+    }
+
+    /// The old server goes on as if nothing were; nobody looks at what it believes.
+    fn step_rival(&mut self) {
+        let now = self.now;
+        let Some(Ok(output)) = self.rival.as_mut().map(|r| r.step(now)) else { return };
+        for (node, message) in output.to_agents {
+            let n = self.by_name.get(&node).copied();
+            let line = n.and_then(|n| Some((n, *self.rival.as_ref()?.lines.get(&n)?)));
+            if let Some((n, connection)) = line.filter(|(n, _)| self.machines[*n].line.rival) {
+                self.send_down(n, connection, message);
+            }
+        }
+    }
+
+    fn tell_of(&mut self, output: &Output) {
+        use evenkeel_model::own::ReleaseStatus;
+        for p in &output.published {
+            let name = p.key.name.clone();
+            match (p.key.kind, &p.new) {
+                (Kind::Release, Some(o)) => {
+                    let status = o.status::<ReleaseStatus>().ok().flatten();
+                    let line = status
+                        .map(|s| format!("release {name} {} {} {:?}", s.phase, s.reason, s.cause.map(|c| c.message)));
+                    if let Some(line) = line.filter(|l| self.story.back().is_none_or(|last| !last.ends_with(l))) {
+                        self.tell(|| line);
+                    }
+                }
+                (Kind::Node, new) => {
+                    let ready = |o: &Arc<Object>| crate::watch::ready(o);
+                    let (old, new) = (p.old.as_ref().map(ready), new.as_ref().map(ready));
+                    if old != new {
+                        self.tell(|| format!("node {name} ready {old:?} -> {new:?}"));
+                    }
+                }
+                (Kind::Pod, new) => {
+                    let going = |o: &Arc<Object>| o.deleting();
+                    let (old, new) = (p.old.as_ref().map(going), new.as_ref().map(going));
+                    if old != new {
+                        self.tell(|| format!("pod {name} going {old:?} -> {new:?}"));
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Holds the state against the promises.
     pub(crate) fn audit(&mut self, settled: bool) -> Result<(), String> {
         let Some(server) = &self.server else { return Ok(()) };
-        let objects: Vec<Arc<Object>> = server.conductor.world().all().cloned().collect();
-        self.watch.audit(self.now, objects, &self.nodes, &self.commits, settled)
+        let now = server.clock.process(self.now);
+        self.watch.audit(now, &self.machines, &self.by_name, &self.feeds, settled)
     }
 
     /// A Source's status.
-    pub(crate) fn source(&self) -> Option<SourceStatus> {
+    pub(crate) fn source(&self, n: usize) -> Option<SourceStatus> {
         let server = self.server.as_ref()?;
-        server.conductor.world().get(&Key::cluster(Kind::Source, "shop"))?.status().ok().flatten()
+        server.conductor.world().get(&Key::cluster(Kind::Source, self.feeds[n].name()))?.status().ok().flatten()
     }
 
-    /// Every object, for comparing two runs.
+    /// Every object as it was seen last.
     pub(crate) fn objects(&self) -> Vec<Arc<Object>> {
-        self.disk_objects()
+        self.watch.objects()
     }
 
     /// Ends all trouble.
     pub(crate) fn calm(&mut self) {
         self.chaos = false;
-        self.queue.retain(|_, item| !matches!(item, Item::Fault(_) | Item::Commit));
+        self.tell(|| "all trouble ends".into());
+        self.queue.retain(|_, item| !matches!(item, Item::Fault(_) | Item::Commit(_)));
         self.registry.up = true;
-        let now = self.now;
-        for n in 0..self.nodes.len() {
-            self.nodes[n].cut = false;
-            self.watch.disturbed(now, &self.nodes[n].sim.name().clone());
-            self.nodes[n].sim.runtime.come_up(now, true);
-            self.nodes[n].sim.start(now);
+        // A sleep that is cut short lasted no longer than until now.
+        self.slept = self.slept.saturating_sub(self.asleep.since(self.now));
+        self.asleep = self.now;
+        self.wake_up();
+        crate::faults::stop_rival(self);
+        for n in 0..self.machines.len() {
+            self.machines[n].frozen = self.now;
+            for way in [To::Server, To::Agent] {
+                let line = &mut self.machines[n].line;
+                match way {
+                    To::Server => line.up.cuts = 1,
+                    To::Agent => line.down.cuts = 1,
+                }
+                self.mend(n, way);
+            }
+            if self.machines[n].leaving {
+                continue;
+            }
+            let now = self.now;
+            self.watch.disturbed(now, self.machines[n].sim.name());
+            self.power_on(n);
+            self.machines[n].sim.runtime.come_up(now, true);
+            self.start_agent(n);
+            // A message that is lost with none after it is told by nobody.
+            if self.shape.hostile {
+                self.agent_closes(n, true);
+            }
+            self.touch(n);
+        }
+        if let Some(server) = &mut self.server {
+            server.busy = self.now;
         }
         self.start_server();
     }
 
-    /// Who is not at rest, for a failure.
-    pub(crate) fn restless(&self) -> String {
-        let backlog = self.server.as_ref().map(|s| (s.inbox.len(), s.conductor.backlog()));
-        let agents = self.nodes.iter().map(|n| (n.connected, n.sim.logic.as_ref().map(AgentLogic::at_rest)));
-        format!("server {backlog:?}, agents {:?}", agents.collect::<Vec<_>>())
+    /// Machines that shall be there.
+    pub(crate) fn staying(&self) -> impl Iterator<Item = &Machine> {
+        self.machines.iter().filter(|m| !m.leaving)
     }
 
-    /// Whether the conductor has nothing to do.
+    /// Who is not at rest, for a failure.
+    pub(crate) fn restless(&self) -> String {
+        let backlog = self.server.as_ref().map(|s| (s.waiting(), s.conductor.backlog()));
+        let restless = |m: &&Machine| m.line.agent.is_none() || !m.sim.logic.as_ref().is_some_and(AgentLogic::at_rest);
+        let agents: Vec<_> =
+            self.staying().filter(restless).map(|m| (m.sim.name(), m.line.agent, m.sim.logic.is_some())).collect();
+        format!("server {backlog:?}, agents {agents:?}")
+    }
+
+    /// Whether the conductor has nothing to do, and no agent.
     pub(crate) fn idle(&self) -> bool {
         // An orphan that nothing explains may crash for ever.
-        let rests = |l: &AgentLogic| l.at_rest() || self.watch.amnesia;
-        self.server.as_ref().is_some_and(|s| s.inbox.is_empty() && s.conductor.backlog() == 0)
-            && self.nodes.iter().all(|n| n.connected && n.sim.logic.as_ref().is_some_and(rests))
+        let rests = |l: &AgentLogic| l.at_rest() || self.watch.orphans;
+        let gone = |m: &Machine| {
+            let key = Key::cluster(Kind::Node, m.sim.name().clone());
+            self.server.as_ref().is_some_and(|s| s.conductor.world().get(&key).is_none())
+        };
+        self.server.as_ref().is_some_and(|s| s.waiting() == 0 && s.conductor.backlog() == 0)
+            && self.staying().all(|m| m.line.agent.is_some() && m.sim.logic.as_ref().is_some_and(rests))
+            && self.machines.iter().filter(|m| m.leaving).all(gone)
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use evenkeel_core::{
     Change, Changed, ControllerId, Controllers, Cx, Settings, World,
     ask::handle,
-    controllers::{namespace, report},
+    controllers::{namespace, node, report},
     cx::Heal,
     release::inbound,
     world::{KeptSnapshot, View, timers::Timers},
@@ -69,6 +69,7 @@ pub struct Conductor<S> {
     sessions: Sessions,
     writers: Writers,
     recovery: Recovery,
+    /// Since when it watches without a pause.
     started: Time,
     last_step: Time,
     /// Events that could not be committed because the disk is full: tried again.
@@ -349,6 +350,12 @@ impl<S: Store> Conductor<S> {
             }
             Event::Hello(hello) => self.sessions.begin(&hello.node, hello.session),
             Event::Report { node, stamp, report } => match self.sessions.take(node, *stamp, report) {
+                // The session outlived the silence, which its agent may know nothing of: only a hello
+                // says again what its pods were judged by meanwhile.
+                Verdict::Next if node::is_silent(&self.world, node) => {
+                    self.hang_up(node, work);
+                    false
+                }
                 Verdict::Next => true,
                 Verdict::Late => false,
                 Verdict::Lost => {

@@ -25,9 +25,11 @@ pub(crate) enum Verdict {
 pub(crate) struct Sessions(OrdMap<Arc<str>, Stamp>);
 
 impl Sessions {
-    /// A session begins; false if it did before: its hello came twice.
+    /// A session begins; false if it did before: its hello came twice, or after that of a later one.
+    /// Numbers rise, but where an agent lost its disk and its clock was set back: it waits for the end
+    /// of the session before.
     pub(crate) fn begin(&mut self, node: &Arc<str>, session: u64) -> bool {
-        if self.0.get(node).is_some_and(|s| s.session == session) {
+        if self.0.get(node).is_some_and(|s| s.session >= session) {
             return false;
         }
         self.0.insert(node.clone(), Stamp { session, seq: 0 });
@@ -43,7 +45,6 @@ impl Sessions {
     pub(crate) fn take(&mut self, node: &str, stamp: Stamp, report: &Report) -> Verdict {
         let Some(last) = self.0.get_mut(node) else { return Verdict::Lost };
         if stamp.session != last.session {
-            // Numbers rise but where a clock was set back between two lives of an agent.
             return if stamp.session < last.session { Verdict::Late } else { Verdict::Lost };
         }
         let next = if report.is_heartbeat() { last.seq } else { last.seq + 1 };
@@ -94,10 +95,11 @@ mod tests {
         sessions.begin(&node, 7);
         assert!(sessions.begin(&node, 8));
         assert_eq!(sessions.take(&node, Stamp { session: 7, seq: 1 }, &said()), Verdict::Late);
-        // A late hello of an older session took the place of the one that lives: it begins anew.
-        assert!(sessions.begin(&node, 7));
-        assert_eq!(sessions.take(&node, Stamp { session: 8, seq: 1 }, &said()), Verdict::Lost);
+        assert!(!sessions.begin(&node, 7), "its hello came late");
+        assert_eq!(sessions.take(&node, Stamp { session: 8, seq: 1 }, &said()), Verdict::Next);
+        assert_eq!(sessions.take(&node, Stamp { session: 9, seq: 1 }, &said()), Verdict::Lost);
         sessions.end(&node);
-        assert_eq!(sessions.take(&node, Stamp { session: 7, seq: 1 }, &said()), Verdict::Lost);
+        assert_eq!(sessions.take(&node, Stamp { session: 8, seq: 2 }, &said()), Verdict::Lost);
+        assert!(sessions.begin(&node, 7));
     }
 }

@@ -175,6 +175,30 @@ fn a_lost_report_ends_the_session_and_a_late_one_says_nothing() {
 }
 
 #[test]
+fn a_node_that_speaks_after_its_silence_begins_anew() {
+    let mut c = start(&MemoryDisk::new(), T0, None);
+    settle(&mut c, T0, vec![hello(), create_source()]);
+    settle(&mut c, T0, vec![seen('a', 1)]);
+    let beat = || Event::Report { node: "n1".into(), stamp: Stamp { session: 1, seq: 0 }, report: Box::default() };
+    let before = settle(&mut c, T0 + Duration::from_secs(30), vec![beat()]);
+    assert!(before[0].hang_up.is_empty());
+    let later = T0 + Duration::from_secs(75);
+    for second in (32..=75).step_by(2) {
+        settle(&mut c, T0 + Duration::from_secs(second), Vec::new());
+    }
+    settle(&mut c, later, Vec::new());
+    assert!(evenkeel_core::controllers::node::is_silent(c.world(), "n1"));
+    let spoken = settle(&mut c, later + Duration::from_secs(1), vec![beat()]);
+    assert_eq!(spoken[0].hang_up, ["n1".into()]);
+    let mut again = hello();
+    if let Event::Hello(hello) = &mut again {
+        hello.session = 2;
+    }
+    settle(&mut c, later + Duration::from_secs(2), vec![again]);
+    assert!(!evenkeel_core::controllers::node::is_silent(c.world(), "n1"));
+}
+
+#[test]
 fn a_crash_at_any_commit_ends_in_the_same_place() {
     for crash in [Crash::BeforeCommit, Crash::AfterCommit] {
         for at in 0..12 {

@@ -23,7 +23,7 @@ const COMBINED: &str = "(combined from similar events): ";
 pub struct Cx<'a> {
     /// Now. Never goes back while the server runs.
     pub now: Time,
-    /// When this server started: waits that nobody watched begin anew from here.
+    /// Since when this server watches, without a pause: waits that nobody watched begin anew from here.
     pub started: Time,
     /// Settings.
     pub settings: &'a Settings,

@@ -35,6 +35,8 @@ struct State {
     epoch: u64,
     /// Set by the first open, taken by its load.
     created: bool,
+    /// It came from a backup: the next open begins a new epoch.
+    restored: bool,
     objects: BTreeMap<Key, Arc<Object>>,
     contents: BTreeMap<Digest, Arc<Content>>,
     snapshots: BTreeMap<Digest, StagedSnapshot>,
@@ -87,6 +89,13 @@ impl MemoryDisk {
         *self.state() = State { incarnation, ..State::default() };
     }
 
+    /// What is on it is replaced by a backup, as `restore` does: with an epoch above every other.
+    pub fn restore(&self, backup: &Self) {
+        let (old, new) = (self.state().clone(), backup.state().clone());
+        let (incarnation, epoch) = (old.incarnation + 1, old.epoch.max(new.epoch));
+        *self.state() = State { incarnation, epoch, restored: true, fail: None, full: false, ..new };
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // The simulation catches panics of the code under test; what is stored is whole all the same.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -101,15 +110,15 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// Opens a disk; an empty one begins at a version and an epoch above `now` in microseconds.
+    /// Opens a disk; an empty or a restored one begins at a version and an epoch above `now` in microseconds.
     pub fn open(disk: &MemoryDisk, now: Time) -> Self {
         let mut state = disk.state();
         state.incarnation += 1;
-        state.created = state.epoch == 0;
+        state.created = state.epoch == 0 || std::mem::take(&mut state.restored);
         if state.created {
             let first = crate::first_version(now);
-            state.version = first;
-            state.epoch = first.0;
+            state.version = state.version.max(first);
+            state.epoch = first.0.max(state.epoch + 1);
         }
         let incarnation = state.incarnation;
         drop(state);

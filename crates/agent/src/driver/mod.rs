@@ -17,7 +17,7 @@ mod machine;
 mod node;
 mod platform;
 mod probe;
-mod redial;
+pub mod redial;
 mod run;
 pub(crate) mod session;
 mod steady;

@@ -1,6 +1,6 @@
 //! How long to wait before a session is dialled again: chance over a window that doubles with each
 //! failure, so that a thousand agents that lost one server do not come back at one moment. Used by
-//! `session`; the chance itself comes from there.
+//! `session`, where the chance itself comes from, and by the simulation.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const LEAST: Duration = Duration::from_millis(50);
 
 /// The window, and how often in a row no session came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Redial {
+pub struct Redial {
     /// Zero: at once, as in the agent's first try.
     window: Duration,
     failures: u32,
@@ -23,20 +23,20 @@ pub(super) struct Redial {
 impl Redial {
     /// A try failed. True if that is to be said aloud: the first of a row, and each time their number
     /// has doubled.
-    pub(super) fn failed(&mut self) -> bool {
+    pub fn failed(&mut self) -> bool {
         self.widen();
         self.failures = self.failures.saturating_add(1);
         self.failures.is_power_of_two()
     }
 
     /// A session was opened; gives how many tries had failed before.
-    pub(super) fn opened(&mut self) -> u32 {
+    pub fn opened(&mut self) -> u32 {
         std::mem::take(&mut self.failures)
     }
 
     /// A session ended after so long. One that lived longer than the last window was a good one; a
     /// server that takes sessions and drops them is asked ever more seldom.
-    pub(super) fn ended(&mut self, lived: Duration) {
+    pub fn ended(&mut self, lived: Duration) {
         if lived > self.window.max(FIRST) {
             self.window = FIRST;
         } else {
@@ -45,12 +45,12 @@ impl Redial {
     }
 
     /// Tries in a row that failed.
-    pub(super) fn failures(&self) -> u32 {
+    pub fn failures(&self) -> u32 {
         self.failures
     }
 
     /// The wait before the next try, by `chance` evenly over the whole window.
-    pub(super) fn wait(&self, chance: u64) -> Duration {
+    pub fn wait(&self, chance: u64) -> Duration {
         if self.window.is_zero() {
             return Duration::ZERO;
         }

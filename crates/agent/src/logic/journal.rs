@@ -29,6 +29,8 @@ pub struct Journal {
 pub struct AgentRecord {
     /// Highest epoch of a server's store that it ever saw.
     pub epoch: u64,
+    /// Number of the newest session: the next one's is above it, whatever the clock says.
+    pub session: u64,
     /// Copies of the sources, for a server that lost its database.
     pub sources: Vec<SourceCopy>,
 }

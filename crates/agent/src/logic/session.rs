@@ -61,9 +61,9 @@ impl Session {
     }
 
     /// Begins. Gives the drifts that the sessions before it may not have told.
-    fn open(&mut self, now: Time) -> Vec<ContainerDrift> {
-        // Another number than any before it, also than those of an earlier life of this agent.
-        let number = u64::try_from(now.0).unwrap_or(0).max(self.told.session + 1);
+    fn open(&mut self, now: Time, last: u64) -> Vec<ContainerDrift> {
+        // Above those of an earlier life of this agent, too, as far as clock and disk can tell.
+        let number = u64::try_from(now.0).unwrap_or(0).max(last + 1);
         self.told = Stamp { session: number, seq: 0 };
         self.state = State::Fresh(now + FULL_LIMIT);
         std::mem::take(&mut self.unheard).into_iter().map(|(_, drift)| drift).collect()
@@ -123,7 +123,8 @@ impl Session {
 
 impl AgentLogic {
     pub(super) fn session_opened(&mut self, now: Time) {
-        let untold = self.session.open(now);
+        let untold = self.session.open(now, self.record.session);
+        (self.record.session, self.record_dirty) = (self.session.number(), true);
         self.drifts.give_back(untold);
         self.outbox.forget_told();
         self.tell_node();
@@ -358,11 +359,11 @@ mod tests {
     #[test]
     fn what_a_deaf_server_is_owed_stays_bounded() {
         let mut session = Session::default();
-        session.open(T0);
+        session.open(T0, 0);
         let many = Report { drifts: vec![drift_of(3); MAX_DRIFTS], ..Report::default() };
         session.tell(&many);
         session.tell(&Report { drifts: vec![drift_of(4)], ..Report::default() });
-        let owed = session.open(T0);
+        let owed = session.open(T0, 0);
         assert_eq!((owed.len(), owed.last().map(|d| d.pod)), (MAX_DRIFTS, Some(Uid(4))));
     }
 

@@ -19,7 +19,7 @@ use super::{
     command::Input,
     settings::{Config, Settings},
 };
-use crate::sim::{Conduct, Program, SimNode, SimRegistry};
+use crate::sim::{Conduct, Program, SimClock, SimNode, SimRegistry};
 
 const SECOND: i64 = 1000;
 
@@ -79,8 +79,9 @@ impl Lab {
         registry.push("once", Program::ends(Duration::from_secs(2), 0));
         registry.push("oom", Program { ends: Some((Duration::from_secs(1), 137, true)), ..Program::good() });
         registry.push("sick", Program { sick_after: Some(Duration::from_secs(20)), ..Program::good() });
-        let mut node = SimNode::new(config, NodeReport::default(), seed, Conduct::default());
         let now = Time(1_000_000_000_000);
+        let clock = SimClock::new(now, 0);
+        let mut node = SimNode::new(config, NodeReport::default(), seed, Conduct::default(), clock);
         node.start(now);
         let mut lab = Self {
             node,

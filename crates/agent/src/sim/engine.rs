@@ -13,7 +13,7 @@ use evenkeel_runtime::{
     ContainerId, ContainerInfo, ContainerState, EventAction, ImageInfo, PortBinding, Resources, RuntimeEvent,
 };
 
-use super::program::Program;
+use super::{clock::SimClock, program::Program};
 use crate::logic::{command::Input, labels};
 
 /// How fast and how faithful the engine is.
@@ -45,6 +45,8 @@ pub struct SimContainer {
     /// Whether the agent made it; all others are foreign.
     pub by_agent: bool,
     pub(super) ports: Vec<PortBinding>,
+    /// When its run began, in the simulation's time.
+    pub(super) began: Time,
     /// Numbers its runs, so that a scheduled end of an earlier one is not taken for this one's.
     pub(super) run: u64,
 }
@@ -64,6 +66,8 @@ pub(super) enum Happening {
 #[derive(Debug)]
 pub struct SimRuntime {
     pub(super) rng: Rng,
+    /// The machine's clock: what the engine stamps is its wall clock's, all else is true time.
+    pub clock: SimClock,
     pub(super) conduct: Conduct,
     pub(super) containers: BTreeMap<ContainerId, SimContainer>,
     /// Images on the node by id.
@@ -118,8 +122,9 @@ impl SimRegistry {
 
 impl SimRuntime {
     /// An engine that runs and has nothing.
-    pub fn new(seed: u64, conduct: Conduct) -> Self {
+    pub fn new(seed: u64, conduct: Conduct, clock: SimClock) -> Self {
         Self {
+            clock,
             rng: Rng::new(seed),
             conduct,
             containers: BTreeMap::new(),
@@ -214,8 +219,13 @@ impl SimRuntime {
         if !self.up || !c.info.labels.contains_key(labels::CLUSTER) || self.rng.below(1000) < self.conduct.losses {
             return;
         }
-        let event =
-            RuntimeEvent { at: now, id: id.clone(), name: c.info.name.clone(), labels: c.info.labels.clone(), action };
+        let event = RuntimeEvent {
+            at: self.clock.wall(now),
+            id: id.clone(),
+            name: c.info.name.clone(),
+            labels: c.info.labels.clone(),
+            action,
+        };
         // Events keep their order: all take the same time.
         let at = now + self.conduct.fastest;
         if self.rng.below(1000) < self.conduct.duplicates {
@@ -236,10 +246,10 @@ impl SimRuntime {
 
     /// Makes a container run.
     pub(super) fn run(&mut self, now: Time, id: &ContainerId) {
-        let run = self.number();
+        let (run, stamp) = (self.number(), self.clock.wall(now));
         let Some(c) = self.containers.get_mut(id) else { return };
-        c.run = run;
-        c.info.state = ContainerState::Running { pid: 1, started: now };
+        (c.run, c.began) = (run, now);
+        c.info.state = ContainerState::Running { pid: 1, started: stamp };
         let ends = c.program.ends;
         let key = (c.info.labels.get(labels::POD_UID).cloned(), c.info.labels.get(labels::CONTAINER).cloned());
         if let (Some(pod), Some(name), true) = (key.0, key.1, c.by_agent) {
@@ -256,11 +266,12 @@ impl SimRuntime {
 
     /// A run ends.
     pub(super) fn end(&mut self, now: Time, id: &ContainerId, code: i32, oom: bool) {
+        let finished = self.clock.wall(now);
         let Some(c) = self.containers.get_mut(id) else { return };
         let (ContainerState::Running { started, .. } | ContainerState::Paused { started, .. }) = c.info.state else {
             return;
         };
-        c.info.state = ContainerState::Exited { code, oom, started, finished: now, error: String::new() };
+        c.info.state = ContainerState::Exited { code, oom, started, finished, error: String::new() };
         self.event(now, id, EventAction::Died { exit_code: code });
     }
 
@@ -318,14 +329,15 @@ impl SimRuntime {
             labels,
             image: "foreign".into(),
             image_id: "sha256:foreign".into(),
-            created: now,
-            state: ContainerState::Running { pid: 1, started: now },
+            created: self.clock.wall(now),
+            state: ContainerState::Running { pid: 1, started: self.clock.wall(now) },
             resources: Resources::default(),
             engine_restarts: false,
             ip: None,
             joins: None,
         };
-        let foreign = SimContainer { info, program: Program::good(), by_agent: false, ports: Vec::new(), run: 0 };
+        let program = Program::good();
+        let foreign = SimContainer { info, program, by_agent: false, ports: Vec::new(), began: now, run: 0 };
         self.containers.insert(id.clone(), foreign);
         id
     }
@@ -353,6 +365,26 @@ impl SimRuntime {
         self.up = false;
         let message = "connection refused".to_owned();
         self.at(now + self.conduct.fastest * 2, Happening::Tell(Box::new(Input::EngineDown { message })));
+    }
+
+    /// The machine loses its power: every process is dead, nobody is told anything, and nothing that
+    /// was asked for takes effect.
+    pub fn power_off(&mut self, now: Time) {
+        self.up = false;
+        self.queue.clear();
+        for id in self.containers.keys().cloned().collect::<Vec<_>>() {
+            self.end(now, &id, 255, false);
+        }
+    }
+
+    /// The machine has power again, and its engine runs. Foreign containers start by themselves.
+    pub fn power_on(&mut self, now: Time) {
+        self.up = true;
+        let foreign: Vec<ContainerId> =
+            self.containers.values().filter(|c| !c.by_agent).map(|c| c.info.id.clone()).collect();
+        for id in foreign {
+            self.run(now, &id);
+        }
     }
 
     /// The engine comes back. Without `live_restore` no container that ran before runs any more.

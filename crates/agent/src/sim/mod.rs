@@ -5,12 +5,14 @@
 //! touched. [`live`] runs a node in real time over a real session. Deliberately not here: a server;
 //! whoever uses a node in virtual time carries messages to and fro.
 
+mod clock;
 mod engine;
 mod live;
 mod node;
 mod program;
 mod work;
 
+pub use clock::SimClock;
 pub use engine::{Conduct, SimContainer, SimRegistry, SimRuntime, StopNote};
 pub use live::{SharedNode, live};
 pub use node::SimNode;

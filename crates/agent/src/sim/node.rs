@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use evenkeel_model::{Rng, Time, Uid};
 use evenkeel_wire::{Hello, NodeReport, ToAgent, ToServer};
 
-use super::engine::{Conduct, Happening, SimRegistry, SimRuntime};
+use super::{
+    clock::SimClock,
+    engine::{Conduct, Happening, SimRegistry, SimRuntime},
+};
 use crate::logic::{
     AgentLogic,
     command::{Command, Input},
@@ -16,7 +19,14 @@ use crate::logic::{
 /// Rounds after which a node that never comes to rest at one instant is taken for one that spins.
 const SPIN: usize = 100_000;
 
-/// A node.
+/// What was on the disk before a write.
+#[derive(Debug)]
+enum Undo {
+    Pod(Uid, Option<Box<JournalPod>>),
+    Record(Box<AgentRecord>),
+}
+
+/// A node. Times are the simulation's; the agent and the engine's stamps go by the machine's clock.
 #[derive(Debug)]
 pub struct SimNode {
     config: Config,
@@ -27,21 +37,24 @@ pub struct SimNode {
     report: NodeReport,
     disk: BTreeMap<Uid, JournalPod>,
     record: AgentRecord,
+    /// What undoes the writes that nothing was begun after: power that fails may take them along.
+    unsynced: Vec<Undo>,
     /// The agent asked for a new session, and why.
     pub reconnect: Option<String>,
 }
 
 impl SimNode {
     /// A node with an empty disk, not started.
-    pub fn new(config: Config, report: NodeReport, seed: u64, conduct: Conduct) -> Self {
+    pub fn new(config: Config, report: NodeReport, seed: u64, conduct: Conduct, clock: SimClock) -> Self {
         let seed = Rng::new(seed).fork(&config.node).next_u64();
         Self {
-            runtime: SimRuntime::new(seed, conduct),
+            runtime: SimRuntime::new(seed, conduct, clock),
             config,
             logic: None,
             report,
             disk: BTreeMap::new(),
             record: AgentRecord::default(),
+            unsynced: Vec::new(),
             reconnect: None,
         }
     }
@@ -57,6 +70,7 @@ impl SimNode {
             return;
         }
         self.logic = Some(AgentLogic::new(self.config.clone()));
+        self.runtime.clock.follow_wall();
         let journal = Journal { agent: self.record.clone(), pods: self.disk.values().cloned().collect() };
         self.give(now, Input::Restored(Box::new(journal)));
         self.give(now, Input::Node(Box::new(self.report.clone())));
@@ -72,6 +86,41 @@ impl SimNode {
         }
     }
 
+    /// The machine loses its power. With `lose_writes` so does the disk what was written last, as far
+    /// as nothing was begun after it.
+    pub fn power_off(&mut self, now: Time, lose_writes: bool) {
+        self.logic = None;
+        self.reconnect = None;
+        self.runtime.power_off(now);
+        while let Some(undo) = self.unsynced.pop().filter(|_| lose_writes) {
+            match undo {
+                Undo::Pod(uid, None) => drop(self.disk.remove(&uid)),
+                Undo::Pod(uid, Some(pod)) => drop(self.disk.insert(uid, *pod)),
+                Undo::Record(record) => self.record = *record,
+            }
+        }
+        self.unsynced.clear();
+    }
+
+    /// The machine's wall clock is set: the agent follows it.
+    pub fn set_clock(&mut self, now: Time, by: std::time::Duration, back: bool) {
+        self.runtime.clock.jump(now, by, back);
+        self.runtime.clock.follow_wall();
+        let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.give(now, Input::ClockMoved { millis: if back { -millis } else { millis } });
+    }
+
+    /// The highest epoch that the agent has on its disk.
+    pub fn epoch(&self) -> u64 {
+        self.record.epoch
+    }
+
+    /// What the agent says of the node from now on.
+    pub fn set_report(&mut self, now: Time, report: NodeReport) {
+        self.report = report;
+        self.give(now, Input::Node(Box::new(self.report.clone())));
+    }
+
     /// Loses the agent's disk (the agent must be down).
     pub fn wipe(&mut self) {
         self.disk.clear();
@@ -81,7 +130,7 @@ impl SimNode {
     /// Gives the agent one input and executes its commands.
     pub fn give(&mut self, now: Time, input: Input) {
         let Some(logic) = &mut self.logic else { return };
-        let commands = logic.step(now, input);
+        let commands = logic.step(self.runtime.clock.process(now), input);
         self.execute(now, commands);
     }
 
@@ -95,7 +144,8 @@ impl SimNode {
     pub fn open_session(&mut self, now: Time) -> Option<Hello> {
         self.reconnect = None;
         self.give(now, Input::SessionOpened);
-        self.logic.as_mut().map(|l| l.hello(now))
+        let at = self.runtime.clock.process(now);
+        self.logic.as_mut().map(|l| l.hello(at))
     }
 
     /// The server says something.
@@ -116,19 +166,28 @@ impl SimNode {
     fn execute(&mut self, now: Time, commands: Vec<Command>) {
         for command in commands {
             match command {
-                Command::Run { op, pod, work } => self.runtime.begin(now, op, pod, work),
+                Command::Run { op, pod, work } => {
+                    self.unsynced.clear();
+                    self.runtime.begin(now, op, pod, work);
+                }
                 Command::List { op } => {
                     let result = self.runtime.list(&self.config.cluster);
                     let at = now + self.runtime.latency();
                     self.runtime.at(at, Happening::Tell(Box::new(Input::Listing { op, result })));
                 }
                 Command::Persist(pod) => {
-                    self.disk.insert(pod.order.uid, *pod);
+                    let uid = pod.order.uid;
+                    let before = self.disk.insert(uid, *pod).map(Box::new);
+                    self.unsynced.push(Undo::Pod(uid, before));
                 }
                 Command::Forget(uid) => {
-                    self.disk.remove(&uid);
+                    let before = self.disk.remove(&uid).map(Box::new);
+                    self.unsynced.push(Undo::Pod(uid, before));
                 }
-                Command::PersistAgent(record) => self.record = *record,
+                Command::PersistAgent(record) => {
+                    let before = std::mem::replace(&mut self.record, *record);
+                    self.unsynced.push(Undo::Record(Box::new(before)));
+                }
                 Command::Reconnect { reason } => self.reconnect = Some(reason),
                 Command::KeepImages(_) => {}
             }
@@ -137,7 +196,7 @@ impl SimNode {
 
     /// When something happens next.
     pub fn next(&self) -> Option<Time> {
-        let wake = self.logic.as_ref().and_then(AgentLogic::next_wake);
+        let wake = self.logic.as_ref().and_then(AgentLogic::next_wake).map(|at| self.runtime.clock.when(at));
         [self.runtime.next(), wake].into_iter().flatten().min()
     }
 

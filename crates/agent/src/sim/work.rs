@@ -173,7 +173,12 @@ impl SimRuntime {
         let Some((id, program)) = registry.get(reference) else {
             return fail(PullFailure::NotFound, "manifest unknown");
         };
-        let info = ImageInfo { id: id.clone(), tags: vec![reference.to_owned()], created: now, ..ImageInfo::default() };
+        let info = ImageInfo {
+            id: id.clone(),
+            tags: vec![reference.to_owned()],
+            created: self.clock.wall(now),
+            ..ImageInfo::default()
+        };
         self.images.insert(id.clone(), (info.clone(), program.clone()));
         self.tags.insert(reference.to_owned(), id.clone());
         Ok(Output::Image(info))
@@ -198,14 +203,14 @@ impl SimRuntime {
             labels: labels.clone(),
             image: image.0.to_owned(),
             image_id: image.0.to_owned(),
-            created: now,
+            created: self.clock.wall(now),
             state: ContainerState::Created,
             resources,
             engine_restarts: false,
             ip: None,
             joins: None,
         };
-        let made = SimContainer { info, program: image.1, by_agent: true, ports: Vec::new(), run: 0 };
+        let made = SimContainer { info, program: image.1, by_agent: true, ports: Vec::new(), began: now, run: 0 };
         self.containers.insert(id.clone(), made);
         self.event(now, &id, EventAction::Created);
         Ok(id)
@@ -275,10 +280,7 @@ impl SimRuntime {
             Target::Sleep(_) => (Vec::new(), false),
         };
         asked.retain(|c| matches!(c.info.state, ContainerState::Running { .. }));
-        let since = |c: &SimContainer| match c.info.state {
-            ContainerState::Running { started, .. } => now.since(started),
-            _ => Duration::ZERO,
-        };
+        let since = |c: &SimContainer| now.since(c.began);
         let well = |c: &&SimContainer| {
             let p = &c.program;
             if ready { p.ready_after.is_some_and(|t| since(c) >= t) } else { p.sick_after.is_none_or(|t| since(c) < t) }

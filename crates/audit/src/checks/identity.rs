@@ -6,7 +6,7 @@ use evenkeel_model::{Kind, Object, Uid, Version};
 
 use crate::{
     Input,
-    facts::World,
+    facts::{Condition, World},
     finding::{Finding, Promise},
 };
 
@@ -85,10 +85,18 @@ fn history(world: &World<'_>, before: &World<'_>, out: &mut Vec<Finding>) {
         if object.meta.created.secs() != old.meta.created.secs() {
             out.push(broken("its creationTimestamp changed".into()));
         }
-        if old.deleting() && !object.deleting() {
+        if old.deleting() && !object.deleting() && !evicted(before, old) {
             out.push(broken("its deletion was taken back".into()));
         }
     }
+}
+
+/// Whether a pod was asked to go because its node was lost: it stays after all when the node comes
+/// back with it.
+fn evicted(before: &World<'_>, pod: &Object) -> bool {
+    let of_eviction =
+        |c: &Condition| c.kind == "DisruptionTarget" && c.reason.as_deref() == Some("DeletionByTaintManager");
+    before.pods.get(&pod.uid).is_some_and(|p| p.status.conditions.iter().flatten().any(of_eviction))
 }
 
 /// Whether the two differ in Kubernetes' form, which has times in whole seconds.
@@ -180,6 +188,19 @@ mod tests {
         world.pod_mut(0).meta.deletion = None;
         world.pod_mut(0).version.0 += 1000;
         world.expect(&["its deletion was taken back"]);
+        // One that was evicted stays where its node comes back with it.
+        for (reason, findings) in [("DeletionByTaintManager", &[][..]), ("Other", &["its deletion was taken back"])] {
+            let mut world = World::default();
+            world.web(1);
+            let evicted = json!({"type": "DisruptionTarget", "status": "True", "reason": reason});
+            let status = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}, evicted]});
+            world.set_status(0, &status);
+            world.pod_mut(0).meta.deletion = Some(Deletion { at: Time(i64::MAX), grace_seconds: 0 });
+            world.step();
+            world.pod_mut(0).meta.deletion = None;
+            world.pod_mut(0).version.0 += 1000;
+            world.expect(findings);
+        }
         // A new object with an old number.
         let mut world = World::default();
         world.web(1);

@@ -77,6 +77,12 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
     cx.wake(wake, ControllerId::Node, key.clone());
 }
 
+/// Whether a node counts as silent: its pods were judged without it, and may have been replaced.
+pub fn is_silent(world: &World, name: &str) -> bool {
+    let node = world.get(&Key::cluster(Kind::Node, name));
+    node.is_some_and(|n| matches!(Readiness::of(n), Readiness::Unknown { .. }))
+}
+
 /// Whether more than half of the nodes are silent or not ready: then the fault may well be here.
 pub(crate) fn most_away(world: &World) -> bool {
     let (mut away, mut all) = (0_usize, 0_usize);

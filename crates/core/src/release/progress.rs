@@ -134,7 +134,7 @@ pub(super) fn look(world: &World, src: &Src, rel: &mut Rel, since: Time, cx: &Cx
             cause::Found::Later(at) => wake = Some(wake.map_or(at, |w| w.min(at))),
             cause::Found::Nothing => {}
         }
-        if let Some(deadline) = deadline(world, &key, since) {
+        if let Some(deadline) = deadline(world, &key, since, cx.now) {
             if cx.now >= deadline {
                 return Looked::Failed(alloc::boxed::Box::new(cause::stuck(&scope, &key)));
             }
@@ -239,7 +239,7 @@ fn replica_set(object: &Object) -> State {
 }
 
 /// When a workload that makes no progress has failed; `None` while nobody could make progress.
-pub(super) fn deadline(world: &World, key: &Key, since: Time) -> Option<Time> {
+pub(super) fn deadline(world: &World, key: &Key, since: Time, now: Time) -> Option<Time> {
     if !nodes_answer(world) {
         return None;
     }
@@ -267,7 +267,7 @@ pub(super) fn deadline(world: &World, key: &Key, since: Time) -> Option<Time> {
         if world.nodes.get(node).is_none_or(|n| !n.ready) {
             return None;
         }
-        from = from.max(ready_since(world, node).unwrap_or(from));
+        from = from.max(world.nodes.works_since(node, now));
     }
     Some(from + limit)
 }
@@ -275,13 +275,6 @@ pub(super) fn deadline(world: &World, key: &Key, since: Time) -> Option<Time> {
 /// Whether any node could do work.
 pub(super) fn nodes_answer(world: &World) -> bool {
     world.nodes.iter().any(|(_, n)| n.ready)
-}
-
-fn ready_since(world: &World, node: &str) -> Option<Time> {
-    let object = world.get(&Key::cluster(Kind::Node, node))?;
-    let status: k8s_openapi::api::core::v1::NodeStatus = object.status().ok()??;
-    let ready = status.conditions?.into_iter().find(|c| c.type_ == "Ready")?;
-    ready.last_transition_time.map(|t| Time(t.0.as_millisecond()))
 }
 
 /// What a Deployment promises: pods that are available at any time.

@@ -9,7 +9,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::cmp::Reverse;
+use core::{cmp::Reverse, time::Duration};
 
 use evenkeel_model::{Key, Labels, Quantity, Time};
 use imbl::{OrdMap, OrdSet};
@@ -29,6 +29,10 @@ pub const SCORED_MEMORY: i64 = 200 << 20;
 /// Annotation of a Node: since when its pods are being evicted. At most one node begins in
 /// `Settings::eviction_interval`.
 pub const EVICTING: &str = "evenkeel.dev/evicting-since";
+
+/// A node that is not heard of for so long is in doubt, long before it is `Unknown`: what waits for
+/// it is nobody's fault. Above the time between two heartbeats (10 s).
+const DOUBT: Duration = Duration::from_secs(15);
 
 /// A `NoSchedule` or `NoExecute` taint: key, value, effect.
 pub type HardTaint = (String, String, String);
@@ -57,6 +61,8 @@ pub struct NodeRecord {
     pub unschedulable: bool,
     /// The `Ready` condition is true.
     pub ready: bool,
+    /// Since when the `Ready` condition is as it is.
+    pub ready_since: Time,
     /// Readiness, schedulability and hard taints together.
     pub class: Arc<NodeClass>,
     /// Allocatable cpu in millicores.
@@ -83,6 +89,14 @@ pub struct NodeRecord {
     pub used_ports: Vec<(String, String, i32)>,
 }
 
+/// What was heard of a node.
+#[derive(Debug, Clone, Copy)]
+struct Word {
+    last: Time,
+    /// Since when it was never in doubt.
+    since: Time,
+}
+
 /// Nodes of one class, those with most free room first.
 type ByRoom = OrdSet<(Reverse<u16>, Arc<str>)>;
 
@@ -90,7 +104,7 @@ type ByRoom = OrdSet<(Reverse<u16>, Arc<str>)>;
 #[derive(Debug, Clone, Default)]
 pub struct Nodes {
     records: OrdMap<Arc<str>, Arc<NodeRecord>>,
-    heard: OrdMap<Arc<str>, Time>,
+    heard: OrdMap<Arc<str>, Word>,
     by_room: OrdMap<Arc<NodeClass>, ByRoom>,
     by_label: OrdMap<(String, String), OrdSet<Arc<str>>>,
     evicting: OrdMap<Arc<str>, Time>,
@@ -135,12 +149,24 @@ impl Nodes {
 
     /// When a node was last heard of since this server started.
     pub fn last_heard(&self, name: &str) -> Option<Time> {
-        self.heard.get(name).copied()
+        self.heard.get(name).map(|w| w.last)
+    }
+
+    /// Since when a node does what it is asked without a break: from now on only, while it is in doubt
+    /// or not ready.
+    pub fn works_since(&self, name: &str, now: Time) -> Time {
+        let Some(record) = self.get(name).filter(|n| n.known && n.ready) else { return now };
+        match self.heard.get(name) {
+            Some(word) if now.since(word.last) <= DOUBT => word.since.max(record.ready_since),
+            _ => now,
+        }
     }
 
     /// Notes that a node was heard of.
     pub fn hear(&mut self, name: &Arc<str>, now: Time) {
-        self.heard.insert(name.clone(), now);
+        let before = self.heard.get(name).filter(|w| now.since(w.last) <= DOUBT);
+        let since = before.map_or(now, |w| w.since);
+        self.heard.insert(name.clone(), Word { last: now, since });
     }
 
     /// Follows a Node object.
@@ -252,7 +278,10 @@ impl NodeRecord {
         self.labels = object.meta.labels.clone();
         self.taints = spec.taints.unwrap_or_default().into();
         self.unschedulable = spec.unschedulable.unwrap_or_default();
-        self.ready = status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
+        let ready = status.conditions.iter().flatten().find(|c| c.type_ == "Ready");
+        self.ready = ready.is_some_and(|c| c.status == "True");
+        let moved = ready.and_then(|c| c.last_transition_time.as_ref());
+        self.ready_since = moved.map_or(Time(0), |t| Time(t.0.as_millisecond()));
         let has = |n: i64| n.clamp(0, MOST_ASKED - 1);
         self.cpu_milli = has(amount("cpu").unwrap_or_default().milli());
         self.memory = has(amount("memory").unwrap_or_default().units());

@@ -8,7 +8,10 @@ use k8s_openapi::api::apps::v1::{DeploymentCondition, DeploymentStatus, ReplicaS
 
 use super::{Owned, Run, WAITING_FOR_CONFIG, template::shown_revision};
 use crate::{
-    controllers::{ControllerId, tally::seconds},
+    controllers::{
+        ControllerId,
+        tally::{controlled, seconds},
+    },
     cx::{Cx, EventKind},
 };
 
@@ -194,7 +197,7 @@ fn advanced(old: &DeploymentStatus, next: &DeploymentStatus) -> bool {
 }
 
 /// When the deadline is due: counted from the last progress, or from when this server began to
-/// watch.
+/// watch, or from when the nodes of the pods that are not ready began to do what they are asked.
 fn due(run: &Run<'_>, list: &[DeploymentCondition], cx: &Cx<'_>) -> Option<Time> {
     let deadline = run.spec.progress_deadline_seconds.unwrap_or(DEFAULT_DEADLINE);
     if deadline == i32::MAX {
@@ -202,5 +205,9 @@ fn due(run: &Run<'_>, list: &[DeploymentCondition], cx: &Cx<'_>) -> Option<Time>
     }
     let updated = list.iter().find(|c| c.type_ == "Progressing").and_then(|c| c.last_update_time.as_ref());
     let step = updated.map_or(cx.now, |t| Time(t.0.as_millisecond()));
+    let unready = run.owned.iter().flat_map(|o| controlled(run.world, o.object.uid)).filter(|(_, p)| !p.ready());
+    let nodes = unready.filter_map(|(_, p)| p.node.as_ref());
+    let works = nodes.map(|n| run.world.nodes.works_since(n, cx.now)).max();
+    let step = step.max(works.unwrap_or(step));
     Some(step.max(cx.started) + seconds(Some(deadline)))
 }

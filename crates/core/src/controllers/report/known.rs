@@ -65,7 +65,8 @@ fn take(world: &World, hello: &Hello, known: &KnownPod, cx: &mut Cx<'_>) {
     let next = take_status(pod, &status);
     remember_images(world, pod, next.as_ref(), &known.image_ids, cx);
     let next = next.unwrap_or_else(|| Object::clone(pod));
-    let next = if keeps(world, &next) { unevicted(next) } else { next };
+    // One that its agent has begun to stop cannot be kept.
+    let next = if reported.meta.deletion.is_none() && keeps(world, &next) { unevicted(next) } else { next };
     if !next.same_content(pod) {
         cx.put(next);
     }

@@ -1,0 +1,43 @@
+//! A machine: the simulated node with the real agent logic, its power, its line to the server.
+
+use evenkeel_agent::{
+    driver::redial::Redial,
+    sim::{SimNode, SimRegistry},
+};
+use evenkeel_model::Time;
+
+use crate::line::Line;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) sim: SimNode,
+    pub(crate) line: Line,
+    pub(crate) redial: Redial,
+    /// A try to reach the server is on its way.
+    pub(crate) dialing: bool,
+    pub(crate) powered: bool,
+    /// Somebody removes it from the cluster for good.
+    pub(crate) leaving: bool,
+    /// It stands still until then: a paused virtual machine.
+    pub(crate) frozen: Time,
+}
+
+impl Machine {
+    pub(crate) fn new(sim: SimNode, now: Time) -> Self {
+        let (line, redial) = (Line::new(now), Redial::default());
+        Self { sim, line, redial, dialing: false, powered: true, leaving: false, frozen: now }
+    }
+
+    /// When something happens on it next.
+    pub(crate) fn next(&self) -> Option<Time> {
+        self.powered.then(|| self.sim.next()).flatten().map(|at| at.max(self.frozen))
+    }
+
+    /// Lets what is due happen.
+    pub(crate) fn run(&mut self, now: Time, registry: &SimRegistry) {
+        if self.powered && self.frozen <= now && self.sim.next().is_some_and(|at| at <= now) {
+            self.sim.run_until(now, registry);
+        }
+    }
+}
