@@ -26,9 +26,10 @@ const TOKEN_FILE_MOST: u64 = 4096;
     after_help = "Examples:\n  evenkeel agent --server 10.0.0.1:7443 --token-file /etc/evenkeel/token\n  evenkeel agent --server cluster.example --name db-1 --labels disk=ssd --taints dedicated=db:NoSchedule"
 )]
 pub(crate) struct Args {
-    /// The server
+    /// The server; needed, here or in the configuration file
+    // Not required by the parser: it sees the command line before the file's keys are in it.
     #[arg(long, value_name = "HOST:PORT")]
-    server: ServerAddress,
+    server: Option<ServerAddress>,
     /// Token for the first start; --token-file keeps it out of the list of processes
     #[arg(long, value_name = "TOKEN", env = "EVENKEEL_TOKEN", hide_env_values = true, conflicts_with = "token_file")]
     token: Option<String>,
@@ -80,9 +81,13 @@ fn read(path: &Path) -> Result<Option<String>> {
 pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
     args.process.start_log("info");
     let token = args.token()?;
+    let Some(server) = args.server else {
+        let hint = "--server HOST:PORT, or a key `server` in the file that --config names";
+        return Err(hinted("no server is named", hint));
+    };
     let options = run::agent::AgentOptions {
         data_dir: lasting::data_dir(cx)?,
-        server: args.server,
+        server,
         token,
         node: args.node.options(args.name)?,
     };
