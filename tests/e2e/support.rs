@@ -8,8 +8,9 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    ops::Deref,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -20,9 +21,8 @@ use std::{
 };
 
 pub use evenkeel_lab::{
-    App, PATIENCE, Repo, docker, eventually, holds_for, images, needs_root, output, pause, run, within,
+    App, Client, PATIENCE, Repo, docker, eventually, holds_for, images, needs_root, output, pause, run, within,
 };
-use serde_json::Value;
 
 /// Clusters at one time: container starts share the machine's cores.
 const AT_ONCE: usize = 3;
@@ -42,15 +42,14 @@ pub fn sweep(prefix: &str, remove: impl Fn(&Path)) {
     }
 }
 
-/// A running Evenkeel.
+/// A running Evenkeel. What its users do is done through the [`Client`] that it is, too.
 pub struct Cluster {
     pub dir: tempfile::TempDir,
     pub repo: Repo,
     child: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
     flags: Vec<String>,
-    binary: PathBuf,
-    data: PathBuf,
+    client: Client,
     engine: Option<String>,
 }
 
@@ -100,17 +99,18 @@ impl Cluster {
         }
         repo.commit("first");
         let flags = flags.iter().map(ToString::to_string).collect();
-        let data = dir.path().join("data");
-        Self { dir, repo, child: None, log: Arc::default(), flags, binary: binary(), data, engine: None }
+        let (data, cache) = (dir.path().join("data"), dir.path().join("kubectl-cache"));
+        let client = Client { binary: binary(), data, cache };
+        Self { dir, repo, child: None, log: Arc::default(), flags, client, engine: None }
     }
 
     pub fn data(&self) -> PathBuf {
-        self.data.clone()
+        self.client.data.clone()
     }
 
     /// Another data directory, from the next start on.
     pub fn use_data(&mut self, data: PathBuf) {
-        self.data = data;
+        self.client.data = data;
     }
 
     /// Another container engine than the machine's, by its URL, from the next start on.
@@ -131,12 +131,12 @@ impl Cluster {
 
     /// Runs another binary from the next start on.
     pub fn use_binary(&mut self, binary: PathBuf) {
-        self.binary = binary;
+        self.client.binary = binary;
     }
 
     /// Starts it and waits until it serves.
     pub fn up(&mut self) {
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(&self.client.binary);
         command.arg("up").arg(&self.repo.path).arg("--data-dir").arg(self.data());
         command.args(["--listen", "127.0.0.1:0", "--log-format", "text"]).args(self.runtime()).args(&self.flags);
         command.env("EVENKEEL_LOG", "info").env_remove("KUBECONFIG");
@@ -170,107 +170,6 @@ impl Cluster {
         let child = self.child.as_mut().expect("it runs");
         assert_eq!(child.try_wait().unwrap(), None, "it has ended");
         child.id()
-    }
-
-    /// Runs a verb of the command line; panics unless it ends well.
-    pub fn evenkeel(&self, args: &[&str]) -> String {
-        run(&mut self.verb(args))
-    }
-
-    /// Runs a verb, whatever its end.
-    pub fn evenkeel_output(&self, args: &[&str]) -> Output {
-        output(&mut self.verb(args))
-    }
-
-    fn verb(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.binary);
-        command.args(args).arg("--data-dir").arg(self.data()).env_remove("KUBECONFIG");
-        command
-    }
-
-    pub fn kubectl(&self, args: &[&str]) -> String {
-        self.kubectl_try(args).unwrap_or_else(|e| panic!("kubectl {args:?}: {e}"))
-    }
-
-    pub fn kubectl_try(&self, args: &[&str]) -> Result<String, String> {
-        let config = self.data().join("admin.kubeconfig");
-        if !config.exists() {
-            return Err("no kubeconfig yet".into());
-        }
-        let cache = self.dir.path().join("kubectl-cache");
-        let output =
-            output(Command::new("kubectl").arg("--kubeconfig").arg(config).arg("--cache-dir").arg(cache).args(args));
-        if output.status.success() {
-            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-        } else {
-            Err(String::from_utf8_lossy(&output.stderr).into_owned())
-        }
-    }
-
-    /// An object or list as JSON; `None` if it is not there.
-    pub fn json(&self, args: &[&str]) -> Option<Value> {
-        let mut all = vec!["get", "-o", "json"];
-        all.extend(args);
-        serde_json::from_str(&self.kubectl_try(&all).ok()?).ok()
-    }
-
-    /// The items of a list.
-    pub fn items(&self, args: &[&str]) -> Vec<Value> {
-        self.json(args).and_then(|l| l["items"].as_array().cloned()).unwrap_or_default()
-    }
-
-    /// The release of a commit (its newest attempt).
-    pub fn release(&self, commit: &str) -> Option<Value> {
-        let releases = self.items(&["releases"]);
-        releases.into_iter().rfind(|r| r["spec"]["revision"].as_str().is_some_and(|v| v.ends_with(commit)))
-    }
-
-    /// Waits until the release of a commit has a phase.
-    pub fn wait_phase(&self, commit: &str, phase: &str) -> Value {
-        let mut last = Value::Null;
-        eventually(&format!("release of {commit} is {phase}"), || {
-            let release = self.release(commit)?;
-            if last != release["status"]["phase"] {
-                last = release["status"]["phase"].clone();
-            }
-            (release["status"]["phase"] == phase).then_some(release)
-        })
-    }
-
-    /// The only source's status.
-    pub fn source(&self) -> Value {
-        self.json(&["sources", "repo"]).map(|s| s["status"].clone()).unwrap_or_default()
-    }
-
-    /// Waits until a commit is the last good one.
-    pub fn wait_good(&self, commit: &str) {
-        eventually(&format!("{commit} is last good"), || {
-            self.source()["lastGoodRevision"].as_str().filter(|r| r.ends_with(commit)).map(|_| ())
-        });
-    }
-
-    /// Waits until a Deployment has so many ready pods of its newest template, and no others.
-    pub fn wait_ready(&self, namespace: &str, name: &str, replicas: u64) {
-        eventually(&format!("{namespace}/{name} has {replicas} ready"), || {
-            let d = self.json(&["deployment", name, "-n", namespace])?;
-            let s = &d["status"];
-            let all = ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"];
-            (all.iter().all(|f| s[f].as_u64().unwrap_or(0) == replicas)
-                && s["observedGeneration"] == d["metadata"]["generation"])
-                .then_some(())
-        });
-    }
-
-    /// Pods of a label, not terminating.
-    pub fn pods(&self, namespace: &str, selector: &str) -> Vec<Value> {
-        let mut pods = self.items(&["pods", "-n", namespace, "-l", selector]);
-        pods.retain(|p| p["metadata"]["deletionTimestamp"].is_null());
-        pods
-    }
-
-    /// This cluster's id, as its containers' label has it.
-    pub fn id(&self) -> String {
-        fs::read_to_string(self.data().join("ca/cluster-id")).unwrap_or_default().trim().to_string()
     }
 
     /// Ids of this cluster's containers; with their pod's name, container name and whether they
@@ -312,17 +211,6 @@ impl Cluster {
     pub fn said(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
-
-    /// Asks the auditor: no broken promise.
-    pub fn audit(&self) {
-        let output = self.evenkeel_output(&["audit"]);
-        assert!(
-            output.status.success(),
-            "the auditor complains:\n{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
 }
 
 /// A container of a cluster.
@@ -332,6 +220,14 @@ pub struct Container {
     pub pod: String,
     pub name: String,
     pub state: String,
+}
+
+impl Deref for Cluster {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
 }
 
 impl Drop for Cluster {

@@ -82,6 +82,17 @@ impl Group {
     }
 }
 
+/// The groups of machines 1, 2, … of a lab, as far as there are.
+pub(crate) fn of_nodes(lab: &str) -> Vec<PathBuf> {
+    let bases = (1..).map(|number| Group::of(&name(lab, number)).base());
+    bases.take_while(|base| base.exists()).collect()
+}
+
+/// The name of the groups of a lab's machine.
+pub(crate) fn name(lab: &str, machine: usize) -> String {
+    format!("{lab}-m{machine}")
+}
+
 /// Lets go on, and removes, the groups of all machines whose name begins so.
 pub(crate) fn remove_all(prefix: &str) -> io::Result<()> {
     let mut names: Vec<String> = Vec::new();

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     command::{docker, needs_root, run},
     engine::{Container, Engine},
-    group::Group,
+    group::{self, Group, of_nodes},
     machine::Machine,
     mark::Mark,
     process::{Inside, Process},
@@ -80,7 +80,7 @@ impl Lab {
     }
 
     fn machine(&self, number: usize, name: &str) -> Machine {
-        let group = Group::make(&format!("{}-m{number}", self.mark.name()));
+        let group = Group::make(&group::name(&self.mark.name(), number));
         let address = self.switch.range().machine(number);
         Machine::new(name, number, address, &self.mark.dir().join(name), group)
     }
@@ -185,18 +185,15 @@ impl Lab {
 
     /// How many applications answer now, node by node.
     pub fn answering(&self, question: &Question) -> Vec<usize> {
-        let count = || self.groups().iter().map(|group| count(group, question)).collect();
+        let count = || of_nodes(&self.mark.name()).iter().map(|group| count(group, question)).collect();
         // A thread of its own: it changes its network namespace.
         thread::scope(|scope| scope.spawn(count).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     }
 
-    fn groups(&self) -> Vec<PathBuf> {
-        self.machines[1..].iter().map(|m| m.group().base()).collect()
-    }
-
     /// Watches at 20 Hz how many applications answer on each node.
     pub fn watch(&self, question: Question) -> Watch {
-        Watch::start(self.groups(), question)
+        let name = self.mark.name();
+        Watch::start(move || of_nodes(&name), question)
     }
 
     fn port(&self, at: At) -> String {

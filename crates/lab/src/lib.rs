@@ -12,6 +12,8 @@
 //! Deliberately not here: Evenkeel's own promises; the stories hold those.
 #![allow(clippy::expect_used, clippy::panic)]
 
+mod client;
+mod cluster;
 mod command;
 mod engine;
 mod example;
@@ -26,9 +28,11 @@ mod switch;
 mod wait;
 mod watch;
 
+pub use client::Client;
+pub use cluster::Cluster;
 pub use command::{docker, feed, needs_root, output, run};
 pub use engine::{Container, Engine};
-pub use example::{App, Repo};
+pub use example::{App, EXEC_READY, Repo};
 pub use lab::{At, IMAGES, Lab, images};
 pub use machine::Machine;
 pub use process::Process;

@@ -110,8 +110,13 @@ impl Machine {
 
     /// Its network namespace.
     pub(crate) fn network(&self) -> PathBuf {
+        format!("/proc/{}/ns/net", self.init()).into()
+    }
+
+    /// Its first process, as the host sees it: `nsenter -t` takes it.
+    pub fn init(&self) -> u32 {
         let Some(power) = &self.power else { panic!("{} is off", self.name) };
-        format!("/proc/{}/ns/net", power.init).into()
+        power.init
     }
 
     pub(crate) fn is_node(&self) -> bool {
@@ -121,10 +126,6 @@ impl Machine {
     /// Whether its power is on.
     pub fn is_on(&self) -> bool {
         self.power.is_some()
-    }
-
-    pub(crate) fn group(&self) -> &Group {
-        &self.group
     }
 
     pub(crate) fn power_on(&mut self, switch: &Switch, mark: &Mark) {
@@ -149,9 +150,8 @@ impl Machine {
     }
 
     pub(crate) fn start_engine(&mut self) {
-        let Some(power) = &self.power else { panic!("{} is off", self.name) };
         let group = self.group.own();
-        let inside = Inside::Machine { init: power.init, group: &group };
+        let inside = Inside::Machine { init: self.init(), group: &group };
         if let Some(engine) = &mut self.engine {
             engine.start(&inside);
         }
@@ -187,17 +187,15 @@ impl Machine {
 
     /// A command that runs in the machine.
     pub(crate) fn command(&self, program: &str) -> Command {
-        let Some(power) = &self.power else { panic!("{} is off", self.name) };
         let mut command = Command::new("nsenter");
-        command.args(["-t", &power.init.to_string(), "-m", "-u", "-i", "-n", "-p", "--", program]);
+        command.args(["-t", &self.init().to_string(), "-m", "-u", "-i", "-n", "-p", "--", program]);
         command
     }
 
     /// Starts a program in it; what it says is added to `log`.
     pub fn start(&self, command: &Command, log: &Path) -> Process {
-        let Some(power) = &self.power else { panic!("{} is off", self.name) };
         let group = self.group.own();
-        Process::start(&Inside::Machine { init: power.init, group: &group }, command, log)
+        Process::start(&Inside::Machine { init: self.init(), group: &group }, command, log)
     }
 }
 

@@ -26,7 +26,7 @@ use crate::process::is_named;
 /// 20 Hz.
 const STEP: Duration = Duration::from_millis(50);
 /// An application that takes longer than this does not answer.
-const ANSWER: Duration = Duration::from_millis(300);
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// What to ask.
 #[derive(Debug, Clone)]
@@ -66,7 +66,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn start(groups: Vec<PathBuf>, question: Question) -> Self {
+    /// `groups` gives the nodes' groups of each moment: nodes may be added.
+    pub(crate) fn start(groups: impl Fn() -> Vec<PathBuf> + Send + 'static, question: Question) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = thread::spawn(move || {
@@ -75,7 +76,7 @@ impl Watch {
             while !stopped.load(Ordering::SeqCst) {
                 let next = Instant::now() + STEP;
                 let at = begin.elapsed();
-                let answering = groups.iter().map(|group| count(group, &question)).collect();
+                let answering = groups().iter().map(|group| count(group, &question)).collect();
                 samples.push(Sample { at, answering });
                 thread::sleep(next.saturating_duration_since(Instant::now()));
             }

@@ -1,0 +1,139 @@
+//! `kill -9` at random moments of rollouts, of the server, of agents and of engines: the end is
+//! right, nothing that was acknowledged is lost, and at no moment do fewer answer than promised.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use evenkeel_lab::{Client, Cluster, Lab, SHOP_READY, Sample, eventually};
+
+use crate::common::{Chance, begin_rollout, cluster, long, never_failed, of_tag, settled, web};
+
+const REPLICAS: u32 = 4;
+
+/// Tags of rollouts, one after the other.
+fn tag(rollout: usize) -> &'static str {
+    if rollout.is_multiple_of(2) { "1.0" } else { "1.1" }
+}
+
+/// Kills so many times, in as many rollouts as that takes; sees each rollout through.
+fn rollouts(cluster: &mut Cluster, kills: usize, mut kill: impl FnMut(&mut Cluster, &mut Chance)) {
+    let (mut done, mut rollout, mut chance) = (0, 0, Chance::new());
+    while done < kills {
+        rollout += 1;
+        let commit = begin_rollout(cluster, &web(REPLICAS, tag(rollout)), 1);
+        for _ in 0..5.min(kills - done) {
+            chance.wait(Duration::from_millis(900));
+            kill(cluster, &mut chance);
+            done += 1;
+        }
+        cluster.wait_phase(&commit, "Healthy");
+        cluster.wait_ready("default", "web", REPLICAS.into());
+        never_failed(cluster, &commit);
+    }
+    settled(cluster, REPLICAS as usize);
+    assert_eq!(of_tag(cluster, tag(rollout)).len(), REPLICAS as usize);
+    cluster.audit();
+}
+
+fn kept_the_promise(seen: &[Sample]) {
+    let least = seen.iter().map(Sample::all).min().unwrap_or_default();
+    let at = seen.iter().find(|s| s.all() == least);
+    assert!(seen.len() > 20 && least >= REPLICAS as usize, "only {least} of {REPLICAS} answered: {at:?}");
+}
+
+#[test]
+fn of_the_server() {
+    let mut cluster = cluster(Lab::new(3), &web(REPLICAS, "1.0"), REPLICAS.into(), &[]);
+    let watch = cluster.lab.watch(SHOP_READY);
+    let writer = Writer::start(Client::clone(&cluster));
+    rollouts(&mut cluster, if long() { 50 } else { 10 }, |cluster, _| {
+        cluster.server_kill();
+        cluster.server_start();
+    });
+    let acknowledged = writer.stop();
+    kept_the_promise(&watch.stop());
+    let there = cluster.kubectl(&["get", "configmaps", "-o", "name"]);
+    let lost: Vec<_> =
+        acknowledged.iter().filter(|name| !there.lines().any(|l| l == format!("configmap/{name}"))).collect();
+    assert!(
+        acknowledged.len() > 5 && lost.is_empty(),
+        "of {} acknowledged writes were lost: {lost:?}",
+        acknowledged.len()
+    );
+    let drifts = cluster.items(&["drifts"]);
+    assert!(drifts.is_empty(), "{drifts:#?}");
+}
+
+#[test]
+fn of_agents_and_engines() {
+    let mut cluster = cluster(Lab::with_engines(&[true, true, false]), &web(REPLICAS, "1.0"), REPLICAS.into(), &[]);
+    let watch = cluster.lab.watch(SHOP_READY);
+    rollouts(&mut cluster, if long() { 50 } else { 10 }, |cluster, chance| {
+        // Every third time an engine; of the two that restore their containers.
+        if chance.below(3) == 0 {
+            let node = usize::try_from(chance.below(2)).unwrap() + 1;
+            cluster.lab.engine_kill(node);
+            cluster.lab.engine_start(node);
+        } else {
+            let node = usize::try_from(chance.below(3)).unwrap() + 1;
+            cluster.agent_kill(node);
+            cluster.agent_start(node);
+        }
+    });
+    kept_the_promise(&watch.stop());
+
+    // An engine that does not restore its containers stops them all when it starts again: that is
+    // the engine's doing, nobody is blamed, and all of them come back.
+    let release = cluster.repo.git(&["rev-parse", "HEAD"]);
+    let pods = crate::common::pods(&cluster);
+    cluster.lab.engine_kill(3);
+    cluster.lab.engine_start(3);
+    eventually("all answer again", || {
+        (cluster.lab.answering(&SHOP_READY).iter().sum::<usize>() == REPLICAS as usize).then_some(())
+    });
+    settled(&cluster, REPLICAS as usize);
+    assert_eq!(crate::common::pods(&cluster), pods, "an engine's restart is no reason to move");
+    never_failed(&cluster, &release);
+    let drifts = cluster.items(&["drifts"]);
+    assert!(drifts.is_empty(), "{drifts:#?}");
+    cluster.audit();
+}
+
+/// Writes objects one after the other, and remembers those that the server acknowledged.
+struct Writer {
+    stop: Arc<AtomicBool>,
+    thread: thread::JoinHandle<Vec<String>>,
+}
+
+impl Writer {
+    fn start(client: Client) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            let mut acknowledged = Vec::new();
+            for number in 0.. {
+                if stopped.load(Ordering::SeqCst) {
+                    break;
+                }
+                let name = format!("written-{number}");
+                if client.kubectl_try(&["create", "configmap", &name, "--request-timeout=2s"]).is_ok() {
+                    acknowledged.push(name);
+                }
+                thread::sleep(Duration::from_millis(100));
+            }
+            acknowledged
+        });
+        Self { stop, thread }
+    }
+
+    fn stop(self) -> Vec<String> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().unwrap()
+    }
+}
