@@ -1,5 +1,5 @@
 # Two commands do all the set-up: `make up` runs the example, `make test` passes the tests.
-.PHONY: up build test needs images fmt lint deny advisories bench docs
+.PHONY: up build test test-long lab needs images fmt lint deny advisories bench docs
 
 needs:
 	@sh scripts/build-needs.sh
@@ -39,3 +39,15 @@ advisories:
 # The figures of docs/performance.md: all, or `make bench FIGURES="cold-plan commit"`.
 bench: needs images
 	cargo bench --bench figures -- $(FIGURES)
+
+# Nodes with engines of their own on this machine, a server and agents: until Ctrl-C.
+NODES ?= 3
+lab: needs images
+	@sh scripts/test-needs.sh
+	cargo build --bin evenkeel
+	cargo run --package evenkeel-lab -- --nodes $(NODES) --evenkeel target/debug/evenkeel
+
+# The stories of several machines with cuts of ten minutes and 50 kills each.
+test-long: needs images
+	@sh scripts/test-needs.sh
+	EVENKEEL_LONG=1 cargo test --test lab

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use evenkeel_agent::{
     logic::settings::{Config, Settings},
     remote::{Current, Dialer, Identity, IdentityStore, JoinFailure, JoinOptions, Serve, ServerAddress, Token, join},
-    sim::{Conduct, SharedNode, SimNode, SimRegistry, live},
+    sim::{Conduct, SharedNode, SimClock, SimNode, SimRegistry, live},
 };
 use evenkeel_model::session::NodeReport;
 use evenkeel_wire::stream;
@@ -95,7 +95,7 @@ fn simulated(identity: &Identity, seed: u64) -> SimNode {
         version: env!("CARGO_PKG_VERSION").into(),
         ..NodeReport::default()
     };
-    SimNode::new(config, report, seed, Conduct::default())
+    SimNode::new(config, report, seed, Conduct::default(), SimClock::new(crate::now(), 0))
 }
 
 /// These nodes have no logs and run no commands: a stream ends as soon as it begins.
