@@ -1,5 +1,5 @@
 # Two commands do all the set-up: `make up` runs the example, `make test` passes the tests.
-.PHONY: up build test test-long lab needs images fmt lint deny advisories bench docs
+.PHONY: up build test test-long lab needs images fmt lint deny advisories bench docs dist deb
 
 needs:
 	@sh scripts/build-needs.sh
@@ -45,9 +45,18 @@ NODES ?= 3
 lab: needs images
 	@sh scripts/test-needs.sh
 	cargo build --bin evenkeel
-	cargo run --package evenkeel-lab -- --nodes $(NODES) --evenkeel target/debug/evenkeel
+	cargo run --package evenkeel-lab -- --nodes $(NODES) --binary target/debug/evenkeel
 
 # The stories of several machines with cuts of ten minutes and 50 kills each.
 test-long: needs images
 	@sh scripts/test-needs.sh
 	EVENKEEL_LONG=1 cargo test --test lab
+
+# Static binaries with their units and checksums in dist/: the same bytes for the same commit.
+dist: needs
+	@sh scripts/dist.sh
+
+# The Debian package of this machine's static binary, in dist/ as well.
+deb: dist
+	@sh packaging/deb.sh --binary target/dist/$$(uname -m)-unknown-linux-gnu/release/evenkeel \
+	    --arch $$(dpkg --print-architecture) --out dist
