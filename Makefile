@@ -1,5 +1,5 @@
 # Two commands do all the set-up: `make up` runs the example, `make test` passes the tests.
-.PHONY: up build test test-long lab needs images fmt lint deny advisories bench docs dist deb
+.PHONY: up build test test-long lab needs images fmt lint deny advisories bench docs dist deb simulate
 
 needs:
 	@sh scripts/build-needs.sh
@@ -60,3 +60,9 @@ dist: needs
 deb: dist
 	@sh packaging/deb.sh --binary target/dist/$$(uname -m)-unknown-linux-gnu/release/evenkeel \
 	    --arch $$(dpkg --print-architecture) --out dist
+
+# The simulation alone: `make simulate SEEDS=2000 LARGE=4`.
+SEEDS ?= 200
+LARGE ?= 1
+simulate: needs
+	EVENKEEL_SEEDS=$(SEEDS) EVENKEEL_LARGE=$(LARGE) cargo test --test simulation

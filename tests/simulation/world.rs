@@ -627,6 +627,11 @@ impl World {
         self.watch.objects()
     }
 
+    /// When the laptop's sleep ends; past if it is awake.
+    pub(crate) fn asleep_until(&self) -> Time {
+        self.asleep
+    }
+
     /// Ends all trouble.
     pub(crate) fn calm(&mut self) {
         self.chaos = false;

@@ -38,10 +38,7 @@ impl Cluster {
     /// the server's.
     pub fn start(binary: &Path, lab: Lab, files: &[(&str, &str)], flags: &[&str]) -> Self {
         let repo = Repo::new(lab.dir());
-        for (name, text) in files {
-            repo.write(name, text);
-        }
-        repo.commit("first");
+        repo.commit("nothing yet");
         let (data, cache) = (lab.server().dir().join("data"), lab.dir().join("kubectl-cache"));
         let client = Client { binary: binary.to_path_buf(), data, cache };
         let flags = flags.iter().map(ToString::to_string).collect();
@@ -51,6 +48,11 @@ impl Cluster {
             cluster.join(node);
         }
         cluster.wait_nodes();
+        // Only now: what comes before a node does not go there.
+        for (name, text) in files {
+            cluster.repo.write(name, text);
+        }
+        cluster.repo.commit("first");
         cluster
     }
 
