@@ -38,6 +38,7 @@ fn a_node_is_cut_off_and_comes_back() {
     let meanwhile = cluster.lab.running("web-");
     none_restarted(&before, &meanwhile);
 
+    let mended = cut.elapsed();
     cluster.lab.mend(At::Node(2));
     eventually("the node is ready again", || (cluster.ready(2)? == "True").then_some(()));
     let after = settled(&cluster, 9);
@@ -46,7 +47,9 @@ fn a_node_is_cut_off_and_comes_back() {
     }
     let seen = watch.stop();
     for sample in &seen {
-        assert!(sample.answering[0] >= 3 && sample.answering[2] >= 3, "the others served less: {sample:?}");
+        // Afterwards there are more than nine for a moment, and the ReplicaSet chooses whom to let go.
+        let others = sample.at > mended || (sample.answering[0] >= 3 && sample.answering[2] >= 3);
+        assert!(others, "the others served less while the node was cut off: {sample:?}");
         assert!(sample.all() >= 9, "fewer than nine answered somewhere: {sample:?}");
     }
     let drifts = cluster.items(&["drifts"]);

@@ -3,7 +3,7 @@
 //! at random, audited after every step; then all trouble ends, and the cluster must come to rest as
 //! its repositories say.
 //!
-//! `EVENKEEL_SEEDS` says how many small worlds (200) and `EVENKEEL_LARGE` how many large ones (1);
+//! `EVENKEEL_SEEDS` says how many small worlds (200) and `EVENKEEL_LARGE` how many large ones (none);
 //! `EVENKEEL_SEED` names one to run alone with its story, with `EVENKEEL_NODES` a large one of so many
 //! nodes. `make simulate` passes them on. Known faults
 //! are listed in [`OPEN`].
@@ -36,8 +36,8 @@ const REST: Duration = Duration::from_mins(40);
 const LOOK: Duration = Duration::from_secs(20);
 /// Small worlds, where nobody says how many.
 const SEEDS: u64 = 200;
-/// Large worlds.
-const LARGE: u64 = 1;
+/// Large worlds: none where nobody asks, because one takes minutes.
+const LARGE: u64 = 0;
 /// Small worlds that break a promise today: each is a fault that is not understood yet, and no part of
 /// a run of many. `EVENKEEL_SEED` shows one.
 const OPEN: [(u64, &str); 2] = [
