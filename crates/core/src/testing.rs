@@ -175,8 +175,14 @@ impl Lab {
     pub(crate) fn pass(&mut self, secs: u64) {
         let end = self.now + Duration::from_secs(secs);
         self.settle();
-        while let Some(at) = self.timers.next().filter(|at| *at <= end) {
-            self.now = self.now.max(at);
+        loop {
+            // Agents say that they are there each 10 s: a node that is silent for longer is in doubt.
+            let beat = self.now + Duration::from_secs(10);
+            let at = self.timers.next().map_or(beat, |at| at.max(self.now).min(beat));
+            if at > end {
+                break;
+            }
+            self.now = at;
             for node in self.world.nodes.iter().map(|(n, _)| n.clone()).collect::<Vec<_>>() {
                 self.world.nodes.hear(&node, self.now);
             }

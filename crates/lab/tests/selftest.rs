@@ -279,7 +279,8 @@ fn nothing_is_left_of_a_lab_also_when_its_process_is_killed() {
     assert!(traces(lab.id()).len() > 3, "{:?}", traces(lab.id()));
     run(Command::new("kill").args(["-INT", &lab.id().to_string()]));
     assert!(lab.wait().unwrap().success());
-    assert_eq!(traces(lab.id()), Vec::<String>::new());
+    // The kernel takes a namespace's links away some moments after its last process.
+    within(Duration::from_secs(20), "nothing is left", || traces(lab.id()).is_empty().then_some(()));
 
     // `kill -9` while a machine is frozen, the worst moment: frozen processes cannot die.
     let mut lab = bare(log);
@@ -308,7 +309,7 @@ fn nothing_is_left_of_a_lab_also_when_its_process_is_killed() {
     for lab in [&mut other, &mut third] {
         run(Command::new("kill").args(["-TERM", &lab.id().to_string()]));
         assert!(lab.wait().unwrap().success());
-        assert_eq!(traces(lab.id()), Vec::<String>::new());
+        within(Duration::from_secs(20), "nothing is left", || traces(lab.id()).is_empty().then_some(()));
     }
     output(Command::new("rm").args(["-f", log, &format!("{log}.third")]));
 }
