@@ -183,6 +183,7 @@ impl<S: Store> Conductor<S> {
         debug_assert!(events.len() <= BATCH_EVENTS);
         let events = if self.held.is_empty() { events } else { self.held.before(events) };
         self.mark_due(now, !events.is_empty())?;
+        self.world.nodes.watch(now);
         let before = self.world.clone();
         let undo = (self.rng.clone(), self.timers.clone(), self.dirty.clone(), self.sessions.clone());
         let mut guilty: BTreeSet<Guilty> = BTreeSet::new();
@@ -350,12 +351,6 @@ impl<S: Store> Conductor<S> {
             }
             Event::Hello(hello) => self.sessions.begin(&hello.node, hello.session),
             Event::Report { node, stamp, report } => match self.sessions.take(node, *stamp, report) {
-                // The session outlived the silence, which its agent may know nothing of: only a hello
-                // says again what its pods were judged by meanwhile.
-                Verdict::Next if node::is_silent(&self.world, node) => {
-                    self.hang_up(node, work);
-                    false
-                }
                 Verdict::Next => true,
                 Verdict::Late => false,
                 Verdict::Lost => {
@@ -443,6 +438,11 @@ impl<S: Store> Conductor<S> {
             let Some((changed, change)) = self.world.apply(change) else { continue };
             work.changes.push(change);
             let Some(changed) = changed else { continue };
+            if node::fell_silent(&changed) {
+                // What it was told from here on it would do late, in a world that has gone on. Only a
+                // hello says again what its pods were judged by meanwhile.
+                self.hang_up(&changed.key.name, work);
+            }
             let dirty = &mut self.dirty;
             Controllers.route(&self.world, &changed, &mut |c, k| dirty.mark(c, k));
             for key in self.world.desired.take_touched() {

@@ -141,6 +141,7 @@ impl Lab {
 
     /// Handles an event.
     pub(crate) fn event<T>(&mut self, f: impl FnOnce(&World, &mut Cx<'_>) -> T) -> T {
+        self.world.nodes.watch(self.now);
         let mut cx = Cx::new(self.now, self.started, &self.settings, &mut self.rng);
         let out = f(&self.world, &mut cx);
         let (changes, wakes, heals) = (cx.changes, cx.wakes, cx.heals);

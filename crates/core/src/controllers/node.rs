@@ -77,20 +77,13 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
     cx.wake(wake, ControllerId::Node, key.clone());
 }
 
-/// Whether a node counts as silent: its pods were judged without it, and may have been replaced.
-pub fn is_silent(world: &World, name: &str) -> bool {
-    let node = world.get(&Key::cluster(Kind::Node, name));
-    node.is_some_and(|n| matches!(Readiness::of(n), Readiness::Unknown { .. }))
-}
-
-/// Whether more than half of the nodes are silent or not ready: then the fault may well be here.
-pub(crate) fn most_away(world: &World) -> bool {
-    let (mut away, mut all) = (0_usize, 0_usize);
-    for (_, node) in world.nodes.iter() {
-        all += 1;
-        away += usize::from(!node.ready);
-    }
-    away * 2 > all
+/// Whether a change makes a node count as silent: from now on its pods are judged without it, and may
+/// be replaced.
+pub fn fell_silent(changed: &Changed) -> bool {
+    let unknown = |node: &Arc<Object>| matches!(Readiness::of(node), Readiness::Unknown { .. });
+    changed.key.kind == Kind::Node
+        && changed.new.as_ref().is_some_and(unknown)
+        && !changed.old.as_ref().is_some_and(unknown)
 }
 
 /// By the server's judgement a pod of a silent node is not ready.

@@ -198,7 +198,7 @@ fn with_owner(owners: &[OwnerRef], owner: OwnerRef) -> Arc<[OwnerRef]> {
 /// promise allows. What is held back is looked at again when a sibling's pod changes.
 fn delete(world: &World, set: &Object, surplus: usize, pods: &[(&Key, &PodRecord)], cx: &mut Cx<'_>) {
     let mut spare_ready = deployment::budget(world, set).map_or(i32::MAX, |b| b.spare_ready);
-    let ranked = rank::least_useful_first(world, set, pods);
+    let ranked = rank::least_useful_first(world, pods);
     let mut told = 0;
     for key in ranked.into_iter().take(surplus.min(BURST)) {
         if world.pods.get(key).is_some_and(PodRecord::ready) {

@@ -67,6 +67,7 @@ impl Cluster {
 
     /// Runs something with a context and takes in what it wants.
     pub(crate) fn with<T>(&mut self, f: impl FnOnce(&World, &mut Cx<'_>) -> T) -> T {
+        self.world.nodes.watch(self.now);
         let mut cx = Cx::new(self.now, self.started, &self.settings, &mut self.rng);
         let out = f(&self.world, &mut cx);
         let (changes, wakes) = (cx.changes, cx.wakes);

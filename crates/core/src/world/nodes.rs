@@ -108,6 +108,11 @@ pub struct Nodes {
     by_room: OrdMap<Arc<NodeClass>, ByRoom>,
     by_label: OrdMap<(String, String), OrdSet<Arc<str>>>,
     evicting: OrdMap<Arc<str>, Time>,
+    /// How many have a Node object, and how many of these are ready.
+    known: usize,
+    ready: usize,
+    /// When most were last seen to be away.
+    most_away: Option<Time>,
     gains: u64,
 }
 
@@ -159,6 +164,31 @@ impl Nodes {
         match self.heard.get(name) {
             Some(word) if now.since(word.last) <= DOUBT => word.since.max(record.ready_since),
             _ => now,
+        }
+    }
+
+    /// Whether more than half of the nodes are not ready, or in doubt: then the fault may well be on
+    /// this side. Costs a look at every node, unless those that are not ready are enough.
+    pub fn are_mostly_away(&self, now: Time) -> bool {
+        let away = self.known - self.ready;
+        if away * 2 > self.known {
+            return true;
+        }
+        let in_doubt = |name: &str| self.heard.get(name).is_none_or(|word| now.since(word.last) > DOUBT);
+        let doubtful = self.iter().filter(|(name, node)| node.ready && in_doubt(name)).count();
+        (away + doubtful) * 2 > self.known
+    }
+
+    /// Until when more than half of the nodes were not ready. What was waited for meanwhile, nobody
+    /// could do.
+    pub fn mostly_away_until(&self) -> Option<Time> {
+        self.most_away
+    }
+
+    /// Takes note of the time, before anything that happened by then is taken in.
+    pub fn watch(&mut self, now: Time) {
+        if (self.known - self.ready) * 2 > self.known {
+            self.most_away = Some(now);
         }
     }
 
@@ -231,6 +261,8 @@ impl Nodes {
 
     fn index(&mut self, name: &Arc<str>) {
         let Some(record) = self.records.get(name).filter(|r| r.known).cloned() else { return };
+        self.known += 1;
+        self.ready += usize::from(record.ready);
         self.by_room.entry(record.class.clone()).or_default().insert((Reverse(record.free_room()), name.clone()));
         for (key, value) in record.labels.iter() {
             self.by_label.entry((key.clone(), value.clone())).or_default().insert(name.clone());
@@ -239,6 +271,8 @@ impl Nodes {
 
     fn unindex(&mut self, name: &Arc<str>) {
         let Some(record) = self.records.get(name).filter(|r| r.known).cloned() else { return };
+        self.known -= 1;
+        self.ready -= usize::from(record.ready);
         if let Some(set) = self.by_room.get_mut(&record.class) {
             set.remove(&(Reverse(record.free_room()), name.clone()));
             if set.is_empty() {

@@ -1,7 +1,10 @@
 //! Pods of a node that is lost or tainted: they stop counting as ready, and after their toleration
 //! they are asked to go, so that others take their place.
 //!
-//! Pods that cannot be elsewhere stay (`local`). A wait that began under an earlier server begins anew: the grace first, then the toleration.
+//! Pods that cannot be elsewhere stay (`local`). A wait begins anew, the grace first, then the
+//! toleration, where it began under an earlier server, and when most nodes were away and come back:
+//! those that come last are no more at fault than the others. The latter is what Kubernetes' node
+//! lifecycle controller does when it leaves full disruption.
 
 use alloc::{string::ToString, sync::Arc, vec::Vec};
 
@@ -9,7 +12,7 @@ use evenkeel_model::{Key, Object, Time};
 use k8s_openapi::api::core::v1::{Taint, Toleration};
 use serde_json::json;
 
-use super::{LOOK_AGAIN, local, most_away, not_ready, object::Readiness};
+use super::{LOOK_AGAIN, local, not_ready, object::Readiness};
 use crate::{
     controllers::podstatus,
     cx::{Cx, EventKind},
@@ -30,7 +33,7 @@ pub(super) fn look(world: &World, node: &Arc<Object>, state: &Readiness, cx: &mu
     }
     let silent = matches!(state, Readiness::Unknown { .. });
     let away = !matches!(state, Readiness::Ready);
-    if away && most_away(world) {
+    if away && world.nodes.are_mostly_away(cx.now) {
         return Some(cx.now + LOOK_AGAIN);
     }
     let mut next: Option<Time> = None;
@@ -46,13 +49,13 @@ pub(super) fn look(world: &World, node: &Arc<Object>, state: &Readiness, cx: &mu
         // A taint that somebody set moves any pod; a node's state does not move its data.
         let (by_hand, by_state): (Vec<&Taint>, Vec<&Taint>) = taints.iter().partition(|t| !is_state(t));
         let counts = if pod.shape.local_volume.is_some() { &by_hand } else { &taints };
-        match evict_at(pod, counts, cx) {
+        match evict_at(world, pod, counts, cx) {
             Some(at) if at <= cx.now => due.push(key),
             Some(at) => next = Some(next.map_or(at, |n| n.min(at))),
             None => {}
         }
         let Some(volume) = &pod.shape.local_volume else { continue };
-        match evict_at(pod, &by_state, cx) {
+        match evict_at(world, pod, &by_state, cx) {
             Some(at) if at <= cx.now => local::hold(world, node, key, volume, cx),
             Some(at) => next = Some(next.map_or(at, |n| n.min(at))),
             None => {}
@@ -79,8 +82,8 @@ pub(super) fn look(world: &World, node: &Arc<Object>, state: &Readiness, cx: &mu
 }
 
 /// When a pod goes: the earliest of what its tolerations leave it; never if they leave it for ever.
-fn evict_at(pod: &PodRecord, taints: &[&Taint], cx: &Cx<'_>) -> Option<Time> {
-    taints.iter().filter_map(|taint| taint_due(pod, taint, cx)).min()
+fn evict_at(world: &World, pod: &PodRecord, taints: &[&Taint], cx: &Cx<'_>) -> Option<Time> {
+    taints.iter().filter_map(|taint| taint_due(world, pod, taint, cx)).min()
 }
 
 /// Whether the server set a taint by the node's state.
@@ -88,7 +91,7 @@ fn is_state(taint: &Taint) -> bool {
     taint.key.starts_with("node.kubernetes.io/")
 }
 
-fn taint_due(pod: &PodRecord, taint: &Taint, cx: &Cx<'_>) -> Option<Time> {
+fn taint_due(world: &World, pod: &PodRecord, taint: &Taint, cx: &Cx<'_>) -> Option<Time> {
     let value = taint.value.as_deref().unwrap_or("");
     let mut matching = pod.shape.tolerations.iter().filter(|t| tolerates(t, &taint.key, value, "NoExecute")).peekable();
     let lifecycle = is_state(taint);
@@ -106,7 +109,8 @@ fn taint_due(pod: &PodRecord, taint: &Taint, cx: &Cx<'_>) -> Option<Time> {
     };
     let seconds = u64::try_from(seconds).unwrap_or(0);
     let added = taint.time_added.as_ref().map_or(cx.now, |t| Time(t.0.as_millisecond()));
-    let watched = if lifecycle { added.max(cx.started + cx.settings.node_grace) } else { added };
+    let begins = world.nodes.mostly_away_until().map_or(cx.started, |at| at.max(cx.started));
+    let watched = if lifecycle { added.max(begins + cx.settings.node_grace) } else { added };
     Some(watched + core::time::Duration::from_secs(seconds))
 }
 

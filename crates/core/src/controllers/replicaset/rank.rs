@@ -14,44 +14,56 @@ use crate::world::{
 /// Annotation with a pod's cost of deletion, as in Kubernetes: lower goes first.
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
-/// The rank of a pod; the smallest goes first.
-type Rank = (bool, u8, bool, i64, Reverse<usize>, Reverse<Time>, Reverse<i64>, Reverse<Time>, Key);
+/// What makes a pod less useful wherever it is: without a node, pending, not ready, cheap to delete.
+type Class = (bool, u8, bool, i64);
+/// What decides between pods of a class on equally crowded nodes: ready for a short time, often
+/// restarted, young.
+type Merit = (Reverse<Time>, Reverse<i64>, Reverse<Time>, Key);
 
-/// Active pods, least useful first: without a node, pending, not ready, cheap to delete, beside
-/// many siblings, ready for a short time, often restarted, young.
-pub(super) fn least_useful_first<'a>(world: &World, _set: &Object, pods: &[(&'a Key, &'a PodRecord)]) -> Vec<&'a Key> {
-    let mut crowd: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
+/// Active pods, least useful first: by class, then beside many siblings, then by merit.
+///
+/// Kubernetes counts the siblings once. Here those that go before a pod count no more, as if the pods
+/// went one by one: else a node with two too many would lose them before another loses its one.
+pub(super) fn least_useful_first<'a>(world: &World, pods: &[(&'a Key, &'a PodRecord)]) -> Vec<&'a Key> {
     let active = || pods.iter().filter(|(_, p)| !p.terminating && !p.finished());
+    let mut siblings: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
     for node in active().filter_map(|(_, p)| p.node.as_ref()) {
-        *crowd.entry(node).or_default() += 1;
+        *siblings.entry(node).or_default() += 1;
     }
-    let mut ranked: Vec<(Rank, &Key)> = active()
-        .map(|(key, p)| {
-            let object = world.get(key);
-            let cost = object.and_then(|o| o.meta.annotation(DELETION_COST)).and_then(|c| c.parse().ok()).unwrap_or(0);
-            let phase = match p.phase {
-                PodPhase::Pending => 0,
-                PodPhase::Unknown => 1,
-                _ => 2,
-            };
-            let beside = p.node.as_ref().and_then(|n| crowd.get(n)).copied().unwrap_or(0);
-            let restarts = object.map_or(0, |o| restarts(o));
-            let rank = (
-                p.node.is_some(),
-                phase,
-                p.ready_since.is_some(),
-                cost,
-                Reverse(beside),
-                Reverse(p.ready_since.unwrap_or_default()),
-                Reverse(restarts),
-                Reverse(p.created),
-                Key::clone(key),
-            );
-            (rank, *key)
+    let mut ranked: Vec<(Class, Merit, Option<&Arc<str>>, &Key)> = active()
+        .map(|(key, pod)| {
+            let (class, merit) = judge(world, key, pod);
+            (class, merit, pod.node.as_ref(), *key)
         })
         .collect();
     ranked.sort();
-    ranked.into_iter().map(|(_, key)| key).collect()
+    let mut crowded: Vec<(Class, Reverse<usize>, Merit, &Key)> = ranked
+        .into_iter()
+        .map(|(class, merit, node, key)| {
+            let beside = node.and_then(|node| siblings.get_mut(node)).map_or(0, |left| {
+                *left -= 1;
+                *left + 1
+            });
+            (class, Reverse(beside), merit, key)
+        })
+        .collect();
+    crowded.sort();
+    crowded.into_iter().map(|(.., key)| key).collect()
+}
+
+fn judge(world: &World, key: &Key, pod: &PodRecord) -> (Class, Merit) {
+    let object = world.get(key);
+    let cost = object.and_then(|o| o.meta.annotation(DELETION_COST)).and_then(|c| c.parse().ok()).unwrap_or(0);
+    let phase = match pod.phase {
+        PodPhase::Pending => 0,
+        PodPhase::Unknown => 1,
+        _ => 2,
+    };
+    let restarts = object.map_or(0, |o| restarts(o));
+    let class = (pod.node.is_some(), phase, pod.ready_since.is_some(), cost);
+    let merit =
+        (Reverse(pod.ready_since.unwrap_or_default()), Reverse(restarts), Reverse(pod.created), Key::clone(key));
+    (class, merit)
 }
 
 fn restarts(pod: &Object) -> i64 {
