@@ -2,6 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -26,8 +31,13 @@ pub fn web_with_deadline(replicas: u32, tag: &str, seconds: u32) -> String {
 
 /// A cluster of so many nodes that runs `web`, ready, its first commit good.
 pub fn cluster(lab: Lab, web: &str, replicas: u64, flags: &[&str]) -> Cluster {
+    cluster_with(lab, &[("web.json", web)], replicas, flags)
+}
+
+/// The same of several files, one of which has `web`.
+pub fn cluster_with(lab: Lab, files: &[(&str, &str)], replicas: u64, flags: &[&str]) -> Cluster {
     let flags = [&["--watch-window", "2s"], flags].concat();
-    let cluster = Cluster::start(env!("CARGO_BIN_EXE_evenkeel").as_ref(), lab, &[("web.json", web)], &flags);
+    let cluster = Cluster::start(env!("CARGO_BIN_EXE_evenkeel").as_ref(), lab, files, &flags);
     cluster.wait_ready("default", "web", replicas);
     cluster.wait_good(&cluster.repo.git(&["rev-parse", "HEAD"]));
     cluster
@@ -134,6 +144,47 @@ impl Chance {
     pub fn wait(&mut self, limit: Duration) {
         let millis = self.below(u64::try_from(limit.as_millis()).unwrap());
         std::thread::sleep(Duration::from_millis(millis));
+    }
+}
+
+/// Writes to the server all the time, one write after the other, and remembers those that it
+/// acknowledged.
+pub struct Writer {
+    stop: Arc<AtomicBool>,
+    thread: thread::JoinHandle<Vec<String>>,
+}
+
+impl Writer {
+    pub fn start(client: Client) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            let mut acknowledged = Vec::new();
+            for number in 0.. {
+                if stopped.load(Ordering::SeqCst) {
+                    break;
+                }
+                let name = format!("written-{number}");
+                let annotation = format!("{name}=yes");
+                if client.kubectl_try(&["annotate", "node", "node-1", &annotation, "--request-timeout=2s"]).is_ok() {
+                    acknowledged.push(name);
+                }
+                thread::sleep(Duration::from_millis(100));
+            }
+            acknowledged
+        });
+        Self { stop, thread }
+    }
+
+    /// Ends it: some writes were acknowledged, and none of them is lost.
+    pub fn none_lost(self, client: &Client) {
+        self.stop.store(true, Ordering::SeqCst);
+        let acknowledged = self.thread.join().unwrap();
+        let node = client.json(&["node", "node-1"]).unwrap();
+        let annotations = &node["metadata"]["annotations"];
+        let lost: Vec<_> = acknowledged.iter().filter(|name| annotations[name.as_str()] != "yes").collect();
+        let count = acknowledged.len();
+        assert!(count > 5 && lost.is_empty(), "of {count} acknowledged writes were lost: {lost:?}");
     }
 }
 

@@ -1,18 +1,11 @@
 //! `kill -9` at random moments of rollouts, of the server, of agents and of engines: the end is
 //! right, nothing that was acknowledged is lost, and at no moment do fewer answer than promised.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::time::Duration;
 
 use evenkeel_lab::{Client, Cluster, Lab, SHOP_READY, Sample, eventually};
 
-use crate::common::{Chance, begin_rollout, cluster, long, never_failed, of_tag, settled, web};
+use crate::common::{Chance, Writer, begin_rollout, cluster, long, never_failed, of_tag, settled, web};
 
 const REPLICAS: u32 = 4;
 
@@ -56,16 +49,8 @@ fn of_the_server() {
         cluster.server_kill();
         cluster.server_start();
     });
-    let acknowledged = writer.stop();
     kept_the_promise(&watch.stop());
-    let node = cluster.json(&["node", "node-1"]).unwrap();
-    let lost: Vec<_> =
-        acknowledged.iter().filter(|name| node["metadata"]["annotations"][name.as_str()] != "yes").collect();
-    assert!(
-        acknowledged.len() > 5 && lost.is_empty(),
-        "of {} acknowledged writes were lost: {lost:?}",
-        acknowledged.len()
-    );
+    writer.none_lost(&cluster);
     let drifts = cluster.items(&["drifts"]);
     assert!(drifts.is_empty(), "{drifts:#?}");
 }
@@ -103,38 +88,4 @@ fn of_agents_and_engines() {
     let drifts = cluster.items(&["drifts"]);
     assert!(drifts.is_empty(), "{drifts:#?}");
     cluster.audit();
-}
-
-/// Writes objects one after the other, and remembers those that the server acknowledged.
-struct Writer {
-    stop: Arc<AtomicBool>,
-    thread: thread::JoinHandle<Vec<String>>,
-}
-
-impl Writer {
-    fn start(client: Client) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let thread = thread::spawn(move || {
-            let mut acknowledged = Vec::new();
-            for number in 0.. {
-                if stopped.load(Ordering::SeqCst) {
-                    break;
-                }
-                let name = format!("written-{number}");
-                let annotation = format!("{name}=yes");
-                if client.kubectl_try(&["annotate", "node", "node-1", &annotation, "--request-timeout=2s"]).is_ok() {
-                    acknowledged.push(name);
-                }
-                thread::sleep(Duration::from_millis(100));
-            }
-            acknowledged
-        });
-        Self { stop, thread }
-    }
-
-    fn stop(self) -> Vec<String> {
-        self.stop.store(true, Ordering::SeqCst);
-        self.thread.join().unwrap()
-    }
 }

@@ -9,6 +9,7 @@
 mod adding_a_node;
 mod alone;
 mod common;
+mod drain;
 mod kills;
 mod losing_a_node;
 mod paused;
