@@ -216,11 +216,13 @@ impl Pki {
         certificate: &[u8],
         machine_id: Option<&str>,
     ) -> Result<Counted, CertificateError> {
-        let (fingerprint, known) = (Digest::of(certificate), self.members.get(node));
-        let member = counted(node, known.as_ref(), &fingerprint)?;
+        let (fingerprint, known) = (Digest::of(certificate), self.members.watched(node));
+        let revoked = || CertificateError::Revoked { name: node.into() };
+        let (standing, removed) = known.ok_or_else(revoked)?;
+        let member = counted(node, Some(&standing), &fingerprint)?;
         let until = member.certificates.iter().find(|c| c.fingerprint == fingerprint).map(|c| c.not_after);
         match machine_id.filter(|id| *id != member.machine_id) {
-            None => Ok(Counted { until: until.unwrap_or_default(), removed: self.members.removed(node) }),
+            None => Ok(Counted { until: until.unwrap_or_default(), removed }),
             Some(found) => Err(CertificateError::OtherMachine {
                 name: node.into(),
                 joined: member.machine_id.clone(),

@@ -76,6 +76,10 @@ pub(super) enum Standing {
 #[derive(Debug)]
 pub(super) struct Members {
     dir: PathBuf,
+    /// Held by who changes something, over the disk's syncs. Never asked for by who only reads:
+    /// each call of every agent does.
+    writing: Mutex<()>,
+    /// What is on disk. Held for a look or one change, never while the disk is waited for.
     all: Mutex<BTreeMap<String, Standing>>,
     /// Cancelled when a node is removed; made when first asked for.
     removed: Mutex<BTreeMap<String, CancellationToken>>,
@@ -97,7 +101,7 @@ impl Members {
             };
             all.insert(name, member);
         }
-        Ok(Self { dir, all: Mutex::new(all), removed: Mutex::default() })
+        Ok(Self { dir, writing: Mutex::default(), all: Mutex::new(all), removed: Mutex::default() })
     }
 
     /// Their names, sorted.
@@ -107,22 +111,23 @@ impl Members {
 
     /// Notes a node without a certificate, unless it is there.
     pub(super) fn add_local(&self, name: &str) -> Result<(), PkiError> {
-        let mut all = self.lock();
-        if all.contains_key(name) {
+        let _writing = self.write();
+        if self.get(name).is_some() {
             return Ok(());
         }
         files::folder(&self.dir)?;
         files::write(&self.dir.join(name), b"", files::PRIVATE)?;
-        all.insert(name.to_owned(), Standing::Local);
+        self.lock().insert(name.to_owned(), Standing::Local);
         Ok(())
     }
 
     /// Forgets a node; false if there was none.
     pub(super) fn remove(&self, name: &str) -> Result<bool, PkiError> {
-        let mut all = self.lock();
-        if all.contains_key(name) {
+        let _writing = self.write();
+        if self.get(name).is_some() {
             files::remove(&self.dir.join(name))?;
         }
+        let mut all = self.lock();
         let there = all.remove(name).is_some();
         if let Some(token) = self.tokens().remove(name) {
             token.cancel();
@@ -130,9 +135,12 @@ impl Members {
         Ok(there)
     }
 
-    /// Cancelled when this node is removed.
-    pub(super) fn removed(&self, name: &str) -> CancellationToken {
-        self.tokens().entry(name.to_owned()).or_default().clone()
+    /// One of them, with what is cancelled when it is removed.
+    pub(super) fn watched(&self, name: &str) -> Option<(Standing, CancellationToken)> {
+        // Both under one lock: a node that is removed in between would never hear of it.
+        let all = self.lock();
+        let standing = all.get(name)?.clone();
+        Some((standing, self.tokens().entry(name.to_owned()).or_default().clone()))
     }
 
     fn tokens(&self) -> MutexGuard<'_, BTreeMap<String, CancellationToken>> {
@@ -145,13 +153,15 @@ impl Members {
         name: &str,
         change: impl FnOnce(Option<&Standing>) -> Result<(Option<Member>, T), E>,
     ) -> Result<T, E> {
-        let mut all = self.lock();
-        let (next, result) = change(all.get(name))?;
+        let _writing = self.write();
+        let (next, result) = change(self.get(name).as_ref())?;
         if let Some(member) = next {
             files::folder(&self.dir)?;
-            let text = serde_json::to_vec(&member).unwrap_or_default();
-            files::write(&self.dir.join(name), &text, files::PRIVATE)?;
-            all.insert(name.to_owned(), Standing::Joined(member));
+            let path = self.dir.join(name);
+            let text = serde_json::to_vec(&member)
+                .map_err(|e| PkiError::File { action: "write", path: path.clone(), source: e.into() })?;
+            files::write(&path, &text, files::PRIVATE)?;
+            self.lock().insert(name.to_owned(), Standing::Joined(member));
         }
         Ok(result)
     }
@@ -161,7 +171,51 @@ impl Members {
         self.lock().get(name).cloned()
     }
 
+    fn write(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Standing>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member() -> Member {
+        Member { machine_id: "m1".into(), address: "10.0.0.1".into(), joined: Time(1), certificates: Vec::new() }
+    }
+
+    #[test]
+    fn who_reads_does_not_wait_for_who_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let members = Members::open(dir.path().join("nodes")).unwrap();
+        let joined = |members: &Members| {
+            members.update("n1", |known| {
+                // In the middle of a change, whose disk may be slow.
+                assert!(members.writing.try_lock().is_err());
+                assert_eq!(members.get("n1").as_ref(), known);
+                assert_eq!(members.watched("n1").is_some(), known.is_some());
+                Ok::<_, PkiError>((Some(member()), ()))
+            })
+        };
+        joined(&members).unwrap();
+        joined(&members).unwrap();
+        let (standing, removed) = members.watched("n1").unwrap();
+        assert_eq!(standing, Standing::Joined(member()));
+        assert!(members.remove("n1").unwrap() && removed.is_cancelled() && members.watched("n1").is_none());
+        assert!(!members.remove("n1").unwrap());
+    }
+
+    #[test]
+    fn what_the_disk_refuses_does_not_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let members = Members::open(dir.path().join("nodes")).unwrap();
+        std::fs::write(dir.path().join("nodes"), "no folder").unwrap();
+        members.add_local("n1").unwrap_err();
+        members.update("n1", |_| Ok::<_, PkiError>((Some(member()), ()))).unwrap_err();
+        assert_eq!(members.get("n1"), None);
     }
 }
