@@ -17,6 +17,26 @@ pub(crate) const CONFIG: &str = "config.yaml";
 
 /// The command line with the file's keys in it; `None` where there is no file and none was named.
 pub(crate) fn merged(verb: &str, typed: &[OsString], file: &Path, named: bool) -> Result<Option<Vec<OsString>>> {
+    let Some(settings) = read(file, named)? else { return Ok(None) };
+    let command = Cli::command();
+    let defined = command.find_subcommand(verb).with_context(|| format!("the verb `{verb}` is not defined"))?;
+    let flags = flags(defined, &settings, file)?;
+    let at = place(verb, typed).with_context(|| format!("the verb `{verb}` is not on the command line"))?;
+    let (before, after) = typed.split_at(at + 1);
+    let flags: Vec<OsString> = flags.into_iter().map(OsString::from).collect();
+    Ok(Some([before, &flags, after].concat()))
+}
+
+/// One setting of the file, for a verb that is none of those that take them all; `None` where the
+/// file or the key is not there.
+pub(crate) fn value(file: &Path, key: &str) -> Result<Option<String>> {
+    let settings = read(file, false)?.unwrap_or_default();
+    let value = settings.get(key).map(plain).transpose();
+    value.with_context(|| format!("{}: `{key}`", file.display()))
+}
+
+/// The file's settings; `None` where there is no file and none was `named`.
+fn read(file: &Path, named: bool) -> Result<Option<Map<String, Value>>> {
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound && !named => return Ok(None),
@@ -24,13 +44,7 @@ pub(crate) fn merged(verb: &str, typed: &[OsString], file: &Path, named: bool) -
     };
     let settings: Option<Map<String, Value>> =
         serde_yaml::from_str(&text).with_context(|| format!("{} is no mapping of settings", file.display()))?;
-    let command = Cli::command();
-    let defined = command.find_subcommand(verb).with_context(|| format!("the verb `{verb}` is not defined"))?;
-    let flags = flags(defined, &settings.unwrap_or_default(), file)?;
-    let at = place(verb, typed).with_context(|| format!("the verb `{verb}` is not on the command line"))?;
-    let (before, after) = typed.split_at(at + 1);
-    let flags: Vec<OsString> = flags.into_iter().map(OsString::from).collect();
-    Ok(Some([before, &flags, after].concat()))
+    Ok(Some(settings.unwrap_or_default()))
 }
 
 /// Where a verb stands: the first such word that is no value of a flag before it.
@@ -86,6 +100,9 @@ mod tests {
             all,
             typed("evenkeel --data-dir up up --interval=5s --labels=disk=ssd --self-heal=false x --interval 9s")
         );
+        assert_eq!(value(&file, "interval").unwrap().as_deref(), Some("5s"));
+        assert_eq!(value(&file, "listen").unwrap(), None);
+        assert_eq!(value(&dir.path().join("none"), "listen").unwrap(), None);
         fs::write(&file, "intervall: 5s\n").unwrap();
         let error = merged("up", &typed("evenkeel up x"), &file, false).unwrap_err().to_string();
         assert!(error.contains("unknown key `intervall`"), "{error}");

@@ -15,13 +15,13 @@ use anyhow::{Context as _, Result, ensure};
 use evenkeel_model::Time;
 use evenkeel_server::pki::Pki;
 use evenkeel_store::{
-    Copied, DirLock, EncryptionKey, StoreError,
+    Copied, DirLock, EncryptionKey, KeyError, StoreError,
     archive::{self, DATABASE, Header, KEY, seal},
     counts, inspect, mark_copy, restore,
 };
 
 use super::{
-    Cx,
+    Cx, config,
     error::hinted,
     objects::{now, since},
     passphrase,
@@ -40,7 +40,7 @@ const BEGIN: usize = 32;
 /// what runs on the nodes, stops none of it, and agents that met it refuse the former server.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  evenkeel restore shop.backup\n  evenkeel restore shop.backup --data-dir /srv/evenkeel     on a new machine, too\n  evenkeel restore /var/lib/evenkeel/backups/daily-20261128T020000Z.db"
+    after_help = "Examples:\n  evenkeel restore shop.backup\n  evenkeel restore shop.backup --data-dir /srv/evenkeel     on a new machine, too\n  evenkeel restore shop.backup --encryption-key-file /mnt/key     as the server has it\n  evenkeel restore /var/lib/evenkeel/backups/daily-20261128T020000Z.db"
 )]
 pub(crate) struct Args {
     /// A file of `evenkeel backup`, or a copy of the database
@@ -48,7 +48,9 @@ pub(crate) struct Args {
     /// Take the passphrase from the first line of this file
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
-    /// Where the key of Secrets at rest is, if not in the data directory: for a copy of the database
+    /// Where the server keeps the key of Secrets at rest, if not in the data directory: that of the
+    /// backup is put there, unless it is there already [default: what config.yaml in the data
+    /// directory says]
     #[arg(long, value_name = "FILE")]
     encryption_key_file: Option<PathBuf>,
 }
@@ -59,6 +61,8 @@ struct Staged {
     parts: Vec<&'static str>,
     header: Option<Header>,
     copied: Copied,
+    /// The key of its Secrets, and where outside of the data directory it belongs.
+    key: Option<(EncryptionKey, PathBuf)>,
 }
 
 /// Runs the verb.
@@ -71,38 +75,65 @@ pub(crate) fn run(args: &Args, cx: &mut Cx) -> Result<ExitCode> {
         e => e.into(),
     })?;
     let dir = lock.dir().to_owned();
+    let key = key_file(args, &dir)?;
     let stage = restore::stage(&lock)?;
-    let staged = match lay_out(args, &stage, &dir) {
+    let checked = lay_out(args, key.as_deref(), &stage, &dir).and_then(|staged| {
+        // Before anything counts that cannot be read without it.
+        if let Some((key, place)) = &staged.key {
+            key.put(place)?;
+        }
+        Ok(staged)
+    });
+    let staged = match checked {
         Ok(staged) => staged,
         Err(e) => {
             restore::discard(&lock)?;
             return Err(e).with_context(|| format!("{} was not restored; nothing was changed", args.file.display()));
         }
     };
-    let aside = format!("before-restore-{}", Time::from_secs(now().secs()).rfc3339().replace(['-', ':'], ""));
-    let former = restore::commit(&lock, &staged.parts, &aside)?;
+    let former = restore::commit(&lock, &staged.parts, &aside(&dir))?;
     drop(lock);
     tell(&staged, &dir, &former, cx)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where the server keeps its key, if that is not in the data directory.
+fn key_file(args: &Args, dir: &Path) -> Result<Option<PathBuf>> {
+    let file = match &args.encryption_key_file {
+        Some(file) => Some(file.clone()),
+        None => config::value(&dir.join(config::CONFIG), "encryption-key-file")?.map(PathBuf::from),
+    };
+    let file = file.map(std::path::absolute).transpose().context("the encryption key's file")?;
+    Ok(file.filter(|file| *file != dir.join(KEY)))
+}
+
+/// A folder's name, not in use, for what the restore replaces.
+fn aside(dir: &Path) -> String {
+    let name = format!("before-restore-{}", Time::from_secs(now().secs()).rfc3339().replace(['-', ':'], ""));
+    let others = (2..).map(|n| format!("{name}-{n}"));
+    std::iter::once(name.clone()).chain(others).find(|name| !dir.join(name).exists()).unwrap_or(name)
+}
+
 /// Lays the backup out and checks all of it.
-fn lay_out(args: &Args, stage: &Path, dir: &Path) -> Result<Staged> {
+fn lay_out(args: &Args, key: Option<&Path>, stage: &Path, dir: &Path) -> Result<Staged> {
     let mut begin = Vec::new();
     let file = File::open(&args.file).with_context(|| format!("cannot open {}", args.file.display()))?;
     file.take(BEGIN as u64).read_to_end(&mut begin).with_context(|| format!("cannot read {}", args.file.display()))?;
     let database = stage.join(DATABASE);
     // Above what this very directory had: its agents have seen that.
     let floor = counts(&dir.join(DATABASE));
-    let staged =
-        if begin.starts_with(SQLITE) { database_alone(args, stage, dir)? } else { whole(args, &begin, stage, dir)? };
+    let staged = if begin.starts_with(SQLITE) {
+        database_alone(args, key, stage, dir)?
+    } else {
+        whole(args, &begin, key, stage, dir)?
+    };
     mark_copy(&database, floor)?;
     Ok(staged)
 }
 
 /// A copy of the database: CA and key are those of the directory.
-fn database_alone(args: &Args, stage: &Path, dir: &Path) -> Result<Staged> {
-    let key = args.encryption_key_file.clone().unwrap_or_else(|| dir.join(KEY));
+fn database_alone(args: &Args, key: Option<&Path>, stage: &Path, dir: &Path) -> Result<Staged> {
+    let key = key.map_or_else(|| dir.join(KEY), Path::to_path_buf);
     for (needed, what) in [(dir.join("ca/ca.crt"), "the CA"), (key.clone(), "the key of its Secrets")] {
         if !needed.exists() {
             return Err(hinted(
@@ -115,12 +146,12 @@ fn database_alone(args: &Args, stage: &Path, dir: &Path) -> Result<Staged> {
     fs::copy(&args.file, &to).with_context(|| format!("cannot copy {}", args.file.display()))?;
     private(&to)?;
     let key = EncryptionKey::load_or_create(dir, Some(&key))?;
-    let copied = inspect(&to, &key)?;
-    Ok(Staged { parts: vec![DATABASE], header: None, copied })
+    let copied = inspect(&to, &key).context("its database")?;
+    Ok(Staged { parts: vec![DATABASE], header: None, copied, key: None })
 }
 
 /// A file of `evenkeel backup`.
-fn whole(args: &Args, begin: &[u8], stage: &Path, dir: &Path) -> Result<Staged> {
+fn whole(args: &Args, begin: &[u8], place: Option<&Path>, stage: &Path, dir: &Path) -> Result<Staged> {
     let file = File::open(&args.file).with_context(|| format!("cannot open {}", args.file.display()))?;
     let header = if seal::is_sealed(begin) {
         let passphrase = passphrase::known(args.passphrase_file.as_deref())?;
@@ -129,7 +160,7 @@ fn whole(args: &Args, begin: &[u8], stage: &Path, dir: &Path) -> Result<Staged> 
         archive::unpack(file, stage)?
     };
     let key = EncryptionKey::load_or_create(stage, None)?;
-    let copied = inspect(&stage.join(DATABASE), &key)?;
+    let copied = inspect(&stage.join(DATABASE), &key).context("its database")?;
     ensure!(
         (copied.version, copied.epoch, copied.schema) == (header.version, header.epoch, header.schema),
         "its database is another one than its header says"
@@ -138,15 +169,23 @@ fn whole(args: &Args, begin: &[u8], stage: &Path, dir: &Path) -> Result<Staged> 
     let pki = Pki::open(stage).context("its CA")?;
     ensure!(pki.cluster_id() == header.cluster, "its CA is of another cluster than its header says");
     let mut parts = vec![DATABASE];
-    if !same_key(stage, dir)? {
-        parts.insert(0, KEY);
+    match place {
+        Some(place) => match key.lies_in(place) {
+            Ok(_) => {}
+            Err(e @ KeyError::Taken(_)) => {
+                return Err(hinted(e.to_string(), "move that file away, or name another place for the backup's key"));
+            }
+            Err(e) => return Err(e.into()),
+        },
+        None if same_key(stage, dir)? => {}
+        None => parts.insert(0, KEY),
     }
     if keeps_ca(&header, dir)? {
         fs::remove_dir_all(stage.join("ca")).context("cannot lay out the backup")?;
     } else {
         parts.insert(0, "ca");
     }
-    Ok(Staged { parts, header: Some(header), copied })
+    Ok(Staged { parts, header: Some(header), copied, key: place.map(|place| (key, place.to_path_buf())) })
 }
 
 /// Whether the directory's own CA stays. Of the same cluster it is at least as new: it knows the
@@ -205,6 +244,9 @@ fn tell(staged: &Staged, dir: &Path, former: &Path, cx: &mut Cx) -> Result<()> {
     }
     if !staged.parts.contains(&"ca") && staged.header.is_some() {
         cx.out.line("the CA stayed: the directory's own is of the same cluster and knows its nodes of today")?;
+    }
+    if let Some((_, place)) = &staged.key {
+        cx.out.line(format!("the key of its Secrets lies in {}", place.display()))?;
     }
     if fs::read_dir(former).is_ok_and(|mut d| d.next().is_some()) {
         cx.out.line(format!("what was there is in {}", former.display()))?;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod amnesia;
+mod backup;
 mod bad_commits;
 mod by_hand;
 mod crash;

@@ -41,6 +41,9 @@ pub enum StoreError {
         /// How to go back: names the backup made before the schema changed, and the command.
         remedy: String,
     },
+    /// Something else's.
+    #[error("it is no database of Evenkeel")]
+    Foreign,
     /// Another process has it.
     #[error("the data directory {} is in use by {holder}", dir.display())]
     Locked {
@@ -50,7 +53,7 @@ pub enum StoreError {
         holder: String,
     },
     /// What is stored cannot be read.
-    #[error("the store is damaged: {what}")]
+    #[error("the database is damaged: {what}")]
     Corrupt {
         /// Which part.
         what: String,

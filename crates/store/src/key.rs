@@ -57,6 +57,9 @@ pub enum KeyError {
     /// The operating system gave no randomness.
     #[error("no randomness from the operating system: {0}")]
     Random(String),
+    /// The place of a key is taken by another one.
+    #[error("{} holds another key", .0.display())]
+    Taken(PathBuf),
     /// Another key than the one that the database was written with.
     #[error("the key is not the one that this database was written with")]
     Wrong,
@@ -105,22 +108,46 @@ impl EncryptionKey {
         bytes.try_into().map(Self).map_err(|_| KeyError::Length(path.into()))
     }
 
-    /// Written under another name first, so that a crash leaves no half key behind.
     fn create(path: &Path) -> Result<Self, KeyError> {
-        let failed = |doing| move |source| KeyError::File { doing, path: path.into(), source };
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|e| KeyError::Random(e.to_string()))?;
+        let key = Self(bytes);
+        key.write(path)?;
+        Ok(key)
+    }
+
+    /// Whether this key lies in a file; false where there is none. [`KeyError::Taken`] where another
+    /// one does.
+    pub fn lies_in(&self, path: &Path) -> Result<bool, KeyError> {
+        match File::open(path) {
+            Ok(file) => {
+                let there = Self::read(file, path)?.0 == self.0;
+                if there { Ok(true) } else { Err(KeyError::Taken(path.into())) }
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(KeyError::File { doing: "open", path: path.into(), source }),
+        }
+    }
+
+    /// Puts this key into a file, mode 0600, on disk when this returns. What is there stays: the same
+    /// key is fine, another one is [`KeyError::Taken`].
+    pub fn put(&self, path: &Path) -> Result<(), KeyError> {
+        if self.lies_in(path)? { Ok(()) } else { self.write(path) }
+    }
+
+    /// Written under another name first, so that a crash leaves no half key behind.
+    fn write(&self, path: &Path) -> Result<(), KeyError> {
+        let failed = |doing| move |source| KeyError::File { doing, path: path.into(), source };
         let mut part = path.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);
         let _ = fs::remove_file(&part);
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(failed("create"))?;
-        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed("write"))?;
+        file.write_all(&self.0).and_then(|()| file.sync_all()).map_err(failed("write"))?;
         fs::rename(&part, path).map_err(failed("create"))?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|d| d.sync_all()).map_err(failed("write"))?;
-        Ok(Self(bytes))
+        File::open(folder).and_then(|d| d.sync_all()).map_err(failed("write"))
     }
 
     /// Encrypts a value that lies at a place.
@@ -189,6 +216,20 @@ mod tests {
         fs::write(&path, b"short").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(matches!(EncryptionKey::load_or_create(dir.path(), None), Err(KeyError::Length(_))));
+    }
+
+    #[test]
+    fn a_key_is_put_where_none_is_and_takes_no_others_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, key) = (dir.path().join("secrets"), EncryptionKey::from_bytes([7; 32]));
+        assert!(!key.lies_in(&path).unwrap());
+        key.put(&path).unwrap();
+        key.put(&path).unwrap();
+        assert!(key.lies_in(&path).unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let other = EncryptionKey::from_bytes([8; 32]);
+        assert!(matches!(other.put(&path), Err(KeyError::Taken(_))));
+        assert!(key.lies_in(&path).unwrap());
     }
 
     #[test]

@@ -158,8 +158,11 @@ impl Members {
         if let Some(member) = next {
             files::folder(&self.dir)?;
             let path = self.dir.join(name);
-            let text = serde_json::to_vec(&member)
-                .map_err(|e| PkiError::File { action: "write", path: path.clone(), source: e.into() })?;
+            let text = serde_json::to_vec(&member).map_err(|e| PkiError::File {
+                action: "write",
+                path: path.clone(),
+                source: e.into(),
+            })?;
             files::write(&path, &text, files::PRIVATE)?;
             self.lock().insert(name.to_owned(), Standing::Joined(member));
         }

@@ -54,14 +54,26 @@ fn parse(text: &[u8]) -> Result<Header, ArchiveError> {
     header.check()
 }
 
+/// What is wrong with a file that has not even a header: half of a copy, or nothing of ours.
+fn too_short(begin: &[u8]) -> ArchiveError {
+    let name = HEADER.as_bytes();
+    let common = name.len().min(begin.len());
+    match begin {
+        [] => ArchiveError::Foreign("it is empty".into()),
+        _ if begin[..common] == name[..common] => ArchiveError::Short,
+        _ => ArchiveError::Foreign("it is no tar".into()),
+    }
+}
+
 /// Unpacks into a folder, which is made: everything that the header names, and nothing else, 0600,
 /// on disk when this returns.
 pub fn unpack(mut from: impl Read, into: &Path) -> Result<Header, ArchiveError> {
-    let mut begin = [0; BLOCK];
-    from.read_exact(&mut begin).map_err(ArchiveError::io("read the backup"))?;
+    let mut begin = Vec::with_capacity(BLOCK);
+    from.by_ref().take(BLOCK as u64).read_to_end(&mut begin).map_err(ArchiveError::io("read the backup"))?;
     if seal::is_sealed(&begin) {
         return Err(ArchiveError::Sealed);
     }
+    let Some(begin) = begin.first_chunk::<BLOCK>().copied() else { return Err(too_short(&begin)) };
     first(tar::Header::from_byte_slice(&begin))?;
     let mut tar = tar::Archive::new((&begin[..]).chain(from));
     let mut entries = tar.entries().map_err(ArchiveError::io("read the backup"))?;

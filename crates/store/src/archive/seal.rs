@@ -240,7 +240,9 @@ impl<R: Read> Opener<R> {
         let ahead = self.sealed_piece()?;
         let sealed = std::mem::replace(&mut self.ahead, ahead);
         let payload = Payload { msg: &sealed[..], aad: &self.bound };
-        let wrong = |_| io::Error::other(ArchiveError::Passphrase);
+        // A passphrase that has opened a piece is the right one.
+        let first = self.open.is_empty();
+        let wrong = |_| io::Error::other(if first { ArchiveError::Passphrase } else { ArchiveError::Changed });
         self.open = if self.ahead.is_empty() {
             stream.decrypt_last(payload).map_err(wrong)?
         } else {

@@ -65,7 +65,7 @@ pub(super) fn check(conn: &Connection, path: &Path) -> Result<u32, StoreError> {
     let (found, application) = (pragma("user_version")?, pragma("application_id")?);
     let supported = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if found < 1 || application != i64::from(APPLICATION_ID) {
-        return Err(StoreError::corrupt(format!("{} is not a database of Evenkeel", path.display())));
+        return Err(StoreError::Foreign);
     }
     if found > supported {
         let remedy = "restore a backup that was made before the upgrade".to_owned();
