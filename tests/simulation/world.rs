@@ -325,6 +325,12 @@ impl World {
         self.ask(Ask::UpdateNode { name, wish, if_version: None, dry_run: false });
     }
 
+    /// Whether a node is cordoned, or nobody is there to say.
+    fn is_cordoned(&self, n: usize) -> bool {
+        let Some(server) = &self.server else { return true };
+        server.conductor.world().nodes.get(self.machines[n].sim.name()).is_some_and(|node| node.unschedulable)
+    }
+
     fn settings(&self) -> Settings {
         Settings { default_toleration: self.shape.toleration, ..Settings::default() }
     }
@@ -489,8 +495,12 @@ impl World {
                 self.touch(n);
             }
             Item::RegistryBack => self.registry.up = true,
-            Item::Uncordon(n) if self.server.is_none() => self.later(POLL, Item::Uncordon(n)),
-            Item::Uncordon(n) => self.cordon(n, false),
+            Item::Uncordon(n) if self.is_cordoned(n) => {
+                // Whoever asks looks whether it was done, and asks again: a server may end before it is.
+                self.cordon(n, false);
+                self.later(POLL, Item::Uncordon(n));
+            }
+            Item::Uncordon(_) => {}
         }
     }
 
@@ -657,6 +667,8 @@ impl World {
                 continue;
             }
             let now = self.now;
+            // It may be cordoned in a database that was restored meanwhile.
+            self.later(POLL, Item::Uncordon(n));
             self.watch.disturbed(now, self.machines[n].sim.name());
             self.power_on(n);
             self.machines[n].sim.runtime.come_up(now, true);

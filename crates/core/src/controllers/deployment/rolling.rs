@@ -40,6 +40,12 @@ impl Set {
         self.wanted.max(self.active)
     }
 
+    /// Pods that it shall have, and available ones that it could not give up yet: with nothing else
+    /// done it comes down to these.
+    fn least(self) -> i32 {
+        self.wanted.max(self.available)
+    }
+
     /// Available pods that it is not about to give up.
     fn lasting(self) -> i32 {
         self.wanted.min(self.available)
@@ -80,14 +86,16 @@ impl Limits {
         }
         let total: i32 = new.most() + old.iter().map(|s| s.most()).sum::<i32>();
         let room = (self.max_total() - total).max(0);
-        new.wanted + room.min(self.replicas - new.wanted)
+        // What is there already needs no room: pods that it was to give up, until it became the new one.
+        let has = new.most().min(self.replicas);
+        has + room.min(self.replicas - has)
     }
 
     /// What each old set shall have now, in the order given (oldest first). Pods that are not
     /// available go first: they take nothing from anybody.
     pub(crate) fn scale_old(self, new: Set, old: &[Set]) -> alloc::vec::Vec<i32> {
         let mut wanted: alloc::vec::Vec<i32> = old.iter().map(|s| s.wanted).collect();
-        let total: i32 = new.wanted + wanted.iter().sum::<i32>();
+        let total: i32 = new.least() + old.iter().map(|s| s.least()).sum::<i32>();
         let missing = (new.wanted - new.lasting()).max(0);
         let mut spare = total - self.min_ready() - missing;
         for (slot, set) in wanted.iter_mut().zip(old) {
@@ -147,6 +155,8 @@ fn scaled(value: Option<&IntOrString>, replicas: i32, up: bool) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -180,6 +190,19 @@ mod tests {
         // Broken old pods give way at once.
         let old = Set { wanted: 3, active: 3, available: 1 };
         assert_eq!(limits(3, 0, 1).scale_old(Set::default(), &[old]), [2]);
+    }
+
+    #[test]
+    fn available_pods_that_could_not_go_yet_stand_in_nobodys_way() {
+        let l = limits(3, 1, 0);
+        let broken = Set { wanted: 3, active: 3, available: 0 };
+        let held = Set { wanted: 0, active: 1, available: 1 };
+        // It was rolled back to.
+        assert_eq!(l.scale_new(held, &[broken]), 1);
+        assert_eq!(l.scale_old(held, &[broken]), [2]);
+        // Something third is rolled out.
+        assert_eq!(l.scale_new(Set::default(), &[held, broken]), 0);
+        assert_eq!(l.scale_old(Set::default(), &[held, broken]), [0, 2]);
     }
 
     #[test]
@@ -222,6 +245,43 @@ mod tests {
             if grown > new.wanted {
                 prop_assert!(total <= l.max_total() || grown <= new.active, "{total}");
             }
+        }
+
+        /// Wherever it begins, a rollout ends if the new pods become available, also beside old ones
+        /// that never do.
+        #[test]
+        fn every_rollout_ends_from_anywhere(
+            replicas in 0..12_i32, surge in 0..5_i32, unavailable in 0..5_i32,
+            new in set(), old in prop::collection::vec((set(), any::<bool>()), 0..4),
+        ) {
+            let unavailable = if surge == 0 { unavailable.max(1) } else { unavailable };
+            let l = limits(replicas, surge, unavailable);
+            let (mut new, (mut old, works)) = (new, old.into_iter().unzip::<Set, bool, Vec<_>, Vec<_>>());
+            for _ in 0..200 {
+                new.wanted = l.scale_new(new, &old);
+                let less = l.scale_old(new, &old);
+                for (set, wanted) in old.iter_mut().zip(less) {
+                    set.wanted = wanted;
+                }
+                // As the ReplicaSets do: ready pods go only as far as the promise allows.
+                let available = new.available + old.iter().map(|s| s.available).sum::<i32>();
+                let mut spare = (available - l.min_ready()).max(0);
+                for set in old.iter_mut().chain(std::iter::once(&mut new)) {
+                    let surplus = (set.active - set.wanted).max(0);
+                    let broken = surplus.min(set.active - set.available);
+                    let ready = (surplus - broken).min(spare);
+                    spare -= ready;
+                    set.active -= broken + ready;
+                    set.available -= ready;
+                    set.active = set.active.max(set.wanted);
+                }
+                for (set, _) in old.iter_mut().zip(&works).filter(|(_, works)| **works) {
+                    set.available = set.active;
+                }
+                new.available = new.active;
+            }
+            let left: i32 = old.iter().map(|s| s.active).sum();
+            prop_assert_eq!((new.active, left), (replicas, 0), "{:?} {:?}", new, old);
         }
 
         /// Alternating the two acts always ends with all new and nothing old.
