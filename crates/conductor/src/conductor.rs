@@ -84,6 +84,7 @@ struct Work {
     published: Vec<Published>,
     replies: Vec<(AskId, Result<evenkeel_core::Answer, Failure>)>,
     heals: Vec<Heal>,
+    roll_calls: BTreeSet<Arc<str>>,
     noted: Vec<Changed>,
     /// Nodes that said hello.
     heard: Vec<Arc<str>>,
@@ -91,6 +92,21 @@ struct Work {
     hang_up: BTreeSet<Arc<str>>,
     /// Reports of which the agent is told that they are durable.
     acknowledged: Vec<(Arc<str>, Stamp)>,
+}
+
+/// What a run or an event's handling leaves to be done.
+#[derive(Default)]
+struct Wishes {
+    changes: Vec<Change>,
+    wakes: Vec<(Time, ControllerId, Key)>,
+    heals: Vec<Heal>,
+    roll_calls: Vec<Arc<str>>,
+}
+
+impl Wishes {
+    fn of(cx: Cx<'_>) -> Self {
+        Self { changes: cx.changes, wakes: cx.wakes, heals: cx.heals, roll_calls: cx.roll_calls }
+    }
 }
 
 /// Who was at work when a panic came.
@@ -304,8 +320,8 @@ impl<S: Store> Conductor<S> {
         if self.world.get(&Key::cluster(Kind::Namespace, "default")).is_none() {
             let mut cx = Cx::new(now, self.started, &self.settings, &mut self.rng);
             namespace::ensure_defaults(&self.world, &mut cx);
-            let (changes, wakes, heals) = (cx.changes, cx.wakes, cx.heals);
-            self.take(changes, wakes, heals, work, None);
+            let wishes = Wishes::of(cx);
+            self.take(wishes, work, None);
         }
     }
 
@@ -336,9 +352,9 @@ impl<S: Store> Conductor<S> {
             Event::Report { node, report: r, .. } => report::report(world, node, r, &mut cx),
             Event::Ended { .. } => {}
         }
-        let (changes, wakes, heals) = (cx.changes, cx.wakes, cx.heals);
+        let wishes = Wishes::of(cx);
         self.note(now, event, work);
-        self.take(changes, wakes, heals, work, None);
+        self.take(wishes, work, None);
     }
 
     /// Whether an event counts: what agents say does only in its place.
@@ -387,6 +403,9 @@ impl<S: Store> Conductor<S> {
             }
             Event::Report { node, stamp, report } => {
                 self.world.nodes.hear(node, now);
+                if let Some(asked) = report.answers {
+                    self.world.nodes.answer(node, asked);
+                }
                 if !report.drifts.is_empty() {
                     work.acknowledged.push((node.clone(), *stamp));
                 }
@@ -413,8 +432,8 @@ impl<S: Store> Conductor<S> {
         self.timers.clear(controller, key);
         let mut cx = Cx::new(now, self.started, &self.settings, &mut self.rng);
         Controllers.reconcile(controller, &self.world, key, &mut cx);
-        let (changes, wakes, heals) = (cx.changes, cx.wakes, cx.heals);
-        let stalled = self.take(changes, wakes, heals, work, Some((controller, key)));
+        let wishes = Wishes::of(cx);
+        let stalled = self.take(wishes, work, Some((controller, key)));
         if let Some((object, writers)) = stalled {
             let names: Vec<&str> = writers.iter().map(|w| w.name()).collect();
             let why = format!("parked: it was written again and again by {}", names.join(" and "));
@@ -427,14 +446,12 @@ impl<S: Store> Conductor<S> {
     /// controller was parked for writing too often.
     fn take(
         &mut self,
-        wanted: Vec<Change>,
-        wakes: Vec<(Time, ControllerId, Key)>,
-        mut heals: Vec<Heal>,
+        mut wishes: Wishes,
         work: &mut Work,
         by: Option<(ControllerId, &Key)>,
     ) -> Option<(Key, Vec<ControllerId>)> {
         let mut stalled = None;
-        for change in wanted {
+        for change in wishes.changes {
             let Some((changed, change)) = self.world.apply(change) else { continue };
             work.changes.push(change);
             let Some(changed) = changed else { continue };
@@ -461,10 +478,11 @@ impl<S: Store> Conductor<S> {
             });
             work.noted.push(changed);
         }
-        for (at, controller, key) in wakes {
+        for (at, controller, key) in wishes.wakes {
             self.timers.set(at, controller, key);
         }
-        work.heals.append(&mut heals);
+        work.heals.append(&mut wishes.heals);
+        work.roll_calls.extend(wishes.roll_calls);
         stalled
     }
 
@@ -481,7 +499,7 @@ impl<S: Store> Conductor<S> {
         }
         map.insert("conditions".into(), serde_json::to_value(&conditions).unwrap_or_default());
         let object = Arc::new(object.with_status(&status));
-        self.take(vec![Change::Put(object)], Vec::new(), Vec::new(), work, None);
+        self.take(Wishes { changes: vec![Change::Put(object)], ..Wishes::default() }, work, None);
     }
 
     fn commit(&mut self, from: evenkeel_model::Version, work: &Work) -> Result<(), StoreError> {
@@ -508,6 +526,8 @@ impl<S: Store> Conductor<S> {
         let heard = work.acknowledged.into_iter().map(|(node, stamp)| (node, ToAgent::Heard(stamp)));
         let mut to_agents: Vec<(Arc<str>, ToAgent)> = heard.collect();
         to_agents.extend(self.dispatch.take(&self.world, work.heals));
+        let asked = work.roll_calls.into_iter().filter(|node| self.dispatch.speaks_with(node));
+        to_agents.extend(asked.map(|node| (node, ToAgent::RollCall { at: now })));
         let busy = !self.dirty.is_empty() || self.recovery.complete(&self.world);
         let wake = if busy { Some(now) } else { self.next_wake() };
         Output {

@@ -104,6 +104,11 @@ impl Dispatch {
         self.forgotten.remove(node);
     }
 
+    /// Whether a node has a session.
+    pub(crate) fn speaks_with(&self, node: &str) -> bool {
+        self.sessions.contains_key(node)
+    }
+
     /// Everybody hears everything again: the recovery is over.
     pub(crate) fn all_again(&mut self) {
         self.fresh = self.sessions.keys().cloned().collect();

@@ -36,6 +36,8 @@ pub struct Cx<'a> {
     pub wakes: Vec<(Time, ControllerId, Key)>,
     /// Container drifts that the agents shall heal or leave.
     pub heals: Vec<Heal>,
+    /// Nodes that shall answer a roll call.
+    pub roll_calls: Vec<Arc<str>>,
 }
 
 /// A decision on a container drift, for the node's agent.
@@ -54,7 +56,16 @@ pub struct Heal {
 impl<'a> Cx<'a> {
     /// A fresh context.
     pub fn new(now: Time, started: Time, settings: &'a Settings, rng: &'a mut Rng) -> Self {
-        Self { now, started, settings, rng, changes: Vec::new(), wakes: Vec::new(), heals: Vec::new() }
+        Self {
+            now,
+            started,
+            settings,
+            rng,
+            changes: Vec::new(),
+            wakes: Vec::new(),
+            heals: Vec::new(),
+            roll_calls: Vec::new(),
+        }
     }
 
     /// An object as this run has written it so far.

@@ -18,12 +18,14 @@ use evenkeel_model::{
     Diagnostic, Doc, Key, Kind, Meta, Object, Place, Reference, Revision, Rng, Snapshot, Time, Version, canonical,
     own::{ReleaseStatus, SourceSpec, SourceStatus},
     podstatus,
+    session::Report,
 };
 use serde_json::{Value, json};
 
 use crate::{
     Change, Changed, ControllerId, Controllers, Cx, Settings, World,
     ask::{Answer, Ask, Refusal},
+    controllers::report,
     release::{
         inbound::{self, Seen},
         state::releases,
@@ -58,6 +60,8 @@ pub(crate) struct Lab {
     /// By image.
     pub(crate) fates: BTreeMap<String, Fate>,
     pub(crate) heals: Vec<crate::cx::Heal>,
+    /// Nodes that shall answer a roll call.
+    asked: BTreeSet<Arc<str>>,
     /// The one pod that fares so; all others run.
     pub(crate) only: Option<Key>,
     rng: Rng,
@@ -77,6 +81,7 @@ impl Lab {
             settings: Settings::default(),
             fates: BTreeMap::new(),
             heals: Vec::new(),
+            asked: BTreeSet::new(),
             only: None,
             rng: Rng::new(1),
             timers: Timers::default(),
@@ -145,6 +150,7 @@ impl Lab {
         let mut cx = Cx::new(self.now, self.started, &self.settings, &mut self.rng);
         let out = f(&self.world, &mut cx);
         let (changes, wakes, heals) = (cx.changes, cx.wakes, cx.heals);
+        self.asked.extend(cx.roll_calls);
         self.heals.extend(heals);
         for change in changes {
             self.change(change);
@@ -227,6 +233,7 @@ impl Lab {
     fn agent(&mut self) -> bool {
         let pods: Vec<Arc<Object>> = self.world.list(Kind::Pod, "").cloned().collect();
         let before = self.world.version;
+        let asked = std::mem::take(&mut self.asked);
         for pod in pods {
             if pod.deleting() {
                 self.change(Change::Delete(pod.key.clone()));
@@ -249,7 +256,15 @@ impl Lab {
                 self.change(Change::Put(Arc::new(next)));
             }
         }
-        self.world.version != before
+        for node in &asked {
+            self.world.nodes.answer(node, self.now);
+            let answer = Report { answers: Some(self.now), ..Report::default() };
+            self.event(|world, cx| report::report(world, node, &answer, cx));
+        }
+        for (c, k) in self.timers.due(self.now, 1000) {
+            self.mark(c, k);
+        }
+        self.world.version != before || !asked.is_empty()
     }
 
     /// Asks as `tester`.

@@ -38,6 +38,12 @@ pub enum ToAgent {
         /// False where its source says `selfHeal: false`.
         heal: bool,
     },
+    /// What is there to say? The agent answers at once, with a heartbeat if nothing is, and names the
+    /// question: all that was so when it was asked is told by then.
+    RollCall {
+        /// When it was asked, by the server's clock.
+        at: Time,
+    },
     /// What was told up to this report is durable: the agent need not tell it again. Sent for reports
     /// with drifts, which nothing else repeats.
     Heard(Stamp),
@@ -175,6 +181,9 @@ pub struct Report {
     /// What happened to pods, for people, in the order of the last time; bounded by the agent.
     #[serde(default)]
     pub events: Vec<PodEvent>,
+    /// The last roll call that this answers.
+    #[serde(default)]
+    pub answers: Option<Time>,
 }
 
 /// Something that happened to a pod: it becomes a Kubernetes Event.

@@ -62,6 +62,7 @@ impl From<session::ToAgent> for proto::FromServer {
             session::ToAgent::HealDrift { pod, container, heal } => {
                 Message::HealDrift(proto::HealDrift { pod: pod.to_string(), container, heal })
             }
+            session::ToAgent::RollCall { at } => Message::RollCall(proto::RollCall { at_ms: at.0 }),
             session::ToAgent::Heard(at) => Message::Heard(stamp(at)),
         };
         Self { message: Some(message) }
@@ -79,6 +80,7 @@ pub fn to_agent(message: proto::from_server::Message) -> Result<Option<session::
         Message::HealDrift(h) => {
             session::ToAgent::HealDrift { pod: uid(&h.pod)?, container: h.container, heal: h.heal }
         }
+        Message::RollCall(call) => session::ToAgent::RollCall { at: Time(call.at_ms) },
         Message::Heard(at) => session::ToAgent::Heard(read_stamp(at)),
         _ => return Ok(None),
     }))
@@ -236,6 +238,7 @@ pub fn report(at: session::Stamp, r: &session::Report) -> proto::Report {
         pods: r.pods.iter().map(pod_report).collect(),
         drifts: r.drifts.iter().map(drift).collect(),
         events: r.events.iter().map(event).collect(),
+        answers_ms: r.answers.map(|at| at.0),
     }
 }
 
@@ -246,6 +249,7 @@ pub fn read_report(r: proto::Report) -> Result<(session::Stamp, session::Report)
         pods: r.pods.into_iter().map(read_pod_report).collect::<Result<_>>()?,
         drifts: r.drifts.into_iter().map(read_drift).collect::<Result<_>>()?,
         events: r.events.into_iter().map(read_event).collect::<Result<_>>()?,
+        answers: r.answers_ms.map(Time),
     };
     Ok((r.stamp.map(read_stamp).unwrap_or_default(), report))
 }

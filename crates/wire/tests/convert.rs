@@ -84,6 +84,7 @@ fn orders_arrive_as_they_were_given() {
         ToAgent::Assign(Arc::new(assignment)),
         ToAgent::Sources(Arc::from([source()])),
         ToAgent::HealDrift { pod: Uid(3), container: None, heal: true },
+        ToAgent::RollCall { at: Time(1_700_000_000_123) },
         ToAgent::Heard(AT),
         ToAgent::HealDrift { pod: Uid(3), container: Some("a".into()), heal: false },
     ] {
@@ -125,7 +126,8 @@ fn reports_arrive_as_they_were_made() {
         first: Time(1_000_001),
         last: Time(2_000_002),
     };
-    let told = Report { node: Some(node()), pods, drifts, events: vec![happened] };
+    let told =
+        Report { node: Some(node()), pods, drifts, events: vec![happened], answers: Some(Time(1_700_000_000_123)) };
     assert_eq!(read_report(sent(&report(AT, &told))).unwrap(), (AT, told));
     assert_eq!(read_report(sent(&report(AT, &Report::default()))).unwrap(), (AT, Report::default()));
 }

@@ -1,7 +1,7 @@
 //! The generated types are what `proto/` says.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "../examples/generate.rs"]
+#[path = "../examples/generate_wire.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod generate;
 
@@ -11,5 +11,5 @@ use std::path::Path;
 fn the_types_are_up_to_date() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let committed = std::fs::read_to_string(root.join("src/generated/agents.rs")).unwrap();
-    assert!(generate::render(root).unwrap() == committed, "cargo run -p evenkeel-wire --example generate");
+    assert!(generate::render(root).unwrap() == committed, "cargo run -p evenkeel-wire --example generate_wire");
 }

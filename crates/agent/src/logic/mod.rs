@@ -349,14 +349,18 @@ impl AgentLogic {
     /// nothing is. Newer reports of a pod replace older ones until this is called. The session must
     /// be open, and each message sent: one that is not breaks it.
     pub fn next_message(&mut self) -> ToServer {
-        let report =
-            Report { drifts: self.drifts.take(), events: self.happened.take(self.last_step), ..self.outbox.take() };
+        let report = Report {
+            drifts: self.drifts.take(),
+            events: self.happened.take(self.last_step),
+            answers: self.session.take_roll_call(),
+            ..self.outbox.take()
+        };
         ToServer::Report { stamp: self.session.tell(&report), report: Box::new(report) }
     }
 
-    /// Whether [`AgentLogic::next_message`] would be more than a heartbeat.
+    /// Whether [`AgentLogic::next_message`] would be more than a heartbeat, or is asked for.
     pub fn has_report(&self) -> bool {
-        !self.outbox.is_empty() || self.drifts.has_ready() || self.happened.has_ready()
+        self.session.is_asked() || !self.outbox.is_empty() || self.drifts.has_ready() || self.happened.has_ready()
     }
 
     /// The first message of a session.

@@ -50,6 +50,8 @@ pub(super) struct Session {
     state: State,
     /// The last report's place.
     told: Stamp,
+    /// The server's question that the next report answers.
+    roll_call: Option<Time>,
     /// Drifts of this session's reports that the server has not said to have, at most
     /// [`MAX_DRIFTS`], oldest first.
     unheard: VecDeque<(u64, ContainerDrift)>,
@@ -65,6 +67,7 @@ impl Session {
         // Above those of an earlier life of this agent, too, as far as clock and disk can tell.
         let number = u64::try_from(now.0).unwrap_or(0).max(last + 1);
         self.told = Stamp { session: number, seq: 0 };
+        self.roll_call = None;
         self.state = State::Fresh(now + FULL_LIMIT);
         std::mem::take(&mut self.unheard).into_iter().map(|(_, drift)| drift).collect()
     }
@@ -83,6 +86,15 @@ impl Session {
             self.unheard.drain(..surplus);
         }
         self.told
+    }
+
+    /// The server's question that is open, answered by what is said next.
+    pub(super) fn take_roll_call(&mut self) -> Option<Time> {
+        self.roll_call.take()
+    }
+
+    pub(super) fn is_asked(&self) -> bool {
+        self.roll_call.is_some()
     }
 
     /// The server has what was told up to here.
@@ -151,6 +163,7 @@ impl AgentLogic {
                     self.with_pod(pod, now, out, |pod, cx| pod.heal(container.as_deref(), cx));
                 }
             }
+            ToAgent::RollCall { at } => self.session.roll_call = Some(at),
             ToAgent::Heard(stamp) => self.session.heard(stamp),
         }
     }

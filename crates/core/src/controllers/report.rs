@@ -41,6 +41,12 @@ pub fn report(world: &World, node: &Arc<str>, report: &Report, cx: &mut Cx<'_>) 
         // It may only have been silent. Looked at after this word was noted.
         cx.wake(cx.now, super::ControllerId::Node, Key::cluster(Kind::Node, node.clone()));
     }
+    if report.answers.is_some() {
+        // Whoever asked waits for it. Looked at after this word was noted.
+        for source in world.list(Kind::Source, "") {
+            cx.wake(cx.now, super::ControllerId::Release, source.key.clone());
+        }
+    }
     for pod in &report.pods {
         pod_report(world, node, pod, cx);
     }

@@ -128,6 +128,11 @@ fn counted<'a>(scope: &Scope<'a>, key: &Key) -> Vec<Counted<'a>> {
         .collect()
 }
 
+/// The nodes of those.
+pub(super) fn nodes<'a>(scope: &Scope<'a>, key: &Key) -> impl Iterator<Item = &'a Arc<str>> {
+    counted(scope, key).into_iter().filter_map(|pod| pod.object.node.as_ref())
+}
+
 fn ours(scope: &Scope<'_>, set: &Object) -> bool {
     let Some(name) = made_by(set) else { return false };
     name == scope.rel.name()

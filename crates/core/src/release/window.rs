@@ -1,11 +1,16 @@
 //! The watch window: a release that is up is watched before it becomes the last good one.
 //!
 //! Called for a `Healthy` Release. A restart of one of its containers, or fewer pods available than
-//! its workloads promise, still fails it; drift, lost nodes and the engine never do.
+//! its workloads promise, still fails it; drift, lost nodes and the engine never do. At its end the
+//! nodes are asked, so that what they had to tell by then is known.
 
+use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
 use core::time::Duration;
 
-use evenkeel_model::own::{GoodRevision, Phase};
+use evenkeel_model::{
+    Key,
+    own::{GoodRevision, Phase},
+};
 
 use super::{
     cause::{self, Scope},
@@ -21,6 +26,8 @@ use crate::{
 
 /// The reason of a `Healthy` release within its window.
 pub(super) const WATCHING: &str = "Watching";
+/// How long an answer of the nodes is waited for before they are asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// Default of `watchWindow`.
 const WINDOW: Duration = Duration::from_secs(30);
 
@@ -46,6 +53,18 @@ pub(super) fn step(world: &World, src: &mut Src, rel: &mut Rel, wakes: &mut Wake
     let end = healthy.max(cx.started) + length(src);
     if cx.now < end {
         wakes.at(end);
+        return;
+    }
+    // A crash within the window may be on its way, or its node be cut off: silent nodes do not count.
+    let untold: BTreeSet<Arc<str>> = {
+        let scope = Scope::new(world, src, rel, healthy, cx);
+        let keys = rel.status.workloads.iter().filter_map(|w| w.parse::<Key>().ok());
+        let nodes = keys.flat_map(|key| cause::nodes(&scope, &key).collect::<Vec<_>>());
+        nodes.filter(|node| !world.nodes.has_told_until(node, end)).cloned().collect()
+    };
+    if !untold.is_empty() {
+        cx.roll_calls.extend(untold);
+        wakes.at(cx.now + ASK_AGAIN);
         return;
     }
     // What is incomplete now is so by drift or a lost node: it becomes good when that is over.

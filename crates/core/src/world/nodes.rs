@@ -95,6 +95,8 @@ struct Word {
     last: Time,
     /// Since when it was never in doubt.
     since: Time,
+    /// Its last answer is to a question of this time.
+    answered: Option<Time>,
 }
 
 /// Nodes of one class, those with most free room first.
@@ -196,7 +198,21 @@ impl Nodes {
     pub fn hear(&mut self, name: &Arc<str>, now: Time) {
         let before = self.heard.get(name).filter(|w| now.since(w.last) <= DOUBT);
         let since = before.map_or(now, |w| w.since);
-        self.heard.insert(name.clone(), Word { last: now, since });
+        let answered = self.heard.get(name).and_then(|w| w.answered);
+        self.heard.insert(name.clone(), Word { last: now, since, answered });
+    }
+
+    /// Notes that a node, just heard of, answered a roll call of this time.
+    pub fn answer(&mut self, name: &Arc<str>, asked: Time) {
+        if let Some(word) = self.heard.get_mut(name) {
+            word.answered = word.answered.max(Some(asked));
+        }
+    }
+
+    /// Whether all that was so on a node at a time is known: it answered a roll call since, or, where
+    /// its agent is of a version that knows of none, was heard of for so long after.
+    pub fn has_told_until(&self, name: &str, at: Time) -> bool {
+        self.heard.get(name).is_some_and(|w| w.answered >= Some(at) || w.last >= at + DOUBT)
     }
 
     /// Follows a Node object.
