@@ -60,6 +60,10 @@ pub(crate) struct Lab {
     /// By image.
     pub(crate) fates: BTreeMap<String, Fate>,
     pub(crate) heals: Vec<crate::cx::Heal>,
+    /// By how much the agents' clocks are behind.
+    pub(crate) behind: Duration,
+    /// Nobody answers a roll call.
+    pub(crate) deaf: bool,
     /// Nodes that shall answer a roll call.
     asked: BTreeSet<Arc<str>>,
     /// The one pod that fares so; all others run.
@@ -81,6 +85,8 @@ impl Lab {
             settings: Settings::default(),
             fates: BTreeMap::new(),
             heals: Vec::new(),
+            behind: Duration::ZERO,
+            deaf: false,
             asked: BTreeSet::new(),
             only: None,
             rng: Rng::new(1),
@@ -233,7 +239,8 @@ impl Lab {
     fn agent(&mut self) -> bool {
         let pods: Vec<Arc<Object>> = self.world.list(Kind::Pod, "").cloned().collect();
         let before = self.world.version;
-        let asked = std::mem::take(&mut self.asked);
+        let asked = if self.deaf { BTreeSet::new() } else { core::mem::take(&mut self.asked) };
+        let clock = Time(self.now.0 - i64::try_from(self.behind.as_millis()).unwrap());
         for pod in pods {
             if pod.deleting() {
                 self.change(Change::Delete(pod.key.clone()));
@@ -251,7 +258,7 @@ impl Lab {
             let mut next = Object::clone(&pod);
             let name = container["name"].as_str().unwrap_or_default();
             let old: Value = serde_json::from_slice(&pod.status).unwrap_or_default();
-            next.status = canonical::value_bytes(&pod_status(&fate, name, &old, self.now)).into();
+            next.status = canonical::value_bytes(&pod_status(&fate, name, &old, clock)).into();
             if !next.same_content(&pod) {
                 self.change(Change::Put(Arc::new(next)));
             }

@@ -397,6 +397,11 @@ pub struct ReleaseStatus {
     /// Every object that it changes is written.
     #[serde(default, skip_serializing_if = "is_default")]
     pub written: bool,
+    /// While it is watched: how often containers had ended by themselves before it was up, as
+    /// `shop/web-1/main`, those left out that never had. One that ends again fails it. By count, not
+    /// by time, because the clocks of nodes differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<BTreeMap<String, u32>>,
     /// A directory's revision of which a second scan has yet to say the same: nothing is pruned.
     #[serde(default, skip_serializing_if = "is_default")]
     pub unconfirmed: bool,
@@ -420,6 +425,7 @@ impl ReleaseStatus {
             attempts: 0,
             allow_mass_delete: false,
             now: false,
+            ended: None,
             unconfirmed: false,
             written: false,
         }

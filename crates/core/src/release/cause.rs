@@ -348,15 +348,15 @@ fn waits_for(container: &ContainerStatus) -> String {
 /// fewer pods available than promised because of pods that count.
 pub(super) fn degraded(scope: &Scope<'_>, workload: &Key) -> Option<Cause> {
     let pods = counted(scope, workload);
+    let before = scope.rel.status.ended.as_ref();
     for pod in &pods {
         let disturbed = disturbed(pod);
-        for container in containers(&pod.status) {
-            let count = crashes(container.restart_count, &disturbed, &container.name);
-            let crashed = [terminated(container.state.as_ref()), terminated(container.last_state.as_ref())]
-                .into_iter()
-                .flatten()
-                .find(|t| crashed_since(t, scope.since) || (down(container) && ended_with(t, scope.since)));
-            if crashed.is_some() && (count > 0 || terminated(container.state.as_ref()).is_some()) {
+        // One that is to end has done so.
+        let succeeded = scope.world.pods.get(&pod.object.key).is_some_and(|p| p.phase == PodPhase::Succeeded);
+        for container in containers(&pod.status).filter(|_| !succeeded) {
+            let known = before.and_then(|all| all.get(&container_name(pod, container))).copied().unwrap_or(0);
+            if ends(container, &disturbed) > known {
+                let count = crashes(container.restart_count, &disturbed, &container.name);
                 return Some(crash_cause(scope, workload, pod, container, count));
             }
         }
@@ -416,23 +416,30 @@ fn own_doing(t: &ContainerStateTerminated) -> bool {
     !matches!(t.reason.as_deref(), Some(podstatus::REASON_DRIFT | podstatus::REASON_ENGINE))
 }
 
-fn crashed_since(t: &ContainerStateTerminated, since: Time) -> bool {
-    let at = t.finished_at.as_ref().map(|t| t.0.as_millisecond() / 1000);
-    // A container that ended well at its own time is a restart as well under `Always`; one that
-    // was disturbed is not. Times have whole seconds: the second of the step itself is before it.
-    own_doing(t) && at.is_some_and(|at| at > since.secs())
+/// How often containers of a workload's pods that count have ended by themselves, by name; those left
+/// out that never have.
+pub(super) fn all_ends(scope: &Scope<'_>, workload: &Key) -> Vec<(String, u32)> {
+    let mut all = Vec::new();
+    for pod in counted(scope, workload) {
+        let disturbed = disturbed(&pod);
+        let ended = containers(&pod.status).map(|c| (container_name(&pod, c), ends(c, &disturbed)));
+        all.extend(ended.filter(|(_, times)| *times > 0));
+    }
+    all
 }
 
-/// Whether it is not running because it ended: when the release was healthy, it ran.
-fn down(container: &ContainerStatus) -> bool {
-    let waiting = container.state.as_ref().and_then(|s| s.waiting.as_ref());
-    terminated(container.state.as_ref()).is_some()
-        || waiting.and_then(|w| w.reason.as_deref()) == Some("CrashLoopBackOff")
+fn container_name(pod: &Counted<'_>, container: &ContainerStatus) -> String {
+    format!("{}/{}/{}", pod.object.key.namespace, pod.object.key.name, container.name)
 }
 
-/// It ended by itself, maybe in the very second of the step.
-fn ended_with(t: &ContainerStateTerminated, since: Time) -> bool {
-    own_doing(t) && t.finished_at.as_ref().is_some_and(|t| t.0.as_millisecond() / 1000 >= since.secs())
+/// How often a container has ended by itself: its restarts, and the end after which none came yet. One
+/// that ended well at its own time is restarted as well, under `Always`; one that was disturbed does
+/// not count.
+fn ends(container: &ContainerStatus, disturbed: &BTreeMap<String, u32>) -> u32 {
+    let state = container.state.as_ref();
+    let waits = state.and_then(|s| s.waiting.as_ref()).and_then(|w| w.reason.as_deref()) == Some("CrashLoopBackOff");
+    let last = terminated(state).or_else(|| terminated(container.last_state.as_ref()).filter(|_| waits));
+    crashes(container.restart_count, disturbed, &container.name) + u32::from(last.is_some_and(own_doing))
 }
 
 /// (available, promised) pods of a workload.

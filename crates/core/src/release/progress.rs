@@ -55,6 +55,7 @@ fn progressing(world: &World, src: &mut Src, rel: &mut Rel, wakes: &mut Wakes, c
     let looked = look(world, src, rel, since, cx);
     match looked {
         Looked::Complete => {
+            rel.status.ended = Some(window::ended(world, src, rel, since, cx));
             rel.enter(world, src, Phase::Healthy, window::WATCHING, "every workload it touched is complete", cx);
             rel.status.cause = None;
             wakes.at(cx.now + window::length(src));
@@ -87,6 +88,7 @@ fn failed(world: &World, src: &mut Src, rel: &mut Rel, wakes: &mut Wakes, cx: &m
     }
     let digest = rel.spec.digest;
     src.status.quarantined.retain(|q| Some(q.digest) != digest);
+    rel.status.ended = Some(window::ended(world, src, rel, applied, cx));
     rel.enter(world, src, Phase::Healthy, window::WATCHING, "it came up after all", cx);
 }
 

@@ -1,5 +1,7 @@
 //! The life of releases, case by case, on the small cluster of `testing.rs`.
 
+use core::time::Duration;
+
 use evenkeel_model::{
     Kind,
     own::{Phase, Pin},
@@ -177,6 +179,46 @@ fn one_that_degrades_within_the_window_fails_and_later_does_not() {
     lab.fates.insert("a:1".into(), Fate::Crashes { code: 1, times: 9 });
     lab.pass(100);
     assert_eq!(lab.phases(), "1:Healthy");
+}
+
+#[test]
+fn a_crash_within_the_window_counts_whatever_the_nodes_clock_says() {
+    let mut lab = settled();
+    lab.behind = Duration::from_mins(1);
+    lab.commit(2, alloc::vec![web("a:2")]);
+    lab.pass(10);
+    assert_eq!(lab.phases(), "1:Superseded 2:Healthy/Watching");
+    lab.fates.insert("a:2".into(), Fate::Crashes { code: 1, times: 1 });
+    lab.pass(5);
+    assert_eq!(lab.phases(), "1:Superseded 2:RolledBack/CrashLoopBackOff");
+}
+
+#[test]
+fn nothing_is_good_before_its_nodes_have_told_all_until_the_windows_end() {
+    let mut lab = settled();
+    lab.deaf = true;
+    lab.commit(2, alloc::vec![web("a:2")]);
+    lab.pass(34);
+    assert_eq!(lab.phases(), "1:Superseded 2:Healthy/Watching", "asked, and not answered");
+    lab.deaf = false;
+    lab.pass(3);
+    assert_eq!(lab.phases(), "1:Superseded 2:Healthy");
+
+    // What comes with the answer counts.
+    lab.deaf = true;
+    lab.commit(3, alloc::vec![web("a:3")]);
+    lab.pass(34);
+    lab.fates.insert("a:3".into(), Fate::Crashes { code: 1, times: 1 });
+    lab.deaf = false;
+    lab.pass(3);
+    assert_eq!(lab.phases(), "1:Superseded 2:Superseded 3:RolledBack/CrashLoopBackOff");
+
+    // An agent that knows of no roll call is taken to have told all by its later words.
+    let mut lab = settled();
+    lab.deaf = true;
+    lab.commit(2, alloc::vec![web("a:2")]);
+    lab.pass(60);
+    assert_eq!(lab.phases(), "1:Superseded 2:Healthy");
 }
 
 #[test]

@@ -4,11 +4,16 @@
 //! its workloads promise, still fails it; drift, lost nodes and the engine never do. At its end the
 //! nodes are asked, so that what they had to tell by then is known.
 
-use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    sync::Arc,
+    vec::Vec,
+};
 use core::time::Duration;
 
 use evenkeel_model::{
-    Key,
+    Key, Time,
     own::{GoodRevision, Phase},
 };
 
@@ -36,12 +41,23 @@ pub(super) fn length(src: &Src) -> Duration {
     duration::or(src.spec.watch_window.as_deref(), WINDOW)
 }
 
+/// How often containers have ended by themselves, before it is watched.
+pub(super) fn ended(world: &World, src: &Src, rel: &Rel, since: Time, cx: &Cx<'_>) -> BTreeMap<String, u32> {
+    let scope = Scope::new(world, src, rel, since, cx);
+    let keys = rel.status.workloads.iter().filter_map(|w| w.parse::<Key>().ok());
+    keys.flat_map(|key| cause::all_ends(&scope, &key)).collect()
+}
+
 /// Takes the step that is due.
 pub(super) fn step(world: &World, src: &mut Src, rel: &mut Rel, wakes: &mut Wakes, cx: &mut Cx<'_>) {
     if rel.status.reason != WATCHING {
         return;
     }
     let healthy = rel.status.entered(Phase::Healthy).unwrap_or(cx.now);
+    if rel.status.ended.is_none() {
+        // An earlier version watched it until now.
+        rel.status.ended = Some(ended(world, src, rel, healthy, cx));
+    }
     for key in rel.status.workloads.iter().filter_map(|w| w.parse().ok()) {
         let scope = Scope::new(world, src, rel, healthy, cx);
         if let Some(cause) = cause::degraded(&scope, &key) {
@@ -92,6 +108,7 @@ fn good(world: &World, src: &mut Src, rel: &mut Rel, cx: &mut Cx<'_>) {
     src.status.last_good_digest = Some(digest);
     src.status.quarantined.retain(|q| q.digest != digest);
     rel.status.reason.clear();
+    rel.status.ended = None;
     rel.status.message = "the last good revision".into();
     rel.status.takes_back.clear();
     let text = alloc::format!("{} is the last good revision now", revision.short());
