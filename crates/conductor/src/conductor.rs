@@ -261,6 +261,8 @@ impl<S: Store> Conductor<S> {
         }
         if self.recovery.check(&mut self.world, now) {
             remember_recovery(&mut self.store, self.world.version, false)?;
+            // Until now nothing was done that anybody could have waited for.
+            self.unwatched(now);
             self.mark_all();
             self.dispatch.all_again();
         }

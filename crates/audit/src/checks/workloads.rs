@@ -93,7 +93,9 @@ fn availability(
 }
 
 fn taken_by_us(pod: &Pod<'_>, input: &Input<'_>, world: &World<'_>) -> bool {
-    let gone = world.pods.get(&pod.object.uid).is_none_or(|p| p.object.deleting());
+    // One that is not ready any more was so before it was asked to go: its agent, which has not heard of
+    // that yet, has said so in the same step.
+    let gone = world.pods.get(&pod.object.uid).is_none_or(|p| p.object.deleting() && p.ready());
     let evicted = world.pods.get(&pod.object.uid).is_some_and(super::budgets::by_eviction);
     let by_hand = evicted || input.deleted_by_hand.is_some_and(|d| d.contains(&pod.object.uid));
     // Eviction from a node that is lost or says so is what the promise is kept with elsewhere.
