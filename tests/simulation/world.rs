@@ -646,7 +646,13 @@ impl World {
     pub(crate) fn calm(&mut self) {
         self.chaos = false;
         self.tell(|| "all trouble ends".into());
-        self.queue.retain(|_, item| !matches!(item, Item::Fault(_) | Item::Commit(_)));
+        let machines = &self.machines;
+        self.queue.retain(|_, item| match item {
+            Item::Fault(_) | Item::Commit(_) => false,
+            // One that is switched on again below is not removed any more.
+            Item::Remove(n) => machines[*n].leaving,
+            _ => true,
+        });
         self.registry.up = true;
         // A sleep that is cut short lasted no longer than until now.
         self.slept = self.slept.saturating_sub(self.asleep.since(self.now));
