@@ -422,9 +422,11 @@ impl World {
 
     /// Everything sleeps for a while.
     pub(crate) fn sleep(&mut self, time: Duration) {
-        (self.asleep, self.slept) = (self.now + time, self.slept + time);
+        // Sleeps that come together are one long one.
+        let from = self.asleep.max(self.now);
+        (self.asleep, self.slept) = (from + time, self.slept + time);
         for server in [&mut self.server, &mut self.rival].into_iter().flatten() {
-            server.pause(self.now, time);
+            server.pause(from, time);
         }
     }
 
