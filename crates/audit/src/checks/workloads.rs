@@ -95,12 +95,25 @@ fn availability(
 fn taken_by_us(pod: &Pod<'_>, input: &Input<'_>, world: &World<'_>) -> bool {
     // One that is not ready any more was so before it was asked to go: its agent, which has not heard of
     // that yet, has said so in the same step.
-    let gone = world.pods.get(&pod.object.uid).is_none_or(|p| p.object.deleting() && p.ready());
+    let after = world.pods.get(&pod.object.uid);
+    let gone = after.is_none_or(|p| p.object.deleting() && p.ready());
+    // One that its node did not have any more was ready in an old store alone.
+    if after.is_none() && is_gone_there(pod, input) {
+        return false;
+    }
     let evicted = world.pods.get(&pod.object.uid).is_some_and(super::budgets::by_eviction);
     let by_hand = evicted || input.deleted_by_hand.is_some_and(|d| d.contains(&pod.object.uid));
     // Eviction from a node that is lost or says so is what the promise is kept with elsewhere.
     let node = pod.object.node.as_deref().and_then(|n| world.nodes.get(n));
     gone && !by_hand && node.is_some_and(|n| n.ready() && !n.evicts)
+}
+
+/// Whether a pod's node had nothing of it that ran, before the step.
+fn is_gone_there(pod: &Pod<'_>, input: &Input<'_>) -> bool {
+    let views = input.before.iter().flat_map(|state| state.nodes);
+    views
+        .filter(|view| pod.object.node.as_deref() == Some(&view.name))
+        .any(|view| !view.pods.iter().any(|p| p.uid == pod.object.uid && p.containers.iter().any(|c| c.running)))
 }
 
 #[derive(Debug, Default, Deserialize)]
