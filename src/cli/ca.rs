@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use evenkeel_model::Time;
 use evenkeel_server::pki::{self, Pki};
 use evenkeel_store::DirLock;
 
@@ -44,7 +43,7 @@ pub(crate) fn run(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
         let row = |a: pki::Authority| vec![a.name, state(a.signs), a.since.rfc3339(), a.until.rfc3339()];
         let rows: Vec<Vec<String>> = pki.authorities().into_iter().map(row).collect();
         cx.out.table(&header, &rows)?;
-        let behind = pki.behind(now())?;
+        let behind = pki.behind(super::objects::now())?;
         if !behind.is_empty() {
             cx.out.line(format!("Nodes with a certificate of an old CA: {}", behind.join(", ")))?;
         }
@@ -59,7 +58,7 @@ pub(crate) fn run(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
             cx.out.line("when `evenkeel ca list` names no node with an old certificate: evenkeel ca retire")?;
         }
         Verb::Retire { force } => {
-            let behind = pki::retire(&dir, force, now())?;
+            let behind = pki::retire(&dir, force, super::objects::now())?;
             if !behind.is_empty() {
                 bail!(
                     "these nodes still have certificates of an old CA: {}; start the server and let their agents renew \
@@ -71,9 +70,4 @@ pub(crate) fn run(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn now() -> Time {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -7,7 +7,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{Read, Write},
     os::fd::OwnedFd,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
@@ -17,7 +17,7 @@ use rustix::{
     termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
 
-use crate::support::{App, Cluster, eventually, output, run, tools};
+use crate::support::{App, Cluster, eventually, output, run, through, tools};
 
 /// A cluster with one pod that has the program.
 fn cluster() -> Cluster {
@@ -43,17 +43,6 @@ fn kubectl(cluster: &Cluster, args: &[&str]) -> Command {
     command.arg("--kubeconfig").arg(cluster.data().join("admin.kubeconfig"));
     command.arg("--cache-dir").arg(cluster.dir.path().join("kubectl-cache")).args(args).stdin(Stdio::null());
     command
-}
-
-/// Passes bytes in and gives what comes out.
-fn through(mut command: Command, bytes: &[u8]) -> Output {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let bytes = bytes.to_vec();
-    let writer = thread::spawn(move || stdin.write_all(&bytes));
-    let out = child.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
-    out
 }
 
 fn text(bytes: &[u8]) -> String {

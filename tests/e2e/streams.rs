@@ -2,18 +2,17 @@
 //! connection between them.
 
 use std::{
-    io::{Read, Write},
+    io::Read,
     net::TcpListener,
     path::PathBuf,
-    process::{Child, Command, Output, Stdio},
-    thread,
+    process::{Child, Command, Stdio},
 };
 
 use evenkeel_lab::{App, eventually, images, output, run};
 
 use crate::{
     logs::Following,
-    support::{binary, program},
+    support::{binary, program, through},
 };
 
 /// A server and a node of it, on this machine.
@@ -85,16 +84,6 @@ impl Drop for Pair {
         }
         let _ = output(&mut self.verb(&["down", "--purge"]));
     }
-}
-
-fn through(mut command: Command, bytes: &[u8]) -> Output {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let bytes = bytes.to_vec();
-    let writer = thread::spawn(move || stdin.write_all(&bytes));
-    let out = child.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
-    out
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
     net::TcpStream,
     ops::Deref,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -338,4 +338,15 @@ impl<T: Send + 'static> Sampler<T> {
         self.thread.join().unwrap();
         self.samples.try_iter().collect()
     }
+}
+
+/// Passes bytes to a command and gives what comes out.
+pub fn through(mut command: Command, bytes: &[u8]) -> Output {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let bytes = bytes.to_vec();
+    let writer = thread::spawn(move || stdin.write_all(&bytes));
+    let out = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    out
 }

@@ -12,6 +12,7 @@ extern crate std;
 
 pub mod base64;
 pub mod canonical;
+pub mod causes;
 pub mod content;
 pub mod diagnostic;
 pub mod ids;
@@ -28,6 +29,7 @@ pub mod rng;
 pub mod session;
 pub mod time;
 
+pub use causes::causes;
 pub use content::{Content, ContentRef};
 pub use diagnostic::{Diagnostic, Place, Reference, Severity};
 pub use ids::{Digest, Uid, Version};

@@ -130,7 +130,7 @@ impl<D: Dial> Session<D> {
     fn failed(&mut self, error: &DialError) {
         let aloud = self.redial.failed();
         let failures = self.redial.failures();
-        let cause = with_causes(error);
+        let cause = evenkeel_model::causes(error);
         if aloud {
             tracing::warn!(failures, cause, "no session with the server; containers run on");
         } else {
@@ -187,17 +187,6 @@ impl<D: Dial> Session<D> {
         self.cut = self.open.is_some();
         self.close(reason);
     }
-}
-
-/// An error with its causes, each once.
-fn with_causes(error: &DialError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(c) = cause {
-        text = format!("{text}: {c}");
-        cause = c.source();
-    }
-    text
 }
 
 /// Chance for waits: these need no more than to differ from node to node. A system without random

@@ -122,7 +122,7 @@ async fn handshake(address: &ServerAddress, config: ClientConfig) -> Result<Chan
     let failed = |reason: String| RemoteError::Tls { address: address.to_string(), reason };
     let name = ServerName::try_from(SERVER_NAME).map_err(|e| failed(e.to_string()))?;
     let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(|e| failed(tls::explain(&e)))?;
-    let http = |e: hyper::Error| RemoteError::Http { address: address.to_string(), reason: chain(&e) };
+    let http = |e: hyper::Error| RemoteError::Http { address: address.to_string(), reason: evenkeel_model::causes(&e) };
     let (send, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
@@ -135,7 +135,7 @@ async fn handshake(address: &ServerAddress, config: ClientConfig) -> Result<Chan
         .map_err(http)?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
-            tracing::debug!(error = chain(&error), "a connection with the server broke");
+            tracing::debug!(error = evenkeel_model::causes(&error), "a connection with the server broke");
         }
     });
     Ok(Channel { send })
@@ -144,20 +144,6 @@ async fn handshake(address: &ServerAddress, config: ClientConfig) -> Result<Chan
 /// The agents' service over a connection.
 pub(super) fn client(channel: Channel) -> Client {
     AgentsClient::with_origin(channel, Uri::from_static("https://evenkeel-server"))
-}
-
-/// An error with its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(c) = cause {
-        let more = c.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = c.source();
-    }
-    text
 }
 
 /// What a call's failure says. A certificate that the server refuses is told by TLS only after the

@@ -7,7 +7,7 @@ use evenkeel_wire::local;
 
 use super::{
     Current, JoinOptions, RemoteError, Serve, ServerAddress,
-    connect::{chain, connect},
+    connect::connect,
     join::join,
     session::{self, Link},
     streams::Side,
@@ -52,7 +52,7 @@ impl Dial for Dialer {
                 }
                 connect(&link.server, tls::of_node(&link.current.get())?).await
             };
-            let channel = opened.await.map_err(|e| DialError(chain(&e)))?;
+            let channel = opened.await.map_err(|e| DialError(evenkeel_model::causes(&e)))?;
             let (agent, server) = local::pair();
             let why = agent.why.clone();
             tokio::spawn(session::run(link, channel, server, why));
@@ -69,7 +69,7 @@ async fn rejoin(link: &Link) -> Result<(), RemoteError> {
     let refused = |e: super::JoinFailure| {
         RemoteError::Refused(format!(
             "the server knows this node no longer, or its certificate is over, and the token does not let it in again: {}",
-            chain(&e)
+            evenkeel_model::causes(&e)
         ))
     };
     let identity = join(options, &store).await.map_err(refused)?;

@@ -30,7 +30,7 @@ pub async fn renewal(server: ServerAddress, current: Current, stop: Cancellation
                     continue;
                 }
                 Err(error) => {
-                    tracing::warn!(error = %super::connect::chain(&error), "this node's certificate was not renewed");
+                    tracing::warn!(error = %evenkeel_model::causes(&error), "this node's certificate was not renewed");
                     AGAIN
                 }
             },

@@ -13,7 +13,7 @@ use tonic::{Request, Status, Streaming, metadata::MetadataValue};
 
 use super::{
     Current, RemoteError, Serve, ServerAddress,
-    connect::{Channel, chain, client, connect},
+    connect::{Channel, client, connect},
     tls,
 };
 
@@ -43,7 +43,7 @@ impl Side {
         let shared = self.shared.clone();
         tokio::spawn(async move {
             if let Err(error) = shared.carry(open).await {
-                tracing::debug!(error = %chain(&error), "a stream was not carried to its end");
+                tracing::debug!(error = %evenkeel_model::causes(&error), "a stream was not carried to its end");
             }
         });
     }

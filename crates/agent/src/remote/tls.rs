@@ -1,9 +1,9 @@
 //! TLS with the server: trust in the cluster's CA alone, by certificate or, before there is one, by
 //! the digest that a token carries; and failures in words that say what to do.
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
-use evenkeel_model::{Digest, Time};
+use evenkeel_model::Digest;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
@@ -117,7 +117,7 @@ fn key_digest(certificate: &CertificateDer<'_>) -> Option<Digest> {
 /// A failed handshake in words.
 pub(super) fn explain(error: &std::io::Error) -> String {
     let Some(tls) = error.get_ref().and_then(|e| e.downcast_ref::<Error>()) else { return error.to_string() };
-    let clock = || now().rfc3339();
+    let clock = || crate::driver::clock().rfc3339();
     match tls {
         Error::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
             format!(
@@ -127,7 +127,7 @@ pub(super) fn explain(error: &std::io::Error) -> String {
         }
         Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => format!(
             "the server's certificate is over by this machine's clock, which says {}: set the clocks (NTP), or start \
-             the server again if it has run for more than a year",
+             the server again if it has run for two years",
             clock()
         ),
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
@@ -149,9 +149,4 @@ pub(super) fn explain(error: &std::io::Error) -> String {
         }
         other => other.to_string(),
     }
-}
-
-fn now() -> Time {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

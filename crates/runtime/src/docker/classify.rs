@@ -26,25 +26,10 @@ fn answer(error: Error) -> Result<Answer, RuntimeError> {
             Err(RuntimeError::EngineUnavailable { message: format!("{path}: no such socket") })
         }
         error @ (Error::IOError { .. } | Error::HyperResponseError { .. } | Error::HyperLegacyError { .. }) => {
-            Err(RuntimeError::EngineUnavailable { message: chain(&error) })
+            Err(RuntimeError::EngineUnavailable { message: evenkeel_model::causes(&error) })
         }
-        other => Err(RuntimeError::Other { message: chain(&other) }),
+        other => Err(RuntimeError::Other { message: evenkeel_model::causes(&other) }),
     }
-}
-
-/// An error with its causes in one line; a cause that its wrapper repeats is left out.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 fn has(message: &str, phrases: &[&str]) -> bool {

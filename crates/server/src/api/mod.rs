@@ -39,10 +39,7 @@ mod tokens;
 mod watch;
 mod write;
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use axum::{Router, middleware, routing};
 use evenkeel_model::Time;
@@ -84,7 +81,7 @@ impl Api {
     /// [`install_metrics`] gave; without it `/metrics` is 404.
     pub fn new(backend: Arc<dyn Backend>, stop: CancellationToken, metrics: Option<PrometheusHandle>) -> Self {
         let commands = Arc::new(Semaphore::new(exec::COMMANDS));
-        Self { backend, now: clock, stop, kept: read::KeptViews::default(), metrics, commands, pki: None }
+        Self { backend, now: crate::host::wall, stop, kept: read::KeptViews::default(), metrics, commands, pki: None }
     }
 
     /// With the tokens and nodes of a CA. Without one there are no tokens to be had.
@@ -92,12 +89,6 @@ impl Api {
     pub fn with_pki(self, pki: Arc<Pki>) -> Self {
         Self { pki: Some(pki), ..self }
     }
-}
-
-/// The clock, for ages in tables.
-fn clock() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Marks an answer that is a stream: it is not compressed, for a compressor holds lines back.

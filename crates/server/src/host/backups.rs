@@ -32,7 +32,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{clock::wall, conductor::chain};
+use super::clock::wall;
 use crate::{
     api::backend::{BackupError, Download, ServerCondition},
     pki,
@@ -153,7 +153,7 @@ impl Backups {
                 self.options.interval
             }
             Err(e) => {
-                let why = chain(&e);
+                let why = evenkeel_model::causes(&e);
                 warn!(error = why, "no backup of the database could be made");
                 counter!("evenkeel_backup_failures_total").increment(1);
                 *outcome = Outcome::Failed { why };
@@ -233,7 +233,8 @@ impl Backups {
             schema: copied.schema,
             parts: Vec::new(),
         };
-        let plan = Plan::new(about, &files, &copy.0).map_err(|e: ArchiveError| BackupError::Failed(chain(&e)))?;
+        let plan = Plan::new(about, &files, &copy.0)
+            .map_err(|e: ArchiveError| BackupError::Failed(evenkeel_model::causes(&e)))?;
         Ok((plan, copy))
     }
 
@@ -305,7 +306,11 @@ async fn pump(
 }
 
 fn failed(error: &StoreError) -> BackupError {
-    if error.is_full() { BackupError::DiskFull(chain(error)) } else { BackupError::Failed(chain(error)) }
+    if error.is_full() {
+        BackupError::DiskFull(evenkeel_model::causes(error))
+    } else {
+        BackupError::Failed(evenkeel_model::causes(error))
+    }
 }
 
 fn make_folder(folder: &Path) -> Result<(), StoreError> {

@@ -12,8 +12,6 @@ use std::{
 use evenkeel_store::Checkpointer;
 use tracing::warn;
 
-use super::conductor::chain;
-
 /// The thread; its end waits for the checkpoint under way.
 #[derive(Debug)]
 pub(super) struct Checkpoints {
@@ -27,7 +25,7 @@ impl Checkpoints {
         let work = move || {
             for () in inbox {
                 if let Err(e) = checkpointer.run() {
-                    warn!(error = %chain(&e), "the database could not be checkpointed; its log grows");
+                    warn!(error = %evenkeel_model::causes(&e), "the database could not be checkpointed; its log grows");
                 }
             }
         };

@@ -89,7 +89,9 @@ pub(super) fn spawn(
             }
             match ended {
                 Ok(Ok(())) => return,
-                Ok(Err(e)) => error!(error = %chain(&e), ?wait, "the store failed; starting again from it"),
+                Ok(Err(e)) => {
+                    error!(error = %evenkeel_model::causes(&e), ?wait, "the store failed; starting again from it");
+                }
                 // The panic's own message went to the log where it happened.
                 Err(_) => error!(?wait, "the conductor panicked; starting again from the store"),
             }
@@ -102,17 +104,6 @@ pub(super) fn spawn(
             wait = (wait * 2).min(RESTART_MAX);
         }
     })
-}
-
-/// An error with its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(c) = cause {
-        text = format!("{text}: {c}");
-        cause = c.source();
-    }
-    text
 }
 
 struct Looper {

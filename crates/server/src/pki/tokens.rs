@@ -127,12 +127,12 @@ impl Tokens {
             return Err(CreateError::TooMany);
         }
         let id = loop {
-            let id = hex(&random::<ID_BYTES>()?);
+            let id = hex::encode(random::<ID_BYTES>()?);
             if !all.contains_key(&id) {
                 break id;
             }
         };
-        let secret = hex(&random::<SECRET_BYTES>()?);
+        let secret = hex::encode(random::<SECRET_BYTES>()?);
         let token = Token {
             id: id.clone(),
             secret_digest: Digest::of(secret.as_bytes()),
@@ -222,15 +222,6 @@ pub(super) enum RedeemError {
 /// The text that a person carries to a machine.
 pub(super) fn text(id_and_secret: &str, pin: &Digest) -> String {
     format!("{FORM}.{id_and_secret}.{pin}")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut out, b| {
-        // Writing to a String does not fail.
-        let _ = write!(out, "{b:02x}");
-        out
-    })
 }
 
 #[cfg(test)]
