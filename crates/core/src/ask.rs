@@ -13,7 +13,13 @@ use evenkeel_model::{Diagnostic, Key, Labels, Object, Revision, Snapshot, Source
 use k8s_openapi::api::core::v1::Taint;
 use serde_json::Value;
 
-use crate::{controllers, cx::Cx, drift, release, world::World};
+use crate::{
+    controllers,
+    cx::Cx,
+    drift, release,
+    scheduler::rebalance::{self, Move},
+    world::World,
+};
 
 /// Seconds after which a request to a recovering server is worth another try: its wait is 60 s by
 /// default, and mostly over sooner.
@@ -126,6 +132,8 @@ pub enum Ask {
         /// How.
         options: DeleteOptions,
     },
+    /// Makes one move of a rebalance's plan, if it still helps and nothing stands against it.
+    Rebalance(Transfer),
     /// Deletes a Pod, whatever budgets say. Its controller makes another.
     DeletePod {
         /// The Pod.
@@ -140,6 +148,19 @@ pub enum Ask {
         /// The documents.
         snapshot: Arc<Snapshot>,
     },
+}
+
+/// A move of a rebalance's plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// The Pod.
+    pub pod: Key,
+    /// Its uid.
+    pub uid: Uid,
+    /// Where its replacement shall go.
+    pub to: Arc<str>,
+    /// Also if what is in its emptyDirs is lost.
+    pub empty_dirs: bool,
 }
 
 /// What users may change of a Node.
@@ -213,6 +234,8 @@ pub enum Answer {
     NodeUse(Vec<controllers::node::NodeUse>),
     /// A plan.
     Plan(Plan),
+    /// The move that was begun.
+    Moved(Move),
 }
 
 /// What a revision would change.
@@ -318,6 +341,7 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         Ask::NodeUse => Ok(Answer::NodeUse(controllers::node::usage(world))),
         Ask::DeleteNode { name, force } => controllers::node::remove(world, name, *force, cx),
         Ask::Evict { pod, options } => controllers::disruption::eviction::evict(world, pod, options, cx),
+        Ask::Rebalance(transfer) => rebalance::begin(world, transfer, cx),
         Ask::DeletePod { pod, options } => controllers::pod::delete(world, pod, options, cx),
         source => release::ask::handle(world, source, user, cx),
     }

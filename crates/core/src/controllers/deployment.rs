@@ -35,6 +35,7 @@ use crate::{
     world::World,
 };
 use rolling::{Limits, Set};
+pub(crate) use status::rolling as is_rolling;
 use template::Config;
 
 /// Annotation of a ReplicaSet: the Deployment's replicas when it was last scaled.
@@ -156,6 +157,24 @@ pub(crate) fn budget(world: &World, set: &Object) -> Option<Budget> {
     }
     let spare_ready = if limits.recreate { i32::MAX } else { (ready - limits.min_ready()).max(0) };
     Some(Budget { spare_ready, room: (limits.max_total() - active).max(0) })
+}
+
+/// How many pods a Deployment wants, and how many of them it promises to be available in a rollout.
+/// `Recreate` promises none.
+pub(crate) fn promised(deployment: &Object) -> Option<(i32, i32)> {
+    #[derive(Deserialize)]
+    struct View {
+        spec: Spec,
+    }
+    // The template, which is most of it, is not decoded.
+    #[derive(Deserialize)]
+    struct Spec {
+        replicas: Option<i32>,
+        strategy: Option<DeploymentStrategy>,
+    }
+    let View { spec } = deployment.view().ok()?;
+    let limits = Limits::of(spec.strategy.as_ref(), spec.replicas.unwrap_or(1));
+    Some((limits.replicas, limits.min_ready()))
 }
 
 /// The Deployment that takes a ReplicaSet without an owner.

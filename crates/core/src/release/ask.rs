@@ -49,6 +49,7 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         | Ask::OrphanAdopt { .. }
         | Ask::OrphanRemove { .. }
         | Ask::Evict { .. }
+        | Ask::Rebalance(_)
         | Ask::DeletePod { .. } => Err(Refusal::invalid("the request is not about a source")),
     }
 }

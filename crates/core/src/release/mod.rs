@@ -17,6 +17,7 @@ mod plan;
 mod progress;
 mod prune;
 mod rollback;
+mod settled;
 pub(crate) mod state;
 mod status;
 pub mod sync;
@@ -29,4 +30,5 @@ mod ownership_tests;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use settled::unsettled;
 pub(crate) use write::{applied, manager, onto, without_status};

@@ -4,10 +4,13 @@
 //! pods that are bound nowhere. A pod that found no room waits in the world beside its like and is
 //! looked at again when a node gained room, was added or changed: nothing polls.
 //!
+//! [`rebalance`] says which pods would be better off elsewhere, when somebody asks.
+//!
 //! Deliberately not here: affinity and preemption, which manifests may not ask for yet.
 
 mod fit;
 mod place;
+pub mod rebalance;
 mod retry;
 
 use alloc::format;

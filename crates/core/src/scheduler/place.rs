@@ -70,6 +70,11 @@ pub fn place_object(world: &World, pod: &Object) -> Result<Arc<str>, Unschedulab
 
 /// The node for a pod of this shape and controller.
 pub fn place(world: &World, shape: &PodShape, controller: Option<Uid>) -> Result<Arc<str>, Unschedulable> {
+    choose(world, shape, controller).ok_or_else(|| diagnose(world, shape))
+}
+
+/// The same, without the reasons where there is none.
+pub(super) fn choose(world: &World, shape: &PodShape, controller: Option<Uid>) -> Option<Arc<str>> {
     let found = candidates(world, shape);
     let siblings = |node: &Arc<str>| i64::from(controller.map_or(0, |c| world.pods.siblings(c, node)));
     let counts: Vec<i64> = found.iter().map(|(name, _)| siblings(name)).collect();
@@ -83,7 +88,7 @@ pub fn place(world: &World, shape: &PodShape, controller: Option<Uid>) -> Result
             best = Some(Candidate { score, node: name.clone() });
         }
     }
-    best.map(|b| b.node).ok_or_else(|| diagnose(world, shape))
+    best.map(|b| b.node)
 }
 
 fn candidates<'a>(world: &'a World, shape: &PodShape) -> Vec<(&'a Arc<str>, &'a NodeRecord)> {
@@ -123,7 +128,7 @@ fn room_score(shape: &PodShape, node: &NodeRecord) -> i64 {
     (2000 - cpu - memory) / 2 + (1000 - (cpu - memory).abs())
 }
 
-fn soft_taints(shape: &PodShape, node: &NodeRecord) -> i64 {
+pub(super) fn soft_taints(shape: &PodShape, node: &NodeRecord) -> i64 {
     let disliked = node.taints.iter().filter(|t| t.effect == "PreferNoSchedule").any(|taint| {
         let value = taint.value.as_deref().unwrap_or("");
         !shape.tolerations.iter().any(|t| super::tolerates(t, &taint.key, value, &taint.effect))

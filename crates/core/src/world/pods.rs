@@ -10,7 +10,7 @@ use alloc::{
 
 use evenkeel_model::{Key, Kind, Labels, Object, Quantity, Selector, Time, Uid};
 use imbl::{OrdMap, OrdSet};
-use k8s_openapi::api::core::v1::{Container, PodSpec, Toleration};
+use k8s_openapi::api::core::v1::{Container, PodSpec, Toleration, Volume};
 use serde::Deserialize;
 
 use crate::{change::Changed, world::deletion::DEFAULT_GRACE_SECONDS};
@@ -58,6 +58,8 @@ pub struct PodShape {
     pub contents: Vec<(bool, Arc<str>)>,
     /// A volume of it that is on its node alone (`hostPath`): such a pod cannot be elsewhere.
     pub local_volume: Option<Arc<str>>,
+    /// A volume of it whose content ends with the pod (`emptyDir`).
+    pub empty_dir: Option<Arc<str>>,
 }
 
 /// What is kept of a pod beside its object.
@@ -406,8 +408,9 @@ fn shape_of(body: &[u8]) -> PodShape {
     };
     let requests = effective_requests(&spec);
     let contents = mentioned(&spec);
-    let local_volume =
-        spec.volumes.iter().flatten().find(|v| v.host_path.is_some()).map(|v| Arc::from(v.name.as_str()));
+    let first =
+        |is: fn(&Volume) -> bool| spec.volumes.iter().flatten().find(|v| is(v)).map(|v| Arc::from(v.name.as_str()));
+    let (local_volume, empty_dir) = (first(|v| v.host_path.is_some()), first(|v| v.empty_dir.is_some()));
     let host_ports = spec
         .containers
         .iter()
@@ -432,6 +435,7 @@ fn shape_of(body: &[u8]) -> PodShape {
         priority: spec.priority.unwrap_or_default(),
         contents,
         local_volume,
+        empty_dir,
     }
 }
 

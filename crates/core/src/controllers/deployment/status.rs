@@ -49,6 +49,17 @@ pub(super) fn write(run: &mut Run<'_>, new: Option<usize>, cx: &mut Cx<'_>) {
     }
 }
 
+/// Whether a Deployment is on its way to what it says, as its status has it. One that has missed its
+/// deadline, or is paused, is not.
+pub(crate) fn rolling(deployment: &Object) -> bool {
+    let status: DeploymentStatus = deployment.status().ok().flatten().unwrap_or_default();
+    if status.observed_generation != Some(deployment.meta.generation) {
+        return true;
+    }
+    let progressing = status.conditions.iter().flatten().find(|c| c.type_ == "Progressing");
+    progressing.is_some_and(|c| c.status == "True" && c.reason.as_deref() != Some("NewReplicaSetAvailable"))
+}
+
 fn counts(run: &Run<'_>, new: Option<usize>, old: &DeploymentStatus) -> DeploymentStatus {
     let sum = |f: fn(&Owned) -> i32| run.owned.iter().map(f).sum::<i32>();
     let total = sum(|o| o.tally.active);

@@ -1,12 +1,16 @@
 //! The eviction of one pod, by the rules of Kubernetes' eviction API.
 //!
-//! Asked by users (`pods/NAME/eviction`, so by every drain). The budget is
+//! Asked by users (`pods/NAME/eviction`, so by every drain) and by the rebalance. The budget is
 //! worked out at the very moment of the question, so unlike in Kubernetes it is never behind; what
 //! it allows is taken, and the pod marked, in the same batch.
 
-use alloc::{format, string::ToString, sync::Arc};
+use alloc::{
+    format,
+    string::{String, ToString},
+    sync::Arc,
+};
 
-use evenkeel_model::{Key, Object};
+use evenkeel_model::{Key, Object, Rng, Time};
 use k8s_openapi::api::policy::v1::PodDisruptionBudgetSpec;
 use serde_json::json;
 
@@ -16,6 +20,7 @@ use crate::{
     change::Change,
     controllers::{pod, podstatus},
     cx::Cx,
+    settings::Settings,
     world::{
         World,
         pods::{PodPhase, PodRecord},
@@ -44,6 +49,18 @@ pub fn evict(world: &World, key: &Key, options: &DeleteOptions, cx: &mut Cx<'_>)
         take_away(world, pod, options, cx);
     }
     Ok(Answer::Object(key.clone()))
+}
+
+/// What stands against an eviction at this moment; `None` if it would be granted. Nothing is taken.
+pub(crate) fn forbidden(world: &World, key: &Key, now: Time) -> Option<String> {
+    // What the context gathers (events of a budget that is not understood) is told elsewhere.
+    let (settings, mut rng) = (Settings::default(), Rng::new(0));
+    let options = DeleteOptions { dry_run: true, ..DeleteOptions::default() };
+    let refusal = evict(world, key, &options, &mut Cx::new(now, now, &settings, &mut rng)).err()?;
+    Some(match refusal.more {
+        More::DisruptionBudget(why) => why,
+        More::Nothing | More::RetryAfter(_) => refusal.message,
+    })
 }
 
 /// Whether budgets have no say: it does not run yet, or no longer.
@@ -92,7 +109,7 @@ fn unhealthy_may_go(budget: &Object, status: &Status) -> bool {
     status.current_healthy >= status.desired_healthy && status.desired_healthy > 0
 }
 
-fn why_not(budget: &Object, status: &Status) -> alloc::string::String {
+fn why_not(budget: &Object, status: &Status) -> String {
     let name = &budget.key.name;
     let condition = status.conditions.iter().find(|c| c.type_ == CONDITION);
     match condition.filter(|c| c.reason == SYNC_FAILED) {
