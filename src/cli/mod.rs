@@ -31,6 +31,7 @@ mod output;
 mod passphrase;
 mod paths;
 mod pods;
+mod rebalance;
 mod restore;
 mod rollback;
 mod server;
@@ -101,6 +102,7 @@ enum Verb {
     Token(token::Verb),
     #[command(subcommand)]
     Node(node::Verb),
+    Rebalance(rebalance::Args),
     #[command(subcommand)]
     Orphan(orphan::Verb),
     Audit(audit::Args),
@@ -205,6 +207,7 @@ async fn ask(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
         Verb::Why(args) => why::run(args, cx).await,
         Verb::Token(verb) => token::run(verb, cx).await,
         Verb::Node(verb) => node::run(verb, cx).await,
+        Verb::Rebalance(args) => rebalance::run(args, cx).await,
         Verb::Orphan(verb) => orphan::run(verb, cx).await,
         Verb::Audit(args) => audit::run(args, cx).await,
         Verb::Down(args) => down::run(args, cx).await,

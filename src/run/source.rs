@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use evenkeel_core::{Answer, Ask};
+use evenkeel_core::Ask;
 use evenkeel_model::{
     Key, Kind, Meta,
     own::{GitSpec, SourceSpec},
@@ -93,7 +93,7 @@ pub(super) async fn ensure(host: &Host, name: &str, spec: SourceSpec, user: &str
         }
     };
     match host.ask(ask, user).await {
-        Ok(Answer::Object(_) | Answer::Deleted(_) | Answer::Would(_) | Answer::NodeUse(_) | Answer::Plan(_)) => Ok(()),
+        Ok(_) => Ok(()),
         Err(AskError::Refused(r)) => bail!("the source {name} was refused: {}", r.message),
         Err(e) => Err(e).with_context(|| format!("the source {name}")),
     }

@@ -6,7 +6,10 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use evenkeel_core::{Answer, Ask, Refusal};
+use evenkeel_core::{
+    Answer, Ask, Refusal,
+    scheduler::rebalance::{Rebalance, Wish},
+};
 use evenkeel_model::{Object, Snapshot, SourceName, Time};
 use evenkeel_wire::stream::{CallerEnd, ExecRequest, StreamError};
 use futures_util::Stream;
@@ -40,6 +43,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Runs the auditor over the world and the agents' last reports. The JSON answer is
     /// `{"violations": [{"promise", "object", "message"}…], "objects": n}`.
     fn audit(&self) -> Later<Result<Value, AskError>>;
+
+    /// Which pods would be better off elsewhere, as the world is now.
+    fn rebalance(&self, wish: Wish) -> Later<Result<Rebalance, AskError>>;
 
     /// A revision of a source, read and parsed by its follower, for a diff.
     fn snapshot(&self, source: SourceName, revision: String) -> Later<Result<Arc<Snapshot>, SnapshotError>>;

@@ -36,11 +36,7 @@ pub(crate) fn metrics(api: &Api) -> Result<Response, Failure> {
 /// `/evenkeel/audit`.
 pub(crate) async fn audit(api: &Api) -> Result<Response, Failure> {
     let cluster = Key::cluster(Kind::Namespace, "");
-    let report = api
-        .backend
-        .audit()
-        .await
-        .map_err(|e| Failure { details: serde_json::Map::new(), ..Failure::of_ask(&e, &cluster) })?;
+    let report = api.backend.audit().await.map_err(|e| Failure::of_ask(&e, &cluster).plain())?;
     Ok(json_response(200, &report))
 }
 

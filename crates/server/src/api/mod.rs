@@ -26,6 +26,7 @@ mod pods;
 mod protobuf;
 mod query;
 mod read;
+mod rebalance;
 mod rest;
 mod select;
 mod serve;

@@ -18,7 +18,7 @@ use super::{
     Api, accept, access, auth, diff, discovery, exec, extras, leases, logs,
     path::{self, Target},
     query::{Pairs, Params},
-    read, server,
+    read, rebalance, server,
     status::{Failure, json_response},
     tokens, watch, write,
 };
@@ -37,6 +37,9 @@ async fn answer(api: &Arc<Api>, request: Request<Body>) -> Result<Response, Fail
     let user = auth::admin(&parts.extensions, &verb(&parts.method), path)?;
     if let Some(response) = fixed(api, &parts).await? {
         return Ok(response);
+    }
+    if path == rebalance::PATH {
+        return rebalance::handle(api, &parts, body, user).await;
     }
     if path.starts_with(tokens::PATH) {
         return tokens::handle(api, &parts, body).await;

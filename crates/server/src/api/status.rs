@@ -96,6 +96,14 @@ impl Failure {
         failure
     }
 
+    /// About no object.
+    pub(crate) fn plain(mut self) -> Self {
+        for field in ["name", "group", "kind"] {
+            self.details.remove(field);
+        }
+        self
+    }
+
     /// Names the object in the details.
     pub(crate) fn about(mut self, key: &Key) -> Self {
         let info = key.kind.info();

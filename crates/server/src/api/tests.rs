@@ -6,7 +6,11 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use evenkeel_core::{Refusal, World, change::Change};
+use evenkeel_core::{
+    Refusal, World,
+    change::Change,
+    scheduler::rebalance::{Rebalance, Wish},
+};
 use evenkeel_model::{Key, Kind, Object, SourceName, Version};
 use evenkeel_wire::stream::{CallerEnd, ExecRequest, NodeEnd, StreamError};
 use serde_json::{Value, json};
@@ -78,6 +82,11 @@ impl Backend for Shared {
 
     fn audit(&self) -> Later<Result<Value, AskError>> {
         Box::pin(async { Ok(json!({"violations": []})) })
+    }
+
+    fn rebalance(&self, wish: Wish) -> Later<Result<Rebalance, AskError>> {
+        let plan = evenkeel_core::scheduler::rebalance::plan(&self.0.world.lock().unwrap(), &wish, Time(0));
+        Box::pin(async move { plan.map_err(AskError::Refused) })
     }
 
     fn snapshot(&self, _: SourceName, revision: String) -> Later<Result<Arc<evenkeel_model::Snapshot>, SnapshotError>> {

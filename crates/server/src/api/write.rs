@@ -151,7 +151,7 @@ impl Write<'_> {
             }
             Answer::Would(object) => Ok(bytes_response(code, object.to_json())),
             Answer::Deleted(object) => Ok(json_response(200, &deleted(&object))),
-            Answer::NodeUse(_) | Answer::Plan(_) => {
+            Answer::NodeUse(_) | Answer::Plan(_) | Answer::Moved(_) => {
                 Err(Failure::new(500, "InternalError", "the server answered with a plan").about(key))
             }
         }

@@ -9,7 +9,10 @@ use std::{
 };
 
 use evenkeel_audit::{AppliedSource, Input, State};
-use evenkeel_core::{Answer, Ask, World};
+use evenkeel_core::{
+    Answer, Ask, World,
+    scheduler::rebalance::{self, Rebalance, Wish},
+};
 use evenkeel_model::{Kind, Object, Snapshot, SourceName, Time};
 use evenkeel_wire::stream::{CallerEnd, ExecRequest, StreamError, StreamRequest};
 use serde_json::{Value, json};
@@ -36,6 +39,16 @@ pub(super) async fn ask(shared: &Shared, ask: Ask, user: String) -> Result<Answe
         Err(TrySendError::Full(_)) => Err(AskError::Busy),
         Err(TrySendError::Closed(_)) => Err(AskError::Stopped),
     }
+}
+
+/// A copy of the world as it is, and its time: for what would hold up the conductor.
+async fn world(shared: &Shared) -> Result<(Box<World>, Time), AskError> {
+    let (reply, answer) = oneshot::channel();
+    shared.queue.try_send(Message::World(reply)).map_err(|e| match e {
+        TrySendError::Full(_) => AskError::Busy,
+        TrySendError::Closed(_) => AskError::Stopped,
+    })?;
+    answer.await.map_err(|_| AskError::Stopped)
 }
 
 /// Runs the auditor over the world and what the agents reported last (the pods' statuses).
@@ -82,14 +95,18 @@ impl Backend for Host {
     fn audit(&self) -> Later<Result<Value, AskError>> {
         let shared = self.shared.clone();
         Box::pin(async move {
-            let (reply, answer) = oneshot::channel();
-            shared.queue.try_send(Message::Audit(reply)).map_err(|e| match e {
-                TrySendError::Full(_) => AskError::Busy,
-                TrySendError::Closed(_) => AskError::Stopped,
-            })?;
-            let (world, now) = answer.await.map_err(|_| AskError::Stopped)?;
+            let (world, now) = world(&shared).await?;
             let audited = tokio::task::spawn_blocking(move || audit_world(&world, now));
             audited.await.map_err(|_| AskError::Panicked)
+        })
+    }
+
+    fn rebalance(&self, wish: Wish) -> Later<Result<Rebalance, AskError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            let (world, now) = world(&shared).await?;
+            let planned = tokio::task::spawn_blocking(move || rebalance::plan(&world, &wish, now));
+            planned.await.map_err(|_| AskError::Panicked)?.map_err(AskError::Refused)
         })
     }
 

@@ -211,8 +211,8 @@ impl Looper {
                 Message::Stop => return None,
                 Message::Event(event) => events.push(event),
                 Message::Question(question) => events.push(self.question(*question)),
-                Message::Audit(reply) => {
-                    // A copy costs nothing; the auditor takes its time elsewhere.
+                Message::World(reply) => {
+                    // A copy costs nothing; auditor and rebalance take their time elsewhere.
                     let _left = reply.send((Box::new(conductor.world().clone()), now));
                 }
             }

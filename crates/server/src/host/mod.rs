@@ -96,7 +96,7 @@ pub(crate) enum Message {
     Event(evenkeel_conductor::Event),
     Question(Box<Question>),
     /// Asks for a copy of the world and its time.
-    Audit(oneshot::Sender<(Box<evenkeel_core::World>, evenkeel_model::Time)>),
+    World(oneshot::Sender<(Box<evenkeel_core::World>, evenkeel_model::Time)>),
     Stop,
 }
 
