@@ -13,3 +13,4 @@ mod drain;
 mod kills;
 mod losing_a_node;
 mod paused;
+mod rebalance;
