@@ -11,11 +11,11 @@ use evenkeel_core::{
     world::{KeptSnapshot, View, timers::Timers},
 };
 use evenkeel_model::{
-    Key, Kind, Rng, Time,
+    Key, Kind, Rng, Time, Version,
     own::Condition,
     session::{Hello, Stamp, ToAgent},
 };
-use evenkeel_store::{Batch, Op, RECOVERING, Store, StoreError};
+use evenkeel_store::{Batch, Op, Origin, RECOVERING, Store, StoreError};
 use serde_json::Value;
 use tracing::{debug, error, warn};
 
@@ -86,6 +86,8 @@ struct Work {
     heals: Vec<Heal>,
     roll_calls: BTreeSet<Arc<str>>,
     noted: Vec<Changed>,
+    /// Whether the epoch was raised: every session hears of it.
+    epoch_taken: bool,
     /// Nodes that said hello.
     heard: Vec<Arc<str>>,
     /// Nodes of which a report was dropped or never came.
@@ -136,12 +138,12 @@ impl<S: Store> Conductor<S> {
         let contents = loaded.contents.into_iter().map(|(_, c)| Arc::new(c)).collect();
         // A recovery that was cut off by a crash goes on: its store is new no more, but as empty. It
         // may have been cut off before its first write, which leaves a store without any object.
-        let lost = loaded.created || loaded.meta.contains_key(RECOVERING) || loaded.objects.is_empty();
+        let lost = loaded.origin != Origin::Kept || loaded.meta.contains_key(RECOVERING) || loaded.objects.is_empty();
         world.restore(loaded.objects, contents, snapshots);
         let recovery = match start.recover.filter(|_| lost) {
             Some(expected) => {
                 remember_recovery(&mut store, world.version, true)?;
-                Recovery::begin(&mut world, expected, start.now + start.settings.recovery_wait)
+                Recovery::begin(&mut world, expected, start.now + start.settings.recovery_wait, loaded.origin)
             }
             None => Recovery::default(),
         };
@@ -214,7 +216,7 @@ impl<S: Store> Conductor<S> {
                 }
             }
         };
-        match self.commit(before.version, &work) {
+        match self.commit(&before, &work) {
             Ok(()) => {
                 self.disk_full = false;
                 Ok(self.finish(now, work))
@@ -362,11 +364,18 @@ impl<S: Store> Conductor<S> {
     /// Whether an event counts: what agents say does only in its place.
     fn is_heard(&mut self, event: &Event, work: &mut Work) -> bool {
         match event {
-            Event::Hello(hello) if hello.epoch > self.world.epoch => {
-                self.outdated(hello);
-                work.hang_up.remove(&hello.node);
-                false
-            }
+            Event::Hello(hello) if hello.epoch > self.world.epoch => match self.recovery.claim(&self.world, hello) {
+                Some(epoch) => {
+                    self.take_epoch(epoch, hello);
+                    work.epoch_taken = true;
+                    self.sessions.begin(&hello.node, hello.session)
+                }
+                None => {
+                    self.outdated(hello);
+                    work.hang_up.remove(&hello.node);
+                    false
+                }
+            },
             Event::Hello(hello) => self.sessions.begin(&hello.node, hello.session),
             Event::Report { node, stamp, report } => match self.sessions.take(node, *stamp, report) {
                 Verdict::Next => true,
@@ -378,6 +387,17 @@ impl<S: Store> Conductor<S> {
             },
             _ => true,
         }
+    }
+
+    /// A node has obeyed a store of a higher epoch, and this one is the newer one all the same: its
+    /// clock is behind. Nobody has an order of the new epoch before it is on disk.
+    fn take_epoch(&mut self, epoch: u64, hello: &Hello) {
+        warn!(
+            node = %hello.node, heard = hello.epoch, own = self.world.epoch, epoch,
+            "the clock is behind that of the server before: the epoch is raised above what the node has obeyed"
+        );
+        self.world.epoch = epoch;
+        self.world.version = self.world.version.max(Version(epoch));
     }
 
     /// A node has obeyed a newer store: this server is the former one, and nothing that it knows of the
@@ -504,11 +524,14 @@ impl<S: Store> Conductor<S> {
         self.take(Wishes { changes: vec![Change::Put(object)], ..Wishes::default() }, work, None);
     }
 
-    fn commit(&mut self, from: evenkeel_model::Version, work: &Work) -> Result<(), StoreError> {
-        if work.changes.is_empty() {
+    fn commit(&mut self, before: &World, work: &Work) -> Result<(), StoreError> {
+        let raised = self.world.epoch != before.epoch;
+        if work.changes.is_empty() && !raised {
             return Ok(());
         }
-        let (staged, batch) = batch::transactions(from, self.world.version, &work.changes, &self.world.digest_key);
+        let world = &self.world;
+        let (staged, mut batch) = batch::transactions(before.version, world.version, &work.changes, &world.digest_key);
+        batch.ops.extend(raised.then_some(Op::RaiseEpoch(world.epoch)));
         for part in &staged {
             self.store.commit(part)?;
         }
@@ -524,6 +547,9 @@ impl<S: Store> Conductor<S> {
         }
         for node in &work.hang_up {
             self.dispatch.end(node);
+        }
+        if work.epoch_taken {
+            self.dispatch.all_again();
         }
         let heard = work.acknowledged.into_iter().map(|(node, stamp)| (node, ToAgent::Heard(stamp)));
         let mut to_agents: Vec<(Arc<str>, ToAgent)> = heard.collect();
@@ -564,7 +590,7 @@ impl<S: Store> Conductor<S> {
     }
 }
 
-fn remember_recovery(store: &mut impl Store, at: evenkeel_model::Version, under_way: bool) -> Result<(), StoreError> {
+fn remember_recovery(store: &mut impl Store, at: Version, under_way: bool) -> Result<(), StoreError> {
     let value = if under_way { b"1".to_vec() } else { Vec::new() };
     store.commit(&Batch { from: at, to: at, ops: vec![Op::SetMeta(RECOVERING.into(), value)] })
 }

@@ -1,22 +1,48 @@
 //! A server that has its CA but an empty or restored store: it waits for what its agents know.
+//!
+//! Which of two servers is the newer one the epochs of their stores say: each new or restored store
+//! draws one above the clock, and agents refuse whoever has a lower one than they have obeyed. Where
+//! the clock of the new server is behind, that would be the new one: it takes a higher epoch than
+//! those it hears ([`Recovery::claim`]). Only a store that was made or restored by this very start may
+//! do so, and only while it recovers: a former server that is started again, or that comes out of a
+//! cut after another one was restored, is refused.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use evenkeel_core::{World, release::inbound};
-use evenkeel_model::Time;
+use evenkeel_model::{Time, session::Hello};
+use evenkeel_store::Origin;
 
 /// What is waited for: nodes that have not reported yet.
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
     expected: BTreeSet<Arc<str>>,
+    origin: Origin,
 }
+
+/// No clock gives an epoch as high as this (it is in the year 2255): who says so lies, or its disk
+/// does.
+const EPOCH_LIMIT: u64 = 1 << 53;
 
 impl Recovery {
     /// Begins: nothing is created or removed until every expected node has reported, or `until`.
-    pub(crate) fn begin(world: &mut World, expected: BTreeSet<Arc<str>>, until: Time) -> Self {
+    /// `origin` is that of the store.
+    pub(crate) fn begin(world: &mut World, expected: BTreeSet<Arc<str>>, until: Time, origin: Origin) -> Self {
         world.recovering = Some(until);
-        Self { expected }
+        Self { expected, origin }
+    }
+
+    /// The epoch that this server takes to be the newest one for a node that has obeyed a higher one:
+    /// above all that the node knows of. `None`: it is the former server, and refused.
+    pub(crate) fn claim(&self, world: &World, hello: &Hello) -> Option<u64> {
+        let begun = match self.origin {
+            Origin::New | Origin::Restored => world.recovering.is_some(),
+            Origin::Kept => false,
+        };
+        // Versions begin where epochs do: the next one is above these, too.
+        let known = hello.sources.iter().map(|copy| copy.version.0).fold(hello.epoch, u64::max);
+        (begun && known < EPOCH_LIMIT).then(|| known + 1)
     }
 
     /// A node has reported.

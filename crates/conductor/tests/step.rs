@@ -281,19 +281,81 @@ fn a_refused_request_changes_nothing() {
     assert_eq!(c.world().version, version);
 }
 
+/// The node's hello with the epoch that it has obeyed.
+fn hello_of(node: &str, session: u64, epoch: u64) -> Event {
+    let Event::Hello(hello) = hello() else { unreachable!() };
+    Event::Hello(Box::new(Hello { node: node.into(), session, epoch, ..*hello }))
+}
+
+/// Epochs of the full assignments, by node.
+fn told(output: &Output) -> Vec<(String, u64)> {
+    let assignments = output.to_agents.iter().filter_map(|(node, m)| match m {
+        ToAgent::Assign(a) if a.full => Some((node.to_string(), a.epoch)),
+        _ => None,
+    });
+    assignments.collect()
+}
+
+fn nodes(names: &[&str]) -> Option<BTreeSet<Arc<str>>> {
+    Some(names.iter().map(|name| Arc::from(*name)).collect())
+}
+
 #[test]
 fn a_former_server_takes_nothing_of_a_node_that_has_obeyed_a_newer_one() {
     let disk = MemoryDisk::new();
-    let nodes: BTreeSet<Arc<str>> = ["n1".into()].into();
-    let mut c = start(&disk, T0, Some(nodes));
-    let Event::Hello(mut hello) = hello() else { unreachable!() };
-    hello.epoch = c.world().epoch + 1;
-    let output = c.step(T0, vec![Event::Hello(hello.clone())]).unwrap();
-    assert_eq!(c.world().newer, Some(hello.epoch));
+    start(&disk, T0, nodes(&["n1"]));
+    // Its store is new no more, also where its recovery was cut off.
+    let mut c = start(&disk, T0, nodes(&["n1"]));
+    let (own, newer) = (c.world().epoch, c.world().epoch + 1);
+    let output = c.step(T0, vec![hello_of("n1", 1, newer)]).unwrap();
+    assert_eq!((c.world().newer, c.world().epoch), (Some(newer), own));
     assert!(c.world().recovering.is_some() && c.world().list(Kind::Node, "").next().is_none());
     // The agent hears this store's epoch, by which it refuses.
-    let told: Vec<_> =
-        output.to_agents.iter().filter_map(|(_, m)| if let ToAgent::Assign(a) = m { Some(a) } else { None }).collect();
-    assert_eq!(told.len(), 1);
-    assert!(told[0].full && told[0].epoch < hello.epoch);
+    assert_eq!(told(&output), [("n1".to_string(), own)]);
+}
+
+#[test]
+fn a_new_store_under_a_clock_that_is_behind_takes_an_epoch_above_those_it_hears() {
+    let disk = MemoryDisk::new();
+    let mut c = start(&disk, T0, nodes(&["n1", "n2", "n3"]));
+    let own = c.world().epoch;
+    settle(&mut c, T0, vec![hello_of("n2", 1, 0)]);
+    let heard = own + 5_000_000;
+    let output = c.step(T0, vec![hello_of("n1", 1, heard)]).unwrap();
+    let taken = c.world().epoch;
+    assert!(taken > heard && c.world().version.0 >= taken && c.world().newer.is_none());
+    // Everybody hears of it, and nobody is told to stop anything.
+    let both = ["n1", "n2"].map(|node| (node.to_string(), taken));
+    assert_eq!(told(&output), both);
+    assert!(c.world().recovering.is_some());
+    let nodes_there: Vec<_> = c.world().list(Kind::Node, "").map(|n| n.key.name.to_string()).collect();
+    assert_eq!(nodes_there, ["n1", "n2"]);
+    // It is on disk.
+    drop(c);
+    let mut c = start(&disk, T0, nodes(&["n1", "n2", "n3"]));
+    assert_eq!(c.world().epoch, taken);
+    // What another server did meanwhile is not overruled by a start that made no store.
+    c.step(T0, vec![hello_of("n3", 1, taken + 1)]).unwrap();
+    assert_eq!((c.world().epoch, c.world().newer), (taken, Some(taken + 1)));
+}
+
+#[test]
+fn an_epoch_is_taken_in_a_recovery_alone_and_no_lie_is_believed() {
+    let disk = MemoryDisk::new();
+    let mut c = start(&disk, T0, nodes(&["n1"]));
+    let own = c.world().epoch;
+    c.step(T0, vec![hello_of("n1", 1, u64::MAX)]).unwrap();
+    assert_eq!((c.world().epoch, c.world().newer), (own, Some(u64::MAX)));
+    let over = T0 + Settings::default().recovery_wait;
+    settle(&mut c, over, Vec::new());
+    assert!(c.world().recovering.is_none());
+    c.step(over, vec![hello_of("n1", 2, own + 1)]).unwrap();
+    assert_eq!(c.world().epoch, own, "another one was restored while this one was cut off");
+    // A restored store may, as a new one.
+    let restored = MemoryDisk::new();
+    restored.restore(&disk);
+    let mut c = start(&restored, T0, nodes(&["n1"]));
+    let heard = c.world().epoch + 7;
+    c.step(T0, vec![hello_of("n1", 1, heard)]).unwrap();
+    assert_eq!((c.world().epoch, c.world().newer), (heard + 1, None));
 }

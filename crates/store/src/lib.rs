@@ -89,6 +89,8 @@ pub enum Op {
     DropSnapshot(Digest),
     /// Keeps a value by name; an empty value removes it.
     SetMeta(String, Vec<u8>),
+    /// Raises the epoch to this one; a lower one changes nothing.
+    RaiseEpoch(u64),
 }
 
 /// What is said of a snapshot when it is whole.
@@ -136,8 +138,8 @@ pub struct Loaded {
     /// Drawn anew for a new or restored store, above every earlier one: an agent that sees a new
     /// epoch stops nothing for being absent from an assignment.
     pub epoch: u64,
-    /// Whether this store was made by the `open` that this load follows.
-    pub created: bool,
+    /// What the `open` that this load follows found.
+    pub origin: Origin,
     /// Every object, in the order of keys.
     pub objects: Vec<Object>,
     /// Kept contents, in the order of digests.
@@ -146,6 +148,18 @@ pub struct Loaded {
     pub snapshots: Vec<SnapshotHead>,
     /// Values by name.
     pub meta: BTreeMap<String, Vec<u8>>,
+}
+
+/// Where a store comes from. A later load of the same opened store says [`Origin::Kept`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Origin {
+    /// It was there.
+    #[default]
+    Kept,
+    /// There was none: it was made.
+    New,
+    /// A copy that was put there: its epoch was drawn anew.
+    Restored,
 }
 
 /// Which history is asked for.

@@ -12,7 +12,7 @@ use std::{
 
 use evenkeel_model::{Content, Digest, Doc, Key, Object, Snapshot, Time, Version};
 
-use crate::{About, Batch, HistoryQuery, Loaded, Op, Seal, SealedAs, SnapshotHead, Store, StoreError, ledger};
+use crate::{About, Batch, HistoryQuery, Loaded, Op, Origin, Seal, SealedAs, SnapshotHead, Store, StoreError, ledger};
 
 /// Where the next commit crashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ struct State {
     version: Version,
     epoch: u64,
     /// Set by the first open, taken by its load.
-    created: bool,
+    origin: Origin,
     /// It came from a backup: the next open begins a new epoch.
     restored: bool,
     objects: BTreeMap<Key, Arc<Object>>,
@@ -114,8 +114,12 @@ impl MemoryStore {
     pub fn open(disk: &MemoryDisk, now: Time) -> Self {
         let mut state = disk.state();
         state.incarnation += 1;
-        state.created = state.epoch == 0 || std::mem::take(&mut state.restored);
-        if state.created {
+        state.origin = match (state.epoch, std::mem::take(&mut state.restored)) {
+            (0, _) => Origin::New,
+            (_, true) => Origin::Restored,
+            (_, false) => Origin::Kept,
+        };
+        if state.origin != Origin::Kept {
             let first = crate::first_version(now);
             state.version = state.version.max(first);
             state.epoch = first.0.max(state.epoch + 1);
@@ -134,11 +138,11 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn load(&mut self) -> Result<Loaded, StoreError> {
         let mut state = self.state()?;
-        let created = std::mem::take(&mut state.created);
+        let origin = std::mem::take(&mut state.origin);
         Ok(Loaded {
             version: state.version,
             epoch: state.epoch,
-            created,
+            origin,
             objects: state.objects.values().map(|o| Object::clone(o)).collect(),
             contents: state.contents.iter().map(|(d, c)| (*d, Content::clone(c))).collect(),
             snapshots: state
@@ -281,6 +285,7 @@ impl State {
             Op::SetMeta(name, value) => {
                 self.meta.insert(name.clone(), value.clone());
             }
+            Op::RaiseEpoch(to) => self.epoch = self.epoch.max(*to),
         }
     }
 }

@@ -14,8 +14,8 @@ use evenkeel_model::{
     Content, Digest, Doc, Key, Kind, Meta, Object, Place, Revision, Snapshot, Time, Uid, Version, canonical,
 };
 use evenkeel_store::{
-    About, Batch, EncryptionKey, HistoryQuery, Ledger, MemoryDisk, MemoryStore, Op, OpenOptions, Seal, SqliteStore,
-    Store, StoreError,
+    About, Batch, EncryptionKey, HistoryQuery, Ledger, MemoryDisk, MemoryStore, Op, OpenOptions, Origin, Seal,
+    SqliteStore, Store, StoreError,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -123,12 +123,13 @@ fn op(what: u8, name: u8, n: u8, version: u64) -> Op {
         47 => seal(&some, 4),
         48 => Op::DropSnapshot(some.digest()),
         49 => Op::SetMeta(format!("m{name}"), vec![n; usize::from(n % 3)]),
+        50 => Op::RaiseEpoch(NOW.0.unsigned_abs() * 1000 + u64::from(n) * 1000),
         _ => seal(&Snapshot::default(), 0),
     }
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let commit = prop::collection::vec((0_u8..=50, 0_u8..4, 0_u8..8), 1..8).prop_map(Step::Commit);
+    let commit = prop::collection::vec((0_u8..=51, 0_u8..4, 0_u8..8), 1..8).prop_map(Step::Commit);
     prop::collection::vec(prop_oneof![12 => commit, 1 => Just(Step::Stale), 1 => Just(Step::Reopen)], 1..24)
 }
 
@@ -253,7 +254,7 @@ fn a_store_that_is_locked_full_or_of_another_key_says_so() {
     let mut store = open(dir.path());
     assert!(matches!(SqliteStore::open(dir.path(), options()), Err(StoreError::Locked { .. })));
     let loaded = store.load().unwrap();
-    assert!(loaded.created && !store.load().unwrap().created);
+    assert_eq!((loaded.origin, store.load().unwrap().origin), (Origin::New, Origin::Kept));
     assert!(loaded.version.0 > u64::try_from(NOW.0).unwrap() * 1000);
     drop(store);
     let wrong = OpenOptions { key: EncryptionKey::from_bytes([8; 32]), ..options() };

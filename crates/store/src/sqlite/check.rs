@@ -87,7 +87,7 @@ mod tests {
     use evenkeel_model::{Meta, Object, Time, Uid, Version};
 
     use super::*;
-    use crate::{Batch, Op, OpenOptions, RECOVERING, SqliteStore, Store as _, copy_database};
+    use crate::{Batch, Op, OpenOptions, Origin, RECOVERING, SqliteStore, Store as _, copy_database};
 
     fn open_store(dir: &Path, now: i64, key: u8) -> Result<SqliteStore, StoreError> {
         SqliteStore::open(dir, OpenOptions::new(Time(now), EncryptionKey::from_bytes([key; 32])))
@@ -137,10 +137,11 @@ mod tests {
         let far = (last + 1_000_000_000_000_000, loaded.epoch + 5);
         mark_copy(&crate::database_path(other.path()), Some(far)).unwrap();
         let begun = open_store(other.path(), 1_000, 1).unwrap().load().unwrap();
-        assert!(begun.version.0 > far.0 && begun.epoch > far.1 && !begun.created);
+        assert!(begun.version.0 > far.0 && begun.epoch > far.1);
+        assert_eq!(begun.origin, Origin::Restored);
         assert!(begun.meta.contains_key(RECOVERING), "it waits for the agents");
         let again = open_store(other.path(), 1_000, 1).unwrap().load().unwrap();
-        assert_eq!((again.version, again.epoch), (begun.version, begun.epoch), "only once");
+        assert_eq!((again.version, again.epoch, again.origin), (begun.version, begun.epoch, Origin::Kept), "only once");
         assert_eq!(counts(&crate::database_path(other.path())), Some((begun.version.0, begun.epoch)));
     }
 

@@ -11,8 +11,8 @@ use evenkeel_model::{Digest, Object, Snapshot, Time, Version};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
 
 use crate::{
-    Batch, DirLock, EncryptionKey, HistoryQuery, KeyError, Loaded, RECOVERING, Store, StoreError, check_versions,
-    database_path, first_version,
+    Batch, DirLock, EncryptionKey, HistoryQuery, KeyError, Loaded, Origin, RECOVERING, Store, StoreError,
+    check_versions, database_path, first_version,
 };
 
 /// The statement that writes a record, after its table's name.
@@ -73,7 +73,7 @@ pub struct SqliteStore {
     key: EncryptionKey,
     blobs: blobs::Blobs,
     reserve: f64,
-    created: bool,
+    origin: Origin,
     // Dropped last: until the database is closed, the directory is ours.
     lock: Arc<DirLock>,
 }
@@ -118,8 +118,8 @@ impl SqliteStore {
         let mut conn = Connection::open(&path).map_err(sql(dir, "open the database"))?;
         set_up(&conn).map_err(sql(dir, "set up the database"))?;
         schema::migrate(&mut conn, dir, schema::MIGRATIONS)?;
-        let created = begin(&mut conn, dir, &options.key, options.now)?;
-        Ok(Self { conn, key: options.key, blobs: blobs::Blobs::default(), reserve: options.reserve, created, lock })
+        let origin = begin(&mut conn, dir, &options.key, options.now)?;
+        Ok(Self { conn, key: options.key, blobs: blobs::Blobs::default(), reserve: options.reserve, origin, lock })
     }
 
     /// What checkpoints this database, for another thread.
@@ -175,8 +175,8 @@ fn set_up(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The first row of a new store, the key's check of one that exists, and the new count of a copy.
-/// Says whether it is new.
-fn begin(conn: &mut Connection, dir: &Path, key: &EncryptionKey, now: Time) -> Result<bool, StoreError> {
+/// Says which of them it did.
+fn begin(conn: &mut Connection, dir: &Path, key: &EncryptionKey, now: Time) -> Result<Origin, StoreError> {
     let failed = || sql(dir, "begin the store");
     let place = write::place("store", "1", "key_check");
     let first = first_version(now).0;
@@ -187,7 +187,7 @@ fn begin(conn: &mut Connection, dir: &Path, key: &EncryptionKey, now: Time) -> R
         })
         .optional()
         .map_err(failed())?;
-    let created = match row {
+    let origin = match row {
         None => {
             let check = key.seal(&place, KEY_CHECK)?;
             tx.execute(
@@ -195,7 +195,7 @@ fn begin(conn: &mut Connection, dir: &Path, key: &EncryptionKey, now: Time) -> R
                 params![first.cast_signed(), check],
             )
             .map_err(failed())?;
-            true
+            Origin::New
         }
         Some((version, epoch, is_copy, check)) => {
             if key.open(&place, &check)? != KEY_CHECK {
@@ -214,12 +214,14 @@ fn begin(conn: &mut Connection, dir: &Path, key: &EncryptionKey, now: Time) -> R
                     params![RECOVERING, b"1"],
                 )
                 .map_err(failed())?;
+                Origin::Restored
+            } else {
+                Origin::Kept
             }
-            false
         }
     };
     tx.commit().map_err(failed())?;
-    Ok(created)
+    Ok(origin)
 }
 
 impl Store for SqliteStore {
@@ -232,13 +234,13 @@ impl Store for SqliteStore {
         let loaded = Loaded {
             version: Version(version.cast_unsigned()),
             epoch: epoch.cast_unsigned(),
-            created: self.created,
+            origin: self.origin,
             objects: reader.objects()?,
             contents: reader.contents()?,
             snapshots: reader.heads()?,
             meta: reader.meta()?,
         };
-        self.created = false;
+        self.origin = Origin::Kept;
         Ok(loaded)
     }
 

@@ -173,7 +173,7 @@ mod tests {
             SqliteStore::open(dir, OpenOptions::new(Time(5_000), EncryptionKey::from_bytes([1; 32]))).unwrap();
         let loaded = store.load().unwrap();
         assert!(loaded.version > version && loaded.version.0 > 5_000_000);
-        assert!(!loaded.created);
+        assert_ne!(loaded.origin, crate::Origin::New);
     }
 
     #[test]

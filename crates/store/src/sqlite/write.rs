@@ -63,6 +63,12 @@ impl Writer<'_> {
             Op::SealSnapshot(seal) => self.seal(seal),
             Op::DropSnapshot(digest) => self.drop_snapshot(*digest),
             Op::SetMeta(name, value) => self.set_meta(name, value),
+            Op::RaiseEpoch(to) => self
+                .conn
+                .prepare_cached("UPDATE store SET epoch = max(epoch, ?1)")
+                .and_then(|mut s| s.execute([to.cast_signed()]))
+                .map(drop)
+                .map_err(sql(self.dir, "raise the epoch")),
         }
     }
 
