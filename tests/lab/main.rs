@@ -8,6 +8,7 @@
 
 mod adding_a_node;
 mod alone;
+mod amnesia;
 mod common;
 mod drain;
 mod kills;

@@ -15,7 +15,7 @@ use evenkeel_model::{
     own::Condition,
     session::{Hello, Stamp, ToAgent},
 };
-use evenkeel_store::{Batch, Op, Origin, RECOVERING, Store, StoreError};
+use evenkeel_store::{Op, Origin, RECOVERING, Store, StoreError};
 use serde_json::Value;
 use tracing::{debug, error, warn};
 
@@ -26,7 +26,7 @@ use crate::{
     event::{AskId, Event, Failure, Output, Published},
     guard::{self, Writers},
     held::Held,
-    recovery::Recovery,
+    recovery::{self, Recovery},
     sessions::{Sessions, Verdict},
 };
 
@@ -138,12 +138,15 @@ impl<S: Store> Conductor<S> {
         let contents = loaded.contents.into_iter().map(|(_, c)| Arc::new(c)).collect();
         // A recovery that was cut off by a crash goes on: its store is new no more, but as empty. It
         // may have been cut off before its first write, which leaves a store without any object.
-        let lost = loaded.origin != Origin::Kept || loaded.meta.contains_key(RECOVERING) || loaded.objects.is_empty();
+        let under_way = loaded.meta.get(RECOVERING).map(|base| Recovery::base(base));
+        let lost = loaded.origin != Origin::Kept || under_way.is_some() || loaded.objects.is_empty();
         world.restore(loaded.objects, contents, snapshots);
         let recovery = match start.recover.filter(|_| lost) {
             Some(expected) => {
-                remember_recovery(&mut store, world.version, true)?;
-                Recovery::begin(&mut world, expected, start.now + start.settings.recovery_wait, loaded.origin)
+                let base = under_way.unwrap_or_default();
+                recovery::remember(&mut store, world.version, Some(base))?;
+                let until = start.now + start.settings.recovery_wait;
+                Recovery::begin(&mut world, expected, until, (loaded.origin, base))
             }
             None => Recovery::default(),
         };
@@ -262,7 +265,7 @@ impl<S: Store> Conductor<S> {
             self.dirty.mark(controller, key);
         }
         if self.recovery.check(&mut self.world, now) {
-            remember_recovery(&mut self.store, self.world.version, false)?;
+            recovery::remember(&mut self.store, self.world.version, None)?;
             // Until now nothing was done that anybody could have waited for.
             self.unwatched(now);
             self.mark_all();
@@ -364,18 +367,16 @@ impl<S: Store> Conductor<S> {
     /// Whether an event counts: what agents say does only in its place.
     fn is_heard(&mut self, event: &Event, work: &mut Work) -> bool {
         match event {
-            Event::Hello(hello) if hello.epoch > self.world.epoch => match self.recovery.claim(&self.world, hello) {
-                Some(epoch) => {
+            Event::Hello(hello) if hello.epoch > self.world.epoch => {
+                if let Some(epoch) = self.recovery.claim(&self.world, hello) {
                     self.take_epoch(epoch, hello);
                     work.epoch_taken = true;
-                    self.sessions.begin(&hello.node, hello.session)
+                    return self.sessions.begin(&hello.node, hello.session);
                 }
-                None => {
-                    self.outdated(hello);
-                    work.hang_up.remove(&hello.node);
-                    false
-                }
-            },
+                self.outdated(hello);
+                work.hang_up.remove(&hello.node);
+                false
+            }
             Event::Hello(hello) => self.sessions.begin(&hello.node, hello.session),
             Event::Report { node, stamp, report } => match self.sessions.take(node, *stamp, report) {
                 Verdict::Next => true,
@@ -588,9 +589,4 @@ impl<S: Store> Conductor<S> {
         }
         Output { replies, hang_up, wake: Some(now + FULL_DISK_RETRY), ..Output::default() }
     }
-}
-
-fn remember_recovery(store: &mut impl Store, at: Version, under_way: bool) -> Result<(), StoreError> {
-    let value = if under_way { b"1".to_vec() } else { Vec::new() };
-    store.commit(&Batch { from: at, to: at, ops: vec![Op::SetMeta(RECOVERING.into(), value)] })
 }

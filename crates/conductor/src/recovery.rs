@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use evenkeel_core::{World, release::inbound};
-use evenkeel_model::{Time, session::Hello};
-use evenkeel_store::Origin;
+use evenkeel_model::{Kind, Time, Version, session::Hello};
+use evenkeel_store::{Batch, Op, Origin, RECOVERING, Store, StoreError};
 
 /// What is waited for: nodes that have not reported yet.
 #[derive(Debug, Default)]
@@ -27,10 +27,24 @@ const EPOCH_LIMIT: u64 = 1 << 53;
 
 impl Recovery {
     /// Begins: nothing is created or removed until every expected node has reported, or `until`.
-    /// `origin` is that of the store.
-    pub(crate) fn begin(world: &mut World, expected: BTreeSet<Arc<str>>, until: Time, origin: Origin) -> Self {
+    /// Of the store: where it comes from, and up to which version it knows everything.
+    pub(crate) fn begin(
+        world: &mut World,
+        expected: BTreeSet<Arc<str>>,
+        until: Time,
+        (origin, base): (Origin, Version),
+    ) -> Self {
         world.recovering = Some(until);
+        // What this server writes from now on is of a higher version, and knows nothing more of what
+        // the agents have seen.
+        world.recovered = world.list(Kind::Source, "").map(|source| (source.key.name.clone(), base)).collect();
         Self { expected, origin }
+    }
+
+    /// The version that a stored value says; an unreadable one knows nothing.
+    pub(crate) fn base(stored: &[u8]) -> Version {
+        let digits = std::str::from_utf8(stored).ok().and_then(|text| text.parse().ok());
+        Version(digits.unwrap_or_default())
     }
 
     /// The epoch that this server takes to be the newest one for a node that has obeyed a higher one:
@@ -72,4 +86,11 @@ impl Recovery {
     fn has_all(&self, world: &World) -> bool {
         self.expected.is_empty() && !inbound::awaits_documents(world)
     }
+}
+
+/// Keeps that a recovery is under way, and up to which version the store knows everything; or that
+/// none is.
+pub(crate) fn remember(store: &mut impl Store, at: Version, base: Option<Version>) -> Result<(), StoreError> {
+    let value = base.map(|base| base.to_string().into_bytes()).unwrap_or_default();
+    store.commit(&Batch { from: at, to: at, ops: vec![Op::SetMeta(RECOVERING.into(), value)] })
 }

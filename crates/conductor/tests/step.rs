@@ -8,7 +8,7 @@ use evenkeel_conductor::{AskId, Conductor, Event, Failure, Output, Start};
 use evenkeel_core::{Answer, Ask, Settings, release::inbound::Seen};
 use evenkeel_model::{
     Doc, Key, Kind, Meta, Place, Revision, Snapshot, Time,
-    own::{GitSpec, SourceSpec},
+    own::{GitSpec, SourceSpec, SourceStatus},
     session::{Hello, NodeReport, PodReport, Report, Stamp, ToAgent},
 };
 use evenkeel_store::{Crash, MemoryDisk, MemoryStore};
@@ -296,16 +296,16 @@ fn told(output: &Output) -> Vec<(String, u64)> {
     assignments.collect()
 }
 
-fn nodes(names: &[&str]) -> Option<BTreeSet<Arc<str>>> {
-    Some(names.iter().map(|name| Arc::from(*name)).collect())
+fn nodes(names: &[&str]) -> BTreeSet<Arc<str>> {
+    names.iter().map(|name| Arc::from(*name)).collect()
 }
 
 #[test]
 fn a_former_server_takes_nothing_of_a_node_that_has_obeyed_a_newer_one() {
     let disk = MemoryDisk::new();
-    start(&disk, T0, nodes(&["n1"]));
+    start(&disk, T0, Some(nodes(&["n1"])));
     // Its store is new no more, also where its recovery was cut off.
-    let mut c = start(&disk, T0, nodes(&["n1"]));
+    let mut c = start(&disk, T0, Some(nodes(&["n1"])));
     let (own, newer) = (c.world().epoch, c.world().epoch + 1);
     let output = c.step(T0, vec![hello_of("n1", 1, newer)]).unwrap();
     assert_eq!((c.world().newer, c.world().epoch), (Some(newer), own));
@@ -317,7 +317,7 @@ fn a_former_server_takes_nothing_of_a_node_that_has_obeyed_a_newer_one() {
 #[test]
 fn a_new_store_under_a_clock_that_is_behind_takes_an_epoch_above_those_it_hears() {
     let disk = MemoryDisk::new();
-    let mut c = start(&disk, T0, nodes(&["n1", "n2", "n3"]));
+    let mut c = start(&disk, T0, Some(nodes(&["n1", "n2", "n3"])));
     let own = c.world().epoch;
     settle(&mut c, T0, vec![hello_of("n2", 1, 0)]);
     let heard = own + 5_000_000;
@@ -332,7 +332,7 @@ fn a_new_store_under_a_clock_that_is_behind_takes_an_epoch_above_those_it_hears(
     assert_eq!(nodes_there, ["n1", "n2"]);
     // It is on disk.
     drop(c);
-    let mut c = start(&disk, T0, nodes(&["n1", "n2", "n3"]));
+    let mut c = start(&disk, T0, Some(nodes(&["n1", "n2", "n3"])));
     assert_eq!(c.world().epoch, taken);
     // What another server did meanwhile is not overruled by a start that made no store.
     c.step(T0, vec![hello_of("n3", 1, taken + 1)]).unwrap();
@@ -342,7 +342,7 @@ fn a_new_store_under_a_clock_that_is_behind_takes_an_epoch_above_those_it_hears(
 #[test]
 fn an_epoch_is_taken_in_a_recovery_alone_and_no_lie_is_believed() {
     let disk = MemoryDisk::new();
-    let mut c = start(&disk, T0, nodes(&["n1"]));
+    let mut c = start(&disk, T0, Some(nodes(&["n1"])));
     let own = c.world().epoch;
     c.step(T0, vec![hello_of("n1", 1, u64::MAX)]).unwrap();
     assert_eq!((c.world().epoch, c.world().newer), (own, Some(u64::MAX)));
@@ -354,8 +354,48 @@ fn an_epoch_is_taken_in_a_recovery_alone_and_no_lie_is_believed() {
     // A restored store may, as a new one.
     let restored = MemoryDisk::new();
     restored.restore(&disk);
-    let mut c = start(&restored, T0, nodes(&["n1"]));
+    let mut c = start(&restored, T0, Some(nodes(&["n1"])));
     let heard = c.world().epoch + 7;
     c.step(T0, vec![hello_of("n1", 1, heard)]).unwrap();
     assert_eq!((c.world().epoch, c.world().newer), (heard + 1, None));
+}
+
+#[test]
+fn what_a_restored_server_writes_is_no_newer_than_what_the_agents_saw() {
+    let disk = MemoryDisk::new();
+    let mut c = start(&disk, T0, None);
+    settle(&mut c, T0, vec![hello(), create_source()]);
+    settle(&mut c, T0, vec![seen('a', 3)]);
+    let backup = disk.fork();
+    let outputs = settle(&mut c, T0, vec![seen('b', 5)]);
+    let mut copies = outputs.iter().flat_map(|o| &o.to_agents).filter_map(|(_, m)| match m {
+        ToAgent::Sources(sources) => Some(sources.clone()),
+        _ => None,
+    });
+    let copies = copies.next_back().unwrap();
+    let epoch = c.world().epoch;
+    let applied = |c: &Conductor<MemoryStore>| {
+        let source = c.world().get(&Key::cluster(Kind::Source, "shop")).unwrap();
+        source.status::<SourceStatus>().unwrap().unwrap().applied_revision
+    };
+    assert_eq!(applied(&c), Some(Revision::git(Some("main"), &"b".repeat(40))));
+    drop(c);
+
+    let restored = MemoryDisk::new();
+    restored.restore(&backup);
+    let later = T0 + Duration::from_hours(1);
+    // Once more: its own first life was cut off, and it had written to the Source.
+    for (life, session) in [(0, 2), (1, 3)] {
+        let mut c = start(&restored, later, Some(nodes(&["n1"])));
+        settle(&mut c, later, vec![seen('b', 5)]);
+        assert_eq!(applied(&c), Some(Revision::git(Some("main"), &"a".repeat(40))), "life {life}");
+        let version = c.world().get(&Key::cluster(Kind::Source, "shop")).unwrap().version;
+        assert!(version > copies[0].version, "it has written to it");
+        if life == 1 {
+            let Event::Hello(hello) = hello_of("n1", session, epoch) else { unreachable!() };
+            let hello = Hello { sources: copies.to_vec(), ..*hello };
+            settle(&mut c, later, vec![Event::Hello(Box::new(hello))]);
+            assert_eq!(applied(&c), Some(Revision::git(Some("main"), &"b".repeat(40))));
+        }
+    }
 }

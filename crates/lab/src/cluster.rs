@@ -86,14 +86,38 @@ impl Cluster {
         self.agent_start_with(node, &[]);
     }
 
+    /// The same, at another server's address.
+    pub fn agent_start_at(&mut self, node: usize, server: &str) {
+        self.start_agent(node, server, &[]);
+    }
+
     fn agent_start_with(&mut self, node: usize, flags: &[&str]) {
-        let (machine, server) = (self.lab.node(node), self.address());
+        self.start_agent(node, &self.address(), flags);
+    }
+
+    fn start_agent(&mut self, node: usize, server: &str, flags: &[&str]) {
+        let machine = self.lab.node(node);
         let mut command = self.program("agent");
-        command.args(["--server", &server, "--name", machine.name(), "--runtime", &machine.engine().url()]);
+        command.args(["--server", server, "--name", machine.name(), "--runtime", &machine.engine().url()]);
         command.args(["--node-ip", &machine.address().to_string()]).args(flags);
         command.arg("--data-dir").arg(machine.dir().join("agent"));
         let agent = machine.start(&command, &self.agent_log(node));
         self.agents.insert(node, agent);
+    }
+
+    /// Another data directory for the server and its users, from the next start on.
+    pub fn use_data(&mut self, data: PathBuf) {
+        self.client.data = data;
+    }
+
+    /// Another server on the server's machine, over another data directory, at another port; gives its
+    /// address. It follows the sources that it has.
+    pub fn start_beside(&self, data: &Path, port: u16) -> (Process, String) {
+        let address = format!("{}:{port}", self.lab.address(At::Server));
+        let mut command = self.program("server");
+        command.arg("--data-dir").arg(data).args(["--listen", &address, "--advertise", &address]).args(&self.flags);
+        let log = self.lab.server().dir().join(format!("evenkeel-{port}.log"));
+        (self.lab.server().start(&command, &log), address)
     }
 
     fn program(&self, verb: &str) -> Command {

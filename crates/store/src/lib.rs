@@ -208,7 +208,9 @@ impl HistoryQuery {
 }
 
 /// Name of the stored value that says that a recovery is under way: a copy that is opened as a store
-/// begins with it, the conductor sets it for a new store and takes it away.
+/// begins with it, the conductor sets it for a new store and takes it away. It is the version, as
+/// decimal digits, up to which the store knows everything: that of the copy, 0 for a store that was
+/// lost. What an agent saw later is newer, whatever this server has written since.
 pub const RECOVERING: &str = "recovering";
 
 /// The database file of a data directory.

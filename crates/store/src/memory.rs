@@ -93,6 +93,8 @@ impl MemoryDisk {
     pub fn restore(&self, backup: &Self) {
         let (old, new) = (self.state().clone(), backup.state().clone());
         let (incarnation, epoch) = (old.incarnation + 1, old.epoch.max(new.epoch));
+        let mut new = new;
+        new.meta.entry(crate::RECOVERING.into()).or_insert_with(|| new.version.to_string().into_bytes());
         *self.state() = State { incarnation, epoch, restored: true, fail: None, full: false, ..new };
     }
 

@@ -467,7 +467,7 @@ fn the_sample_of_schema_1_is_read() {
     assert_eq!(loaded.snapshots, expected.snapshots);
     // It is a copy: who opens it recovers.
     let mut meta = expected.meta;
-    meta.insert(evenkeel_store::RECOVERING.into(), b"1".to_vec());
+    meta.insert(evenkeel_store::RECOVERING.into(), first.next().to_string().into_bytes());
     assert_eq!(loaded.meta, meta);
     assert_eq!(store.snapshot(snapshot(0).digest()).unwrap(), model.snapshot(snapshot(0).digest()).unwrap());
     assert!(loaded.version > first && Digest::default() != snapshot(0).digest());

@@ -33,7 +33,8 @@ pub struct World {
     pub digest_key: [u8; 32],
     /// While the server is recovering: until when it waits at most.
     pub recovering: Option<Time>,
-    /// Version of the agents' copy that a Source was taken from while recovering.
+    /// While recovering: the version up to which each Source is known, that of the agents' copy that
+    /// it was taken from, or of the backup that it was restored from.
     pub recovered: OrdMap<SourceName, Version>,
     /// Highest epoch of a node that has obeyed a newer store than this one: whose server this is gives
     /// no orders any more.

@@ -67,6 +67,10 @@ pub fn counts(path: &Path) -> Option<(u64, u64)> {
 pub fn mark_copy(path: &Path, above: Option<(u64, u64)>) -> Result<(), StoreError> {
     let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     let (version, epoch) = above.unwrap_or_default();
+    // Before its version is raised: up to this one it knows everything.
+    conn.query_row("SELECT version FROM store", [], |row| row.get(0))
+        .and_then(|version: i64| super::remember_copy(&conn, version))
+        .map_err(sql(folder(path), "mark the copy"))?;
     conn.execute(
         "UPDATE store SET is_copy = 1, version = max(version, ?1), epoch = max(epoch, ?2)",
         params![version.cast_signed(), epoch.cast_signed()],
@@ -139,7 +143,8 @@ mod tests {
         let begun = open_store(other.path(), 1_000, 1).unwrap().load().unwrap();
         assert!(begun.version.0 > far.0 && begun.epoch > far.1);
         assert_eq!(begun.origin, Origin::Restored);
-        assert!(begun.meta.contains_key(RECOVERING), "it waits for the agents");
+        let base = begun.meta.get(RECOVERING).expect("it waits for the agents");
+        assert_eq!(*base, last.to_string().into_bytes(), "what it knows ends with the copy");
         let again = open_store(other.path(), 1_000, 1).unwrap().load().unwrap();
         assert_eq!((again.version, again.epoch, again.origin), (begun.version, begun.epoch, Origin::Kept), "only once");
         assert_eq!(counts(&crate::database_path(other.path())), Some((begun.version.0, begun.epoch)));

@@ -208,12 +208,7 @@ fn begin(conn: &mut Connection, dir: &Path, key: &EncryptionKey, now: Time) -> R
                     params![above(version), above(epoch)],
                 )
                 .map_err(failed())?;
-                // What happened after the copy was made only the agents know.
-                tx.execute(
-                    "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
-                    params![RECOVERING, b"1"],
-                )
-                .map_err(failed())?;
+                remember_copy(&tx, version).map_err(failed())?;
                 Origin::Restored
             } else {
                 Origin::Kept
@@ -222,6 +217,16 @@ fn begin(conn: &mut Connection, dir: &Path, key: &EncryptionKey, now: Time) -> R
     };
     tx.commit().map_err(failed())?;
     Ok(origin)
+}
+
+/// What happened after the copy was made only the agents know. A copy that was made in the middle of
+/// a recovery, or marked before, says already since when.
+fn remember_copy(conn: &Connection, version: i64) -> rusqlite::Result<()> {
+    conn.execute(
+        "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
+        params![RECOVERING, version.to_string().as_bytes()],
+    )
+    .map(drop)
 }
 
 impl Store for SqliteStore {
