@@ -268,7 +268,7 @@ mod tests {
             "drift --since 24h --all",
             "drift accept NAME",
             "why pod web",
-            "server ./manifests --listen 10.0.0.1:7443 --advertise cluster.example --node-grace 5s",
+            "server ./manifests --listen 10.0.0.1:7443 --advertise cluster.example --node-grace 15s",
             "agent --server 10.0.0.1:7443 --token-file /t --name n1 --labels disk=ssd --taints a=b:NoSchedule",
             "token create --ttl 10m --uses 1 --labels zone=a",
             "token revoke 0a1b2c3d",

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use clap::{Args, value_parser};
+use evenkeel_agent::driver::HEARTBEAT;
 use evenkeel_core::Settings;
 use evenkeel_server::host::BackupOptions;
 use humantime::parse_duration;
@@ -14,8 +15,9 @@ use humantime::parse_duration;
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct Given {
-    /// A node without a word for this long is Unknown [default: 40s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    /// A node without a word for this long is Unknown; agents speak every 10s, so at least 12s
+    /// [default: 40s]
+    #[arg(long, value_name = "DURATION", value_parser = grace)]
     node_grace: Option<Duration>,
     /// How long pods that say nothing else tolerate a node that is not ready or away [default: 5m]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -60,6 +62,24 @@ pub(crate) struct Given {
     /// How many of these copies stay [default: 7]
     #[arg(long, value_name = "COUNT", value_parser = value_parser!(u16).range(1..))]
     backup_keep: Option<u16>,
+}
+
+/// What a heartbeat has for its way: a grace without it makes nodes that are well Unknown.
+const WAY: Duration = Duration::from_secs(2);
+
+/// A node's grace: at least a heartbeat and its way.
+fn grace(text: &str) -> Result<Duration, String> {
+    let grace = parse_duration(text).map_err(|e| e.to_string())?;
+    let least = HEARTBEAT + WAY;
+    if grace < least {
+        return Err(format!(
+            "agents send a heartbeat every {} s, so that nodes that are well would be Unknown between two; \
+             at least {} s",
+            HEARTBEAT.as_secs(),
+            least.as_secs()
+        ));
+    }
+    Ok(grace)
 }
 
 /// Counts of what is kept: at least one, and no more than memory is for.
@@ -142,5 +162,16 @@ mod tests {
         );
         assert!(Line::parse_from(["x", "--backup-interval=0"]).given.backups().interval.is_zero());
         assert!(Line::try_parse_from(["x", "--event-count=0"]).is_err());
+    }
+
+    #[test]
+    fn a_grace_shorter_than_a_heartbeat_and_its_way_is_refused() {
+        for refused in ["0s", "10s", "11s 999ms"] {
+            let error = Line::try_parse_from(["x", "--node-grace", refused]).unwrap_err().to_string();
+            assert!(error.contains("a heartbeat every 10 s") && error.contains("at least 12 s"), "{error}");
+        }
+        assert!(Line::try_parse_from(["x", "--node-grace", "soon"]).is_err());
+        let least = Line::parse_from(["x", "--node-grace", "12s"]);
+        assert_eq!(least.given.settings().node_grace, HEARTBEAT + WAY);
     }
 }

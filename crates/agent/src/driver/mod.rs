@@ -36,6 +36,7 @@ pub use self::{
     journal::{JournalError, JournalStore},
     node::{DEFAULT_MAX_PODS, NodeSettings},
     run::run,
+    session::HEARTBEAT,
     streams::Streams,
     volumes::{VolumeError, Volumes},
 };

@@ -13,8 +13,9 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{Dial, DialError, Dialing, clock, journal, redial::Redial};
 
-/// A server that heard nothing for so long gets an empty report: it takes 40 s of silence for a loss.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+/// A server that heard nothing for so long gets an empty report: by default it takes 40 s of silence
+/// for a loss.
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// The same reason for the end of a session is logged this often: a server that refuses a node does
 /// so again and again.
