@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use evenkeel_model::{Digest, Kind, Scope};
 use serde_json::{Map, Value, json};
 
-use super::access::{self, Below};
+use super::{
+    access::{self, Below},
+    leases,
+};
 
 /// Groups with their versions, the core group first.
 fn groups() -> Vec<(&'static str, &'static str, Vec<Kind>)> {
@@ -46,7 +49,7 @@ fn response_kind(kind: Kind) -> Value {
 
 /// `/api` (the core group) or `/apis` (the others), aggregated.
 pub(crate) fn aggregated(core: bool) -> Value {
-    let items: Vec<Value> = groups()
+    let mut items: Vec<Value> = groups()
         .into_iter()
         .filter(|(group, ..)| group.is_empty() == core)
         .map(|(group, version, kinds)| {
@@ -57,6 +60,16 @@ pub(crate) fn aggregated(core: bool) -> Value {
             })
         })
         .collect();
+    if !core {
+        let (group, version) = leases::GROUP;
+        items.push(json!({
+            "metadata": {"name": group, "creationTimestamp": null},
+            "versions": [{"version": version, "freshness": "Current", "resources": [{
+                "resource": "leases", "responseKind": {"group": group, "version": version, "kind": "Lease"},
+                "scope": "Namespaced", "singularResource": "lease", "verbs": leases::VERBS,
+            }]}],
+        }));
+    }
     json!({
         "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items,
     })
@@ -95,8 +108,9 @@ pub(crate) fn api_versions() -> Value {
 
 /// `/apis`, classic.
 pub(crate) fn api_groups() -> Value {
-    let groups: Vec<Value> =
+    let mut groups: Vec<Value> =
         groups().into_iter().filter(|(g, ..)| !g.is_empty()).map(|(g, v, _)| group_of(g, v)).collect();
+    groups.push(group_of(leases::GROUP.0, leases::GROUP.1));
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
@@ -107,7 +121,8 @@ fn group_of(group: &str, version: &str) -> Value {
 
 /// `/apis/GROUP`; `None` for an unknown one.
 pub(crate) fn api_group(name: &str) -> Option<Value> {
-    let (group, version, _) = groups().into_iter().find(|(g, ..)| !g.is_empty() && *g == name)?;
+    let known = groups().into_iter().map(|(group, version, _)| (group, version)).chain([leases::GROUP]);
+    let (group, version) = known.into_iter().find(|(g, _)| !g.is_empty() && *g == name)?;
     let mut value = group_of(group, version);
     value["kind"] = "APIGroup".into();
     value["apiVersion"] = "v1".into();
@@ -116,6 +131,13 @@ pub(crate) fn api_group(name: &str) -> Option<Value> {
 
 /// `/api/v1` and `/apis/GROUP/VERSION`; `None` for an unknown one.
 pub(crate) fn resources(group: &str, version: &str) -> Option<Value> {
+    if (group, version) == leases::GROUP {
+        return Some(json!({
+            "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": format!("{group}/{version}"),
+            "resources": [{"name": "leases", "singularName": "lease", "namespaced": true, "kind": "Lease",
+                "verbs": leases::VERBS}],
+        }));
+    }
     let (_, _, kinds) = groups().into_iter().find(|(g, v, _)| (*g, *v) == (group, version))?;
     let mut rows = Vec::new();
     for kind in kinds {

@@ -38,6 +38,9 @@ async fn answer(api: &Arc<Api>, request: Request<Body>) -> Result<Response, Fail
     if let Some(response) = fixed(api, &parts).await? {
         return Ok(response);
     }
+    if let Some(response) = leases::handle(api, &parts).await? {
+        return Ok(response);
+    }
     if path == rebalance::PATH {
         return rebalance::handle(api, &parts, body, user).await;
     }
@@ -89,9 +92,7 @@ async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failur
         "/evenkeel/server" => server::conditions(api),
         "/evenkeel/backup" => server::backup(api).await?,
         other => {
-            if let Some(rest) = other.strip_prefix(leases::PATH) {
-                leases::get(api, rest).await?
-            } else if let Some(document) = other.strip_prefix("/openapi/v3/") {
+            if let Some(document) = other.strip_prefix("/openapi/v3/") {
                 openapi(parts, document)?
             } else if let Some(group) = other.strip_prefix("/apis/").filter(|g| !g.contains('/')) {
                 json_response(200, &discovery::api_group(group).ok_or_else(Failure::no_path)?)

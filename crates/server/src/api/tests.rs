@@ -421,7 +421,14 @@ async fn discovery_in_both_forms_and_openapi() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&aggregated["items"][0]).unwrap());
     let (_, groups) = get(&fake, "/apis").await;
     let names: Vec<&str> = groups["groups"].as_array().unwrap().iter().filter_map(|g| g["name"].as_str()).collect();
-    assert_eq!(names, ["apps", "policy", "evenkeel.dev"]);
+    assert_eq!(names, ["apps", "policy", "evenkeel.dev", "coordination.k8s.io"]);
+    let last = aggregated["items"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["versions"][0]["resources"][0]["resource"], "leases");
+    let (_, leases) = get(&fake, "/apis/coordination.k8s.io/v1").await;
+    assert_eq!(leases["resources"][0]["verbs"], json!(["get", "list"]));
+    let refused =
+        call(&fake, "DELETE", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n1", &[], "").await;
+    assert_eq!(refused.0, 405);
     let (_, pods) = get(&fake, "/api/v1").await;
     let resources = pods["resources"].as_array().unwrap();
     assert!(resources.iter().any(|r| r["name"] == "pods/log"));
