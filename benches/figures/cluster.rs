@@ -41,7 +41,7 @@ impl App {
 }
 
 /// The program under measurement: the one built beside this bench, or another.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     std::env::var_os("EVENKEEL").map_or_else(|| env!("CARGO_BIN_EXE_evenkeel").into(), PathBuf::from)
 }
 

@@ -44,7 +44,7 @@ pub fn idle() {
     bounded("the binary", "MB", Better::Lower, 25.0, &one(size as f64 / 1e6));
 }
 
-fn cpu_seconds(pid: u32) -> f64 {
+pub fn cpu_seconds(pid: u32) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let after = text.rsplit_once(')').unwrap().1;
     let ticks: Vec<f64> = after.split_whitespace().skip(11).take(2).map(|n| n.parse().unwrap()).collect();
@@ -52,7 +52,7 @@ fn cpu_seconds(pid: u32) -> f64 {
     (ticks[0] + ticks[1]) / 100.0
 }
 
-fn written(pid: u32) -> u64 {
+pub fn written(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
     let line = text.lines().find(|l| l.starts_with("write_bytes")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
@@ -63,7 +63,7 @@ fn written_since(pid: u32, before: u64) -> f64 {
 }
 
 /// Names, sizes and times of the database's files.
-fn database(data: &Path) -> Vec<(String, u64, std::time::SystemTime)> {
+pub fn database(data: &Path) -> Vec<(String, u64, std::time::SystemTime)> {
     let mut files: Vec<_> = fs::read_dir(data)
         .unwrap()
         .map(|e| e.unwrap())

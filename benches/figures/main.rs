@@ -12,10 +12,13 @@ mod cluster;
 mod commit;
 mod engine;
 mod git;
+mod heartbeats;
 mod idle;
 mod lab;
 mod manifests;
 mod measure;
+#[path = "../../tests/fleet/nodes.rs"]
+mod nodes;
 mod rolling;
 mod scheduler;
 mod starts;
@@ -36,7 +39,14 @@ const FIGURES: &[Figure] = &[
     ("rolling", "update of 10 replicas against Docker Swarm and Compose", rolling::updates),
     ("starts", "containers started a second", starts::throughput),
     ("idle", "what `evenkeel up` takes with the example and nothing to do", idle::idle),
+    ("heartbeats", "what a server takes for 5,000 agents with nothing to say", heartbeats::heartbeats),
 ];
+
+/// The wall clock, for the nodes that are simulated.
+fn now() -> evenkeel_model::Time {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    evenkeel_model::Time(i64::try_from(since.as_millis()).unwrap())
+}
 
 fn main() {
     let names: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
