@@ -58,7 +58,7 @@ pub fn written(pid: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-fn written_since(pid: u32, before: u64) -> f64 {
+pub fn written_since(pid: u32, before: u64) -> f64 {
     (written(pid) - before) as f64
 }
 

@@ -8,11 +8,13 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
+#[path = "../../tests/fleet/api.rs"]
+mod api;
 mod cluster;
 mod commit;
 mod engine;
+mod fleet;
 mod git;
-mod heartbeats;
 mod idle;
 mod lab;
 mod manifests;
@@ -38,8 +40,10 @@ const FIGURES: &[Figure] = &[
     ("commit", "from `git commit` to the new containers running", commit::running),
     ("rolling", "update of 10 replicas against Docker Swarm and Compose", rolling::updates),
     ("starts", "containers started a second", starts::throughput),
+    ("heartbeats", "5,000 agents over real sockets that say nothing else", fleet::heartbeats),
+    ("reconnect", "1,000 sessions after the server's restart", fleet::reconnect),
+    ("replacement", "from the report that a pod failed to its replacement's assignment", fleet::replacement),
     ("idle", "what `evenkeel up` takes with the example and nothing to do", idle::idle),
-    ("heartbeats", "what a server takes for 5,000 agents with nothing to say", heartbeats::heartbeats),
 ];
 
 /// The wall clock, for the nodes that are simulated.
