@@ -280,8 +280,13 @@ pub fn replacement() {
         }
         let api = server.api();
         until_sessions(&api, FEW).await;
-        let deployment = deployment(PODS);
-        api.send(Method::POST, "/apis/apps/v1/namespaces/default/deployments", &deployment).await.unwrap();
+        let manifests = server.dir().join("manifests");
+        fs::create_dir(&manifests).unwrap();
+        // JSON is YAML.
+        fs::write(manifests.join("bench.yaml"), deployment(PODS).to_string()).unwrap();
+        let source = json!({"apiVersion": "evenkeel.dev/v1alpha1", "kind": "Source", "metadata": {"name": "bench"},
+            "spec": {"directory": manifests}});
+        api.send(Method::POST, "/apis/evenkeel.dev/v1alpha1/sources", &source).await.unwrap();
         let mut pods = Vec::new();
         while pods.len() < PODS {
             pods.push(coming.recv().await.unwrap());
