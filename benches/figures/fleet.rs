@@ -104,6 +104,7 @@ impl Server {
         self.address
     }
 
+    /// A folder that goes with it.
     pub fn dir(&self) -> &std::path::Path {
         self.dir.path()
     }

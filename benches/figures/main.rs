@@ -17,8 +17,10 @@ mod fleet;
 mod git;
 mod idle;
 mod lab;
+mod lost;
 mod manifests;
 mod measure;
+mod memory;
 #[path = "../../tests/fleet/nodes.rs"]
 mod nodes;
 mod rolling;
@@ -43,6 +45,8 @@ const FIGURES: &[Figure] = &[
     ("heartbeats", "5,000 agents over real sockets that say nothing else", fleet::heartbeats),
     ("reconnect", "1,000 sessions after the server's restart", fleet::reconnect),
     ("replacement", "from the report that a pod failed to its replacement's assignment", fleet::replacement),
+    ("lost-node", "a node's death until its replicas run elsewhere, against Docker Swarm", lost::node),
+    ("agent-memory", "an agent with 20 pods, and a server that has nothing to do", memory::agent),
     ("idle", "what `evenkeel up` takes with the example and nothing to do", idle::idle),
 ];
 
