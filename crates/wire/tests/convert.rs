@@ -1,7 +1,7 @@
 //! What one side says is what the other hears; what it cannot read is refused with the place.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use evenkeel_model::{Content, Digest, Time, Uid, Version, meta::Deletion, session::Stamp};
@@ -9,9 +9,9 @@ use evenkeel_wire::{
     Assignment, ContainerDrift, DriftAction, Hello, KnownPod, NodeReport, NodeTaint, PodContent, PodEvent, PodOrder,
     PodReport, Report, SourceCopy, TaintEffect, ToAgent,
     convert::{hello, read_hello, read_report, report, to_agent},
-    proto,
+    proto::{self, from_agent::Message},
 };
-use prost::Message;
+use prost::Message as _;
 use serde_json::json;
 
 const AT: Stamp = Stamp { session: 5, seq: 6 };
@@ -60,7 +60,7 @@ fn source() -> SourceCopy {
 }
 
 /// Over the wire and back.
-fn sent<M: Message + Default>(message: &M) -> M {
+fn sent<M: prost::Message + Default>(message: &M) -> M {
     M::decode(message.encode_to_vec().as_slice()).unwrap()
 }
 
@@ -68,8 +68,8 @@ fn heard(message: ToAgent) -> ToAgent {
     to_agent(sent(&proto::FromServer::from(message)).message.unwrap()).unwrap().unwrap()
 }
 
-#[test]
-fn orders_arrive_as_they_were_given() {
+/// All that a server says, by the name of its sample.
+fn from_server() -> Vec<(&'static str, ToAgent)> {
     let assignment = Assignment {
         epoch: 4,
         session: 11,
@@ -80,20 +80,25 @@ fn orders_arrive_as_they_were_given() {
         keep_images: Some(Arc::from(["sha256:1".to_string()])),
         recovering: true,
     };
-    for message in [
-        ToAgent::Assign(Arc::new(assignment)),
-        ToAgent::Sources(Arc::from([source()])),
-        ToAgent::HealDrift { pod: Uid(3), container: None, heal: true },
-        ToAgent::RollCall { at: Time(1_700_000_000_123) },
-        ToAgent::Heard(AT),
-        ToAgent::HealDrift { pod: Uid(3), container: Some("a".into()), heal: false },
-    ] {
+    vec![
+        ("assignment", ToAgent::Assign(Arc::new(assignment))),
+        ("sources", ToAgent::Sources(Arc::from([source()]))),
+        ("heal-sandbox", ToAgent::HealDrift { pod: Uid(3), container: None, heal: true }),
+        ("leave-container", ToAgent::HealDrift { pod: Uid(3), container: Some("a".into()), heal: false }),
+        ("roll-call", ToAgent::RollCall { at: Time(1_700_000_000_123) }),
+        ("heard", ToAgent::Heard(AT)),
+    ]
+}
+
+#[test]
+fn orders_arrive_as_they_were_given() {
+    for (_, message) in from_server() {
         assert_eq!(heard(message.clone()), message);
     }
 }
 
-#[test]
-fn reports_arrive_as_they_were_made() {
+/// A report with something of everything.
+fn full_report() -> Report {
     let pods = vec![PodReport {
         uid: Uid(7),
         namespace: "shop".into(),
@@ -126,14 +131,17 @@ fn reports_arrive_as_they_were_made() {
         first: Time(1_000_001),
         last: Time(2_000_002),
     };
-    let told =
-        Report { node: Some(node()), pods, drifts, events: vec![happened], answers: Some(Time(1_700_000_000_123)) };
+    Report { node: Some(node()), pods, drifts, events: vec![happened], answers: Some(Time(1_700_000_000_123)) }
+}
+
+#[test]
+fn reports_arrive_as_they_were_made() {
+    let told = full_report();
     assert_eq!(read_report(sent(&report(AT, &told))).unwrap(), (AT, told));
     assert_eq!(read_report(sent(&report(AT, &Report::default()))).unwrap(), (AT, Report::default()));
 }
 
-#[test]
-fn a_hello_arrives_as_it_was_said() {
+fn full_hello() -> Hello {
     let known = KnownPod {
         pod: json!({"kind": "Pod"}),
         uid: Uid(7),
@@ -141,8 +149,12 @@ fn a_hello_arrives_as_it_was_said() {
         image_ids: BTreeMap::new(),
         drifted: vec![None, Some("a".into())],
     };
-    let told =
-        Hello { node: "n1".into(), session: 5, epoch: 3, report: node(), pods: vec![known], sources: vec![source()] };
+    Hello { node: "n1".into(), session: 5, epoch: 3, report: node(), pods: vec![known], sources: vec![source()] }
+}
+
+#[test]
+fn a_hello_arrives_as_it_was_said() {
+    let told = full_hello();
     assert_eq!(read_hello(sent(&hello(&told))).unwrap(), told);
 }
 
@@ -180,4 +192,74 @@ fn no_message_shows_a_secret() {
     assert!(!format!("{content:?}").contains("horse"));
     let join = proto::JoinRequest { token: "abc.def".into(), ..Default::default() };
     assert!(!format!("{join:?}").contains("abc.def"));
+}
+
+/// What each side of protocol 1 says, by the sample's name. Of a field that comes later these have
+/// what an older side's message has: nothing.
+fn samples() -> Vec<(String, Vec<u8>)> {
+    let agents = [Message::Hello(hello(&full_hello())), Message::Report(report(AT, &full_report()))];
+    let names = ["hello", "report"].map(|name| format!("{name}.bin"));
+    let agents = agents.map(|m| proto::FromAgent { message: Some(m) }.encode_to_vec());
+    let encoded = |m| proto::FromServer::from(m).encode_to_vec();
+    let server = from_server().into_iter().map(|(name, m)| (format!("{name}.bin"), encoded(m)));
+    names.into_iter().zip(agents).chain(server).collect()
+}
+
+fn sample(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/v1").join(name);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Made once for each version of the protocol, with `EVENKEEL_WRITE_SAMPLE=1`, by a program that spoke
+/// it; never again.
+fn write_the_samples() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/v1");
+    std::fs::create_dir_all(&dir).unwrap();
+    for (name, bytes) in samples() {
+        std::fs::write(dir.join(name), bytes).unwrap();
+    }
+}
+
+fn reads(agent: [&[u8]; 2], server: &[Vec<u8>]) {
+    let message = |bytes: &[u8]| proto::FromAgent::decode(bytes).unwrap().message.unwrap();
+    let Message::Hello(said) = message(agent[0]) else { panic!("the hello is none") };
+    assert_eq!(read_hello(said).unwrap(), full_hello());
+    let Message::Report(said) = message(agent[1]) else { panic!("the report is none") };
+    assert_eq!(read_report(said).unwrap(), (AT, full_report()));
+    let said = server.iter().map(|bytes| proto::FromServer::decode(&bytes[..]).unwrap().message.unwrap());
+    let heard: Vec<ToAgent> = said.map(|message| to_agent(message).unwrap().unwrap()).collect();
+    let expected: Vec<ToAgent> = from_server().into_iter().map(|(_, message)| message).collect();
+    assert_eq!(heard, expected);
+}
+
+#[test]
+fn the_samples_of_protocol_1_are_read() {
+    if std::env::var_os("EVENKEEL_WRITE_SAMPLE").is_some() {
+        write_the_samples();
+    }
+    let server: Vec<Vec<u8>> = from_server().iter().map(|(name, _)| sample(&format!("{name}.bin"))).collect();
+    reads([&sample("hello.bin"), &sample("report.bin")], &server);
+}
+
+/// A message of a side that is newer by one field, 1000, in the message inside and beside it: what is
+/// known of it counts as ever.
+#[test]
+fn a_field_that_is_not_known_is_passed_over() {
+    let newer = |bytes: Vec<u8>| {
+        let mut unknown = Vec::new();
+        prost::encoding::string::encode(1000, &"what a later version says".to_string(), &mut unknown);
+        // Tag, length, then the message inside.
+        let mut rest = &bytes[1..];
+        let length = prost::encoding::decode_varint(&mut rest).unwrap();
+        assert_eq!(usize::try_from(length).unwrap(), rest.len());
+        let inside = [rest, &unknown[..]].concat();
+        let mut out = vec![bytes[0]];
+        prost::encoding::encode_varint(inside.len() as u64, &mut out);
+        out.extend(inside);
+        out.extend(unknown);
+        out
+    };
+    let mut all: Vec<Vec<u8>> = samples().into_iter().map(|(_, bytes)| newer(bytes)).collect();
+    let server = all.split_off(2);
+    reads([&all[0], &all[1]], &server);
 }

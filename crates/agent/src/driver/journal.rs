@@ -357,11 +357,4 @@ mod tests {
         fs::write(dir.path().join("agent.key"), "short").unwrap();
         assert!(matches!(JournalStore::open(dir.path()), Err(JournalError::Key { .. })));
     }
-
-    #[test]
-    fn the_sample_of_format_1_is_still_read() {
-        let text = r#"{"format":1,"data":{"epoch":7,"sources":[]}}"#;
-        let record: AgentRecord = parse(Path::new("agent.json"), text.as_bytes()).unwrap();
-        assert_eq!(record.epoch, 7);
-    }
 }

@@ -19,6 +19,8 @@ mod platform;
 mod probe;
 pub mod redial;
 mod run;
+#[cfg(test)]
+mod sample;
 pub(crate) mod session;
 mod steady;
 mod streams;

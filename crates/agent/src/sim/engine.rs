@@ -149,6 +149,13 @@ impl SimRuntime {
         self.containers.values()
     }
 
+    /// Puts a container there that an agent has made, in whatever state; it runs a good program.
+    pub fn put(&mut self, now: Time, info: ContainerInfo) {
+        let ports = Vec::new();
+        let container = SimContainer { info, program: Program::good(), by_agent: true, ports, began: now, run: 0 };
+        self.containers.insert(container.info.id.clone(), container);
+    }
+
     /// Containers that run, of a pod by its uid label and a container by its name.
     pub fn running(&self, pod: &str, container: &str) -> usize {
         self.containers.values().filter(|c| c.info.state.is_alive() && is(c, pod, container)).count()

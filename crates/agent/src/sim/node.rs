@@ -71,7 +71,7 @@ impl SimNode {
         }
         self.logic = Some(AgentLogic::new(self.config.clone()));
         self.runtime.clock.follow_wall();
-        let journal = Journal { agent: self.record.clone(), pods: self.disk.values().cloned().collect() };
+        let journal = self.journal();
         self.give(now, Input::Restored(Box::new(journal)));
         self.give(now, Input::Node(Box::new(self.report.clone())));
         if self.runtime.is_up() {
@@ -119,6 +119,18 @@ impl SimNode {
     pub fn set_report(&mut self, now: Time, report: NodeReport) {
         self.report = report;
         self.give(now, Input::Node(Box::new(self.report.clone())));
+    }
+
+    /// What is on the agent's disk.
+    pub fn journal(&self) -> Journal {
+        Journal { agent: self.record.clone(), pods: self.disk.values().cloned().collect() }
+    }
+
+    /// Puts this on the agent's disk (the agent must be down).
+    pub fn put_journal(&mut self, journal: Journal) {
+        self.record = journal.agent;
+        self.disk = journal.pods.into_iter().map(|pod| (pod.order.uid, pod)).collect();
+        self.unsynced.clear();
     }
 
     /// Loses the agent's disk (the agent must be down).
