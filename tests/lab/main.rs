@@ -15,3 +15,4 @@ mod kills;
 mod losing_a_node;
 mod paused;
 mod rebalance;
+mod upgrade;

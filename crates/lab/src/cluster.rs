@@ -105,6 +105,11 @@ impl Cluster {
         self.agents.insert(node, agent);
     }
 
+    /// Another binary for servers, agents and users, from the next start on.
+    pub fn use_binary(&mut self, binary: PathBuf) {
+        self.client.binary = binary;
+    }
+
     /// Another data directory for the server and its users, from the next start on.
     pub fn use_data(&mut self, data: PathBuf) {
         self.client.data = data;
