@@ -297,6 +297,12 @@ pub fn replacement() {
             read["status"]["readyReplicas"].as_u64() == Some(PODS as u64)
         })
         .await;
+        // While a release is watched, all its pods are looked at whenever one changes.
+        until("the release is the last good one", async || {
+            let source = api.get("/apis/evenkeel.dev/v1alpha1/sources/bench").await.unwrap();
+            source["status"]["lastGoodRevision"].is_string()
+        })
+        .await;
         let mut took = Samples::default();
         for n in 0..FAILURES {
             let pod = pods.swap_remove((n * 7919) % pods.len());
