@@ -64,7 +64,7 @@ pub fn agent() {
     fs::create_dir(&manifests).unwrap();
     // JSON is YAML.
     fs::write(manifests.join("bench.yaml"), deployment().to_string()).unwrap();
-    run(&mut server.verb(&["source", "add", &manifests.display().to_string(), "--name", "bench"]));
+    run(&mut server.verb(&["source", "add", "bench", &manifests.display().to_string()]));
     let end = std::time::Instant::now() + PATIENCE;
     loop {
         let read = server.verb(&["get", "deployment", "bench", "-o", "json"]).output().unwrap();
