@@ -253,9 +253,13 @@ pub fn taken(world: &World, copies: &[SourceCopy]) -> Vec<(SourceName, Version)>
 /// store that were under way are not any more.
 fn bring_up(world: &World, src: Src, mut object: Object, copy: &SourceCopy, cx: &mut Cx<'_>) {
     let fresh = src.pending(world).filter(|r| r.object.meta.created >= cx.started);
+    // What the nodes have seen applied may be what the store rolls out: that goes on to its end.
+    let applied = |r: &Rel| r.spec.digest.is_some() && r.spec.digest == copy.status.applied_digest;
+    let current = src.current(world).filter(|r| applied(r) && r.status.phase == Phase::Progressing);
+    let kept = |r: &Rel| [&fresh, &current].into_iter().flatten().any(|k| k.name() == r.name());
     let unfinished = |r: &Rel| {
         let open = matches!(r.status.phase, Phase::Pending | Phase::Progressing | Phase::RollingBack);
-        open && *r.spec.source == *src.name && fresh.as_ref().is_none_or(|f| f.name() != r.name())
+        open && *r.spec.source == *src.name && !kept(r)
     };
     for mut rel in world.list(Kind::Release, "").filter_map(Rel::read).filter(unfinished).collect::<Vec<_>>() {
         let message = "the nodes have seen a later state of the source";
@@ -269,6 +273,7 @@ fn bring_up(world: &World, src: Src, mut object: Object, copy: &SourceCopy, cx: 
         status.observed_revision = known.observed_revision.or(status.observed_revision);
     }
     status.pending_release = fresh.map(|r| r.name().into());
+    status.current_release = current.map(|r| r.name().into());
     status.conditions = known.conditions;
     cx.put(object.with_status(&status));
 }
