@@ -78,9 +78,9 @@ pub(super) fn step(world: &World, src: &mut Src, current: &mut Option<Rel>, wake
 
 /// What waited may have become what is applied, by a rollback: then there is nothing to do.
 fn same_content(world: &World, src: &mut Src, current: Option<&Rel>, head: &mut Rel, cx: &mut Cx<'_>) -> bool {
-    let known = world.desired.applied(&src.name).is_some();
+    let Some(applied) = world.desired.applied(&src.name) else { return false };
     let asked = head.spec.requested_by.is_some() || current.is_some_and(|c| c.spec.digest == head.spec.digest);
-    if asked || !known || head.spec.digest != src.status.applied_digest {
+    if asked || head.spec.digest != src.status.applied_digest {
         return false;
     }
     src.status.applied_revision = Some(head.spec.revision.clone());
@@ -88,7 +88,15 @@ fn same_content(world: &World, src: &mut Src, current: Option<&Rel>, head: &mut 
         src.status.last_good_revision = Some(head.spec.revision.clone());
     }
     src.status.pending_release = None;
-    head.enter(world, src, Phase::Superseded, "Unchanged", "its documents are applied already", cx);
+    if current.is_none() && src.status.last_good_digest != src.status.applied_digest {
+        // The release that applied them went with a lost store, and was never seen to its end.
+        head.status.workloads = super::delta::workloads_of(applied);
+        head.status.takes_back = alloc::vec![head.spec.revision.clone()];
+        head.enter(world, src, Phase::Progressing, "Recovered", "taken up again after a recovery", cx);
+        src.status.current_release = Some(head.name().into());
+    } else {
+        head.enter(world, src, Phase::Superseded, "Unchanged", "its documents are applied already", cx);
+    }
     head.save(cx);
     true
 }

@@ -253,9 +253,10 @@ pub fn taken(world: &World, copies: &[SourceCopy]) -> Vec<(SourceName, Version)>
 /// store that were under way are not any more.
 fn bring_up(world: &World, src: Src, mut object: Object, copy: &SourceCopy, cx: &mut Cx<'_>) {
     let fresh = src.pending(world).filter(|r| r.object.meta.created >= cx.started);
-    // What the nodes have seen applied may be what the store rolls out: that goes on to its end.
+    // What the nodes have seen applied may be what the store rolls out or watches: that goes on to its end.
     let applied = |r: &Rel| r.spec.digest.is_some() && r.spec.digest == copy.status.applied_digest;
-    let current = src.current(world).filter(|r| applied(r) && r.status.phase == Phase::Progressing);
+    let goes_on = |r: &Rel| matches!(r.status.phase, Phase::Progressing | Phase::Healthy);
+    let current = src.current(world).filter(|r| applied(r) && goes_on(r));
     let kept = |r: &Rel| [&fresh, &current].into_iter().flatten().any(|k| k.name() == r.name());
     let unfinished = |r: &Rel| {
         let open = matches!(r.status.phase, Phase::Pending | Phase::Progressing | Phase::RollingBack);
