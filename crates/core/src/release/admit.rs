@@ -90,10 +90,7 @@ fn same_content(world: &World, src: &mut Src, current: Option<&Rel>, head: &mut 
     src.status.pending_release = None;
     if current.is_none() && src.status.last_good_digest != src.status.applied_digest {
         // The release that applied them went with a lost store, and was never seen to its end.
-        head.status.workloads = super::delta::workloads_of(applied);
-        head.status.takes_back = alloc::vec![head.spec.revision.clone()];
-        head.enter(world, src, Phase::Progressing, "Recovered", "taken up again after a recovery", cx);
-        src.status.current_release = Some(head.name().into());
+        super::inbound::take_up(world, src, head, applied, cx);
     } else {
         head.enter(world, src, Phase::Superseded, "Unchanged", "its documents are applied already", cx);
     }

@@ -87,17 +87,22 @@ fn keep_missing(
         if src.status.last_good_digest != Some(digest) {
             // Its rollout was never seen to its end: it is watched as any other.
             let mut rel = Rel::draft(world, src, spec(seen, Some(digest)), cx);
-            rel.status.workloads = super::delta::workloads_of(snapshot);
-            rel.status.takes_back = alloc::vec![seen.revision.clone()];
-            rel.enter(world, src, Phase::Progressing, "Recovered", "taken up again after a recovery", cx);
+            take_up(world, src, &mut rel, snapshot, cx);
             rel.save(cx);
-            src.status.current_release = Some(rel.name().into());
         }
         if src.status.observed_revision.is_none() {
             src.status.observed_revision = Some(seen.revision.clone());
         }
     }
     true
+}
+
+/// Makes a release the current one whose documents were applied before the store was lost.
+pub(super) fn take_up(world: &World, src: &mut Src, rel: &mut Rel, applied: &Snapshot, cx: &mut Cx<'_>) {
+    rel.status.workloads = super::delta::workloads_of(applied);
+    rel.status.takes_back = alloc::vec![rel.spec.revision.clone()];
+    rel.enter(world, src, Phase::Progressing, "Recovered", "taken up again after a recovery", cx);
+    src.status.current_release = Some(rel.name().into());
 }
 
 /// The newest state of the source.
