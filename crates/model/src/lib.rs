@@ -20,6 +20,7 @@ pub mod key;
 pub mod kind;
 pub mod labels;
 pub mod meta;
+pub mod net;
 pub mod object;
 pub mod own;
 pub mod podstatus;
