@@ -6,3 +6,5 @@
 //! time. Deliberately not here: who gets which Service address, and who stands behind a Service (the
 //! core decides), and pods' life (the agent's logic).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod nft;
