@@ -158,7 +158,7 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
             world.later(time, Item::PowerOn(node));
         }
         Fault::Paused(n, time) => {
-            world.machines[n].frozen = now + time;
+            world.machines[n].freeze(now + time);
             world.touch(n);
         }
         Fault::Clock { node, by, back } => {

@@ -29,14 +29,20 @@ impl Machine {
         Self { sim, line, redial, dialing: false, powered: true, leaving: false, frozen: now }
     }
 
+    /// It stands still until then.
+    pub(crate) fn freeze(&mut self, until: Time) {
+        self.frozen = until;
+        self.sim.stand_still(until);
+    }
+
     /// When something happens on it next.
     pub(crate) fn next(&self) -> Option<Time> {
-        self.powered.then(|| self.sim.next()).flatten().map(|at| at.max(self.frozen))
+        self.powered.then(|| self.sim.next()).flatten()
     }
 
     /// Lets what is due happen.
     pub(crate) fn run(&mut self, now: Time, registry: &SimRegistry) {
-        if self.powered && self.frozen <= now && self.sim.next().is_some_and(|at| at <= now) {
+        if self.powered && self.sim.next().is_some_and(|at| at <= now) {
             self.sim.run_until(now, registry);
         }
     }

@@ -662,7 +662,8 @@ impl World {
         self.wake_up();
         crate::faults::stop_rival(self);
         for n in 0..self.machines.len() {
-            self.machines[n].frozen = self.now;
+            let now = self.now;
+            self.machines[n].freeze(now);
             for way in [To::Server, To::Agent] {
                 let line = &mut self.machines[n].line;
                 match way {

@@ -70,8 +70,8 @@ pub struct AgentLogic {
     engine_since: Time,
     /// Whether a comparison was made in this life.
     compared: bool,
-    /// Operation, when it was asked, its deadline.
-    listing: Option<(OpId, Time, Time)>,
+    /// Operation and its deadline.
+    listing: Option<(OpId, Time)>,
     next_list: Time,
     session: Session,
     node: NodeReport,
@@ -131,7 +131,7 @@ impl AgentLogic {
     pub fn next_wake(&self) -> Option<Time> {
         let pods = self.pods.values().filter_map(|p| p.wake(self.engine)).min();
         let list = (self.engine && self.restored && self.listing.is_none()).then_some(self.next_list);
-        let listing = self.listing.map(|(_, _, deadline)| deadline);
+        let listing = self.listing.map(|(_, deadline)| deadline);
         let all = [
             pods,
             list,
@@ -163,6 +163,8 @@ impl AgentLogic {
             }
             Input::EngineDown { message } => {
                 self.engine_message = message;
+                // What it answers to questions from before is no comparison with what it is now.
+                self.listing = None;
                 if std::mem::replace(&mut self.engine, false) {
                     self.lost = true;
                     for drift in self.drifts.engine_down() {
@@ -281,13 +283,13 @@ impl AgentLogic {
     }
 
     fn list_when_due(&mut self, now: Time, out: &mut Vec<Command>) {
-        if self.listing.is_some_and(|(_, _, deadline)| deadline <= now) {
+        if self.listing.is_some_and(|(_, deadline)| deadline <= now) {
             self.listing = None;
             self.next_list = now + self.config.settings.engine_retry;
         }
         if self.engine && self.restored && self.listing.is_none() && self.next_list <= now {
             let op = self.ops.next_id();
-            self.listing = Some((op, now, now + self.config.settings.engine_limit));
+            self.listing = Some((op, now + self.config.settings.engine_limit));
             out.push(Command::List { op });
         }
     }
@@ -299,8 +301,9 @@ impl AgentLogic {
         result: Result<Vec<ContainerInfo>, RuntimeError>,
         out: &mut Vec<Command>,
     ) {
-        let Some((_, asked, _)) = self.listing.filter(|(expected, ..)| *expected == op) else { return };
-        self.listing = None;
+        if self.listing.take_if(|(expected, _)| *expected == op).is_none() {
+            return;
+        }
         let Ok(infos) = result else {
             self.next_list = now + self.config.settings.engine_retry;
             return;
@@ -318,7 +321,7 @@ impl AgentLogic {
         let mut again = false;
         for uid in self.pods.keys().copied().collect::<Vec<_>>() {
             let mine = by_pod.get(&uid).map(Vec::as_slice).unwrap_or_default();
-            self.with_pod(uid, now, out, |pod, cx| again |= pod.observe(mine, asked, lost, cx));
+            self.with_pod(uid, now, out, |pod, cx| again |= pod.observe(mine, op, lost, cx));
         }
         let s = &self.config.settings;
         self.next_list = now + if again { s.relist } else { s.list_interval };

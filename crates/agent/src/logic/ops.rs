@@ -114,6 +114,11 @@ impl Cx<'_> {
         &self.config.settings
     }
 
+    /// The last operation that was begun: whatever is asked for from now on has a higher number.
+    pub(super) fn newest(&self) -> OpId {
+        OpId(self.ops.last)
+    }
+
     /// Begins an operation; `limit` is what it is told to take itself, if anything.
     pub(super) fn run(&mut self, pod: Uid, purpose: Purpose, work: Work) -> OpId {
         let s = &self.config.settings;

@@ -24,8 +24,7 @@ impl AgentLogic {
         for at in [&mut self.engine_since, &mut self.next_list, &mut self.last_step] {
             shift(at, millis);
         }
-        if let Some((_, asked, deadline)) = &mut self.listing {
-            shift(asked, millis);
+        if let Some((_, deadline)) = &mut self.listing {
             shift(deadline, millis);
         }
         self.session.clock_moved(millis);
@@ -50,7 +49,6 @@ impl Pod {
         if let Some((at, _)) = &mut self.sandbox_signal {
             shift(at, millis);
         }
-        shift(&mut self.sandbox_since, millis);
         self.garbage.values_mut().for_each(|trash| shift(&mut trash.after, millis));
         self.containers.iter_mut().for_each(|c| c.clock_moved(millis));
     }
@@ -58,7 +56,6 @@ impl Pod {
 
 impl Cont {
     fn clock_moved(&mut self, millis: i64) {
-        shift(&mut self.id_since, millis);
         self.heals.iter_mut().for_each(|at| shift(at, millis));
         match &mut self.state {
             State::Held { until, .. } => shift(until, millis),

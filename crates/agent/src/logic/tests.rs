@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 mod clock;
 mod happened;
+mod listing;
 
 use super::{
     command::Input,

@@ -200,21 +200,21 @@ impl SimRuntime {
         self.conduct.fastest + Duration::from_micros(extra)
     }
 
-    /// The next thing that happens at `now` or before; some of them tell the agent something.
+    /// The next thing that is due, which happens `now`; some of them tell the agent something.
     pub fn happen(&mut self, now: Time, registry: &SimRegistry) -> Option<Option<Input>> {
-        let (at, n) = *self.queue.keys().next().filter(|(at, _)| *at <= now)?;
-        let what = self.queue.remove(&(at, n))?;
+        let key = *self.queue.keys().next().filter(|(at, _)| *at <= now)?;
+        let what = self.queue.remove(&key)?;
         Some(match what {
             Happening::Ends { id, run, code, oom } => {
                 if self.containers.get(&id).is_some_and(|c| c.run == run && c.info.state.is_alive()) {
                     if oom {
-                        self.event(at, &id, EventAction::Oom);
+                        self.event(now, &id, EventAction::Oom);
                     }
-                    self.end(at, &id, code, oom);
+                    self.end(now, &id, code, oom);
                 }
                 None
             }
-            Happening::Work(job) => self.work(at, *job, registry),
+            Happening::Work(job) => self.work(now, *job, registry),
             Happening::Tell(input) => Some(*input),
         })
     }

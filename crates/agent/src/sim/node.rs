@@ -41,6 +41,8 @@ pub struct SimNode {
     unsynced: Vec<Undo>,
     /// The agent asked for a new session, and why.
     pub reconnect: Option<String>,
+    /// It stands still until then, and does nothing before.
+    still: Time,
 }
 
 impl SimNode {
@@ -56,6 +58,7 @@ impl SimNode {
             record: AgentRecord::default(),
             unsynced: Vec::new(),
             reconnect: None,
+            still: Time(i64::MIN),
         }
     }
 
@@ -206,10 +209,16 @@ impl SimNode {
         }
     }
 
+    /// The machine stands still until then: what is due meanwhile happens when it goes on. That it
+    /// happened at its own time would let the agent's clock go back.
+    pub fn stand_still(&mut self, until: Time) {
+        self.still = until;
+    }
+
     /// When something happens next.
     pub fn next(&self) -> Option<Time> {
         let wake = self.logic.as_ref().and_then(AgentLogic::next_wake).map(|at| self.runtime.clock.when(at));
-        [self.runtime.next(), wake].into_iter().flatten().min()
+        [self.runtime.next(), wake].into_iter().flatten().min().map(|at| at.max(self.still))
     }
 
     /// Lets everything happen up to `until`, in order.

@@ -159,8 +159,9 @@ pub(in super::super) struct Cont {
     pub wanted: String,
     pub state: State,
     pub book: JournalContainer,
-    /// Since when the book has its id: an older listing does not have it.
-    pub id_since: Time,
+    /// The last operation before the book had its id: a listing that was asked for earlier may not
+    /// have it. A number, because a clock shows the same time twice.
+    pub id_since: OpId,
     pub image: Option<ImageInfo>,
     /// Tries in a row that failed before it ran.
     pub failed: Option<FailedStart>,
@@ -185,7 +186,7 @@ impl Cont {
             wanted,
             state: State::Waiting,
             book,
-            id_since: Time(0),
+            id_since: OpId(0),
             image: None,
             failed: None,
             failed_message: String::new(),

@@ -115,8 +115,8 @@ pub(super) struct Pod {
     pub conditions: BTreeMap<String, (bool, Time)>,
     /// The status as it was told last; empty before the first time.
     pub last_status: Arc<[u8]>,
-    /// Since when the sandbox is known: an older listing does not have it.
-    pub sandbox_since: Time,
+    /// The last operation before the sandbox was known, as with [`Cont::id_since`].
+    pub sandbox_since: OpId,
     /// Whether it was compared with what runs: before, nothing is begun.
     pub adopted: bool,
     /// Its object is gone at the server: all memory of it goes with it.
@@ -208,7 +208,7 @@ impl Pod {
             garbage,
             conditions: from.conditions,
             last_status: from.status.map_or_else(|| Arc::from([]), |v| canonical::value_bytes(&v).into()),
-            sandbox_since: Time(0),
+            sandbox_since: OpId(0),
             adopted: false,
             forgotten: false,
             dirty: true,

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::logic::{
     build,
+    command::OpId,
     journal::{Due, JournalSandbox},
     labels,
     ops::Cx,
@@ -22,12 +23,12 @@ const SIGNALLED: i32 = 128;
 
 impl Pod {
     /// Compares with what the engine has of this pod. `lost`: the engine was away since the last
-    /// comparison (or this is the agent's first). `asked`: when the listing was asked for; what is
-    /// younger is not in it. Returns whether a further look is wanted soon.
+    /// comparison (or this is the agent's first). `asked`: the operation that the listing answers;
+    /// what is younger may not be in it. Returns whether a further look is wanted soon.
     pub(in crate::logic) fn observe(
         &mut self,
         infos: &[&ContainerInfo],
-        asked: Time,
+        asked: OpId,
         lost: bool,
         cx: &mut Cx<'_>,
     ) -> bool {
@@ -37,9 +38,9 @@ impl Pod {
             self.adopted = true;
             self.adopt_unrecorded(infos);
         }
-        let mut again = self.sandbox_since <= asked && self.observe_sandbox(infos, lost, cx);
+        let mut again = self.sandbox_since < asked && self.observe_sandbox(infos, lost, cx);
         for i in 0..self.containers.len() {
-            if self.containers[i].id_since <= asked {
+            if self.containers[i].id_since < asked {
                 again |= self.observe_container(i, infos, lost, first, cx);
             }
         }

@@ -183,7 +183,7 @@ impl Pod {
             Ok(Output::Created { id }) => {
                 let c = &mut self.containers[i];
                 c.book.id = Some(id.clone());
-                c.id_since = cx.now;
+                c.id_since = cx.newest();
                 c.state = State::Created(id);
                 self.dirty = true;
                 let message = format!("Created container: {}", self.containers[i].spec.name);

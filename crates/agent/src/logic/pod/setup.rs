@@ -68,7 +68,7 @@ impl Pod {
         match result {
             Ok(Output::Sandbox { id, ip }) => {
                 self.sandbox = Sandbox::Ready(JournalSandbox { id, ip });
-                self.sandbox_since = cx.now;
+                self.sandbox_since = cx.newest();
                 self.sandbox_trouble = SetupTrouble::default();
                 if let Some(i) = self.sandbox_open.iter().position(|(fix, _)| *fix == container::Fix::Restart) {
                     cx.drifts.healed(self.sandbox_open.remove(i).1);
