@@ -18,7 +18,7 @@ use super::{
     AgentLogic,
     command::Command,
     pod::{Mode, Pod},
-    settings::{FULL_LIMIT, MAX_DRIFTS},
+    settings::{FULL_FIRST, FULL_LIMIT, MAX_DRIFTS},
     shift::shift,
 };
 
@@ -55,6 +55,8 @@ pub(super) struct Session {
     /// Drifts of this session's reports that the server has not said to have, at most
     /// [`MAX_DRIFTS`], oldest first.
     unheard: VecDeque<(u64, ContainerDrift)>,
+    /// The last wait for a first assignment that did not come; zero after one that did.
+    waited: Duration,
 }
 
 impl Session {
@@ -68,8 +70,13 @@ impl Session {
         let number = u64::try_from(now.0).unwrap_or(0).max(last + 1);
         self.told = Stamp { session: number, seq: 0 };
         self.roll_call = None;
-        self.state = State::Fresh(now + FULL_LIMIT);
+        self.state = State::Fresh(now + self.patience());
         std::mem::take(&mut self.unheard).into_iter().map(|(_, drift)| drift).collect()
+    }
+
+    /// How long the first assignment of a session is waited for.
+    fn patience(&self) -> Duration {
+        (self.waited * 2).clamp(FULL_FIRST, FULL_LIMIT)
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -145,6 +152,7 @@ impl AgentLogic {
     /// A server that took the session and says nothing is left.
     pub(super) fn watch_session(&mut self, now: Time, out: &mut Vec<Command>) {
         if self.session.deadline().is_some_and(|at| at <= now) {
+            self.session.waited = self.session.patience();
             out.push(self.session.give_up("the server has not said what to run".into()));
         }
     }
@@ -180,7 +188,10 @@ impl AgentLogic {
             return;
         }
         match self.session.place(assignment) {
-            Place::Next => self.session.state = State::At(assignment.seq),
+            Place::Next => {
+                self.session.state = State::At(assignment.seq);
+                self.session.waited = Duration::ZERO;
+            }
             Place::Again => return,
             Place::Gap => {
                 let reason = format!("assignment {} does not follow the last one", assignment.seq);
@@ -340,10 +351,22 @@ mod tests {
         logic.step(T0, Input::SessionOpened);
         let second = assignment(&logic, 2, false);
         assert!(breaks(&mut logic, T0, second));
-        logic.step(T0, Input::SessionOpened);
-        assert!(logic.next_wake().is_some_and(|at| at <= T0 + FULL_LIMIT));
-        assert!(logic.poll(T0 + FULL_LIMIT).iter().any(|c| matches!(c, Command::Reconnect { .. })));
-        assert!(logic.poll(T0 + FULL_LIMIT * 2).is_empty(), "asked for once");
+        // A server that says nothing is given ever more time, until it has said something.
+        let (mut now, seconds) = (T0, Duration::from_secs);
+        for wait in [10, 20, 40, 60, 60].map(seconds) {
+            logic.step(now, Input::SessionOpened);
+            assert!(logic.next_wake().is_some_and(|at| at <= now + wait));
+            assert!(logic.poll(now + (wait - Duration::from_millis(1))).is_empty());
+            now = now + wait;
+            assert!(logic.poll(now).iter().any(|c| matches!(c, Command::Reconnect { .. })), "{wait:?}");
+            now = now + FULL_LIMIT;
+            assert!(logic.poll(now).is_empty(), "asked for once");
+        }
+        logic.step(now, Input::SessionOpened);
+        let first = assignment(&logic, 1, true);
+        assert!(!breaks(&mut logic, now, first));
+        logic.step(now, Input::SessionOpened);
+        assert!(!logic.poll(now + FULL_FIRST).is_empty());
     }
 
     #[test]

@@ -89,8 +89,11 @@ pub const TAIL_LINE_CHARS: usize = 500;
 pub const MIN_SECRET_CHARS: usize = 4;
 /// Drifts kept for a server that is away; the oldest go first.
 pub const MAX_DRIFTS: usize = 1000;
-/// How long a session may be open without its first assignment before another one is tried: longer
-/// than a server needs that has a thousand agents to answer.
+/// How long a session may be open without its first assignment before another one is tried. An
+/// ordinary server answers at once, and what it has to say may be a rollout's with a deadline; for one
+/// that has a thousand agents to answer the wait doubles with each try, up to [`FULL_LIMIT`].
+pub const FULL_FIRST: Duration = Duration::from_secs(10);
+/// Longest such wait: longer than a server needs that has a thousand agents to answer.
 pub const FULL_LIMIT: Duration = Duration::from_mins(1);
 /// How long the answer to an operation that was given up is still expected, so that what it made
 /// can be removed.
