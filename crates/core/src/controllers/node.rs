@@ -58,15 +58,7 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
     let state = Readiness::of(node);
     if silent_at > cx.now {
         cx.wake(silent_at, ControllerId::Node, key.clone());
-        let speaks = heard.is_some_and(|at| at + cx.settings.node_grace > cx.now);
-        if let (true, Readiness::Unknown { before }) = (speaks, &state) {
-            // It speaks again without having said anything of itself: it is what it was.
-            let back = object::with_readiness(node, before.as_deref(), cx.now);
-            cx.put(back);
-            cx.event(world, node, EventKind::Normal, "NodeReady", &format!("Node {} is heard of again", key.name));
-            return;
-        }
-    } else if !matches!(state, Readiness::Unknown { .. }) {
+    } else if state != Readiness::Unknown {
         cx.put(object::silent(node, cx.now));
         let message = format!("Node {} has not been heard of for {} s", key.name, cx.settings.node_grace.as_secs());
         cx.event(world, node, EventKind::Warning, "NodeNotReady", &message);
@@ -80,7 +72,7 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
 /// Whether a change makes a node count as silent: from now on its pods are judged without it, and may
 /// be replaced.
 pub fn fell_silent(changed: &Changed) -> bool {
-    let unknown = |node: &Arc<Object>| matches!(Readiness::of(node), Readiness::Unknown { .. });
+    let unknown = |node: &Arc<Object>| Readiness::of(node) == Readiness::Unknown;
     changed.key.kind == Kind::Node
         && changed.new.as_ref().is_some_and(unknown)
         && !changed.old.as_ref().is_some_and(unknown)
@@ -106,7 +98,7 @@ pub fn remove(world: &World, name: &str, force: bool, cx: &mut Cx<'_>) -> Result
     let key = Key::cluster(Kind::Node, name);
     let node: Arc<Object> = world.get(&key).ok_or_else(|| Refusal::not_found(&key))?.clone();
     let pods = world.pods.on_node(name).filter(|k| !world.pods.finished(k)).count();
-    if !force && pods > 0 && !matches!(Readiness::of(&node), Readiness::Unknown { .. }) {
+    if !force && pods > 0 && Readiness::of(&node) != Readiness::Unknown {
         return Err(Refusal::conflict(format!(
             "node \"{name}\" is there and has {pods} {}: drain it first (evenkeel node drain {name}), or stop them \
              with it by --force",

@@ -37,14 +37,11 @@ pub fn hello(world: &World, hello: &Hello, cx: &mut Cx<'_>) {
 pub fn report(world: &World, node: &Arc<str>, report: &Report, cx: &mut Cx<'_>) {
     if let Some(about) = &report.node {
         node_report(world, node, about, cx);
-    } else if world.nodes.get(node).is_some_and(|n| n.known && !n.ready) {
-        // It may only have been silent. Looked at after this word was noted.
-        cx.wake(cx.now, super::ControllerId::Node, Key::cluster(Kind::Node, node.clone()));
     }
     if report.answers.is_some() {
         // Whoever asked waits for it. Looked at after this word was noted.
-        for source in world.list(Kind::Source, "") {
-            cx.wake(cx.now, super::ControllerId::Release, source.key.clone());
+        for source in world.windows.open() {
+            cx.wake(cx.now, super::ControllerId::Release, Key::cluster(Kind::Source, source.clone()));
         }
     }
     for pod in &report.pods {

@@ -151,8 +151,16 @@ impl Cluster {
     pub(crate) fn hello(&mut self, name: &str, cpu: &str, memory: &str, pods: Vec<KnownPod>) {
         let amount: BTreeMap<String, String> =
             [("cpu", cpu), ("memory", memory), ("pods", "110")].map(|(k, v)| (k.to_string(), v.to_string())).into();
-        let about = NodeReport { capacity: amount.clone(), allocatable: amount, ..NodeReport::default() };
-        let hello = Hello { node: name.into(), session: 1, epoch: 1, report: about, pods, sources: Vec::new() };
+        self.hello_of(
+            name,
+            NodeReport { capacity: amount.clone(), allocatable: amount, ..NodeReport::default() },
+            pods,
+        );
+    }
+
+    /// A session begins, in which the agent says this of the node.
+    pub(crate) fn hello_of(&mut self, name: &str, report: NodeReport, pods: Vec<KnownPod>) {
+        let hello = Hello { node: name.into(), session: 1, epoch: 1, report, pods, sources: Vec::new() };
         self.with(|w, cx| report::hello(w, &hello, cx));
         self.world.nodes.hear(&name.into(), self.now);
     }

@@ -86,7 +86,7 @@ pub(super) fn of_workload(scope: &Scope<'_>, key: &Key) -> Found {
         return Found::Nothing;
     }
     let mut later: Option<Time> = None;
-    for pod in counted(scope, key) {
+    for pod in doubtful(scope, key) {
         match of_pod(scope, key, &pod) {
             Found::Failure(cause) => return Found::Failure(cause),
             Found::Later(at) => later = Some(later.map_or(at, |l| l.min(at))),
@@ -111,8 +111,10 @@ pub(super) fn pods_of<'a>(world: &'a World, object: &'a Arc<Object>) -> Vec<&'a 
     }
 }
 
-/// Pods that count for the release: of a template that it, or an unsettled one before it, made.
-fn counted<'a>(scope: &Scope<'a>, key: &Key) -> Vec<Counted<'a>> {
+/// Pods that count for the release: of a template that it, or an unsettled one before it, made. There
+/// may be thousands, and one of them has changed: statuses are read of those alone where their records
+/// say that there is something to read.
+fn counted<'a>(scope: &Scope<'a>, key: &Key) -> Vec<(&'a Arc<Object>, &'a PodRecord)> {
     let Some(object) = scope.world.get(key) else { return Vec::new() };
     let ours = match key.kind {
         Kind::Deployment => current_replica_set(scope.world, object).is_some_and(|s| ours(scope, &s)),
@@ -124,13 +126,29 @@ fn counted<'a>(scope: &Scope<'a>, key: &Key) -> Vec<Counted<'a>> {
         // Times of objects may have whole seconds only.
         .filter(|p| ours || p.meta.created.secs() >= scope.since.secs())
         .filter(|p| p.node.as_ref().is_none_or(|n| scope.world.nodes.get(n).is_some_and(|n| n.ready)))
-        .map(|object| Counted { object, status: object.status().ok().flatten().unwrap_or_default() })
+        .filter_map(|object| Some((object, scope.world.pods.get(&object.key)?)))
         .collect()
+}
+
+/// Those of them that may have something to be blamed for, read: a pod that is ready and never had a
+/// container end has not.
+fn doubtful<'a>(scope: &Scope<'a>, key: &Key) -> Vec<Counted<'a>> {
+    let quiet = |record: &PodRecord| record.ready() && !record.ended;
+    counted(scope, key).into_iter().filter(|(_, record)| !quiet(record)).map(|(object, _)| read(object)).collect()
+}
+
+/// Those of them that had a container end, read.
+fn with_ends<'a>(scope: &Scope<'a>, key: &Key) -> Vec<Counted<'a>> {
+    counted(scope, key).into_iter().filter(|(_, record)| record.ended).map(|(object, _)| read(object)).collect()
+}
+
+fn read(object: &Arc<Object>) -> Counted<'_> {
+    Counted { object, status: object.status().ok().flatten().unwrap_or_default() }
 }
 
 /// The nodes of those.
 pub(super) fn nodes<'a>(scope: &Scope<'a>, key: &Key) -> impl Iterator<Item = &'a Arc<str>> {
-    counted(scope, key).into_iter().filter_map(|pod| pod.object.node.as_ref())
+    counted(scope, key).into_iter().filter_map(|(object, _)| object.node.as_ref())
 }
 
 fn ours(scope: &Scope<'_>, set: &Object) -> bool {
@@ -347,7 +365,7 @@ fn waits_for(container: &ContainerStatus) -> String {
 /// What fails a release within its watch window: a restart of a container since it was healthy, or
 /// fewer pods available than promised because of pods that count.
 pub(super) fn degraded(scope: &Scope<'_>, workload: &Key) -> Option<Cause> {
-    let pods = counted(scope, workload);
+    let pods = doubtful(scope, workload);
     let before = scope.rel.status.ended.as_ref();
     for pod in &pods {
         let disturbed = disturbed(pod);
@@ -395,7 +413,7 @@ pub(super) fn degraded(scope: &Scope<'_>, workload: &Key) -> Option<Cause> {
 
 /// When a container that counts last ended by itself.
 pub(super) fn last_crash(scope: &Scope<'_>, workload: &Key) -> Option<Time> {
-    let pods = counted(scope, workload);
+    let pods = with_ends(scope, workload);
     let ends = pods
         .iter()
         .flat_map(|p| containers(&p.status))
@@ -420,7 +438,7 @@ fn own_doing(t: &ContainerStateTerminated) -> bool {
 /// out that never have.
 pub(super) fn all_ends(scope: &Scope<'_>, workload: &Key) -> Vec<(String, u32)> {
     let mut all = Vec::new();
-    for pod in counted(scope, workload) {
+    for pod in with_ends(scope, workload) {
         let disturbed = disturbed(&pod);
         let ended = containers(&pod.status).map(|c| (container_name(&pod, c), ends(c, &disturbed)));
         all.extend(ended.filter(|(_, times)| *times > 0));

@@ -29,8 +29,8 @@ use crate::{
     world::World,
 };
 
-/// The reason of a `Healthy` release within its window.
-pub(super) const WATCHING: &str = "Watching";
+pub(super) use crate::world::windows::WATCHING;
+
 /// How long an answer of the nodes is waited for before they are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// Default of `watchWindow`.

@@ -11,6 +11,7 @@ pub mod nodes;
 pub mod pods;
 pub mod templates;
 pub mod timers;
+pub mod windows;
 
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
@@ -56,6 +57,8 @@ pub struct World {
     pub budgets: budgets::Budgets,
     /// Which Deployments mention which ConfigMaps and Secrets.
     pub templates: templates::Templates,
+    /// Which sources watch a release.
+    pub windows: windows::Windows,
 }
 
 /// Documents that are kept.
@@ -330,6 +333,7 @@ impl World {
             }
             Kind::Node => self.nodes.node_changed(changed),
             Kind::Deployment => self.templates.update(changed),
+            Kind::Release => self.windows.update(changed),
             Kind::PodDisruptionBudget => self.budgets.update(changed),
             Kind::Source => {
                 let snapshots = &self.snapshots;

@@ -107,12 +107,16 @@ type ByRoom = OrdSet<(Reverse<u16>, Arc<str>)>;
 pub struct Nodes {
     records: OrdMap<Arc<str>, Arc<NodeRecord>>,
     heard: OrdMap<Arc<str>, Word>,
+    /// Those that are not in doubt, by their last word.
+    trusted: OrdSet<(Time, Arc<str>)>,
     by_room: OrdMap<Arc<NodeClass>, ByRoom>,
     by_label: OrdMap<(String, String), OrdSet<Arc<str>>>,
     evicting: OrdMap<Arc<str>, Time>,
     /// How many have a Node object, and how many of these are ready.
     known: usize,
     ready: usize,
+    /// How many are ready and not in doubt.
+    there: usize,
     /// When most were last seen to be away.
     most_away: Option<Time>,
     gains: u64,
@@ -169,16 +173,10 @@ impl Nodes {
         }
     }
 
-    /// Whether more than half of the nodes are not ready, or in doubt: then the fault may well be on
-    /// this side. Costs a look at every node, unless those that are not ready are enough.
-    pub fn are_mostly_away(&self, now: Time) -> bool {
-        let away = self.known - self.ready;
-        if away * 2 > self.known {
-            return true;
-        }
-        let in_doubt = |name: &str| self.heard.get(name).is_none_or(|word| now.since(word.last) > DOUBT);
-        let doubtful = self.iter().filter(|(name, node)| node.ready && in_doubt(name)).count();
-        (away + doubtful) * 2 > self.known
+    /// Whether more than half of the nodes are not ready, or in doubt at the time that was noted last:
+    /// then the fault may well be on this side.
+    pub fn are_mostly_away(&self) -> bool {
+        (self.known - self.there) * 2 > self.known
     }
 
     /// Until when more than half of the nodes were not ready. What was waited for meanwhile, nobody
@@ -192,14 +190,33 @@ impl Nodes {
         if (self.known - self.ready) * 2 > self.known {
             self.most_away = Some(now);
         }
+        // Each word is taken out once, so this costs what the words cost.
+        while let Some((last, name)) = self.trusted.get_min().filter(|(last, _)| now.since(*last) > DOUBT).cloned() {
+            self.distrust(&name, last);
+        }
+    }
+
+    fn is_there(&self, name: &Arc<str>) -> bool {
+        self.get(name).is_some_and(|n| n.known && n.ready)
+            && self.heard.get(name).is_some_and(|word| self.trusted.contains(&(word.last, name.clone())))
+    }
+
+    fn distrust(&mut self, name: &Arc<str>, last: Time) {
+        self.there -= usize::from(self.is_there(name));
+        self.trusted.remove(&(last, name.clone()));
     }
 
     /// Notes that a node was heard of.
     pub fn hear(&mut self, name: &Arc<str>, now: Time) {
-        let before = self.heard.get(name).filter(|w| now.since(w.last) <= DOUBT);
-        let since = before.map_or(now, |w| w.since);
-        let answered = self.heard.get(name).and_then(|w| w.answered);
+        let before = self.heard.get(name).copied();
+        let since = before.filter(|w| now.since(w.last) <= DOUBT).map_or(now, |w| w.since);
+        let answered = before.and_then(|w| w.answered);
+        if let Some(word) = before {
+            self.distrust(name, word.last);
+        }
         self.heard.insert(name.clone(), Word { last: now, since, answered });
+        self.trusted.insert((now, name.clone()));
+        self.there += usize::from(self.is_there(name));
     }
 
     /// Notes that a node, just heard of, answered a roll call of this time.
@@ -221,7 +238,9 @@ impl Nodes {
         let before = self.records.get(name).cloned();
         self.unindex(name);
         let Some(object) = &changed.new else {
-            self.heard.remove(name);
+            if let Some(word) = self.heard.remove(name) {
+                self.trusted.remove(&(word.last, name.clone()));
+            }
             self.evicting.remove(name);
             if let Some(before) = before.filter(|b| b.used_pods > 0) {
                 self.records.insert(name.clone(), Arc::new(before.forgotten()));
@@ -279,6 +298,7 @@ impl Nodes {
         let Some(record) = self.records.get(name).filter(|r| r.known).cloned() else { return };
         self.known += 1;
         self.ready += usize::from(record.ready);
+        self.there += usize::from(self.is_there(name));
         self.by_room.entry(record.class.clone()).or_default().insert((Reverse(record.free_room()), name.clone()));
         for (key, value) in record.labels.iter() {
             self.by_label.entry((key.clone(), value.clone())).or_default().insert(name.clone());
@@ -288,6 +308,7 @@ impl Nodes {
     fn unindex(&mut self, name: &Arc<str>) {
         let Some(record) = self.records.get(name).filter(|r| r.known).cloned() else { return };
         self.known -= 1;
+        self.there -= usize::from(self.is_there(name));
         self.ready -= usize::from(record.ready);
         if let Some(set) = self.by_room.get_mut(&record.class) {
             set.remove(&(Reverse(record.free_room()), name.clone()));
@@ -383,5 +404,44 @@ impl NodeRecord {
                 self.used_ports.swap_remove(i);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_model::{Object, Rng};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{change::Change, world::World};
+
+    fn node(name: &str, ready: bool) -> Change {
+        let status = if ready { "True" } else { "False" };
+        let object = Object::from_value(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
+            "spec": {}, "status": {"conditions": [{"type": "Ready", "status": status}]}}));
+        Change::Put(Arc::new(object.unwrap()))
+    }
+
+    #[test]
+    fn most_are_away_as_a_look_at_every_node_would_find() {
+        let mut world = World::default();
+        let mut rng = Rng::new(3);
+        let (mut now, mut seen) = (Time(1_000_000), [0_u32; 2]);
+        for _ in 0..20_000 {
+            let name: Arc<str> = alloc::format!("n{}", rng.below(7)).into();
+            match rng.below(10) {
+                0..4 => world.nodes.hear(&name, now),
+                4 => drop(world.apply(Change::Delete(Key::cluster(evenkeel_model::Kind::Node, name)))),
+                5..8 => drop(world.apply(node(&name, rng.below(4) > 0))),
+                _ => now = now + Duration::from_millis(rng.below(9000)),
+            }
+            world.nodes.watch(now);
+            let nodes = &world.nodes;
+            let doubtful = |name: &str| nodes.last_heard(name).is_none_or(|at| now.since(at) > DOUBT);
+            let away = nodes.iter().filter(|(name, node)| !node.ready || doubtful(name)).count();
+            assert_eq!(nodes.are_mostly_away(), away * 2 > nodes.iter().count());
+            seen[usize::from(nodes.are_mostly_away())] += 1;
+        }
+        assert!(seen.iter().all(|n| *n > 1000), "{seen:?}");
     }
 }

@@ -11,7 +11,7 @@ use alloc::{
 use evenkeel_model::{Key, Kind, Labels, Object, Quantity, Selector, Time, Uid};
 use imbl::{OrdMap, OrdSet};
 use k8s_openapi::api::core::v1::{Container, PodSpec, Toleration, Volume};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{change::Changed, world::deletion::DEFAULT_GRACE_SECONDS};
 
@@ -79,6 +79,8 @@ pub struct PodRecord {
     pub controller: Option<Uid>,
     /// The scheduler found no room for it.
     pub unschedulable: bool,
+    /// Whether a container of it has ever ended, by whosever making.
+    pub ended: bool,
     /// When it was made.
     pub created: Time,
     /// Its template's demands.
@@ -335,6 +337,7 @@ impl Pods {
             node: object.node.clone(),
             controller: object.meta.controller().map(|o| o.uid),
             unschedulable,
+            ended: status.containers().any(ContainerView::ended),
             created: object.meta.created,
             shape: self.shape(&object.body),
         }
@@ -368,10 +371,38 @@ impl Pods {
 
 /// What of a pod's status its record keeps: decoded with each report, so no more than that.
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct StatusView {
     phase: Option<String>,
     conditions: Vec<ConditionView>,
+    init_container_statuses: Vec<ContainerView>,
+    container_statuses: Vec<ContainerView>,
+}
+
+impl StatusView {
+    fn containers(&self) -> impl Iterator<Item = &ContainerView> {
+        self.init_container_statuses.iter().chain(&self.container_statuses)
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct ContainerView {
+    restart_count: i32,
+    state: StateView,
+    last_state: StateView,
+}
+
+impl ContainerView {
+    fn ended(&self) -> bool {
+        self.restart_count > 0 || self.state.terminated.is_some() || self.last_state.terminated.is_some()
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct StateView {
+    terminated: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]

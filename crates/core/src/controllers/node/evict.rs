@@ -31,9 +31,9 @@ pub(super) fn look(world: &World, node: &Arc<Object>, state: &Readiness, cx: &mu
         local::release(world, node, cx);
         return None;
     }
-    let silent = matches!(state, Readiness::Unknown { .. });
+    let silent = *state == Readiness::Unknown;
     let away = !matches!(state, Readiness::Ready);
-    if away && world.nodes.are_mostly_away(cx.now) {
+    if away && world.nodes.are_mostly_away() {
         return Some(cx.now + LOOK_AGAIN);
     }
     let mut next: Option<Time> = None;

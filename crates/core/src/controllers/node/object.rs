@@ -39,26 +39,22 @@ const BEFORE: &str = "; it was not ready: ";
 const SILENT: &str = "The agent has stopped reporting";
 
 /// A node's `Ready` condition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Readiness {
     /// `True`.
     Ready,
     /// `False`: its agent says so.
     NotReady,
     /// `Unknown`: nothing is heard of it.
-    Unknown {
-        /// Why it was not ready before, if it was not.
-        before: Option<String>,
-    },
+    Unknown,
 }
 
 impl Readiness {
     pub(crate) fn of(node: &Object) -> Self {
         let Some(condition) = podstatus::condition(node, "Ready") else { return Self::NotReady };
-        let text = |field: &str| condition.get(field).and_then(Value::as_str).unwrap_or_default();
-        match text("status") {
-            "True" => Self::Ready,
-            "Unknown" => Self::Unknown { before: text("message").split_once(BEFORE).map(|(_, why)| why.to_string()) },
+        match condition.get("status").and_then(Value::as_str) {
+            Some("True") => Self::Ready,
+            Some("Unknown") => Self::Unknown,
             _ => Self::NotReady,
         }
     }
@@ -202,15 +198,6 @@ pub(super) fn silent(node: &Object, now: Time) -> Object {
     retaint(node.with_status(&status), now)
 }
 
-/// The node as its agent left it, heard of again.
-pub(super) fn with_readiness(node: &Object, not_ready: Option<&str>, now: Time) -> Object {
-    let mut status: NodeStatus = node.status().ok().flatten().unwrap_or_default();
-    let mut conditions = status.conditions.take().unwrap_or_default();
-    ready(&mut conditions, not_ready, now);
-    status.conditions = Some(conditions);
-    retaint(node.with_status(&status), now)
-}
-
 /// Whether a taint is the server's to set, by the node's state.
 pub(super) fn servers(key: &str) -> bool {
     [NOT_READY, UNREACHABLE, UNSCHEDULABLE].contains(&key) || PRESSURES.iter().any(|p| p.1 == key)
@@ -236,7 +223,7 @@ pub(super) fn retaint(mut node: Object, now: Time) -> Object {
     match state {
         Readiness::Ready => {}
         Readiness::NotReady => wanted.extend([(NOT_READY, "NoSchedule"), (NOT_READY, "NoExecute")]),
-        Readiness::Unknown { .. } => wanted.extend([(UNREACHABLE, "NoSchedule"), (UNREACHABLE, "NoExecute")]),
+        Readiness::Unknown => wanted.extend([(UNREACHABLE, "NoSchedule"), (UNREACHABLE, "NoExecute")]),
     }
     if spec.unschedulable == Some(true) {
         wanted.push((UNSCHEDULABLE, "NoSchedule"));

@@ -201,7 +201,7 @@ fn with_most_nodes_silent_nothing_is_taken_out() {
     assert_eq!(c.counts().1, 6);
     assert!(c.pods().iter().all(|p| !p.deleting()));
     // A word from one of them, and the other's wait begins: the grace, then the toleration.
-    c.silent.remove("n2");
+    c.back("n2");
     c.advance(Duration::from_secs(20));
     assert_eq!(ready(&c, "n2"), "True");
     c.advance(Duration::from_secs(310));
@@ -283,11 +283,13 @@ fn an_engine_that_is_away_makes_the_node_not_ready() {
     c.with(|w, cx| report::report(w, &"n1".into(), &report, cx));
     c.settle();
     assert_eq!(ready(&c, "n1"), "False");
-    // Silent, and heard of again: still not ready.
+    // Silent, and back: still not ready, as it says.
     c.silent.insert("n1".into());
     c.advance(Duration::from_mins(1));
     assert_eq!(ready(&c, "n1"), "Unknown");
     c.silent.clear();
+    let here = known(&on(&c, "n1"), false, c.now);
+    c.hello_of("n1", about.clone(), here);
     c.advance(Duration::from_secs(6));
     assert_eq!(ready(&c, "n1"), "False");
     about.not_ready = None;
