@@ -77,7 +77,7 @@ pub(super) struct Node {
     #[arg(long, value_name = "K[=V]:EFFECT,...", value_delimiter = ',', value_parser = taint)]
     taints: Vec<NodeTaint>,
     /// Address of the node
-    #[arg(id = "node_ip", long = "node-ip", value_name = "IP")]
+    #[arg(id = "node_ip", long = "node-ip", value_name = "IP", value_parser = ip)]
     ip: Option<IpAddr>,
     /// Pods that the node takes
     #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_MAX_PODS, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -166,6 +166,28 @@ pub(super) fn host_name() -> Result<String> {
     Ok(if name.is_empty() { "node".into() } else { name.to_owned() })
 }
 
+/// The port where nothing says another.
+const PORT: u16 = 7443;
+
+/// An address and a port to listen on.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_not_both| {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return format!("a port is needed as well, as {}", SocketAddr::new(address, PORT));
+        }
+        let port = text.rsplit_once(':').map_or(text, |(_, port)| port).parse::<u16>().unwrap_or(PORT);
+        format!(
+            "an address and a port are needed, no name: 127.0.0.1:{port} for this machine alone, 0.0.0.0:{port} for all \
+             its addresses, [::]:{port} with IPv6"
+        )
+    })
+}
+
+/// An address of this machine.
+fn ip(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_no_address| "an address is needed, as 10.0.0.1 or fd00::1, no name and no port".to_owned())
+}
+
 /// `HOST`, `HOST:PORT` or `[ADDRESS]:PORT`.
 fn advertise(text: &str) -> Result<(String, Option<u16>), String> {
     let port = |text: &str| text.parse::<u16>().ok().filter(|p| *p > 0).ok_or_else(|| format!("`{text}` is no port"));
@@ -235,6 +257,23 @@ mod tests {
         for wrong in ["disk", "kubernetes.io/arch=arm64", "kubernetes.io/hostname=x"] {
             assert!(label(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn who_would_listen_on_a_name_is_told_what_to_write() {
+        assert_eq!(listen("10.0.0.1:7443").unwrap(), "10.0.0.1:7443".parse().unwrap());
+        assert_eq!(listen("[::1]:80").unwrap(), "[::1]:80".parse().unwrap());
+        for (wrong, hint) in [
+            ("localhost:8443", "127.0.0.1:8443 for this machine alone"),
+            ("8443", "0.0.0.0:8443 for all"),
+            (":8443", "[::]:8443"),
+            ("10.0.0.1", "as 10.0.0.1:7443"),
+            ("::1", "as [::1]:7443"),
+            ("localhost:99999", "127.0.0.1:7443"),
+        ] {
+            assert!(listen(wrong).unwrap_err().contains(hint), "{wrong}: {}", listen(wrong).unwrap_err());
+        }
+        assert!(ip("node-1").unwrap_err().contains("no name"));
     }
 
     #[test]

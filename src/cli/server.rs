@@ -21,7 +21,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     control: lasting::Control,
     /// Where the API and the agents' service listen
-    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:7443")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:7443", value_parser = lasting::listen)]
     listen: SocketAddr,
     #[command(flatten)]
     process: lasting::Process,

@@ -21,7 +21,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     control: lasting::Control,
     /// Where the API listens
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7443")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7443", value_parser = lasting::listen)]
     listen: SocketAddr,
     /// Name of this machine's node [default: the host's name]
     #[arg(long, value_name = "NAME", help_heading = "Node")]
