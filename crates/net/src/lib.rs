@@ -7,4 +7,5 @@
 //! core decides), and pods' life (the agent's logic).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod dns;
 pub mod nft;
