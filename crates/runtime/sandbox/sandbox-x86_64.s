@@ -1,4 +1,6 @@
-# The pod sandbox for x86_64: waits, and reaps whatever is reparented to it.
+# The pod sandbox for x86_64: waits, and reaps whatever is reparented to it. With any argument it
+# first leaves the network that it was started in for one of its own, and then gives up being root:
+# a change of user takes all capabilities away. It ends with 99 where that is refused.
 #
 # A whole ELF file written by hand, so that its bytes depend on the instructions alone and not on
 # the linker. Build: `as -o s.o sandbox-x86_64.s && objcopy -O binary -j .text s.o sandbox-x86_64`.
@@ -8,6 +10,7 @@
         .set SIGINT, 2
         .set SIGTERM, 15
         .set SIGCHLD, 17
+        .set NOBODY, 65535
 
         .text
 elf:    .byte 0x7f, 'E', 'L', 'F', 2, 1, 1, 0   # 64 bit, little endian, version 1, System V
@@ -31,6 +34,30 @@ start:  mov     eax, 14                         # rt_sigprocmask(SIG_BLOCK, &mas
         xor     edx, edx
         mov     r10d, 8
         syscall
+        cmp     qword ptr [rsp], 2              # argc
+        jb      wait
+        mov     eax, 272                        # unshare(CLONE_NEWNET)
+        mov     edi, 0x40000000
+        syscall
+        test    eax, eax
+        jnz     refused
+        mov     eax, 116                        # setgroups(0, 0)
+        xor     edi, edi
+        xor     esi, esi
+        syscall
+        test    eax, eax
+        jnz     refused
+        mov     edi, NOBODY
+        mov     esi, edi
+        mov     edx, edi
+        mov     eax, 119                        # setresgid(NOBODY, NOBODY, NOBODY)
+        syscall
+        test    eax, eax
+        jnz     refused
+        mov     eax, 117                        # setresuid(NOBODY, NOBODY, NOBODY)
+        syscall
+        test    eax, eax
+        jnz     refused
 wait:   mov     eax, 128                        # rt_sigtimedwait(&mask, 0, 0, 8)
         lea     rdi, [rip + mask]
         xor     esi, esi
@@ -52,9 +79,12 @@ reap:   mov     eax, 61                         # wait4(-1, 0, WNOHANG, 0)
         test    eax, eax
         jg      reap
         jmp     wait
-exit:   mov     eax, 231                        # exit_group(0)
-        xor     edi, edi
+exit:   xor     edi, edi
+leave:  mov     eax, 231                        # exit_group
         syscall
+refused:
+        mov     edi, 99
+        jmp     leave
 
         .balign 8, 0
 mask:   .quad (1 << (SIGINT - 1)) | (1 << (SIGTERM - 1)) | (1 << (SIGCHLD - 1))

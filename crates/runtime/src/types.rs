@@ -37,6 +37,13 @@ pub enum SandboxNetwork {
     Default,
     /// Loopback alone.
     None,
+    /// A network namespace that the sandbox makes for itself as its first act, empty but for
+    /// loopback, which is down: whoever asks for it plugs a link in. The sandbox is started in the
+    /// engine's own network and may be seen there for some milliseconds more, so a caller waits for
+    /// its namespace to be another one before anything joins it. Host ports are the caller's matter.
+    Own,
+    /// The network of the engine's machine. Host ports need no binding here.
+    Host,
 }
 
 /// A transport protocol.
@@ -304,6 +311,9 @@ pub struct ContainerInfo {
     pub ip: Option<IpAddr>,
     /// The container whose network it shares.
     pub joins: Option<ContainerId>,
+    /// The network that it was made with; says nothing where it joins another container's.
+    #[serde(default)]
+    pub network: SandboxNetwork,
 }
 
 /// What happened to a container, as far as the engine tells. Who did it is not said: the agent

@@ -174,6 +174,7 @@ mod tests {
             engine_restarts: false,
             ip: None,
             joins: None,
+            network: evenkeel_runtime::SandboxNetwork::Default,
         }
     }
 

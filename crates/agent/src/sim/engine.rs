@@ -342,6 +342,7 @@ impl SimRuntime {
             engine_restarts: false,
             ip: None,
             joins: None,
+            network: evenkeel_runtime::SandboxNetwork::Default,
         };
         let program = Program::good();
         let foreign = SimContainer { info, program, by_agent: false, ports: Vec::new(), began: now, run: 0 };

@@ -209,6 +209,7 @@ impl SimRuntime {
             engine_restarts: false,
             ip: None,
             joins: None,
+            network: evenkeel_runtime::SandboxNetwork::Default,
         };
         let made = SimContainer { info, program: image.1, by_agent: true, ports: Vec::new(), began: now, run: 0 };
         self.containers.insert(id.clone(), made);

@@ -15,8 +15,11 @@ const INSPECTS_AT_ONCE: usize = 8;
 
 impl Docker {
     pub(super) async fn sandbox(&self, spec: &SandboxSpec) -> Result<ContainerId> {
-        let network = spec.network == SandboxNetwork::Default && self.has_default_network().await?;
-        if let (false, Some(port)) = (network, spec.host_ports.first()) {
+        let network = match spec.network {
+            SandboxNetwork::Default if !self.has_default_network().await? => SandboxNetwork::None,
+            other => other,
+        };
+        if let (SandboxNetwork::None, Some(port)) = (network, spec.host_ports.first()) {
             return Err(RuntimeError::Create {
                 message: format!(
                     "host port {} cannot be bound: the container engine has no default network",

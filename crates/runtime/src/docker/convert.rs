@@ -7,7 +7,8 @@ use evenkeel_model::Time;
 
 use crate::{
     CPU_PERIOD_MICROS, ContainerId, ContainerInfo, ContainerSpec, ContainerState, EngineInfo, EventAction, ImageInfo,
-    LogRotation, Mount, PortBinding, Propagation, Protocol, Resources, RuntimeEvent, SandboxSpec, Seccomp,
+    LogRotation, Mount, PortBinding, Propagation, Protocol, Resources, RuntimeEvent, SandboxNetwork, SandboxSpec,
+    Seccomp,
 };
 
 /// What the engine's time stamps say; its zero time (year 1) is our epoch.
@@ -27,20 +28,43 @@ fn no_restart() -> api::RestartPolicy {
     api::RestartPolicy { name: Some(api::RestartPolicyNameEnum::NO), maximum_retry_count: None }
 }
 
-/// The sandbox's creation. With `network` false it gets loopback alone.
-pub(super) fn sandbox_body(spec: &SandboxSpec, image: String, network: bool) -> api::ContainerCreateBody {
+/// Tells the sandbox program to make its own network namespace.
+const OWN: &str = "own";
+/// What it needs for that and for becoming nobody afterwards, in the words of the engine's API.
+const OWN_CAPABILITIES: [&str; 3] = ["SYS_ADMIN", "SETUID", "SETGID"];
+
+/// The sandbox's creation. `Default` is the engine's bridge here.
+///
+/// In a network of its own it begins as root: the engine gives other users no capabilities. All but
+/// the three that it needs are taken away before it starts, and these as soon as it has used them;
+/// see `sandbox/sandbox-*.s`. The engine's filter allows unshare to who has `SYS_ADMIN`.
+pub(super) fn sandbox_body(spec: &SandboxSpec, image: String, network: SandboxNetwork) -> api::ContainerCreateBody {
+    let bridge = network == SandboxNetwork::Default;
+    let own = network == SandboxNetwork::Own;
     let (exposed, bindings) = ports(&spec.host_ports);
     let list = |v: &Vec<String>| (!v.is_empty()).then(|| v.clone());
     api::ContainerCreateBody {
         hostname: (!spec.hostname.is_empty()).then(|| spec.hostname.clone()),
         image: Some(image),
+        cmd: own.then(|| vec![OWN.into()]),
+        user: own.then(|| "0:0".into()),
         labels: Some(spec.labels.clone().into_iter().collect()),
-        exposed_ports: (network && !exposed.is_empty()).then_some(exposed),
+        exposed_ports: (bridge && !exposed.is_empty()).then_some(exposed),
         host_config: Some(api::HostConfig {
-            network_mode: Some(if network { "bridge" } else { "none" }.into()),
+            network_mode: Some(
+                match network {
+                    SandboxNetwork::Default => "bridge",
+                    SandboxNetwork::None => "none",
+                    SandboxNetwork::Own | SandboxNetwork::Host => "host",
+                }
+                .into(),
+            ),
+            cap_drop: own.then(|| vec!["ALL".into()]),
+            cap_add: own.then(|| OWN_CAPABILITIES.map(Into::into).to_vec()),
+            security_opt: own.then(|| vec!["no-new-privileges".into()]),
             // Containers of the pod join its IPC namespace, which the engine's default forbids.
             ipc_mode: Some("shareable".into()),
-            port_bindings: (network && !bindings.is_empty()).then_some(bindings),
+            port_bindings: (bridge && !bindings.is_empty()).then_some(bindings),
             dns: list(&spec.dns.servers),
             dns_search: list(&spec.dns.searches),
             dns_options: list(&spec.dns.options),
@@ -207,6 +231,12 @@ pub(super) fn container_info(c: api::ContainerInspectResponse) -> ContainerInfo 
         .as_deref()
         .and_then(|mode| mode.strip_prefix("container:"))
         .map(|id| ContainerId(id.to_owned()));
+    let network = match host.network_mode.as_deref() {
+        Some("none") => SandboxNetwork::None,
+        Some("host") if config.cmd.as_ref().is_some_and(|cmd| cmd == &[OWN]) => SandboxNetwork::Own,
+        Some("host") => SandboxNetwork::Host,
+        _ => SandboxNetwork::Default,
+    };
     ContainerInfo {
         id: ContainerId(c.id.unwrap_or_default()),
         name: c.name.unwrap_or_default().trim_start_matches('/').to_owned(),
@@ -222,6 +252,7 @@ pub(super) fn container_info(c: api::ContainerInspectResponse) -> ContainerInfo 
             .is_some_and(|name| !matches!(name, api::RestartPolicyNameEnum::NO | api::RestartPolicyNameEnum::EMPTY)),
         ip: c.network_settings.and_then(|n| n.networks).and_then(|networks| address(&networks)),
         joins,
+        network,
     }
 }
 
@@ -399,11 +430,38 @@ mod tests {
             }],
             ..Default::default()
         };
-        let host = sandbox_body(&spec, "i".into(), false).host_config.unwrap();
+        let host = sandbox_body(&spec, "i".into(), SandboxNetwork::None).host_config.unwrap();
         assert_eq!((host.network_mode.as_deref(), host.port_bindings), (Some("none"), None));
-        let body = sandbox_body(&spec, "i".into(), true);
+        let body = sandbox_body(&spec, "i".into(), SandboxNetwork::Default);
         assert_eq!(body.exposed_ports.unwrap(), ["8080/tcp"]);
-        assert!(body.host_config.unwrap().port_bindings.unwrap().contains_key("8080/tcp"));
+        let host = body.host_config.unwrap();
+        assert!(host.port_bindings.unwrap().contains_key("8080/tcp"));
+        assert!(host.cap_add.is_none() && body.user.is_none(), "no privilege where none is needed");
+    }
+
+    #[test]
+    fn a_sandbox_of_its_own_network_has_what_it_needs_for_that_alone() {
+        let spec = SandboxSpec { name: "s".into(), hostname: "web".into(), ..Default::default() };
+        let body = sandbox_body(&spec, "i".into(), SandboxNetwork::Own);
+        let host = body.host_config.unwrap();
+        assert_eq!((body.user.as_deref(), body.hostname.as_deref()), (Some("0:0"), Some("web")));
+        assert_eq!(
+            (host.cap_drop.unwrap(), host.cap_add.unwrap()),
+            (vec!["ALL".to_owned()], OWN_CAPABILITIES.map(String::from).to_vec())
+        );
+        for (mode, cmd, network) in [
+            ("host", Some("own"), SandboxNetwork::Own),
+            ("host", None, SandboxNetwork::Host),
+            ("none", None, SandboxNetwork::None),
+            ("default", None, SandboxNetwork::Default),
+        ] {
+            let found = container_info(api::ContainerInspectResponse {
+                host_config: Some(api::HostConfig { network_mode: Some(mode.into()), ..Default::default() }),
+                config: Some(api::ContainerConfig { cmd: cmd.map(|c| vec![c.into()]), ..Default::default() }),
+                ..Default::default()
+            });
+            assert_eq!(found.network, network, "{mode}");
+        }
     }
 
     #[test]

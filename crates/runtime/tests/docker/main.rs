@@ -12,7 +12,7 @@ use std::{path::PathBuf, process::Command, time::Duration};
 use evenkeel_model::Digest;
 use evenkeel_runtime::{
     ContainerId, ContainerState, Docker, EnvVar, EventAction, ExecLimits, LogOptions, Mount, Propagation, PullFailure,
-    RegistryAuth, Resources, Runtime, RuntimeError, StartFailure,
+    RegistryAuth, Resources, Runtime, RuntimeError, SandboxNetwork, StartFailure,
 };
 use futures_util::StreamExt as _;
 use support::{LABEL, Pod, docker, image, tar};
@@ -237,6 +237,52 @@ async fn the_sandbox_image_is_loaded_once_and_stops_at_once() {
     pod.docker.stop(&pod.sandbox, Duration::from_secs(10)).await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(matches!(pod.exited(&pod.sandbox).await, ContainerState::Exited { code: 0, .. }));
+    pod.end().await;
+}
+
+/// A process's network namespace, and all its capabilities as the kernel shows them.
+fn network_of(pid: u32) -> (PathBuf, Vec<String>) {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let lines = status
+        .lines()
+        .filter(|l| ["Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapAmb"].iter().any(|n| l.starts_with(n)));
+    let words = lines.flat_map(|l| l.split_whitespace().skip(1)).map(str::to_owned).collect();
+    (std::fs::read_link(format!("/proc/{pid}/ns/net")).unwrap(), words)
+}
+
+fn pid(info: &evenkeel_runtime::ContainerInfo) -> u32 {
+    let ContainerState::Running { pid, .. } = info.state else { panic!("{info:?}") };
+    pid
+}
+
+/// Needs to see the engine's processes: the engine of this machine, root.
+#[tokio::test]
+async fn a_sandbox_makes_its_own_network_and_is_nobody_then() {
+    let pod = Pod::within(SandboxNetwork::Own).await;
+    let info = pod.docker.inspect(&pod.sandbox).await.unwrap();
+    assert_eq!((info.network, info.ip), (SandboxNetwork::Own, None));
+    let own = network_of(std::process::id()).0;
+    let mut left = 400;
+    let sandbox = loop {
+        let (network, rights) = network_of(pid(&info));
+        // It changes its user after its network.
+        if network != own && !rights.iter().any(|w| w == "0") {
+            break (network, rights);
+        }
+        left -= 1;
+        assert!(left > 0, "it stays where it was started");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(sandbox.1.iter().all(|w| w == "65535" || w == "0000000000000000"), "{sandbox:?}");
+    let app = pod.run("app", &["run"]).await;
+    let app = pod.docker.inspect(&app).await.unwrap();
+    assert_eq!(network_of(pid(&app)).0, sandbox.0);
+    pod.end().await;
+
+    let pod = Pod::within(SandboxNetwork::Host).await;
+    let info = pod.docker.inspect(&pod.sandbox).await.unwrap();
+    assert_eq!(info.network, SandboxNetwork::Host);
+    assert_eq!(network_of(pid(&info)).0, own);
     pod.end().await;
 }
 

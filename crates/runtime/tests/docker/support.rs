@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use evenkeel_model::Digest;
 use evenkeel_runtime::{
-    ContainerId, ContainerSpec, ContainerState, Docker, LogOptions, Runtime, SandboxSpec, Stream,
+    ContainerId, ContainerSpec, ContainerState, Docker, LogOptions, Runtime, SandboxNetwork, SandboxSpec, Stream,
     docker::DEFAULT_SOCKET,
 };
 use futures_util::StreamExt as _;
@@ -80,6 +80,10 @@ pub(crate) struct Pod {
 
 impl Pod {
     pub(crate) async fn new() -> Self {
+        Self::within(SandboxNetwork::Default).await
+    }
+
+    pub(crate) async fn within(network: SandboxNetwork) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let docker = docker();
         let mark = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -87,6 +91,7 @@ impl Pod {
             name: format!("ekrt-{mark}"),
             labels: BTreeMap::from([(LABEL.to_owned(), mark.clone())]),
             hostname: "pod-host".into(),
+            network,
             ..Default::default()
         };
         let sandbox = docker.run_sandbox(&spec).await.unwrap();
