@@ -8,4 +8,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod dns;
+pub mod link;
 pub mod nft;
+pub mod plane;

@@ -1,0 +1,205 @@
+//! What the machine has of its own: whether the cluster's ranges get in its way, which link leads
+//! outside, and whether it forwards packets. Pure but for the last.
+
+use std::{io, net::IpAddr};
+
+use evenkeel_model::net::Cidr;
+
+use super::{
+    kernel::{Address, Link, PROTOCOL, Route},
+    names::{Owner, is_some_agents},
+    pods::set_parameter,
+};
+
+/// What Ethernet has where nothing else is known.
+const USUAL_MTU: u32 = 1500;
+/// A route as wide as this, or wider, is a default one and gets in nobody's way.
+const DEFAULT_BITS: u8 = 7;
+
+/// Links, addresses and routes as they were at one moment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Machine {
+    pub(crate) links: Vec<Link>,
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) routes: Vec<Route>,
+}
+
+/// A range of the cluster, and the server's flag that sets it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claim {
+    pub(crate) range: Cidr,
+    pub(crate) flag: &'static str,
+}
+
+impl Machine {
+    fn name(&self, link: u32) -> &str {
+        self.links.iter().find(|l| l.index == link).map_or("?", |l| l.name.as_str())
+    }
+
+    /// Whether a link is the machine's own: neither loopback nor made by an agent.
+    fn is_its_own(&self, link: u32) -> bool {
+        self.links.iter().any(|l| l.index == link && !l.loopback && !is_some_agents(&l.name))
+    }
+
+    /// Addresses of the machine's own links.
+    pub(crate) fn own_addresses(&self) -> Vec<Address> {
+        self.addresses.iter().filter(|a| self.is_its_own(a.link)).copied().collect()
+    }
+
+    /// What of the machine a range of the cluster would hide, in words that say what to do.
+    pub(crate) fn conflict(&self, claims: &[Claim]) -> Option<String> {
+        for claim in claims {
+            let held = self.own_addresses().into_iter().find(|a| {
+                let network = Cidr::around(a.ip, a.prefix);
+                claim.range.overlaps(network)
+            });
+            if let Some(held) = held {
+                return Some(claim.refusal(&format!(
+                    "{}/{} of this machine's link {}",
+                    held.ip,
+                    held.prefix,
+                    self.name(held.link)
+                )));
+            }
+            // A wider one goes on for all that the cluster does not use.
+            let routed = self.routes.iter().find(|r| {
+                let narrow = r.to.prefix() >= claim.range.prefix() && r.to.prefix() > DEFAULT_BITS;
+                r.protocol != PROTOCOL && narrow && claim.range.overlaps(r.to) && !is_some_agents(self.name(r.link))
+            });
+            if let Some(routed) = routed {
+                return Some(claim.refusal(&format!(
+                    "this machine's route to {} by {}",
+                    routed.to,
+                    self.name(routed.link)
+                )));
+            }
+        }
+        None
+    }
+
+    /// Another agent on this machine that has pods in this node's range.
+    pub(crate) fn rival(&self, owner: &Owner, range: Cidr) -> Option<String> {
+        let rival = self.routes.iter().find(|r| {
+            let name = self.name(r.link);
+            r.protocol == PROTOCOL && r.to.overlaps(range) && !owner.owns(name)
+        })?;
+        Some(format!(
+            "another Evenkeel agent on this machine has a route to {} by {}, within this node's range {range}: clusters that share a machine need different --cluster-cidr at their servers",
+            rival.to,
+            self.name(rival.link)
+        ))
+    }
+
+    /// The link by which other nodes reach this one: that of its address, or else of the default
+    /// route.
+    pub(crate) fn uplink(&self, address: Option<IpAddr>) -> Option<u32> {
+        let by_address = self.addresses.iter().find(|a| Some(IpAddr::V4(a.ip)) == address).map(|a| a.link);
+        by_address.or_else(|| self.routes.iter().find(|r| r.to.prefix() == 0).map(|r| r.link))
+    }
+
+    /// The size of packets that fits through it.
+    pub(crate) fn uplink_mtu(&self, address: Option<IpAddr>) -> u32 {
+        let link = self.uplink(address);
+        let mtu = self.links.iter().find(|l| Some(l.index) == link && !l.loopback).map(|l| l.mtu);
+        mtu.filter(|mtu| *mtu > 0).unwrap_or(USUAL_MTU)
+    }
+}
+
+impl Claim {
+    fn refusal(&self, what: &str) -> String {
+        format!(
+            "{} {} of this cluster overlaps {what}: set another range when the cluster is made, or change this machine's network",
+            self.flag, self.range
+        )
+    }
+}
+
+/// Lets the machine forward packets, which pods live by; says whether it did not before.
+pub(crate) fn forward_packets() -> io::Result<bool> {
+    let name = "net.ipv4.ip_forward";
+    let before = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward")?;
+    set_parameter(name, "1")?;
+    Ok(before.trim() != "1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Machine {
+        let link = |index, name: &str, mtu| Link {
+            index,
+            name: name.into(),
+            up: true,
+            mtu,
+            loopback: name == "lo",
+            mac: Vec::new(),
+            tunnel: None,
+        };
+        let address = |link, ip: &str, prefix| Address { link, ip: ip.parse().unwrap(), prefix };
+        let route = |to: &str, link, protocol| Route {
+            to: to.parse().unwrap(),
+            link,
+            via: None,
+            onlink: false,
+            source: None,
+            protocol,
+        };
+        Machine {
+            links: vec![
+                link(1, "lo", 65536),
+                link(2, "eth0", 9000),
+                link(3, &Owner::new("c", "n").tunnel(), 8950),
+                link(4, "vpn0", 1400),
+                link(5, &Owner::new("c2", "n").pod_link(evenkeel_model::Uid(1)), 1500),
+            ],
+            addresses: vec![
+                address(1, "127.0.0.1", 8),
+                address(1, "10.42.1.1", 32),
+                address(2, "10.77.0.11", 24),
+                address(3, "10.42.1.1", 32),
+            ],
+            routes: vec![
+                route("0.0.0.0/0", 2, 3),
+                route("0.0.0.0/1", 4, 3),
+                route("10.77.0.0/24", 2, 2),
+                route("10.90.7.0/24", 4, 3),
+                route("10.0.0.0/8", 4, 3),
+                route("10.42.2.0/24", 2, PROTOCOL),
+                route("10.42.5.7/32", 5, PROTOCOL),
+            ],
+        }
+    }
+
+    #[test]
+    fn ranges_that_hide_the_machines_networks_are_refused() {
+        let conflict =
+            |range: &str| machine().conflict(&[Claim { range: range.parse().unwrap(), flag: "--cluster-cidr" }]);
+        assert_eq!(conflict("10.42.0.0/16"), None, "what is ours is in nobody's way, nor is a wider route");
+        let address = conflict("10.77.0.0/16").unwrap();
+        assert!(
+            address.contains("--cluster-cidr 10.77.0.0/16")
+                && address.contains("10.77.0.11/24")
+                && address.contains("eth0"),
+            "{address}"
+        );
+        assert!(conflict("10.77.0.128/25").is_some());
+        let route = conflict("10.90.0.0/16").unwrap();
+        assert!(route.contains("10.90.7.0/24") && route.contains("vpn0"), "{route}");
+    }
+
+    #[test]
+    fn another_agent_in_the_same_range_is_told() {
+        let owner = Owner::new("c", "n");
+        assert_eq!(machine().rival(&owner, "10.42.1.0/24".parse().unwrap()), None);
+        let rival = machine().rival(&owner, "10.42.5.0/24".parse().unwrap()).unwrap();
+        assert!(rival.contains("10.42.5.7/32") && rival.contains("--cluster-cidr"), "{rival}");
+    }
+
+    #[test]
+    fn the_uplink_is_that_of_the_nodes_address_or_the_default_route() {
+        assert_eq!(machine().uplink_mtu(Some("10.77.0.11".parse().unwrap())), 9000);
+        assert_eq!(machine().uplink_mtu(Some("1.2.3.4".parse().unwrap())), 9000);
+        assert_eq!(Machine::default().uplink_mtu(None), USUAL_MTU);
+    }
+}

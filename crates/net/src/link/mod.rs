@@ -1,0 +1,15 @@
+//! Links of pods and ways to other nodes, by netlink; no program is run for them.
+//!
+//! `kernel` speaks to the kernel in plain types; `names` says what ours are called; `ipam` gives
+//! addresses; `pods` plugs pods in, `netns` goes where their end is; `routes` leads to other nodes'
+//! pods; `host` looks at what the machine has of its own.
+
+pub(crate) mod host;
+pub mod ipam;
+pub(crate) mod kernel;
+pub mod names;
+pub mod netns;
+pub mod pods;
+pub mod routes;
+
+pub use kernel::KernelError;

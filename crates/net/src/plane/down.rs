@@ -1,0 +1,66 @@
+//! Takes the network of an agent that no longer runs off this machine. Called by `evenkeel down`,
+//! after the pods' containers are gone.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+use super::{ADDRESSES, KNOWN, known::Known};
+use crate::link::{
+    KernelError,
+    ipam::node_address,
+    kernel::{Kernel, PROTOCOL},
+    names::{Owner, is_some_agents},
+    pods::LOOPBACK,
+};
+
+/// Something of the network is left; calling again goes on.
+#[derive(Debug, Error)]
+pub enum DownError {
+    /// The kernel refused.
+    #[error("the pod network cannot be taken away: {0}; it needs root")]
+    Kernel(#[from] KernelError),
+    /// A file stays.
+    #[error("cannot remove {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Links, routes, the VXLAN device and addresses of the agent whose folder this is, and what it knew.
+pub async fn down(dir: &Path) -> Result<(), DownError> {
+    let known = Known::read(&dir.join(KNOWN));
+    if let Some(settings) = &known.settings {
+        let owner = Owner::new(&known.owner.0, &known.owner.1);
+        let kernel = Kernel::open()?;
+        let links = kernel.links().await?;
+        for link in links.iter().filter(|l| owner.owns(&l.name)) {
+            kernel.delete_link(link.index).await?;
+        }
+        let anothers =
+            |index| links.iter().any(|l| l.index == index && is_some_agents(&l.name) && !owner.owns(&l.name));
+        for route in kernel.routes().await? {
+            let inside = settings.cluster_cidr.contains(route.to.network().into());
+            if route.protocol == PROTOCOL && inside && !anothers(route.link) {
+                kernel.delete_route(&route).await?;
+            }
+        }
+        if let Some(address) = known.range(&known.owner.1).and_then(node_address) {
+            kernel.delete_address(LOOPBACK, address, 32).await?;
+        }
+    }
+    for name in [KNOWN, ADDRESSES] {
+        let path = dir.join(name);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(DownError::File { path, source }),
+            _ => {}
+        }
+    }
+    Ok(())
+}

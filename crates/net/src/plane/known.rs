@@ -1,0 +1,171 @@
+//! What the server said of the network, merged: kept on disk, so that an agent that starts without
+//! its server goes on with what it knew. Pure but for the file.
+
+use std::{collections::BTreeMap, fs, io, net::IpAddr, path::Path, sync::Arc};
+
+use evenkeel_model::net::{Cidr, NetworkSettings, NetworkUpdate, NodeNet, ServiceNet};
+use serde::{Deserialize, Serialize};
+
+use crate::link::ipam::replace;
+
+/// Version of the file.
+const FORMAT: u32 = 1;
+/// Largest file that is read: ten thousand Services with their endpoints are about 20 MB.
+const MAX_FILE: u64 = 256 << 20;
+
+/// All nodes and Services, as of the newest update.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Known {
+    #[serde(default)]
+    format: u32,
+    /// Whose links are on this machine, for whoever takes them away: cluster and node.
+    #[serde(default)]
+    pub(crate) owner: (String, String),
+    /// How the network is laid out; `None` before a server said it.
+    pub settings: Option<NetworkSettings>,
+    /// Nodes by name.
+    #[serde(default)]
+    nodes: Vec<NodeNet>,
+    #[serde(default)]
+    services: Vec<Arc<ServiceNet>>,
+}
+
+impl Known {
+    /// What is known of a node.
+    pub fn node(&self, name: &str) -> Option<&NodeNet> {
+        self.nodes.binary_search_by(|n| (*n.name).cmp(name)).ok().map(|at| &self.nodes[at])
+    }
+
+    /// All nodes, by name.
+    pub fn nodes(&self) -> &[NodeNet] {
+        &self.nodes
+    }
+
+    /// All Services, by namespace and name.
+    pub fn services(&self) -> &[Arc<ServiceNet>] {
+        &self.services
+    }
+
+    /// The range of a node's pods.
+    pub(crate) fn range(&self, node: &str) -> Option<Cidr> {
+        self.node(node)?.pod_cidr
+    }
+
+    /// The address that other nodes reach a node by.
+    pub(crate) fn address(&self, node: &str) -> Option<IpAddr> {
+        self.node(node)?.address
+    }
+
+    /// Takes an update in; updates come in their order.
+    pub(crate) fn take(&mut self, update: &NetworkUpdate) {
+        if update.full {
+            self.nodes.clone_from(&update.nodes);
+            self.nodes.sort_by(|a, b| a.name.cmp(&b.name));
+            self.services.clone_from(&update.services);
+            self.services.sort_by(|a, b| a.id.cmp(&b.id));
+        } else {
+            merge(&mut self.nodes, &update.nodes, &update.gone_nodes, |n| n.name.clone());
+            merge(&mut self.services, &update.services, &update.gone_services, |s| s.id.clone());
+        }
+        if let Some(settings) = &update.settings {
+            self.settings = Some(settings.clone());
+        }
+    }
+
+    /// Reads what was kept; nothing where there is no file, or one that cannot be read: the server
+    /// says all of it again.
+    pub(crate) fn read(path: &Path) -> Self {
+        let read = || -> io::Result<Self> {
+            if fs::metadata(path)?.len() > MAX_FILE {
+                return Err(io::Error::other("it is too large"));
+            }
+            let known: Self = serde_json::from_slice(&fs::read(path)?).map_err(io::Error::other)?;
+            if known.format > FORMAT {
+                return Err(io::Error::other(format!("it has format {}, not {FORMAT}", known.format)));
+            }
+            Ok(known)
+        };
+        match read() {
+            Ok(known) => known,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Self::default(),
+            Err(error) => {
+                tracing::warn!(%error, file = %path.display(), "what was known of the network cannot be read; the server will say it again");
+                Self::default()
+            }
+        }
+    }
+
+    pub(crate) fn write(&mut self, path: &Path) -> io::Result<()> {
+        self.format = FORMAT;
+        replace(path, &serde_json::to_vec(self).map_err(io::Error::other)?)
+    }
+}
+
+/// Puts new and changed ones in their places, and takes gone ones out.
+fn merge<T: Clone, K: Ord>(all: &mut Vec<T>, new: &[T], gone: &[K], key: impl Fn(&T) -> K) {
+    if new.is_empty() && gone.is_empty() {
+        return;
+    }
+    let mut map: BTreeMap<K, T> = std::mem::take(all).into_iter().map(|item| (key(&item), item)).collect();
+    for key in gone {
+        map.remove(key);
+    }
+    map.extend(new.iter().map(|item| (key(item), item.clone())));
+    *all = map.into_values().collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_model::net::NetworkMode;
+
+    use super::*;
+
+    fn node(name: &str, address: &str) -> NodeNet {
+        NodeNet { name: name.into(), address: address.parse().ok(), pod_cidr: None, zone: None }
+    }
+
+    fn update(full: bool, nodes: Vec<NodeNet>, gone: &[&str]) -> NetworkUpdate {
+        NetworkUpdate {
+            session: 1,
+            number: 1,
+            full,
+            settings: full.then(|| NetworkSettings {
+                cluster_cidr: "10.42.0.0/16".parse().unwrap(),
+                service_cidr: "10.43.0.0/16".parse().unwrap(),
+                dns: "10.43.0.10".parse().unwrap(),
+                domain: "cluster.local".into(),
+                mode: NetworkMode::Auto,
+            }),
+            nodes,
+            gone_nodes: gone.iter().map(|n| (*n).into()).collect(),
+            services: Vec::new(),
+            gone_services: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_full_update_says_all_and_others_the_difference() {
+        let names = |known: &Known| known.nodes().iter().map(|n| n.name.to_string()).collect::<Vec<_>>();
+        let mut known = Known::default();
+        known.take(&update(true, vec![node("b", "10.0.0.2"), node("a", "10.0.0.1")], &[]));
+        known.take(&update(false, vec![node("c", "10.0.0.3"), node("a", "10.0.0.9")], &["b", "never"]));
+        assert_eq!(names(&known), ["a", "c"]);
+        assert_eq!(known.address("a"), "10.0.0.9".parse().ok());
+        assert!(known.settings.is_some() && known.node("b").is_none());
+        known.take(&update(true, vec![node("d", "10.0.0.4")], &[]));
+        assert_eq!(names(&known), ["d"]);
+    }
+
+    #[test]
+    fn it_is_kept_and_a_damaged_file_is_no_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("network.json");
+        assert_eq!(Known::read(&path), Known::default());
+        let mut known = Known { owner: ("c".into(), "n".into()), ..Known::default() };
+        known.take(&update(true, vec![node("a", "10.0.0.1")], &[]));
+        known.write(&path).unwrap();
+        assert_eq!(Known::read(&path), known);
+        fs::write(&path, "{").unwrap();
+        assert_eq!(Known::read(&path), Known::default());
+    }
+}

@@ -1,0 +1,245 @@
+//! The node's network as one thing: takes what the server says, in its order, brings the kernel
+//! there, plugs pods in, and keeps all of it so.
+//!
+//! One task (`task`, with `sandboxes` for pods) does everything in turn; this is its front. What was merged of the server's
+//! words is in `known`, changes that others make to the kernel are told by `watch`. The driver of
+//! the agent owns it. Deliberately not here: pods' life, and which pod is on this node.
+
+mod down;
+mod known;
+mod sandboxes;
+mod task;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use evenkeel_model::{Uid, net::NetworkUpdate};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch as channel};
+
+use crate::link::{KernelError, ipam::IpamError, netns::SandboxError};
+
+pub use self::{
+    down::{DownError, down},
+    known::Known,
+};
+
+/// Questions that wait for the task; who asks beyond that waits, too.
+const ASKS: usize = 256;
+/// How long a pod waits for the network to be known: a session with the server begins with it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Files in the agent's folder.
+const KNOWN: &str = "network.json";
+const ADDRESSES: &str = "addresses.json";
+
+/// Which network pods get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// An own one where this process may make it and the server gave the node a range, else the
+    /// container engine's.
+    Auto,
+    /// An own one or none.
+    Own,
+    /// The container engine's default network.
+    #[default]
+    Engine,
+}
+
+impl std::str::FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "own" => Ok(Self::Own),
+            "engine" => Ok(Self::Engine),
+            other => Err(format!("`{other}` is none of auto, own, engine")),
+        }
+    }
+}
+
+/// Whose network it is.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The cluster's id.
+    pub cluster: String,
+    /// The node's name.
+    pub node: Arc<str>,
+    /// The node's address, as this agent knows it.
+    pub address: Option<IpAddr>,
+    /// The agent's folder; it is there.
+    pub dir: PathBuf,
+    /// Which network pods get.
+    pub choice: Choice,
+}
+
+/// What the network is at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing is known of it yet.
+    Waiting,
+    /// Pods get the engine's network, for this reason.
+    Engine(String),
+    /// Pods get addresses of the node's range.
+    Own,
+    /// Pods cannot be made, for this reason.
+    Refused(String),
+}
+
+/// What a pod on the network has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Address of the cluster's name server.
+    pub dns: IpAddr,
+    /// The cluster's domain.
+    pub domain: String,
+}
+
+/// A sandbox that runs and is to be plugged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sandbox {
+    /// Its pod.
+    pub pod: Uid,
+    /// The pod's namespace and name, for people.
+    pub title: String,
+    /// Its process.
+    pub pid: u32,
+    /// `net.*` kernel parameters that the pod asks for.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// A pod cannot be on the network.
+#[derive(Debug, Error)]
+pub enum PlaneError {
+    /// The pod network cannot be used.
+    #[error("the pod network cannot be used: {0}")]
+    Refused(String),
+    /// The server has not said anything of it.
+    #[error(
+        "this node has no range of addresses for pods yet: no server has said one in {} s",
+        PATIENCE.as_secs()
+    )]
+    Unknown,
+    /// No address.
+    #[error(transparent)]
+    Address(#[from] IpamError),
+    /// The sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The kernel.
+    #[error("the pod cannot be plugged in: {0}")]
+    Kernel(#[from] KernelError),
+    /// The agent ends.
+    #[error("the agent is stopping")]
+    Stopping,
+}
+
+/// What the task is asked.
+enum Ask {
+    Update(Arc<NetworkUpdate>),
+    Lease { pod: Uid, answer: oneshot::Sender<Result<Lease, PlaneError>> },
+    Plug { sandbox: Sandbox, answer: oneshot::Sender<Result<Ipv4Addr, PlaneError>> },
+    Found(Vec<Sandbox>),
+    Forget(Uid),
+}
+
+/// The node's network. Cheap to clone; its task ends with the last one.
+#[derive(Debug, Clone)]
+pub struct Plane {
+    asks: mpsc::Sender<Ask>,
+    status: channel::Receiver<Status>,
+    applied: channel::Receiver<u64>,
+    addresses: Addresses,
+}
+
+/// Addresses of pods, for whoever asks while the task is busy.
+#[derive(Debug, Clone, Default)]
+struct Addresses(Arc<Mutex<BTreeMap<Uid, Ipv4Addr>>>);
+
+impl Addresses {
+    fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<Uid, Ipv4Addr>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Plane {
+    /// Starts it with what is on disk. Fails where the pods' addresses cannot be read.
+    pub fn start(settings: Settings) -> Result<Self, IpamError> {
+        let (asks, receive) = mpsc::channel(ASKS);
+        let (status, of_status) = channel::channel(Status::Waiting);
+        let (applied, of_applied) = channel::channel(0);
+        let addresses = Addresses::default();
+        let task = task::Task::new(settings, status, applied, addresses.clone())?;
+        tokio::spawn(task.run(receive));
+        Ok(Self { asks, status: of_status, applied: of_applied, addresses })
+    }
+
+    /// Takes what the server said; [`Plane::applied`] tells when the kernel follows it.
+    pub async fn update(&self, update: Arc<NetworkUpdate>) {
+        // Gone only at the agent's end.
+        let _ = self.asks.send(Ask::Update(update)).await;
+    }
+
+    /// The number of the last update that the kernel follows; 0 before the first.
+    pub fn applied(&self) -> channel::Receiver<u64> {
+        self.applied.clone()
+    }
+
+    /// What the network is at.
+    pub fn status(&self) -> channel::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Which network a new pod gets; waits for it to be known. `None` is the engine's.
+    pub async fn lease(&self, pod: Uid) -> Result<Option<Lease>, PlaneError> {
+        let mut status = self.status.clone();
+        let known = tokio::time::timeout(PATIENCE, status.wait_for(|s| *s != Status::Waiting)).await;
+        match known.map(|s| s.map(|s| s.clone())) {
+            Err(_) => return Err(PlaneError::Unknown),
+            Ok(Err(_)) => return Err(PlaneError::Stopping),
+            Ok(Ok(Status::Engine(_))) => return Ok(None),
+            Ok(Ok(Status::Refused(why))) => return Err(PlaneError::Refused(why)),
+            Ok(Ok(Status::Own | Status::Waiting)) => {}
+        }
+        self.ask(|answer| Ask::Lease { pod, answer }).await.map(Some)
+    }
+
+    /// Plugs a sandbox in that was made with [`Plane::lease`], and waits for it to have left the
+    /// machine's network before.
+    pub async fn plug(&self, sandbox: Sandbox) -> Result<Ipv4Addr, PlaneError> {
+        // Waited for here, so that a slow one holds nobody else up.
+        crate::link::netns::own_network(sandbox.pid).await?;
+        self.ask(|answer| Ask::Plug { sandbox, answer }).await
+    }
+
+    /// Tells of sandboxes that run: those that lack their link are plugged in again.
+    pub async fn found(&self, sandboxes: Vec<Sandbox>) {
+        let _ = self.asks.send(Ask::Found(sandboxes)).await;
+    }
+
+    /// A pod is gone for good, and its address free.
+    pub async fn forget(&self, pod: Uid) {
+        let _ = self.asks.send(Ask::Forget(pod)).await;
+    }
+
+    /// The address of a pod that has one.
+    pub fn address_of(&self, pod: Uid) -> Option<Ipv4Addr> {
+        self.addresses.with(|all| all.get(&pod).copied())
+    }
+
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Result<T, PlaneError>>) -> Ask) -> Result<T, PlaneError> {
+        let (answer, receive) = oneshot::channel();
+        self.asks.send(ask(answer)).await.map_err(|_| PlaneError::Stopping)?;
+        receive.await.map_err(|_| PlaneError::Stopping)?
+    }
+}

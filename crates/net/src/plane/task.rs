@@ -1,0 +1,424 @@
+//! The plane's task: one thing after the other, so that nothing of the network is done twice at once.
+//!
+//! What fails is tried again as a whole, soon; what others undo is put right when the kernel tells,
+//! and looked for now and then in case it does not.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use evenkeel_model::{Uid, net::NetworkSettings};
+use tokio::{
+    sync::{mpsc, watch as channel},
+    time::{Instant, sleep_until},
+};
+
+use super::{ADDRESSES, Addresses, Ask, Choice, KNOWN, Known, Sandbox, Settings, Status, watch};
+use crate::link::{
+    KernelError,
+    host::{Claim, Machine, forward_packets},
+    ipam::{Ipam, IpamError, node_address},
+    kernel::{Kernel, refused},
+    names::Owner,
+    netns::Identity,
+    pods::{LOOPBACK, Wire},
+    routes::{Own, Plan, Ways, plan},
+};
+
+/// Questions answered before the network is brought where they want it.
+const BATCH: usize = 64;
+/// Changes come in crowds; they are looked at together, this long after the first.
+const SETTLE: Duration = Duration::from_millis(100);
+/// What failed is tried again after this.
+pub(super) const RETRY: Duration = Duration::from_secs(1);
+/// Everything is looked at this often even if nobody told of a change.
+const LOOK: Duration = Duration::from_secs(30);
+/// While pods cannot be made, whatever is in the way is looked at this often: not all that frees it is
+/// told.
+const REFUSED: Duration = Duration::from_secs(3);
+/// What is known of Services is written down this long after it changed: they change in crowds, and a
+/// server says all of them again. Nodes and settings, which pods' addresses follow from, are at once.
+const SAVE: Duration = Duration::from_secs(2);
+/// Capabilities that an own pod network needs, by their bits.
+const NEEDED: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (19, "CAP_SYS_PTRACE"), (21, "CAP_SYS_ADMIN")];
+
+/// A pod that is plugged in.
+pub(super) struct Wired {
+    pub(super) pid: u32,
+    pub(super) network: Identity,
+    pub(super) wire: Wire,
+}
+
+/// Where pods get addresses, and from what.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) own: Own,
+    pub(super) settings: NetworkSettings,
+}
+
+pub(super) struct Task {
+    pub(super) settings: Settings,
+    pub(super) owner: Owner,
+    pub(super) kernel: Option<Kernel>,
+    pub(super) known: Known,
+    pub(super) save_at: Option<Instant>,
+    /// The last update's number, and whether the kernel does not follow it yet.
+    pub(super) number: u64,
+    pub(super) behind: bool,
+    pub(super) ipam: Arc<Mutex<Ipam>>,
+    /// Pods that have an address and no link yet.
+    pub(super) leased: BTreeSet<Uid>,
+    pub(super) wires: BTreeMap<Uid, Wired>,
+    /// Sandboxes whose link could not be made again.
+    pub(super) unplugged: Vec<Sandbox>,
+    pub(super) machine: Machine,
+    pub(super) plan: Plan,
+    pub(super) ways: Ways,
+    pub(super) check_at: Option<Instant>,
+    /// What was complained of last.
+    pub(super) complaint: Option<String>,
+    pub(super) status: channel::Sender<Status>,
+    pub(super) applied: channel::Sender<u64>,
+    pub(super) addresses: Addresses,
+}
+
+impl Task {
+    pub(super) fn new(
+        settings: Settings,
+        status: channel::Sender<Status>,
+        applied: channel::Sender<u64>,
+        addresses: Addresses,
+    ) -> Result<Self, IpamError> {
+        let owner = Owner::new(&settings.cluster, &settings.node);
+        let ipam = Ipam::open(&settings.dir.join(ADDRESSES))?;
+        let own = settings.choice != Choice::Engine;
+        let known = if own { Known::read(&settings.dir.join(KNOWN)) } else { Known::default() };
+        addresses.with(|all| *all = ipam.given().collect());
+        Ok(Self {
+            ways: Ways::new(owner.clone()),
+            owner,
+            kernel: None,
+            behind: known.settings.is_some(),
+            known,
+            save_at: None,
+            number: 0,
+            ipam: Arc::new(Mutex::new(ipam)),
+            leased: BTreeSet::new(),
+            wires: BTreeMap::new(),
+            unplugged: Vec::new(),
+            machine: Machine::default(),
+            plan: Plan::default(),
+            check_at: None,
+            complaint: None,
+            settings,
+            status,
+            applied,
+            addresses,
+        })
+    }
+
+    pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
+        let (changed_send, mut changed) = mpsc::channel(1);
+        if let Some(engine) = self.engine() {
+            self.say(Status::Engine(engine));
+        } else {
+            self.check_at = Some(Instant::now());
+            self.watch(changed_send);
+        }
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let far = Instant::now() + LOOK;
+            tokio::select! {
+                taken = asks.recv_many(&mut batch, BATCH) => {
+                    if taken == 0 {
+                        self.save().await;
+                        return;
+                    }
+                    for ask in batch.drain(..) {
+                        self.take(ask).await;
+                    }
+                    if self.behind {
+                        self.follow().await;
+                    }
+                    if self.save_at.is_some_and(|at| at <= Instant::now()) {
+                        self.save().await;
+                    }
+                }
+                Some(()) = changed.recv() => {
+                    self.check_at = Some(self.check_at.map_or(Instant::now() + SETTLE, |at| at.min(Instant::now() + SETTLE)));
+                }
+                () = sleep_until(self.check_at.unwrap_or(far)), if self.check_at.is_some() => self.check().await,
+                () = sleep_until(self.save_at.unwrap_or(far)), if self.save_at.is_some() => self.save().await,
+            }
+        }
+    }
+
+    fn watch(&self, changed: mpsc::Sender<()>) {
+        let owner = self.owner.clone();
+        tokio::spawn(async move {
+            while !changed.is_closed() {
+                match watch::follow(owner.clone(), changed.clone()).await {
+                    Ok(()) => return,
+                    Err(error) => {
+                        tracing::warn!(%error, "changes of the network are found only every {} s", LOOK.as_secs());
+                    }
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK) => {}
+                    () = changed.closed() => return,
+                }
+            }
+        });
+    }
+
+    /// Why pods get the engine's network whatever the server says.
+    fn engine(&self) -> Option<String> {
+        let missing = missing_capabilities();
+        match self.settings.choice {
+            Choice::Engine => Some("--pod-network is engine".into()),
+            Choice::Auto if !missing.is_empty() => {
+                Some(format!("an own pod network needs root with {}", missing.join(", ")))
+            }
+            Choice::Auto | Choice::Own => None,
+        }
+    }
+
+    async fn take(&mut self, ask: Ask) {
+        match ask {
+            Ask::Update(update) => {
+                self.number = self.number.max(update.number);
+                self.behind = true;
+                if self.engine().is_none() {
+                    self.known.take(&update);
+                    self.known.owner = (self.settings.cluster.clone(), self.settings.node.to_string());
+                    let slow = update.settings.is_none() && update.nodes.is_empty() && update.gone_nodes.is_empty();
+                    let at = Instant::now() + if slow { SAVE } else { Duration::ZERO };
+                    self.save_at = Some(self.save_at.map_or(at, |save| save.min(at)));
+                }
+            }
+            Ask::Lease { pod, answer } => {
+                let lease = self.lease(pod).await;
+                // Who asked may have given up; the pod asks again and gets the same.
+                let _ = answer.send(lease);
+            }
+            Ask::Plug { sandbox, answer } => {
+                let plugged = self.plug(&sandbox).await;
+                let _ = answer.send(plugged);
+            }
+            Ask::Found(sandboxes) => self.found(sandboxes).await,
+            Ask::Forget(pod) => {
+                self.leased.remove(&pod);
+                self.wires.remove(&pod);
+                if let Err(error) = self.with_ipam(move |ipam| ipam.free(pod)).await {
+                    tracing::error!(%error, "a pod's address is not free yet");
+                }
+            }
+        }
+    }
+
+    /// This node's place in the cluster's network: `Ok(None)` where the engine's is used.
+    fn place(&self) -> Result<Place, Status> {
+        if let Some(engine) = self.engine() {
+            return Err(Status::Engine(engine));
+        }
+        let Some(settings) = self.known.settings.clone() else { return Err(Status::Waiting) };
+        let auto = self.settings.choice == Choice::Auto;
+        let missing = missing_capabilities();
+        if !missing.is_empty() {
+            return Err(Status::Refused(format!("the agent must be root and lacks {}", missing.join(", "))));
+        }
+        let Some(range) = self.known.range(&self.settings.node) else {
+            let why = "the server has given this node no range of addresses for pods".to_owned();
+            return Err(if auto { Status::Engine(why) } else { Status::Refused(why) });
+        };
+        let Some(in_range) = node_address(range) else {
+            return Err(Status::Refused(IpamError::TooSmall(range).to_string()));
+        };
+        let own = Own { name: self.settings.node.to_string(), range, in_range, address: self.address() };
+        Ok(Place { own, settings })
+    }
+
+    /// An address of this machine that other nodes reach it by.
+    fn address(&self) -> Option<Ipv4Addr> {
+        let said = self.settings.address.or_else(|| self.known.address(&self.settings.node));
+        let own = self.machine.own_addresses();
+        let mine = own.iter().find(|a| said == Some(IpAddr::V4(a.ip)));
+        // A node behind another's address: packets leave from what it has itself.
+        let mine = mine.or_else(|| own.iter().find(|a| Some(a.link) == self.machine.uplink(said)));
+        mine.map(|a| a.ip)
+    }
+
+    fn claims(settings: &NetworkSettings) -> [Claim; 2] {
+        [
+            Claim { range: settings.cluster_cidr, flag: "--cluster-cidr" },
+            Claim { range: settings.service_cidr, flag: "--service-cidr" },
+        ]
+    }
+
+    fn say(&mut self, status: Status) {
+        let changed = self.status.send_if_modified(|now| {
+            let changed = *now != status;
+            now.clone_from(&status);
+            changed
+        });
+        match status {
+            Status::Engine(why) if changed => {
+                tracing::info!(why, "pods get the container engine's default network");
+            }
+            Status::Refused(why) if changed => tracing::error!(why, "the pod network cannot be used"),
+            Status::Own if changed => tracing::info!("pods get addresses of this node's range"),
+            _ => {}
+        }
+    }
+
+    /// Brings the kernel to what is known, by the difference to what it was brought to before.
+    async fn follow(&mut self) {
+        let place = match self.ready().await {
+            Ok(Some(place)) => place,
+            Ok(None) => return self.followed(),
+            Err(error) => return self.failed(&error),
+        };
+        let new = plan(&place.own, place.settings.mode, self.known.nodes(), &self.machine.own_addresses());
+        let mtu = self.machine.uplink_mtu(place.own.address.map(IpAddr::V4));
+        let cluster = place.settings.cluster_cidr;
+        let kernel = match self.kernel() {
+            Ok(kernel) => kernel,
+            Err(error) => return self.failed(&error),
+        };
+        match self.ways.follow(&kernel, &place.own, &new, cluster, mtu).await {
+            Ok(()) => {
+                self.told_without(&new);
+                self.plan = new;
+                self.followed();
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn followed(&mut self) {
+        self.behind = false;
+        let number = self.number;
+        self.applied.send_if_modified(|applied| std::mem::replace(applied, number) != number);
+    }
+
+    fn failed(&mut self, error: &KernelError) {
+        self.behind = true;
+        self.check_at = Some(Instant::now() + RETRY);
+        let text = error.to_string();
+        if self.complaint.as_ref() != Some(&text) {
+            tracing::error!(%error, "the node's network is not as it shall be; trying again");
+            self.complaint = Some(text);
+        }
+    }
+
+    fn told_without(&self, new: &Plan) {
+        for why in new.without.iter().filter(|why| !self.plan.without.contains(*why)) {
+            tracing::warn!(why, "pods of a node cannot be reached");
+        }
+    }
+
+    /// The place, with the machine looked at and its network free for it; `None` where pods get none.
+    pub(super) async fn ready(&mut self) -> Result<Option<Place>, KernelError> {
+        match self.place() {
+            Err(status) => {
+                self.say(status);
+                return Ok(None);
+            }
+            Ok(_) if self.machine.links.is_empty() => self.look().await?,
+            Ok(_) => {}
+        }
+        // Again: the address follows from what was just looked at.
+        let place = match self.place() {
+            Ok(place) => place,
+            Err(status) => {
+                self.say(status);
+                return Ok(None);
+            }
+        };
+        let conflict = self.machine.conflict(&Self::claims(&place.settings));
+        if let Some(why) = conflict.or_else(|| self.machine.rival(&self.owner, place.own.range)) {
+            self.say(Status::Refused(why));
+            return Ok(None);
+        }
+        if *self.status.borrow() != Status::Own {
+            let forwarded = forward_packets().map_err(|e| refused("let this machine forward packets", e))?;
+            if forwarded {
+                tracing::info!("this machine forwards packets from now on (net.ipv4.ip_forward): pods live by it");
+            }
+            self.kernel()?.add_address(LOOPBACK, place.own.in_range, 32, false).await?;
+            self.say(Status::Own);
+        }
+        Ok(Some(place))
+    }
+
+    pub(super) fn kernel(&mut self) -> Result<Kernel, KernelError> {
+        if self.kernel.is_none() {
+            self.kernel = Some(Kernel::open()?);
+        }
+        self.kernel.clone().ok_or_else(|| refused("open a netlink socket", std::io::ErrorKind::NotFound.into()))
+    }
+
+    async fn look(&mut self) -> Result<(), KernelError> {
+        let kernel = self.kernel()?;
+        self.machine = Machine {
+            links: kernel.links().await?,
+            addresses: kernel.addresses().await?,
+            routes: kernel.routes().await?,
+        };
+        Ok(())
+    }
+
+    /// Looks at all of it, and puts right what differs.
+    async fn check(&mut self) {
+        let refused = matches!(*self.status.borrow(), Status::Refused(_));
+        self.check_at = Some(Instant::now() + if refused { REFUSED } else { LOOK });
+        match self.renew().await {
+            Ok(()) => {
+                if self.complaint.take().is_some() {
+                    tracing::info!("the node's network is as it shall be again");
+                }
+                self.followed();
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    async fn renew(&mut self) -> Result<(), KernelError> {
+        if self.known.settings.is_none() {
+            return Ok(());
+        }
+        self.look().await?;
+        let Some(place) = self.ready().await? else { return Ok(()) };
+        let kernel = self.kernel()?;
+        kernel.add_address(LOOPBACK, place.own.in_range, 32, false).await?;
+        let new = plan(&place.own, place.settings.mode, self.known.nodes(), &self.machine.own_addresses());
+        let mtu = self.machine.uplink_mtu(place.own.address.map(IpAddr::V4));
+        self.ways.renew(&kernel, &place.own, &new, place.settings.cluster_cidr, mtu).await?;
+        self.told_without(&new);
+        self.plan = new;
+        self.check_pods(&kernel).await
+    }
+
+    async fn save(&mut self) {
+        if self.save_at.take().is_none() {
+            return;
+        }
+        let (mut known, path) = (self.known.clone(), self.settings.dir.join(KNOWN));
+        let written = tokio::task::spawn_blocking(move || known.write(&path)).await;
+        if let Err(error) = written.unwrap_or_else(|e| Err(std::io::Error::other(e))) {
+            tracing::warn!(%error, "what is known of the network could not be kept");
+            self.save_at = Some(Instant::now() + LOOK);
+        }
+    }
+}
+
+/// What this process may not do of what an own pod network needs.
+fn missing_capabilities() -> Vec<&'static str> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|l| l.strip_prefix("CapEff:"));
+    let has = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    NEEDED.into_iter().filter(|(bit, _)| has & (1 << bit) == 0).map(|(_, name)| name).collect()
+}

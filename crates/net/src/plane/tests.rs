@@ -1,0 +1,375 @@
+//! The plane against the real kernel: two nodes in network namespaces that the test makes, each with
+//! a plane of its own, and pods that are processes in further ones. Needs root and iproute2.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use evenkeel_model::{
+    Uid,
+    net::{NetworkMode, NetworkSettings, NetworkUpdate, NodeNet},
+};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tokio::sync::oneshot;
+
+use super::{Choice, Plane, Sandbox, Settings, Status, down};
+use crate::link::{names::Owner, netns::own_network};
+
+/// Longest wait for anything here.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A process in a network namespace of its own.
+struct Place {
+    process: Child,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "sleep", "infinity"]).stdin(Stdio::null());
+        let place = Self { process: command.spawn().expect("unshare of util-linux") };
+        own_network(place.pid()).await.expect("a network namespace needs root");
+        place
+    }
+
+    fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Runs `ip` in it.
+    fn ip(&self, line: &str) -> String {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.pid().to_string(), "-n", "ip"]).args(line.split_whitespace());
+        let out = command.output().unwrap();
+        assert!(out.status.success(), "ip {line}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    /// Does something on a thread in it.
+    fn inside<T: Send + 'static>(&self, act: impl FnOnce() -> T + Send + 'static) -> std::thread::JoinHandle<T> {
+        let file = std::fs::File::open(format!("/proc/{}/ns/net", self.pid())).unwrap();
+        std::thread::spawn(move || {
+            use std::os::fd::AsFd as _;
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            act()
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// An agent's plane that lives in a place.
+struct Node {
+    plane: Plane,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Node {
+    fn start(place: &Place, name: &str, address: Ipv4Addr, dir: &Path) -> Self {
+        let settings = Settings {
+            cluster: "test".into(),
+            node: name.into(),
+            address: Some(address.into()),
+            dir: dir.to_path_buf(),
+            choice: Choice::Own,
+        };
+        let (send, receive) = std::sync::mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let thread = place.inside(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                send.send(Plane::start(settings).unwrap()).unwrap();
+                let _ = stopped.await;
+            });
+        });
+        Self { plane: receive.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
+    }
+
+    async fn pod(&self, uid: u128, place: &Place) -> Ipv4Addr {
+        let lease = self.plane.lease(Uid(uid)).await.unwrap().expect("an own network");
+        let address = self.plane.plug(sandbox(uid, place)).await.unwrap();
+        assert_eq!((lease.address, Some(address)), (address, self.plane.address_of(Uid(uid))));
+        address
+    }
+
+    async fn update(&self, update: NetworkUpdate) {
+        let mut applied = self.plane.applied();
+        let number = update.number;
+        self.plane.update(Arc::new(update)).await;
+        tokio::time::timeout(PATIENCE, applied.wait_for(|n| *n >= number)).await.expect("applied").unwrap();
+    }
+
+    /// Whether it has written down what it was told.
+    fn kept(dir: &Path) -> Result<(), String> {
+        super::Known::read(&dir.join(super::KNOWN)).settings.map(drop).ok_or_else(|| "nothing is kept".into())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn sandbox(uid: u128, place: &Place) -> Sandbox {
+    let parameters = vec![("net.ipv4.tcp_syncookies".into(), "0".into())];
+    Sandbox { pod: Uid(uid), title: format!("shop/web-{uid}"), pid: place.pid(), parameters }
+}
+
+fn node(name: &str, address: &str, range: &str) -> NodeNet {
+    NodeNet { name: name.into(), address: address.parse().ok(), pod_cidr: range.parse().ok(), zone: None }
+}
+
+fn update(number: u64, mode: NetworkMode, nodes: Vec<NodeNet>) -> NetworkUpdate {
+    NetworkUpdate {
+        session: 1,
+        number,
+        full: true,
+        settings: Some(NetworkSettings {
+            cluster_cidr: "10.42.0.0/16".parse().unwrap(),
+            service_cidr: "10.43.0.0/16".parse().unwrap(),
+            dns: "10.43.0.10".parse().unwrap(),
+            domain: "cluster.local".into(),
+            mode,
+        }),
+        nodes,
+        gone_nodes: Vec::new(),
+        services: Vec::new(),
+        gone_services: Vec::new(),
+    }
+}
+
+/// Asks from one place to a port of an address in another: who the asked one saw.
+fn asked(from: &Place, at: &Place, address: Ipv4Addr) -> Result<SocketAddr, String> {
+    let (ready, listening) = std::sync::mpsc::channel();
+    let server = at.inside(move || {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        ready.send(listener.local_addr().unwrap().port()).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let end = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < end {
+            if let Ok((mut stream, peer)) = listener.accept() {
+                stream.set_nonblocking(false).unwrap();
+                // More than a packet, so that sizes matter.
+                let _ = stream.write_all(&vec![7; 100_000]);
+                return Some(peer);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        None
+    });
+    let port = listening.recv().unwrap();
+    let client = from.inside(move || {
+        let to = SocketAddr::from((address, port));
+        let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(1)).map_err(|e| e.to_string())?;
+        stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).map_err(|e| e.to_string())?;
+        if all.len() == 100_000 { Ok(()) } else { Err(format!("{} bytes", all.len())) }
+    });
+    let (client, server) = (client.join().unwrap(), server.join().unwrap());
+    client?;
+    server.ok_or_else(|| "nobody came".into())
+}
+
+async fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match look() {
+            Ok(value) => return value,
+            Err(error) => assert!(Instant::now() < end, "{what}: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn nodes() -> Vec<NodeNet> {
+    vec![node("n1", "10.77.0.1", "10.42.1.0/24"), node("n2", "10.77.0.2", "10.42.2.0/24")]
+}
+
+/// Two nodes on one link.
+async fn two() -> (Place, Place) {
+    let (one, two) = (Place::new().await, Place::new().await);
+    one.ip(&format!("link add eth0 type veth peer name eth0 netns {}", two.pid()));
+    for (place, n) in [(&one, 1), (&two, 2)] {
+        place.ip(&format!("addr add 10.77.0.{n}/24 dev eth0"));
+        place.ip("link set lo up");
+        place.ip("link set eth0 up");
+    }
+    (one, two)
+}
+
+fn mtu(place: &Place) -> String {
+    let text = place.ip("link show eth0");
+    text.split_whitespace().skip_while(|w| *w != "mtu").nth(1).unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pods_reach_each_other_by_routes_and_by_tunnel_and_what_is_undone_is_put_right() {
+    let (one, other) = two().await;
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let first = Node::start(&one, "n1", "10.77.0.1".parse().unwrap(), dirs[0].path());
+    let second = Node::start(&other, "n2", "10.77.0.2".parse().unwrap(), dirs[1].path());
+    for plane in [&first, &second] {
+        plane.update(update(1, NetworkMode::Auto, nodes())).await;
+        assert_eq!(*plane.plane.status().borrow(), Status::Own);
+    }
+    let pods = [Place::new().await, Place::new().await, Place::new().await];
+    let a = first.pod(1, &pods[0]).await;
+    let b = second.pod(2, &pods[1]).await;
+    let c = first.pod(3, &pods[2]).await;
+    assert_eq!([a, b, c].map(|i| i.to_string()), ["10.42.1.2", "10.42.2.2", "10.42.1.3"]);
+
+    // Nobody's address is changed on the way, and sizes fit.
+    assert_eq!(asked(&pods[0], &pods[1], b).unwrap().ip(), a);
+    assert_eq!(asked(&pods[1], &pods[0], a).unwrap().ip(), b);
+    assert_eq!(asked(&pods[2], &pods[0], a).unwrap().ip(), c);
+    assert_eq!(asked(&one, &pods[0], a).unwrap().ip().to_string(), "10.42.1.1", "its own node");
+    asked(&one, &pods[1], b).unwrap();
+    assert_eq!(mtu(&pods[0]), "1500");
+    let cookies = pods[0].inside(|| std::fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies").unwrap());
+    assert_eq!(cookies.join().unwrap().trim(), "0", "a kernel parameter of the pod's own");
+
+    // What others undo.
+    one.ip("route flush proto 69");
+    eventually("the routes are back", || asked(&pods[0], &pods[1], b)).await;
+    eventually("the pods' routes are back", || asked(&pods[2], &pods[0], a)).await;
+    let link = Owner::new("test", "n1").pod_link(Uid(1));
+    one.ip(&format!("link del {link}"));
+    let peer = eventually("the link is back", || asked(&pods[0], &pods[1], b)).await;
+    assert_eq!(peer.ip(), a, "with the same address");
+    one.ip(&format!("link set {link} down"));
+    eventually("the link is up", || asked(&pods[1], &pods[0], a)).await;
+    one.ip("link set eth0 down");
+    one.ip("link set eth0 up");
+    eventually("the way over the uplink is back", || asked(&pods[0], &pods[1], b)).await;
+
+    // By tunnel, on both sides.
+    for plane in [&first, &second] {
+        plane.update(update(2, NetworkMode::Vxlan, nodes())).await;
+    }
+    assert!(
+        one.ip("route show proto 69")
+            .contains(&format!("10.42.2.0/24 via 10.42.2.1 dev {}", Owner::new("test", "n1").tunnel()))
+    );
+    assert_eq!(asked(&pods[0], &pods[1], b).unwrap().ip(), a);
+    assert_eq!(asked(&one, &pods[1], b).unwrap().ip().to_string(), "10.42.1.1");
+    let late = Place::new().await;
+    first.pod(4, &late).await;
+    assert_eq!(mtu(&late), "1450");
+    asked(&late, &pods[1], b).unwrap();
+    one.ip(&format!("link del {}", Owner::new("test", "n1").tunnel()));
+    eventually("the tunnel is back", || asked(&pods[0], &pods[1], b)).await;
+
+    // A node that changes its address, and one that goes.
+    other.ip("addr add 10.77.0.9/24 dev eth0");
+    let change = |number, nodes, gone: &[&str]| NetworkUpdate {
+        full: false,
+        settings: None,
+        gone_nodes: gone.iter().map(|n| (*n).into()).collect(),
+        ..update(number, NetworkMode::Vxlan, nodes)
+    };
+    first.update(change(3, vec![node("n2", "10.77.0.9", "10.42.2.0/24")], &[])).await;
+    let fdb = Command::new("nsenter").args(["-t", &one.pid().to_string(), "-n", "bridge", "fdb"]).output().unwrap();
+    let fdb = String::from_utf8(fdb.stdout).unwrap();
+    assert!(fdb.contains("dst 10.77.0.9") && !fdb.contains("dst 10.77.0.2 "), "{fdb}");
+    first.update(change(4, Vec::new(), &["n2"])).await;
+    let left = one.ip("route show proto 69");
+    assert!(!left.contains("10.42.2.0/24") && left.contains("10.42.1.2"), "{left}");
+    assert!(!one.ip("link show").contains(&Owner::new("test", "n1").tunnel()), "no tunnel without need");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_comes_back_takes_over_what_is_there_and_down_leaves_nothing() {
+    let (one, other) = two().await;
+    let dir = tempfile::tempdir().unwrap();
+    let start = || Node::start(&one, "n1", "10.77.0.1".parse().unwrap(), dir.path());
+    let first = start();
+    first.update(update(1, NetworkMode::Auto, nodes())).await;
+    let pods = [Place::new().await, Place::new().await];
+    let a = first.pod(1, &pods[0]).await;
+    let b = first.pod(2, &pods[1]).await;
+    let link = Owner::new("test", "n1").pod_link(Uid(1));
+    let index = |place: &Place| place.ip(&format!("link show {link}"));
+    let before = index(&one);
+    eventually("the network is on disk", || Node::kept(dir.path())).await;
+    drop(first);
+    // While it was away somebody took the other pod's link.
+    one.ip(&format!("link del {}", Owner::new("test", "n1").pod_link(Uid(2))));
+
+    // Without any server: what is on disk is enough.
+    let again = start();
+    again.plane.found(vec![sandbox(1, &pods[0]), sandbox(2, &pods[1])]).await;
+    eventually("both are on the network", || asked(&pods[0], &pods[1], b)).await;
+    assert_eq!(index(&one), before, "what was right is not touched");
+    assert_eq!((again.plane.address_of(Uid(1)), again.plane.address_of(Uid(2))), (Some(a), Some(b)));
+    // A pod that is made after has an address that nobody has or had lately.
+    again.plane.forget(Uid(2)).await;
+    let third = Place::new().await;
+    assert_eq!(again.pod(3, &third).await.to_string(), "10.42.1.4");
+
+    // A range in the way of the machine's own networks is refused, with what to set.
+    other.ip("route add 10.42.9.0/24 via 10.77.0.1");
+    let second_dir = tempfile::tempdir().unwrap();
+    let second = Node::start(&other, "n2", "10.77.0.2".parse().unwrap(), second_dir.path());
+    second.update(update(1, NetworkMode::Auto, nodes())).await;
+    let refused = second.plane.lease(Uid(9)).await.unwrap_err().to_string();
+    assert!(refused.contains("--cluster-cidr") && refused.contains("10.42.9.0/24"), "{refused}");
+    other.ip("route del 10.42.9.0/24");
+    eventually("the range is free", || match &*second.plane.status().borrow() {
+        Status::Own => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    second.update(update(2, NetworkMode::Vxlan, nodes())).await;
+    eventually("the network is on disk", || Node::kept(second_dir.path())).await;
+    drop((again, second));
+
+    for (place, dir) in [(&one, dir.path()), (&other, second_dir.path())] {
+        let dir = dir.to_path_buf();
+        let taken = place.inside(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { down(&dir).await.unwrap() });
+            std::fs::read_dir(&dir).unwrap().count()
+        });
+        assert_eq!(taken.join().unwrap(), 0, "no file stays");
+        let links = place.ip("-o link show");
+        assert_eq!(links.lines().count(), 2, "{links}");
+        assert_eq!(place.ip("route show proto 69"), "");
+        assert!(!place.ip("addr show lo").contains("10.42."));
+    }
+    // The pods' ends went with them.
+    assert!(!pods[0].ip("link show").contains("eth0"));
+}
+
+#[tokio::test]
+async fn the_engines_network_is_taken_at_once_and_any_update_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        cluster: "test".into(),
+        node: "n".into(),
+        address: None,
+        dir: dir.path().to_path_buf(),
+        choice: Choice::Engine,
+    };
+    let plane = Plane::start(settings).unwrap();
+    assert!(plane.lease(Uid(1)).await.unwrap().is_none());
+    let mut applied = plane.applied();
+    plane.update(Arc::new(update(7, NetworkMode::Auto, nodes()))).await;
+    tokio::time::timeout(PATIENCE, applied.wait_for(|n| *n == 7)).await.unwrap().unwrap();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is kept of it");
+}
