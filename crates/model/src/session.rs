@@ -15,6 +15,7 @@ use crate::{
     content::Content,
     ids::{Digest, Uid, Version},
     meta::Deletion,
+    net::NetworkUpdate,
     own,
     time::Time,
 };
@@ -47,6 +48,8 @@ pub enum ToAgent {
     /// What was told up to this report is durable: the agent need not tell it again. Sent for reports
     /// with drifts, which nothing else repeats.
     Heard(Stamp),
+    /// Nodes and Services: all of them when the session begins, then what changed.
+    Network(Arc<NetworkUpdate>),
 }
 
 /// The place of a report in its session.
@@ -184,6 +187,9 @@ pub struct Report {
     /// The last roll call that this answers.
     #[serde(default)]
     pub answers: Option<Time>,
+    /// The highest [`NetworkUpdate::number`] that the node's kernel follows, where it rose.
+    #[serde(default)]
+    pub network: Option<u64>,
 }
 
 /// Something that happened to a pod: it becomes a Kubernetes Event.
@@ -214,7 +220,11 @@ pub struct PodEvent {
 impl Report {
     /// Whether it says nothing but that the agent is there.
     pub fn is_heartbeat(&self) -> bool {
-        self.node.is_none() && self.pods.is_empty() && self.drifts.is_empty() && self.events.is_empty()
+        self.node.is_none()
+            && self.pods.is_empty()
+            && self.drifts.is_empty()
+            && self.events.is_empty()
+            && self.network.is_none()
     }
 }
 

@@ -4,6 +4,8 @@
 //! none, JSON that is none. Fields and messages that this version does not know are ignored.
 //! Deliberately not here: framing (`parts`), and whether a sender may say what it says.
 
+mod network;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
@@ -64,6 +66,7 @@ impl From<session::ToAgent> for proto::FromServer {
             }
             session::ToAgent::RollCall { at } => Message::RollCall(proto::RollCall { at_ms: at.0 }),
             session::ToAgent::Heard(at) => Message::Heard(stamp(at)),
+            session::ToAgent::Network(update) => Message::Network(network::update(&update)),
         };
         Self { message: Some(message) }
     }
@@ -82,6 +85,7 @@ pub fn to_agent(message: proto::from_server::Message) -> Result<Option<session::
         }
         Message::RollCall(call) => session::ToAgent::RollCall { at: Time(call.at_ms) },
         Message::Heard(at) => session::ToAgent::Heard(read_stamp(at)),
+        Message::Network(update) => session::ToAgent::Network(Arc::new(network::read_update(update)?)),
         _ => return Ok(None),
     }))
 }
@@ -239,6 +243,7 @@ pub fn report(at: session::Stamp, r: &session::Report) -> proto::Report {
         drifts: r.drifts.iter().map(drift).collect(),
         events: r.events.iter().map(event).collect(),
         answers_ms: r.answers.map(|at| at.0),
+        network: r.network,
     }
 }
 
@@ -250,6 +255,7 @@ pub fn read_report(r: proto::Report) -> Result<(session::Stamp, session::Report)
         drifts: r.drifts.into_iter().map(read_drift).collect::<Result<_>>()?,
         events: r.events.into_iter().map(read_event).collect::<Result<_>>()?,
         answers: r.answers_ms.map(Time),
+        network: r.network,
     };
     Ok((r.stamp.map(read_stamp).unwrap_or_default(), report))
 }

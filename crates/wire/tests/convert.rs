@@ -131,12 +131,13 @@ fn full_report() -> Report {
         first: Time(1_000_001),
         last: Time(2_000_002),
     };
-    Report { node: Some(node()), pods, drifts, events: vec![happened], answers: Some(Time(1_700_000_000_123)) }
+    let answers = Some(Time(1_700_000_000_123));
+    Report { node: Some(node()), pods, drifts, events: vec![happened], answers, network: None }
 }
 
 #[test]
 fn reports_arrive_as_they_were_made() {
-    let told = full_report();
+    let told = Report { network: Some(1_700_000_000_000_123), ..full_report() };
     assert_eq!(read_report(sent(&report(AT, &told))).unwrap(), (AT, told));
     assert_eq!(read_report(sent(&report(AT, &Report::default()))).unwrap(), (AT, Report::default()));
 }

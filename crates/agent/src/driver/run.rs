@@ -282,6 +282,8 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
             Command::KeepImages(images) => {
                 self.keep.send_replace(Some(images));
             }
+            // This agent makes no network of its own yet, and never tells that its kernel follows one.
+            Command::Network(update) => tracing::debug!(number = update.number, "a network is not made"),
             // Nothing is begun while stopping; the journal's kinds were gathered.
             Command::Run { .. }
             | Command::List { .. }

@@ -11,7 +11,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use evenkeel_model::Uid;
+use evenkeel_model::{Uid, net::NetworkUpdate};
 use evenkeel_runtime::{
     ContainerId, ContainerInfo, ContainerSpec, ImageInfo, Propagation, RegistryAuth, Resources, RuntimeError,
     RuntimeEvent, SandboxSpec,
@@ -56,6 +56,9 @@ pub enum Command {
     },
     /// Images that clean-up must spare beside those of containers, by id or reference.
     KeepImages(Arc<[String]>),
+    /// Bring the node's network there, in the order of these. Once the kernel follows one, and all
+    /// before it, tell [`Input::NetworkApplied`]; where several wait, of the last one alone.
+    Network(Arc<NetworkUpdate>),
 }
 
 /// One thing to do for a pod.
@@ -311,6 +314,11 @@ pub enum Input {
     },
     /// The node itself changed: what is measured outside of the logic.
     Node(Box<NodeReport>),
+    /// The kernel follows [`Command::Network`] of this number, and all before it.
+    NetworkApplied {
+        /// [`NetworkUpdate::number`].
+        number: u64,
+    },
     /// The caller's clock jumped by so much, forwards or back, and the time of this step is the new
     /// one: the machine slept, or its clock was set. Waits keep their length.
     ClockMoved {

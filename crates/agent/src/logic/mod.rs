@@ -179,6 +179,7 @@ impl AgentLogic {
                 self.node = *node;
                 self.tell_node();
             }
+            Input::NetworkApplied { number } => self.session.network_applied(number),
             Input::ClockMoved { millis } => self.clock_moved(millis),
             Input::Wake => {}
         }
@@ -356,6 +357,7 @@ impl AgentLogic {
             drifts: self.drifts.take(),
             events: self.happened.take(self.last_step),
             answers: self.session.take_roll_call(),
+            network: self.session.take_network(),
             ..self.outbox.take()
         };
         ToServer::Report { stamp: self.session.tell(&report), report: Box::new(report) }
@@ -363,7 +365,7 @@ impl AgentLogic {
 
     /// Whether [`AgentLogic::next_message`] would be more than a heartbeat, or is asked for.
     pub fn has_report(&self) -> bool {
-        self.session.is_asked() || !self.outbox.is_empty() || self.drifts.has_ready() || self.happened.has_ready()
+        self.session.has_news() || !self.outbox.is_empty() || self.drifts.has_ready() || self.happened.has_ready()
     }
 
     /// The first message of a session.

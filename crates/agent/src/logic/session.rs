@@ -52,6 +52,8 @@ pub(super) struct Session {
     told: Stamp,
     /// The server's question that the next report answers.
     roll_call: Option<Time>,
+    /// The highest network update of this session that the kernel follows, and the one told last.
+    network: (Option<u64>, Option<u64>),
     /// Drifts of this session's reports that the server has not said to have, at most
     /// [`MAX_DRIFTS`], oldest first.
     unheard: VecDeque<(u64, ContainerDrift)>,
@@ -70,6 +72,7 @@ impl Session {
         let number = u64::try_from(now.0).unwrap_or(0).max(last + 1);
         self.told = Stamp { session: number, seq: 0 };
         self.roll_call = None;
+        self.network = (None, None);
         self.state = State::Fresh(now + self.patience());
         std::mem::take(&mut self.unheard).into_iter().map(|(_, drift)| drift).collect()
     }
@@ -100,8 +103,20 @@ impl Session {
         self.roll_call.take()
     }
 
-    pub(super) fn is_asked(&self) -> bool {
-        self.roll_call.is_some()
+    pub(super) fn network_applied(&mut self, number: u64) {
+        self.network.0 = self.network.0.max(Some(number));
+    }
+
+    /// The network that the kernel follows, where the server does not know of it.
+    pub(super) fn take_network(&mut self) -> Option<u64> {
+        let news = self.network.0.filter(|_| self.network.0 > self.network.1);
+        self.network.1 = self.network.0;
+        news
+    }
+
+    /// Whether the server waits for a word: its question is open, or the network has come further.
+    pub(super) fn has_news(&self) -> bool {
+        self.roll_call.is_some() || self.network.0 > self.network.1
     }
 
     /// The server has what was told up to here.
@@ -173,6 +188,13 @@ impl AgentLogic {
             }
             ToAgent::RollCall { at } => self.session.roll_call = Some(at),
             ToAgent::Heard(stamp) => self.session.heard(stamp),
+            ToAgent::Network(update) => {
+                // The first assignment comes before it and tells whether this server is obeyed.
+                let obeyed = matches!(self.session.state, State::At(_));
+                if obeyed && update.session == self.session.number() {
+                    out.push(Command::Network(update));
+                }
+            }
         }
     }
 
@@ -283,6 +305,7 @@ impl AgentLogic {
 mod tests {
     use std::sync::Arc;
 
+    use evenkeel_model::net::NetworkUpdate;
     use evenkeel_wire::{DriftAction, ToServer};
     use serde_json::Value;
 
@@ -401,6 +424,42 @@ mod tests {
         session.tell(&Report { drifts: vec![drift_of(4)], ..Report::default() });
         let owed = session.open(T0, 0);
         assert_eq!((owed.len(), owed.last().map(|d| d.pod)), (MAX_DRIFTS, Some(Uid(4))));
+    }
+
+    #[test]
+    fn a_network_is_of_this_session_and_its_place_is_told_once() {
+        let mut logic = agent();
+        logic.step(T0, Input::SessionOpened);
+        let update = |session| {
+            let (nodes, gone_nodes, services, gone_services) = Default::default();
+            let settings = None;
+            Arc::new(NetworkUpdate {
+                session,
+                number: 7,
+                full: true,
+                settings,
+                nodes,
+                gone_nodes,
+                services,
+                gone_services,
+            })
+        };
+        let taken = |logic: &mut AgentLogic, session| {
+            let out = logic.step(T0, Input::Server(ToAgent::Network(update(session))));
+            out.iter().any(|c| matches!(c, Command::Network(_)))
+        };
+        let this = logic.session.number();
+        assert!(!taken(&mut logic, this), "nobody knows yet whether this server is obeyed");
+        let first = assignment(&logic, 1, true);
+        assert!(!breaks(&mut logic, T0, first));
+        assert!(taken(&mut logic, this) && !taken(&mut logic, this - 1));
+        logic.next_message();
+        for (applied, said) in [(7, Some(7)), (7, None), (6, None), (9, Some(9))] {
+            logic.step(T0, Input::NetworkApplied { number: applied });
+            assert_eq!(logic.has_report(), said.is_some());
+            let ToServer::Report { report, .. } = logic.next_message() else { panic!("no report") };
+            assert_eq!(report.network, said);
+        }
     }
 
     fn drift_of(n: u128) -> ContainerDrift {

@@ -205,6 +205,12 @@ impl SimNode {
                 }
                 Command::Reconnect { reason } => self.reconnect = Some(reason),
                 Command::KeepImages(_) => {}
+                // A simulated kernel follows after a moment.
+                Command::Network(update) => {
+                    let at = now + self.runtime.latency();
+                    let applied = Input::NetworkApplied { number: update.number };
+                    self.runtime.at(at, Happening::Tell(Box::new(applied)));
+                }
             }
         }
     }

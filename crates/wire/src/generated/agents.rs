@@ -90,7 +90,7 @@ pub mod from_agent {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FromServer {
-    #[prost(oneof = "from_server::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 15")]
+    #[prost(oneof = "from_server::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 15")]
     pub message: ::core::option::Option<from_server::Message>,
 }
 /// Nested message and enum types in `FromServer`.
@@ -114,6 +114,8 @@ pub mod from_server {
         Open(super::Open),
         #[prost(message, tag = "8")]
         RollCall(super::RollCall),
+        #[prost(message, tag = "9")]
+        Network(super::NetworkUpdate),
         /// A piece of an encoded FromServer that is too big for one message.
         #[prost(message, tag = "15")]
         Part(super::Part),
@@ -256,6 +258,9 @@ pub struct Report {
     /// The last `RollCall` that this answers.
     #[prost(int64, optional, tag = "6")]
     pub answers_ms: ::core::option::Option<i64>,
+    /// The highest `NetworkUpdate.number` that the node's kernel follows.
+    #[prost(uint64, optional, tag = "7")]
+    pub network: ::core::option::Option<u64>,
 }
 /// What happened to a pod: a Kubernetes Event.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -470,6 +475,122 @@ pub struct HealDrift {
     #[prost(bool, tag = "3")]
     pub heal: bool,
 }
+/// Nodes and Services: all of them when a session begins, then what changed. An older agent leaves it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NetworkUpdate {
+    /// The session that it belongs to.
+    #[prost(uint64, tag = "1")]
+    pub session: u64,
+    /// Rises with each update, over all sessions and starts of the server.
+    #[prost(uint64, tag = "2")]
+    pub number: u64,
+    /// What it does not name is gone.
+    #[prost(bool, tag = "3")]
+    pub full: bool,
+    /// Always there in a full one.
+    #[prost(message, optional, tag = "4")]
+    pub settings: ::core::option::Option<NetworkSettings>,
+    #[prost(message, repeated, tag = "5")]
+    pub nodes: ::prost::alloc::vec::Vec<NodeNet>,
+    #[prost(string, repeated, tag = "6")]
+    pub gone_nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "7")]
+    pub services: ::prost::alloc::vec::Vec<ServiceNet>,
+    #[prost(message, repeated, tag = "8")]
+    pub gone_services: ::prost::alloc::vec::Vec<ServiceId>,
+}
+/// Addresses are their 4 or 16 bytes, ranges are text in CIDR notation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NetworkSettings {
+    #[prost(string, tag = "1")]
+    pub cluster_cidr: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub service_cidr: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub dns: ::prost::bytes::Bytes,
+    #[prost(string, tag = "4")]
+    pub domain: ::prost::alloc::string::String,
+    #[prost(enumeration = "NetworkMode", tag = "5")]
+    pub mode: i32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeNet {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub address: ::core::option::Option<::prost::bytes::Bytes>,
+    #[prost(string, optional, tag = "3")]
+    pub pod_cidr: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "4")]
+    pub zone: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServiceId {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServiceNet {
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<ServiceId>,
+    #[prost(string, tag = "2")]
+    pub uid: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub cluster_ips: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    #[prost(string, optional, tag = "4")]
+    pub external_name: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "5")]
+    pub ports: ::prost::alloc::vec::Vec<ServicePort>,
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub external_ips: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    #[prost(bytes = "bytes", repeated, tag = "7")]
+    pub load_balancer_ips: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    #[prost(uint32, optional, tag = "8")]
+    pub affinity_seconds: ::core::option::Option<u32>,
+    #[prost(bool, tag = "9")]
+    pub internal_local: bool,
+    #[prost(bool, tag = "10")]
+    pub external_local: bool,
+    #[prost(uint32, optional, tag = "11")]
+    pub health_check_port: ::core::option::Option<u32>,
+    #[prost(bool, tag = "12")]
+    pub publish_not_ready: bool,
+    #[prost(message, repeated, tag = "13")]
+    pub endpoints: ::prost::alloc::vec::Vec<Endpoint>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServicePort {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "PortProtocol", tag = "2")]
+    pub protocol: i32,
+    #[prost(uint32, tag = "3")]
+    pub port: u32,
+    #[prost(uint32, optional, tag = "4")]
+    pub node_port: ::core::option::Option<u32>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Endpoint {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub address: ::prost::bytes::Bytes,
+    #[prost(string, optional, tag = "2")]
+    pub node: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "3")]
+    pub pod: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "4")]
+    pub hostname: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(bool, tag = "5")]
+    pub ready: bool,
+    #[prost(bool, tag = "6")]
+    pub serving: bool,
+    #[prost(bool, tag = "7")]
+    pub terminating: bool,
+    /// For each of the Service's ports, in their order; 0 where it has none of that name.
+    #[prost(uint32, repeated, tag = "8")]
+    pub ports: ::prost::alloc::vec::Vec<u32>,
+}
 /// From the agent: what a container prints, and the end.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamUp {
@@ -570,6 +691,66 @@ impl DriftAction {
             "DRIFT_ACTION_RENAMED" => Some(Self::Renamed),
             "DRIFT_ACTION_UPDATED" => Some(Self::Updated),
             "DRIFT_ACTION_DIFFERS" => Some(Self::Differs),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum NetworkMode {
+    /// Routes to nodes on the same link, VXLAN to others; what a later version calls otherwise is this.
+    Auto = 0,
+    Routes = 1,
+    Vxlan = 2,
+}
+impl NetworkMode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Auto => "NETWORK_MODE_AUTO",
+            Self::Routes => "NETWORK_MODE_ROUTES",
+            Self::Vxlan => "NETWORK_MODE_VXLAN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NETWORK_MODE_AUTO" => Some(Self::Auto),
+            "NETWORK_MODE_ROUTES" => Some(Self::Routes),
+            "NETWORK_MODE_VXLAN" => Some(Self::Vxlan),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PortProtocol {
+    /// Of a newer version: such a port is left out.
+    Unspecified = 0,
+    Tcp = 1,
+    Udp = 2,
+}
+impl PortProtocol {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PORT_PROTOCOL_UNSPECIFIED",
+            Self::Tcp => "PORT_PROTOCOL_TCP",
+            Self::Udp => "PORT_PROTOCOL_UDP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PORT_PROTOCOL_UNSPECIFIED" => Some(Self::Unspecified),
+            "PORT_PROTOCOL_TCP" => Some(Self::Tcp),
+            "PORT_PROTOCOL_UDP" => Some(Self::Udp),
             _ => None,
         }
     }

@@ -1,0 +1,122 @@
+//! What agents are told of the network arrives as it was said.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::sync::Arc;
+
+use evenkeel_model::{
+    Uid,
+    net::{
+        Endpoint, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId, ServiceNet,
+        ServicePort,
+    },
+};
+use evenkeel_wire::{
+    ToAgent,
+    convert::to_agent,
+    proto::{self, from_server::Message},
+};
+use prost::Message as _;
+
+fn service() -> ServiceNet {
+    let port = |name: &str, protocol, node_port| ServicePort { name: name.into(), protocol, port: 80, node_port };
+    let endpoint = |address: &str, pod: Option<&str>, ports: [Option<u16>; 2]| Endpoint {
+        address: address.parse().unwrap(),
+        node: pod.map(|_| "n1".into()),
+        pod: pod.map(Into::into),
+        hostname: pod.map(Into::into),
+        ready: pod.is_none(),
+        serving: true,
+        terminating: pod.is_some(),
+        ports: ports.into(),
+    };
+    ServiceNet {
+        id: ServiceId { namespace: "shop".into(), name: "web".into() },
+        uid: Uid(7),
+        cluster_ips: vec!["10.43.0.7".parse().unwrap(), "fd00::7".parse().unwrap()],
+        external_name: Some("db.example.com".into()),
+        ports: vec![port("http", PortProtocol::Tcp, Some(30080)), port("quic", PortProtocol::Udp, None)],
+        external_ips: vec!["192.0.2.1".parse().unwrap()],
+        load_balancer_ips: vec!["192.0.2.2".parse().unwrap()],
+        affinity_seconds: Some(10_800),
+        internal_local: true,
+        external_local: false,
+        health_check_port: Some(32_000),
+        publish_not_ready: true,
+        endpoints: vec![
+            endpoint("10.42.1.2", Some("web-1"), [Some(8080), None]),
+            endpoint("192.0.2.9", None, [None, Some(443)]),
+        ],
+    }
+}
+
+fn update() -> NetworkUpdate {
+    let node = |name: &str| NodeNet { name: name.into(), address: None, pod_cidr: None, zone: None };
+    NetworkUpdate {
+        session: 3,
+        number: u64::MAX,
+        full: true,
+        settings: Some(NetworkSettings {
+            cluster_cidr: "10.42.0.0/16".parse().unwrap(),
+            service_cidr: "10.43.0.0/16".parse().unwrap(),
+            dns: "10.43.0.10".parse().unwrap(),
+            domain: "cluster.local".into(),
+            mode: NetworkMode::Vxlan,
+        }),
+        nodes: vec![
+            node("n1"),
+            NodeNet {
+                address: Some("192.0.2.7".parse().unwrap()),
+                pod_cidr: Some("10.42.1.0/24".parse().unwrap()),
+                zone: Some("west".into()),
+                ..node("n2")
+            },
+        ],
+        gone_nodes: vec!["n3".into()],
+        services: vec![Arc::new(service())],
+        gone_services: vec![ServiceId { namespace: "shop".into(), name: "old".into() }],
+    }
+}
+
+/// Over the wire and back, with what a hand did to it on the way.
+fn heard(update: NetworkUpdate, tamper: impl FnOnce(&mut proto::NetworkUpdate)) -> Result<NetworkUpdate, String> {
+    let said = proto::FromServer::from(ToAgent::Network(Arc::new(update))).encode_to_vec();
+    let Some(Message::Network(mut message)) = proto::FromServer::decode(&said[..]).unwrap().message else {
+        panic!("no network")
+    };
+    tamper(&mut message);
+    match to_agent(Message::Network(message)) {
+        Ok(Some(ToAgent::Network(update))) => Ok(Arc::unwrap_or_clone(update)),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[test]
+fn a_network_arrives_as_it_was_said() {
+    assert_eq!(heard(update(), |_| {}), Ok(update()));
+    let difference = NetworkUpdate { full: false, settings: None, nodes: vec![], ..update() };
+    assert_eq!(heard(difference.clone(), |_| {}), Ok(difference));
+}
+
+#[test]
+fn a_port_of_a_protocol_that_is_not_known_is_left_out_everywhere() {
+    let mut told = heard(update(), |m| m.services[0].ports[0].protocol = 99).unwrap();
+    let service = Arc::make_mut(&mut told.services[0]);
+    assert_eq!(service.ports.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["quic"]);
+    assert_eq!(service.endpoints.iter().map(|e| e.ports.clone()).collect::<Vec<_>>(), [[None], [Some(443)]]);
+}
+
+#[test]
+fn what_cannot_be_read_is_refused() {
+    type Tamper = fn(&mut proto::NetworkUpdate);
+    let cases: [(Tamper, &str); 4] = [
+        (|m| m.services[0].cluster_ips[0] = vec![1, 2, 3].into(), "4 nor 16"),
+        (|m| m.services[0].ports[0].port = 70_000, "65535"),
+        (|m| m.services[0].endpoints[0].ports = vec![1], "another number"),
+        (|m| m.nodes[1].pod_cidr = Some("10.42.1.1/24".into()), "10.42.1.0/24"),
+    ];
+    for (tamper, reason) in cases {
+        let error = heard(update(), tamper).unwrap_err();
+        assert!(error.contains(reason), "{error}");
+    }
+}
