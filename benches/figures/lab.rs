@@ -39,7 +39,10 @@ pub struct Lab {
 impl Lab {
     pub fn new(dir: &Path, nodes: usize) -> Self {
         let now = Time::from_secs(1_700_000_000);
-        let start = Start { now, seed: 1, digest_key: [7; 32], settings: Settings::default(), recover: None };
+        let mut settings = Settings::default();
+        // More nodes than the default has room for.
+        settings.network.net.cluster_cidr = "172.16.0.0/12".parse().unwrap();
+        let start = Start { now, seed: 1, digest_key: [7; 32], settings, recover: None };
         let conductor = Conductor::start(store::open(dir), start).expect("a conductor");
         let names = (0..nodes).map(|n| Arc::from(format!("node-{n:05}"))).collect();
         let mut lab = Self {

@@ -43,8 +43,15 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             .downcast_ref::<Hinted>()
             .map(|h| h.hint.clone())
             .or_else(|| cause.downcast_ref::<ClientError>().and_then(ClientError::hint))
-            .or_else(|| cause.downcast_ref::<HostError>().and_then(damaged))
+            .or_else(|| cause.downcast_ref::<HostError>().and_then(refused))
     })
+}
+
+fn refused(error: &HostError) -> Option<String> {
+    match error {
+        HostError::Network(error) => Some(error.hint().to_owned()),
+        other => damaged(other),
+    }
 }
 
 /// What to do where the database cannot be read: it is the one part that can be made again.

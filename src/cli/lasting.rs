@@ -56,7 +56,7 @@ impl Control {
             advertise: self.advertise,
             source,
             encryption_key_file: key,
-            settings: self.settings.settings(),
+            settings: self.settings.settings()?,
             backups: self.settings.backups(),
             story,
         })

@@ -5,11 +5,15 @@
 
 use std::time::Duration;
 
+use anyhow::Result;
 use clap::{Args, value_parser};
 use evenkeel_agent::driver::HEARTBEAT;
-use evenkeel_core::Settings;
+use evenkeel_core::{Settings, network::Layout};
+use evenkeel_model::net::{Cidr, NetworkMode};
 use evenkeel_server::host::BackupOptions;
 use humantime::parse_duration;
+
+use super::error::hinted;
 
 /// Settings that were given; the others keep their default.
 #[derive(Debug, Default, Args)]
@@ -55,6 +59,23 @@ pub(crate) struct Given {
     /// How many finished releases of a source are kept [default: 50]
     #[arg(long, value_name = "COUNT", value_parser = count())]
     release_count: Option<u64>,
+    /// Addresses of pods; each node has a part of it. Of a cluster that is there it cannot be changed
+    /// [default: 10.42.0.0/16]
+    #[arg(long, value_name = "CIDR", help_heading = "Network")]
+    cluster_cidr: Option<Cidr>,
+    /// Addresses of Services. Of a cluster that is there it cannot be changed [default: 10.43.0.0/16]
+    #[arg(long, value_name = "CIDR", help_heading = "Network")]
+    service_cidr: Option<Cidr>,
+    /// Length of each node's part of the pods' addresses [default: 24]
+    #[arg(long, value_name = "BITS", help_heading = "Network")]
+    node_cidr_size: Option<u8>,
+    /// Domain of the cluster's names [default: cluster.local]
+    #[arg(long, value_name = "DOMAIN", help_heading = "Network")]
+    cluster_domain: Option<String>,
+    /// How pods reach those of other nodes: auto (routes where nodes share a link, vxlan else), routes
+    /// or vxlan [default: auto]
+    #[arg(long, value_name = "MODE", value_parser = mode, help_heading = "Network")]
+    network: Option<NetworkMode>,
     /// Time between two copies of the database, made into backups/ of the data directory; 0 makes none
     /// [default: 1d]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -82,6 +103,17 @@ fn grace(text: &str) -> Result<Duration, String> {
     Ok(grace)
 }
 
+/// How packets of pods travel between nodes.
+fn mode(text: &str) -> Result<NetworkMode, String> {
+    match text {
+        "auto" => Ok(NetworkMode::Auto),
+        "routes" => Ok(NetworkMode::Routes),
+        "vxlan" => Ok(NetworkMode::Vxlan),
+        "wireguard" => Err("wireguard is not supported yet; use auto, routes or vxlan".into()),
+        _ => Err("one of auto, routes and vxlan".into()),
+    }
+}
+
 /// Counts of what is kept: at least one, and no more than memory is for.
 fn count() -> clap::builder::RangedU64ValueParser {
     value_parser!(u64).range(1..=100_000)
@@ -97,11 +129,25 @@ impl Given {
         }
     }
 
+    /// The ranges of addresses, as they go together.
+    fn layout(&self) -> Result<Layout> {
+        let own = Layout::default();
+        Layout::new(
+            self.cluster_cidr.unwrap_or(own.net.cluster_cidr),
+            self.service_cidr.unwrap_or(own.net.service_cidr),
+            self.node_cidr_size.unwrap_or(own.node_prefix),
+            self.cluster_domain.as_deref().unwrap_or(&own.net.domain),
+            self.network.unwrap_or(own.net.mode),
+        )
+        .map_err(|error| hinted(error.to_string(), error.hint()))
+    }
+
     /// The settings of the core.
-    pub(crate) fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Result<Settings> {
         let own = Settings::default();
         let kept = |given: Option<u64>, default| given.map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        Settings {
+        Ok(Settings {
+            network: self.layout()?,
             node_grace: self.node_grace.unwrap_or(own.node_grace),
             default_toleration: self.default_toleration.unwrap_or(own.default_toleration),
             eviction_interval: self.eviction_interval.unwrap_or(own.eviction_interval),
@@ -116,7 +162,7 @@ impl Given {
             drift_count: kept(self.drift_count, own.drift_count),
             release_count: kept(self.release_count, own.release_count),
             ..own
-        }
+        })
     }
 }
 
@@ -152,16 +198,38 @@ mod tests {
             "--release-count=50",
             "--backup-interval=1d",
             "--backup-keep=7",
+            "--cluster-cidr=10.42.0.0/16",
+            "--service-cidr=10.43.0.0/16",
+            "--node-cidr-size=24",
+            "--cluster-domain=cluster.local",
+            "--network=auto",
         ]);
         let none = Line::parse_from(["x"]);
-        assert_eq!(format!("{:?}", written.given.settings()), format!("{:?}", Settings::default()));
-        assert_eq!(format!("{:?}", none.given.settings()), format!("{:?}", Settings::default()));
+        assert_eq!(format!("{:?}", written.given.settings().unwrap()), format!("{:?}", Settings::default()));
+        assert_eq!(format!("{:?}", none.given.settings().unwrap()), format!("{:?}", Settings::default()));
         assert_eq!(
             (written.given.backups(), none.given.backups()),
             (BackupOptions::default(), BackupOptions::default())
         );
         assert!(Line::parse_from(["x", "--backup-interval=0"]).given.backups().interval.is_zero());
         assert!(Line::try_parse_from(["x", "--event-count=0"]).is_err());
+    }
+
+    #[test]
+    fn ranges_that_do_not_go_together_are_refused_with_what_to_set() {
+        let given = |words: &[&str]| Line::try_parse_from([&["x"], words].concat());
+        let error = given(&["--cluster-cidr=10.43.0.0/16"]).unwrap().given.settings().unwrap_err();
+        assert!(format!("{error:#}").contains("share addresses"), "{error:#}");
+        let wide = given(&["--cluster-cidr=10.128.0.0/9", "--network=vxlan"]).unwrap().given.settings().unwrap();
+        assert_eq!((wide.network.nodes(), wide.network.net.mode), (32768, NetworkMode::Vxlan));
+        for (refused, why) in [
+            ("--network=wireguard", "not supported yet; use auto"),
+            ("--cluster-cidr=10.42.1.0/16", "10.42.0.0/16"),
+            ("--service-cidr=fd00::/108", "IPv6 is not supported yet"),
+        ] {
+            let error = given(&[refused]).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
     }
 
     #[test]
@@ -172,6 +240,6 @@ mod tests {
         }
         assert!(Line::try_parse_from(["x", "--node-grace", "soon"]).is_err());
         let least = Line::parse_from(["x", "--node-grace", "12s"]);
-        assert_eq!(least.given.settings().node_grace, HEARTBEAT + WAY);
+        assert_eq!(least.given.settings().unwrap().node_grace, HEARTBEAT + WAY);
     }
 }

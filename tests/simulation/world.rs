@@ -332,7 +332,10 @@ impl World {
     }
 
     fn settings(&self) -> Settings {
-        Settings { default_toleration: self.shape.toleration, ..Settings::default() }
+        let mut settings = Settings { default_toleration: self.shape.toleration, ..Settings::default() };
+        // Large worlds have more nodes than the default has room for.
+        settings.network.net.cluster_cidr = "172.16.0.0/12".parse().unwrap();
+        settings
     }
 
     /// Starts a server over a disk, for a cluster that has these nodes if it is older than the disk.

@@ -15,6 +15,7 @@ use std::{
 use evenkeel_core::{Change, ControllerId, Controllers, Cx, Settings, World, controllers::report};
 use evenkeel_model::{
     Key, Kind, Object, Rng, Time,
+    net::Cidr,
     session::{PodReport, Report},
 };
 use serde_json::json;
@@ -44,6 +45,8 @@ impl Fleet {
             runs: 0,
             spent: Duration::ZERO,
         };
+        // More nodes than the default has room for.
+        this.settings.network.net.cluster_cidr = Cidr::around([172, 16, 0, 0].into(), 12);
         for node in shape::nodes(NODES).list(Kind::Node, "") {
             this.apply(Change::Put(node.clone()));
             this.world.nodes.hear(&node.key.name, this.now);

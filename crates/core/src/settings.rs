@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::network::Layout;
+
 /// Times and limits, with the defaults that the documentation names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -41,6 +43,8 @@ pub struct Settings {
     pub contested_count: usize,
     /// See `contested_count`.
     pub contested_window: Duration,
+    /// Ranges of addresses. A cluster keeps those it was made with.
+    pub network: Layout,
 }
 
 impl Default for Settings {
@@ -65,6 +69,7 @@ impl Default for Settings {
             good_revisions: 10,
             contested_count: 5,
             contested_window: secs(600),
+            network: Layout::default(),
         }
     }
 }

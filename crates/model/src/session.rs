@@ -15,7 +15,7 @@ use crate::{
     content::Content,
     ids::{Digest, Uid, Version},
     meta::Deletion,
-    net::NetworkUpdate,
+    net::{Cidr, NetworkUpdate},
     own,
     time::Time,
 };
@@ -251,6 +251,9 @@ pub struct NodeReport {
     pub pressures: Vec<String>,
     /// Version of the agent.
     pub version: String,
+    /// The range of its pods' addresses, as a server gave it: one that lost its database gives it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_cidr: Option<Cidr>,
 }
 
 /// A taint that an agent asks for.

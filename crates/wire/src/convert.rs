@@ -308,6 +308,7 @@ fn node_report(n: &session::NodeReport) -> proto::NodeReport {
         not_ready: n.not_ready.clone(),
         pressures: n.pressures.clone(),
         version: n.version.clone(),
+        pod_cidr: n.pod_cidr.map(|c| c.to_string()),
     }
 }
 
@@ -328,6 +329,7 @@ fn read_node_report(n: proto::NodeReport) -> Result<session::NodeReport> {
         not_ready: n.not_ready,
         pressures: n.pressures,
         version: n.version,
+        pod_cidr: n.pod_cidr.as_deref().map(network::read_cidr).transpose()?,
     })
 }
 

@@ -137,7 +137,8 @@ fn full_report() -> Report {
 
 #[test]
 fn reports_arrive_as_they_were_made() {
-    let told = Report { network: Some(1_700_000_000_000_123), ..full_report() };
+    let about = NodeReport { pod_cidr: Some("10.42.7.0/24".parse().unwrap()), ..node() };
+    let told = Report { network: Some(1_700_000_000_000_123), node: Some(about), ..full_report() };
     assert_eq!(read_report(sent(&report(AT, &told))).unwrap(), (AT, told));
     assert_eq!(read_report(sent(&report(AT, &Report::default()))).unwrap(), (AT, Report::default()));
 }

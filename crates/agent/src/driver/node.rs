@@ -63,6 +63,8 @@ pub(super) fn report(
         not_ready: down.map(str::to_owned),
         pressures,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        // What the logic keeps: the machine does not know of it.
+        pod_cidr: None,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use evenkeel_model::Time;
+use evenkeel_model::{Time, net::Cidr};
 use evenkeel_runtime::ContainerId;
 use evenkeel_wire::{ContainerDrift, PodOrder, SourceCopy};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ pub struct AgentRecord {
     pub session: u64,
     /// Copies of the sources, for a server that lost its database.
     pub sources: Vec<SourceCopy>,
+    /// The range of the node's pods, as a server gave it.
+    pub pod_cidr: Option<Cidr>,
 }
 
 /// A pod on disk.

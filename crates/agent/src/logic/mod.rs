@@ -398,7 +398,7 @@ impl AgentLogic {
     }
 
     fn node_report(&self) -> NodeReport {
-        let mut node = self.node.clone();
+        let mut node = NodeReport { pod_cidr: self.record.pod_cidr, ..self.node.clone() };
         if !self.engine {
             node.not_ready = Some(format!("the container engine does not answer: {}", self.engine_message));
         }

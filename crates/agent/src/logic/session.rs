@@ -11,7 +11,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use evenkeel_model::{Time, Uid};
+use evenkeel_model::{Time, Uid, net::NetworkUpdate};
 use evenkeel_wire::{Assignment, ContainerDrift, Report, Stamp, ToAgent};
 
 use super::{
@@ -192,9 +192,19 @@ impl AgentLogic {
                 // The first assignment comes before it and tells whether this server is obeyed.
                 let obeyed = matches!(self.session.state, State::At(_));
                 if obeyed && update.session == self.session.number() {
+                    self.note_range(&update);
                     out.push(Command::Network(update));
                 }
             }
+        }
+    }
+
+    /// Keeps the node's own range, for a server that lost its database.
+    fn note_range(&mut self, update: &NetworkUpdate) {
+        let own = update.nodes.iter().find(|n| n.name == self.config.node).and_then(|n| n.pod_cidr);
+        if own.is_some() && own != self.record.pod_cidr {
+            (self.record.pod_cidr, self.record_dirty) = (own, true);
+            self.tell_node();
         }
     }
 
@@ -305,7 +315,6 @@ impl AgentLogic {
 mod tests {
     use std::sync::Arc;
 
-    use evenkeel_model::net::NetworkUpdate;
     use evenkeel_wire::{DriftAction, ToServer};
     use serde_json::Value;
 

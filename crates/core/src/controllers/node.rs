@@ -9,9 +9,11 @@
 mod evict;
 mod local;
 pub(crate) mod object;
+mod range;
 mod update;
 mod usage;
 
+pub(crate) use range::with_range;
 pub use update::update;
 pub use usage::{NodeUse, usage};
 
@@ -37,6 +39,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
     match changed.key.kind {
         Kind::Node if changed.new.is_some() => mark(changed.key.clone()),
+        Kind::Node if world.nodes.without_range().next().is_some() => {
+            // Its range is another one's now.
+            world.nodes.without_range().for_each(|name| mark(Key::cluster(Kind::Node, name.clone())));
+        }
         Kind::Pod => {
             let Some(node) = changed.new.as_ref().and_then(|n| n.node.as_ref()) else { return };
             let moved = changed.old.as_ref().is_none_or(|o| o.node.as_ref() != Some(node));
@@ -53,6 +59,11 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
 /// Looks at one node.
 pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
     let Some(node) = world.get(key) else { return };
+    let ranged = range::ensured(world, node, None, cx);
+    if let Some(next) = ranged {
+        // Looked at again after this is written.
+        return cx.put(next);
+    }
     let heard = world.nodes.last_heard(&key.name);
     let silent_at = heard.unwrap_or(cx.started).max(cx.started) + cx.settings.node_grace;
     let state = Readiness::of(node);

@@ -81,6 +81,7 @@ fn pod_event(world: &World, node: &Arc<str>, happened: &PodEvent, cx: &mut Cx<'_
 fn node_report(world: &World, name: &Arc<str>, report: &NodeReport, cx: &mut Cx<'_>) {
     let existing = world.get(&Key::cluster(Kind::Node, name.clone()));
     let next = node::object::from_report(existing, name, report, cx);
+    let next = node::with_range(world, next, report.pod_cidr, cx);
     match existing {
         Some(node) if node.same_content(&next) => {}
         Some(node) => {

@@ -11,7 +11,7 @@ use alloc::{
 };
 use core::{cmp::Reverse, time::Duration};
 
-use evenkeel_model::{Key, Labels, Quantity, Time};
+use evenkeel_model::{Key, Labels, Quantity, Time, net::Cidr};
 use imbl::{OrdMap, OrdSet};
 use k8s_openapi::api::core::v1::{NodeSpec, NodeStatus, Taint};
 
@@ -85,6 +85,8 @@ pub struct NodeRecord {
     pub scored_cpu_milli: i64,
     /// As `used_memory`, a pod that asks for none counted with [`SCORED_MEMORY`].
     pub scored_memory: i64,
+    /// `spec.podCIDR`.
+    pub pod_cidr: Option<Cidr>,
     /// Host ports in use.
     pub used_ports: Vec<(String, String, i32)>,
 }
@@ -112,6 +114,10 @@ pub struct Nodes {
     by_room: OrdMap<Arc<NodeClass>, ByRoom>,
     by_label: OrdMap<(String, String), OrdSet<Arc<str>>>,
     evicting: OrdMap<Arc<str>, Time>,
+    /// Whose each range of pods' addresses is.
+    ranges: OrdMap<Cidr, Arc<str>>,
+    /// Nodes that found no range left.
+    without_range: OrdSet<Arc<str>>,
     /// How many have a Node object, and how many of these are ready.
     known: usize,
     ready: usize,
@@ -141,6 +147,16 @@ impl Nodes {
     /// Nodes with a label, in the order of their names.
     pub fn with_label(&self, key: &str, value: &str) -> Option<&OrdSet<Arc<str>>> {
         self.by_label.get(&(key.to_string(), value.to_string()))
+    }
+
+    /// Ranges of pods' addresses that are taken, in order; no two of them share an address.
+    pub fn ranges(&self) -> impl Iterator<Item = (&Cidr, &Arc<str>)> {
+        self.ranges.iter()
+    }
+
+    /// Nodes that wait for a range of pods' addresses.
+    pub fn without_range(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.without_range.iter()
     }
 
     /// Steps whenever some pod might fit somewhere where it did not before.
@@ -299,6 +315,10 @@ impl Nodes {
         self.known += 1;
         self.ready += usize::from(record.ready);
         self.there += usize::from(self.is_there(name));
+        match record.pod_cidr {
+            Some(range) => self.ranges.insert(range, name.clone()).map(|_| ()),
+            None => self.without_range.insert(name.clone()).map(|_| ()),
+        };
         self.by_room.entry(record.class.clone()).or_default().insert((Reverse(record.free_room()), name.clone()));
         for (key, value) in record.labels.iter() {
             self.by_label.entry((key.clone(), value.clone())).or_default().insert(name.clone());
@@ -310,6 +330,10 @@ impl Nodes {
         self.known -= 1;
         self.there -= usize::from(self.is_there(name));
         self.ready -= usize::from(record.ready);
+        if let Some(range) = record.pod_cidr {
+            self.ranges.remove(&range);
+        }
+        self.without_range.remove(name);
         if let Some(set) = self.by_room.get_mut(&record.class) {
             set.remove(&(Reverse(record.free_room()), name.clone()));
             if set.is_empty() {
@@ -349,6 +373,7 @@ impl NodeRecord {
         self.labels = object.meta.labels.clone();
         self.taints = spec.taints.unwrap_or_default().into();
         self.unschedulable = spec.unschedulable.unwrap_or_default();
+        self.pod_cidr = spec.pod_cidr.and_then(|text| text.parse().ok());
         let ready = status.conditions.iter().flatten().find(|c| c.type_ == "Ready");
         self.ready = ready.is_some_and(|c| c.status == "True");
         let moved = ready.and_then(|c| c.last_transition_time.as_ref());

@@ -25,7 +25,7 @@ use std::{
     time::Instant,
 };
 
-use evenkeel_core::Settings;
+use evenkeel_core::{Settings, network::LayoutError};
 use evenkeel_model::Object;
 use evenkeel_store::{DirLock, EncryptionKey, KeyError, StoreError};
 use thiserror::Error;
@@ -79,6 +79,9 @@ pub enum HostError {
     /// The encryption key.
     #[error("the encryption key cannot be used")]
     Key(#[source] KeyError),
+    /// The cluster was made with other ranges of addresses.
+    #[error(transparent)]
+    Network(#[from] LayoutError),
     /// A thread cannot be started.
     #[error("the conductor's thread cannot be started")]
     Thread(#[source] std::io::Error),
@@ -157,6 +160,7 @@ impl Host {
         let (queue, inbox) = mpsc::channel(QUEUE);
         let (story, _) = broadcast::channel(STORY);
         let conductor = conductor::open(&options, &key, &lock).map_err(store_error)?;
+        options.settings.network.fits(conductor.world())?;
         let pulse = Pulse::default();
         pulse.recovering.store(conductor.world().recovering.is_some(), std::sync::atomic::Ordering::Release);
         let shared = Arc::new(Shared {

@@ -57,7 +57,7 @@ fn read_addresses(all: &[Bytes]) -> Result<Vec<IpAddr>> {
     all.iter().map(|bytes| read_address(bytes)).collect()
 }
 
-fn read_cidr(text: &str) -> Result<Cidr> {
+pub(super) fn read_cidr(text: &str) -> Result<Cidr> {
     text.parse().map_err(|e| bad("a range of addresses", e))
 }
 

@@ -318,6 +318,9 @@ pub struct NodeReport {
     pub pressures: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, tag = "9")]
     pub version: ::prost::alloc::string::String,
+    /// The range of its pods' addresses, once a server gave it one.
+    #[prost(string, optional, tag = "10")]
+    pub pod_cidr: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Taint {

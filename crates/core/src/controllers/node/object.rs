@@ -24,6 +24,8 @@ const PRESSURES: [(&str, &str); 3] = [
     ("DiskPressure", "node.kubernetes.io/disk-pressure"),
     ("PIDPressure", "node.kubernetes.io/pid-pressure"),
 ];
+/// Condition of a node without a range of addresses for its pods, and its taint.
+pub(super) const NO_NETWORK: (&str, &str) = ("NetworkUnavailable", "node.kubernetes.io/network-unavailable");
 /// Annotation: names of the labels that the agent set, so that those of a flag that is gone go.
 pub(super) const AGENT_LABELS: &str = "evenkeel.dev/agent-labels";
 /// Annotation: `key:Effect` of the taints that the agent set, for the same reason.
@@ -165,7 +167,7 @@ fn ready(conditions: &mut Vec<NodeCondition>, not_ready: Option<&str>, now: Time
 }
 
 /// Sets a condition. The heartbeat's time is that of the last change: heartbeats write nothing.
-fn set(list: &mut Vec<NodeCondition>, kind: &str, status: &str, reason: &str, message: &str, now: Time) {
+pub(super) fn set(list: &mut Vec<NodeCondition>, kind: &str, status: &str, reason: &str, message: &str, now: Time) {
     let at = Some(now.to_k8s());
     let fresh = NodeCondition {
         type_: kind.into(),
@@ -200,7 +202,7 @@ pub(super) fn silent(node: &Object, now: Time) -> Object {
 
 /// Whether a taint is the server's to set, by the node's state.
 pub(super) fn servers(key: &str) -> bool {
-    [NOT_READY, UNREACHABLE, UNSCHEDULABLE].contains(&key) || PRESSURES.iter().any(|p| p.1 == key)
+    [NOT_READY, UNREACHABLE, UNSCHEDULABLE].contains(&key) || PRESSURES.iter().chain([&NO_NETWORK]).any(|p| p.1 == key)
 }
 
 /// A list in an annotation.
@@ -228,7 +230,7 @@ pub(super) fn retaint(mut node: Object, now: Time) -> Object {
     if spec.unschedulable == Some(true) {
         wanted.push((UNSCHEDULABLE, "NoSchedule"));
     }
-    for (kind, taint) in PRESSURES {
+    for (kind, taint) in PRESSURES.into_iter().chain([NO_NETWORK]) {
         let holds = podstatus::condition(&node, kind).is_some_and(|c| c.get("status") == Some(&json!("True")));
         if holds {
             wanted.push((taint, "NoSchedule"));
