@@ -4,6 +4,7 @@
 //! decides and leaves changes in the context. The caller is answered after they are durable.
 
 use alloc::{
+    boxed::Box,
     string::{String, ToString},
     sync::Arc,
     vec::Vec,
@@ -16,7 +17,9 @@ use serde_json::Value;
 use crate::{
     controllers,
     cx::Cx,
-    drift, release,
+    drift,
+    edit::{self, Edit},
+    release,
     scheduler::rebalance::{self, Move},
     world::World,
 };
@@ -141,6 +144,8 @@ pub enum Ask {
         /// How.
         options: DeleteOptions,
     },
+    /// A write by hand.
+    Edit(Box<Edit>),
     /// What applying this snapshot as the source's next revision would do: nothing is written.
     Diff {
         /// Source whose revision it would be.
@@ -226,10 +231,14 @@ impl DeleteOptions {
 pub enum Answer {
     /// The object as it is now; read it from the world after the batch.
     Object(Key),
+    /// As above, of one that was not there before.
+    Created(Key),
     /// It is gone; as it was.
     Deleted(Arc<Object>),
     /// As it would be, of a dry run.
     Would(Arc<Object>),
+    /// As above, of one that is not there.
+    WouldCreate(Arc<Object>),
     /// What each node has given out.
     NodeUse(Vec<controllers::node::NodeUse>),
     /// A plan.
@@ -285,6 +294,10 @@ pub enum More {
     DisruptionBudget(String),
     /// It is worth another try after so many seconds.
     RetryAfter(u32),
+    /// Fields that are wrong: path and message each.
+    Fields(Vec<(String, String)>),
+    /// Fields that other managers own: path and message each.
+    FieldConflicts(Vec<(String, String)>),
 }
 
 impl Refusal {
@@ -321,6 +334,16 @@ impl Refusal {
         Self::new(422, "Invalid", message)
     }
 
+    /// 422: fields of an object are wrong, path and message each.
+    pub fn fields(key: &Key, fields: Vec<(String, String)>) -> Self {
+        let (kind, group) = (key.kind.info().kind, key.kind.info().group);
+        let dot = if group.is_empty() { "" } else { "." };
+        let texts: Vec<String> = fields.iter().map(|(path, why)| alloc::format!("{path}: {why}")).collect();
+        let text = if let [one] = texts.as_slice() { one.clone() } else { alloc::format!("[{}]", texts.join(", ")) };
+        let message = alloc::format!("{kind}{dot}{group} \"{}\" is invalid: {text}", key.name);
+        Self::invalid(message).with(More::Fields(fields))
+    }
+
     /// 503: nothing is created or removed before every node has reported.
     pub fn recovering() -> Self {
         let message = "the server is recovering: it removes nothing until its nodes have reported";
@@ -343,6 +366,7 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         Ask::Evict { pod, options } => controllers::disruption::eviction::evict(world, pod, options, cx),
         Ask::Rebalance(transfer) => rebalance::begin(world, transfer, cx),
         Ask::DeletePod { pod, options } => controllers::pod::delete(world, pod, options, cx),
+        Ask::Edit(edit) => edit::handle(world, edit, user, cx),
         source => release::ask::handle(world, source, user, cx),
     }
 }

@@ -15,6 +15,7 @@ pub mod change;
 pub mod controllers;
 pub mod cx;
 pub mod drift;
+pub mod edit;
 pub mod network;
 pub mod release;
 pub mod scheduler;

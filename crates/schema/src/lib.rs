@@ -26,6 +26,7 @@ pub mod kinds;
 pub mod merge;
 pub mod nearest;
 pub mod path;
+pub mod protobuf;
 pub mod support;
 mod tables;
 pub mod types;

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Namespaces that exist in every cluster, as in Kubernetes.
-const DEFAULTS: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+pub(crate) const DEFAULTS: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 /// Objects asked to go in one run; the rest in the next.
 const BURST: usize = 500;
 

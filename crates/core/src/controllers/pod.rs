@@ -59,8 +59,8 @@ pub fn delete(world: &World, key: &Key, options: &DeleteOptions, cx: &mut Cx<'_>
     }
 }
 
-/// The write that ends a pod; `None` where it is ending as fast already.
-pub(super) fn end(world: &World, pod: &Arc<Object>, options: &DeleteOptions, now: Time) -> Option<Change> {
+/// The write that ends a pod, or any other object; `None` where it is ending as fast already.
+pub(crate) fn end(world: &World, pod: &Arc<Object>, options: &DeleteOptions, now: Time) -> Option<Change> {
     let finalizer = match options.propagation {
         Propagation::Background => None,
         Propagation::Foreground => Some(gc::FOREGROUND),
@@ -69,7 +69,8 @@ pub(super) fn end(world: &World, pod: &Arc<Object>, options: &DeleteOptions, now
     let change = deletion::request(world, &pod.key, options.grace_seconds, now);
     // Nothing depends on a pod most of the time: then the three are one.
     let Some(finalizer) = finalizer.filter(|_| world.owned_by(pod.uid).next().is_some()) else {
-        let at_once = options.grace_seconds == Some(0) && pod.meta.finalizers.is_empty();
+        let pods = pod.key.kind == Kind::Pod;
+        let at_once = pods && options.grace_seconds == Some(0) && pod.meta.finalizers.is_empty();
         return if at_once { Some(Change::Delete(pod.key.clone())) } else { change };
     };
     let mut marked = match change {

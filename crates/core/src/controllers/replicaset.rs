@@ -18,7 +18,7 @@ use k8s_openapi::{
 use serde::Deserialize;
 use serde_json::Value;
 
-pub(crate) use pods::unadmit;
+pub(crate) use pods::{admitted, unadmit};
 
 use super::{
     ControllerId, deployment, orphan,

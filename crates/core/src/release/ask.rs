@@ -50,6 +50,7 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         | Ask::OrphanRemove { .. }
         | Ask::Evict { .. }
         | Ask::Rebalance(_)
+        | Ask::Edit(_)
         | Ask::DeletePod { .. } => Err(Refusal::invalid("the request is not about a source")),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) mod state;
 mod status;
 pub mod sync;
 mod window;
-mod write;
+pub(crate) mod write;
 
 pub use inbound::{kept_digests, wanted_revisions};
 #[cfg(test)]

@@ -133,7 +133,7 @@ pub(crate) fn without_status(object: &Object) -> Value {
 }
 
 /// ConfigMaps and Secrets have none.
-fn has_generation(kind: Kind) -> bool {
+pub(crate) fn has_generation(kind: Kind) -> bool {
     !matches!(kind, Kind::ConfigMap | Kind::Secret)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Everything here is a walk over the schema and two values. Called by the release and drift
 //! controllers and by the API. Deliberately not here: defaulting and validation of whole objects
-//! (the caller does both on what comes out), strategic merge patches, and JSON patches.
+//! (the caller does both on what comes out), and JSON patches.
 
 mod apply;
 mod compare;
@@ -11,6 +11,7 @@ mod managed;
 mod path;
 mod schema;
 mod set;
+mod strategic;
 mod tables;
 #[cfg(test)]
 mod testing;
@@ -22,4 +23,5 @@ pub use managed::{Managed, ManagedEntry, ManagedError, Operation};
 pub use path::{FieldPath, PathElement, PathError, Scalar};
 pub use schema::{Leaf, SchemaNode, Shape};
 pub use set::{FieldSet, FieldsError};
+pub use strategic::{PatchError, strategic};
 pub use tables::Node;

@@ -143,8 +143,16 @@ impl Failure {
                 self.details.insert("causes".into(), causes);
             }
             More::RetryAfter(seconds) => self.retry_after = Some(*seconds),
+            More::Fields(fields) => self.causes("FieldValueInvalid", fields),
+            More::FieldConflicts(fields) => self.causes("FieldManagerConflict", fields),
         }
         self
+    }
+
+    fn causes(&mut self, reason: &str, fields: &[(String, String)]) {
+        let cause = |(field, message): &(String, String)| json!({"reason": reason, "message": message, "field": field});
+        let causes: Vec<Value> = fields.iter().map(cause).collect();
+        self.details.insert("causes".into(), causes.into());
     }
 
     /// From what became of a question about an object.
@@ -152,7 +160,12 @@ impl Failure {
         let message = error.to_string();
         match error {
             AskError::Refused(Refusal { code, reason, more, .. }) => {
-                Self::new(*code, reason, message).about(key).with(more)
+                let mut failure = Self::new(*code, reason, message).about(key).with(more);
+                if *code == 422 {
+                    // Of an object that is wrong, Kubernetes names the kind.
+                    failure.details.insert("kind".into(), key.kind.info().kind.into());
+                }
+                failure
             }
             AskError::Busy => Self { retry_after: Some(RETRY_AFTER), ..Self::new(429, "TooManyRequests", message) },
             AskError::DiskFull => Self::new(507, "InsufficientStorage", message),

@@ -59,7 +59,7 @@ pub(crate) fn forbidden(world: &World, key: &Key, now: Time) -> Option<String> {
     let refusal = evict(world, key, &options, &mut Cx::new(now, now, &settings, &mut rng)).err()?;
     Some(match refusal.more {
         More::DisruptionBudget(why) => why,
-        More::Nothing | More::RetryAfter(_) => refusal.message,
+        _ => refusal.message,
     })
 }
 

@@ -144,6 +144,15 @@ fn admit(spec: &mut Value, toleration: Duration) {
     }
 }
 
+/// A pod that is made by hand gets the same.
+pub(crate) fn admitted(pod: &mut Object, toleration: Duration) {
+    let mut body = pod.body_map();
+    if let Some(spec) = body.get_mut("spec") {
+        admit(spec, toleration);
+    }
+    pod.body = canonical::value_bytes(&Value::Object(body)).into();
+}
+
 /// Takes back what [`admit`] added: a template is as its Deployment has it.
 pub(crate) fn unadmit(spec: &mut serde_json::Map<String, Value>, toleration: Duration) {
     let added = |t: &Value| {

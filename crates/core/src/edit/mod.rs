@@ -1,0 +1,385 @@
+//! Writes by hand: what users and their clients create, replace, apply and delete through the API.
+//!
+//! Called by `ask`. By Kubernetes' rules: names, versions, generation, ownership of fields, finalizers,
+//! grace. The tree of a wish is decoded already, and its features are supported. Labels and annotations of Evenkeel's own
+//! stay as they are whatever a wish says of them, but for the settings that people write. An object
+//! that a source owns may be written unless it is locked: sync then finds the drift. Deliberately not
+//! here: patches that are no apply (the API puts them on what it read and replaces with its version).
+
+mod delete;
+mod fixed;
+#[cfg(test)]
+mod tests;
+
+use alloc::{
+    collections::BTreeMap,
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+
+use evenkeel_model::{Key, Kind, Labels, Meta, Object, Uid, Version, names, own::SourceSpec};
+use evenkeel_schema::{
+    defaults,
+    merge::{Apply, FieldSet, Managed, Node, Update, apply, update},
+    validate,
+};
+use serde_json::Value;
+
+use crate::{
+    ask::{Answer, DeleteOptions, More, Refusal},
+    controllers::{pod, replicaset},
+    cx::{Cx, EventKind},
+    release::write::{has_generation, string_data, without_status},
+    world::World,
+};
+
+/// Longest part of a name that a generated suffix is put to, as in Kubernetes.
+const NAME_BASE_LIMIT: usize = 58;
+/// Draws of a generated name before the client is asked to try again, as in Kubernetes.
+const NAME_TRIES: usize = 8;
+/// Prefix of Evenkeel's own labels and annotations.
+const OWN: &str = "evenkeel.dev/";
+/// Those of them that people write.
+const SETTINGS: [&str; 4] = [names::TAKE_FROM, names::PRUNE, names::ROLL_ON_CONFIG, names::LOCKED];
+
+/// An object as somebody wishes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wish {
+    /// Its key; the name is empty where `metadata.generateName` shall give one.
+    pub key: Key,
+    /// The whole object in Kubernetes' form, decoded, without defaults.
+    pub value: Value,
+    /// Who owns the fields that it sets.
+    pub manager: String,
+    /// The subresource that it is written through; empty for the object itself.
+    pub subresource: &'static str,
+    /// Everything is checked, nothing is written.
+    pub dry_run: bool,
+}
+
+/// A write by hand.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Edit {
+    /// Makes it; one that is there is a conflict.
+    Create(Wish),
+    /// Makes it what the wish says.
+    Replace {
+        /// What it shall be.
+        wish: Wish,
+        /// Refused with a conflict unless it still has this version.
+        if_version: Option<Version>,
+        /// As above, of the uid.
+        if_uid: Option<Uid>,
+    },
+    /// Server-side apply (KEP-555): makes it, or sets what the wish sets.
+    Apply {
+        /// What shall be set.
+        wish: Wish,
+        /// Takes fields from their owners.
+        force: bool,
+        /// As in `Replace`.
+        if_version: Option<Version>,
+    },
+    /// Asks for its end.
+    Delete {
+        /// Which.
+        key: Key,
+        /// How.
+        options: DeleteOptions,
+    },
+}
+
+/// Decides on a write by hand.
+pub fn handle(world: &World, edit: &Edit, user: &str, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
+    if world.recovering.is_some() {
+        return Err(Refusal::recovering());
+    }
+    match edit {
+        Edit::Create(wish) => create(world, wish, cx),
+        Edit::Replace { wish, if_version, if_uid } => {
+            let live = world.get(&wish.key).ok_or_else(|| Refusal::not_found(&wish.key))?;
+            if let Some(uid) = if_uid.filter(|u| *u != live.uid) {
+                let text = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", live.uid);
+                return Err(Refusal::conflict(cannot(&wish.key, &text)));
+            }
+            same_version(live, *if_version)?;
+            let (new, managed) = (of_value(wish, wish.value.clone())?, None);
+            replace(world, live, new, managed, wish, user, cx)
+        }
+        Edit::Apply { wish, force, if_version } => applied(world, wish, *force, *if_version, user, cx),
+        Edit::Delete { key, options } => delete::handle(world, key, options, user, cx),
+    }
+}
+
+/// The form of Kubernetes' conflicts.
+fn cannot(key: &Key, why: &str) -> String {
+    format!("Operation cannot be fulfilled on {} \"{}\": {why}", key.kind.resource(), key.name)
+}
+
+fn same_version(live: &Object, wanted: Option<Version>) -> Result<(), Refusal> {
+    if wanted.is_some_and(|v| v != live.version) {
+        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        return Err(Refusal::conflict(cannot(&live.key, why)));
+    }
+    Ok(())
+}
+
+/// A wish's tree as an object, valid, defaults filled in.
+fn of_value(wish: &Wish, mut value: Value) -> Result<Object, Refusal> {
+    string_data(&mut value);
+    let problems = validate::object(wish.key.kind, &value);
+    if !problems.is_empty() {
+        let fields = problems.into_iter().map(|p| (p.path.to_string(), p.message));
+        return Err(Refusal::fields(&wish.key, fields.collect()));
+    }
+    defaults::apply(wish.key.kind, &mut value);
+    let mut object = Object::from_value(value).map_err(|e| Refusal::invalid(e.to_string()))?;
+    object.key = wish.key.clone();
+    Ok(object)
+}
+
+fn create(world: &World, wish: &Wish, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
+    let object = of_value(wish, wish.value.clone())?;
+    if object.version != Version(0) {
+        let message = "resourceVersion should not be set on objects to be created";
+        return Err(Refusal::new(400, "BadRequest", message));
+    }
+    let managed = |object: &Object, cx: &Cx<'_>| {
+        let by = Update { manager: &wish.manager, time: cx.now, subresource: wish.subresource };
+        let schema = Node::of_kind(object.key.kind);
+        update(schema, &Value::Null, &without_status(object), &Managed::default(), &by)
+    };
+    make(world, object, managed, wish.dry_run, cx)
+}
+
+/// Makes an object that is not there.
+fn make(
+    world: &World,
+    mut object: Object,
+    managed: impl FnOnce(&Object, &Cx<'_>) -> Managed,
+    dry_run: bool,
+    cx: &mut Cx<'_>,
+) -> Result<Answer, Refusal> {
+    name(world, &mut object, cx)?;
+    has_place(world, &object.key)?;
+    if world.get(&object.key).is_some() {
+        return Err(Refusal::exists(&object.key, ""));
+    }
+    let own = |map: &Labels| Arc::new(map.iter().filter(|(k, _)| !kept(k)).map(pair).collect::<BTreeMap<_, _>>());
+    object.uid = cx.rng.uid();
+    object.meta = Meta {
+        created: cx.now,
+        deletion: None,
+        generation: i64::from(has_generation(object.key.kind)),
+        labels: own(&object.meta.labels),
+        annotations: own(&object.meta.annotations),
+        ..object.meta
+    };
+    object.status = Arc::from([]);
+    if object.key.kind == Kind::Pod {
+        replicaset::admitted(&mut object, cx.settings.default_toleration);
+        object.status = pod::first_status(&object);
+    }
+    if object.key.kind == Kind::Namespace {
+        object.meta.set_label("kubernetes.io/metadata.name", &*object.key.name);
+        object = object.with_spec(&serde_json::json!({"finalizers": ["kubernetes"]}));
+    }
+    object.managed = managed(&object, cx).to_bytes();
+    let key = object.key.clone();
+    if dry_run {
+        return Ok(Answer::WouldCreate(Arc::new(object)));
+    }
+    cx.put(object);
+    Ok(Answer::Created(key))
+}
+
+/// Gives an object a name where it asks for a generated one.
+fn name(world: &World, object: &mut Object, cx: &mut Cx<'_>) -> Result<(), Refusal> {
+    if !object.key.name.is_empty() {
+        return Ok(());
+    }
+    let Some(base) = object.meta.generate_name.clone().filter(|b| !b.is_empty()) else {
+        return Err(Refusal::invalid("metadata.name: Required value: name or generateName is required"));
+    };
+    let base: String = base.chars().take(NAME_BASE_LIMIT).collect();
+    for _ in 0..NAME_TRIES {
+        let key = Key::new(object.key.kind, object.key.namespace.clone(), format!("{base}{}", cx.rng.name_suffix()));
+        if world.get(&key).is_none() {
+            object.key = key;
+            return Ok(());
+        }
+    }
+    Err(Refusal::exists(&object.key, "no free name was found in time").with(More::RetryAfter(1)))
+}
+
+/// Whether an object may come into its namespace.
+fn has_place(world: &World, key: &Key) -> Result<(), Refusal> {
+    if !key.kind.namespaced() {
+        return Ok(());
+    }
+    let namespace = Key::cluster(Kind::Namespace, key.namespace.clone());
+    match world.get(&namespace) {
+        None => Err(Refusal::not_found(&namespace)),
+        Some(n) if n.deleting() => Err(Refusal::new(
+            403,
+            "Forbidden",
+            format!(
+                "{} \"{}\" is forbidden: unable to create new content in namespace {} because it is being terminated",
+                key.kind.resource(),
+                key.name,
+                key.namespace
+            ),
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
+fn pair((k, v): (&String, &String)) -> (String, String) {
+    (k.clone(), v.clone())
+}
+
+/// Whether a label or annotation is Evenkeel's own and stays as it is.
+fn kept(name: &str) -> bool {
+    name.starts_with(OWN) && !SETTINGS.contains(&name)
+}
+
+/// Labels or annotations as wished, Evenkeel's own as they were.
+fn with_own(wished: &Labels, before: &Labels) -> Labels {
+    let theirs = wished.iter().filter(|(k, _)| !kept(k));
+    let ours = before.iter().filter(|(k, _)| kept(k));
+    Arc::new(theirs.chain(ours).map(pair).collect::<BTreeMap<_, _>>())
+}
+
+fn applied(
+    world: &World,
+    wish: &Wish,
+    force: bool,
+    if_version: Option<Version>,
+    user: &str,
+    cx: &mut Cx<'_>,
+) -> Result<Answer, Refusal> {
+    let live = world.get(&wish.key);
+    if live.is_none() && if_version.is_some() {
+        return Err(Refusal::not_found(&wish.key));
+    }
+    if let Some(live) = live {
+        same_version(live, if_version)?;
+    }
+    let before = live.map_or(Value::Null, |o| without_status(o));
+    let owners = live.map_or_else(|| Ok(Managed::default()), |o| Managed::from_bytes(&o.managed));
+    let owners = owners.map_err(|e| Refusal::new(500, "InternalError", e.to_string()))?;
+    let mut wanted = wish.value.clone();
+    string_data(&mut wanted);
+    let by = Apply { manager: &wish.manager, force, time: cx.now, exclude: FieldSet::EMPTY };
+    let merged = apply(Node::of_kind(wish.key.kind), &before, &owners, &wanted, &by).map_err(|conflicts| {
+        let message = conflicts.to_string();
+        let each = conflicts.0.iter().map(|c| (c.path.kubernetes(), format!("conflict with {}", c.manager)));
+        Refusal::conflict(message).with(More::FieldConflicts(each.collect()))
+    })?;
+    let Some(live) = live else {
+        let object = of_value(wish, merged.value)?;
+        return make(world, object, |_, _| merged.managed, wish.dry_run, cx);
+    };
+    if !merged.changed {
+        return Ok(if wish.dry_run { Answer::Would(live.clone()) } else { Answer::Object(live.key.clone()) });
+    }
+    let new = of_value(wish, merged.value)?;
+    replace(world, live, new, Some(merged.managed), wish, user, cx)
+}
+
+/// Writes an object over the one that is there; `managed` is who owns what then, where that is known.
+fn replace(
+    world: &World,
+    live: &Arc<Object>,
+    mut new: Object,
+    managed: Option<Managed>,
+    wish: &Wish,
+    user: &str,
+    cx: &mut Cx<'_>,
+) -> Result<Answer, Refusal> {
+    let key = &live.key;
+    unlocked(world, live)?;
+    let finalizers = new.meta.finalizers.clone();
+    if live.deleting() {
+        let added: Vec<&String> = finalizers.iter().filter(|f| !live.meta.finalizers.contains(f)).collect();
+        if let [first, ..] = &added[..] {
+            return Err(Refusal::invalid(format!(
+                "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found \
+                 new finalizers {first:?}"
+            )));
+        }
+    }
+    new.uid = live.uid;
+    new.version = live.version;
+    new.status = live.status.clone();
+    new.node = live.node.clone();
+    new.meta = Meta {
+        created: live.meta.created,
+        deletion: live.meta.deletion,
+        generation: live.meta.generation + i64::from(has_generation(key.kind) && live.body != new.body),
+        generate_name: live.meta.generate_name.clone(),
+        labels: with_own(&new.meta.labels, &live.meta.labels),
+        annotations: with_own(&new.meta.annotations, &live.meta.annotations),
+        ..new.meta
+    };
+    fixed::check(live, &new)?;
+    let managed = match managed {
+        Some(managed) => managed,
+        None => {
+            let owners = Managed::from_bytes(&live.managed).unwrap_or_default();
+            let by = Update { manager: &wish.manager, time: cx.now, subresource: wish.subresource };
+            update(Node::of_kind(key.kind), &without_status(live), &without_status(&new), &owners, &by)
+        }
+    };
+    new.managed = managed.to_bytes();
+    if wish.dry_run {
+        return Ok(Answer::Would(Arc::new(new)));
+    }
+    if live.deleting() && finalizers.is_empty() && !live.meta.finalizers.is_empty() && delete::may_go(world, live) {
+        cx.delete(key.clone());
+        return Ok(Answer::Deleted(live.clone()));
+    }
+    if !new.same_content(live) {
+        if new.body != live.body && owner(world, live).is_some() {
+            let text = format!("{user} has changed {key} by hand ({})", wish.manager);
+            cx.event(world, live, EventKind::Normal, "ChangedByHand", &text);
+        }
+        cx.put(new);
+    }
+    Ok(Answer::Object(key.clone()))
+}
+
+/// The source that an object belongs to, if it is there.
+fn owner(world: &World, object: &Object) -> Option<(String, SourceSpec)> {
+    let wanted = world.desired.source_of(&object.key).map(|s| s.to_string());
+    let name = wanted.or_else(|| {
+        let marked = object.meta.annotation(names::APPLIED).is_some();
+        object.source().filter(|_| marked).map(ToString::to_string)
+    })?;
+    let source = world.get(&Key::cluster(Kind::Source, name.as_str()))?;
+    Some((name, source.spec().ok()?))
+}
+
+/// Refuses a write to what a locked source owns, or a source in a locked namespace.
+fn unlocked(world: &World, object: &Object) -> Result<(), Refusal> {
+    let Some((name, spec)) = owner(world, object) else { return Ok(()) };
+    let namespace = Key::cluster(Kind::Namespace, object.key.namespace.clone());
+    let by_namespace = world.get(&namespace).is_some_and(|n| n.meta.annotation(names::LOCKED) == Some("true"));
+    if !spec.locked && !by_namespace {
+        return Ok(());
+    }
+    let what = if spec.locked { format!("source {name}") } else { format!("namespace {}", object.key.namespace) };
+    let from = spec.git.map(|g| g.url).or(spec.directory).unwrap_or_default();
+    let place = world.desired.get(&object.key).map_or_else(String::new, |w| format!("{} of ", w.doc.place));
+    Err(Refusal::new(
+        403,
+        "Forbidden",
+        format!(
+            "{} \"{}\" is forbidden: {what} is locked, so it changes by a commit alone: change {place}{from}",
+            object.key.kind.resource(),
+            object.key.name
+        ),
+    ))
+}

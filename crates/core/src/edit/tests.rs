@@ -1,0 +1,247 @@
+//! Writes by hand, against a small cluster.
+
+use alloc::{boxed::Box, string::ToString};
+
+use evenkeel_model::{Key, Kind, Uid, Version, names, own::SourceSpec};
+use serde_json::{Value, json};
+
+use super::{Edit, Wish};
+use crate::{
+    ask::{Answer, Ask, DeleteOptions, More, Propagation, Refusal},
+    testing::{Lab, config, deployment, web},
+};
+
+fn wish(value: Value) -> Wish {
+    let key = evenkeel_model::Object::from_value(value.clone()).unwrap().key;
+    Wish { key, value, manager: "kubectl".into(), subresource: "", dry_run: false }
+}
+
+fn edit(lab: &mut Lab, edit: Edit) -> Result<Answer, Refusal> {
+    let answer = lab.ask(Ask::Edit(Box::new(edit)));
+    lab.settle();
+    answer
+}
+
+fn create(lab: &mut Lab, value: Value) -> Result<Answer, Refusal> {
+    edit(lab, Edit::Create(wish(value)))
+}
+
+fn replace(lab: &mut Lab, value: Value) -> Result<Answer, Refusal> {
+    edit(lab, Edit::Replace { wish: wish(value), if_version: None, if_uid: None })
+}
+
+fn apply(lab: &mut Lab, manager: &str, value: Value, force: bool) -> Result<Answer, Refusal> {
+    let wish = Wish { manager: manager.into(), ..wish(value) };
+    edit(lab, Edit::Apply { wish, force, if_version: None })
+}
+
+fn map(name: &str, data: Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}, "data": data})
+}
+
+fn delete(lab: &mut Lab, kind: Kind, name: &str, propagation: Propagation) -> Result<Answer, Refusal> {
+    let options = DeleteOptions { propagation, ..DeleteOptions::default() };
+    edit(lab, Edit::Delete { key: Key::new(kind, "shop", name), options })
+}
+
+#[test]
+fn a_deployment_made_by_hand_runs_and_its_end_takes_its_pods() {
+    let mut lab = Lab::new();
+    let made = create(&mut lab, deployment("web", "web:1", json!({}))).unwrap();
+    assert!(matches!(made, Answer::Created(_)));
+    lab.pass(10);
+    let there = lab.get(Kind::Deployment, "web").unwrap();
+    assert_eq!(there["metadata"]["generation"], 1);
+    assert_eq!(there["spec"]["progressDeadlineSeconds"], 600, "defaults are filled in");
+    assert_eq!(there["metadata"]["managedFields"][0]["manager"], "kubectl");
+    assert_eq!(there["status"]["readyReplicas"], there["spec"]["replicas"]);
+    assert_eq!(create(&mut lab, deployment("web", "web:1", json!({}))).unwrap_err().reason, "AlreadyExists");
+    delete(&mut lab, Kind::Deployment, "web", Propagation::Background).unwrap();
+    lab.pass(60);
+    assert_eq!(lab.world.list(Kind::Pod, "shop").count(), 0);
+    assert_eq!(lab.world.list(Kind::ReplicaSet, "shop").count(), 0);
+}
+
+#[test]
+fn what_becomes_of_dependents_is_the_callers_choice() {
+    for (propagation, left) in [(Propagation::Orphan, 1), (Propagation::Foreground, 0)] {
+        let mut lab = Lab::new();
+        create(&mut lab, deployment("web", "web:1", json!({}))).unwrap();
+        lab.pass(10);
+        delete(&mut lab, Kind::Deployment, "web", propagation).unwrap();
+        lab.pass(60);
+        assert!(lab.get(Kind::Deployment, "web").is_none());
+        assert_eq!(lab.world.list(Kind::ReplicaSet, "shop").count(), left, "{propagation:?}");
+    }
+}
+
+#[test]
+fn names_are_generated_and_places_checked() {
+    let mut lab = Lab::new();
+    let mut value = map("", json!({}));
+    value["metadata"]["generateName"] = json!("c-");
+    let Answer::Created(key) = create(&mut lab, value).unwrap() else { panic!() };
+    assert!(key.name.starts_with("c-") && key.name.len() == 7, "{key}");
+    let mut elsewhere = map("c", json!({}));
+    elsewhere["metadata"]["namespace"] = json!("nowhere");
+    let refusal = create(&mut lab, elsewhere).unwrap_err();
+    assert_eq!((refusal.code, &*refusal.message), (404, "namespaces \"nowhere\" not found"));
+    assert_eq!(create(&mut lab, map("", json!({}))).unwrap_err().code, 422);
+    let mut old = map("c", json!({}));
+    old["metadata"]["resourceVersion"] = json!("7");
+    assert_eq!(create(&mut lab, old).unwrap_err().code, 400);
+}
+
+#[test]
+fn a_replacement_keeps_what_is_not_its_own() {
+    let mut lab = Lab::new();
+    create(&mut lab, deployment("web", "web:1", json!({}))).unwrap();
+    lab.pass(10);
+    let before = lab.get(Kind::Deployment, "web").unwrap();
+    let mut next = before.clone();
+    next["spec"]["replicas"] = json!(5);
+    next["status"] = json!({"replicas": 99});
+    next["metadata"]["creationTimestamp"] = json!("2001-01-01T00:00:00Z");
+    next["metadata"]["labels"] = json!({"team": "a", "evenkeel.dev/source": "mine"});
+    let Answer::Object(key) = replace(&mut lab, next.clone()).unwrap() else { panic!() };
+    let after = lab.world.get(&key).unwrap().to_value();
+    assert_eq!(after["metadata"]["generation"], 2);
+    assert_eq!(after["metadata"]["creationTimestamp"], before["metadata"]["creationTimestamp"]);
+    assert_eq!(after["metadata"]["labels"], json!({"team": "a"}));
+    assert_ne!(after["status"]["replicas"], 99);
+    let stale = Edit::Replace { wish: wish(next.clone()), if_version: Some(Version(1)), if_uid: None };
+    assert_eq!(edit(&mut lab, stale).unwrap_err().reason, "Conflict");
+    let other = Edit::Replace { wish: wish(next), if_version: None, if_uid: Some(Uid(9)) };
+    assert!(edit(&mut lab, other).unwrap_err().message.contains("UID in precondition"));
+}
+
+#[test]
+fn what_is_fixed_stays() {
+    let mut lab = Lab::new();
+    create(&mut lab, deployment("web", "web:1", json!({}))).unwrap();
+    lab.pass(10);
+    let mut other = lab.get(Kind::Deployment, "web").unwrap();
+    other["spec"]["selector"] = json!({"matchLabels": {"app": "other"}});
+    other["spec"]["template"]["metadata"]["labels"] = json!({"app": "other"});
+    let refusal = replace(&mut lab, other).unwrap_err();
+    assert_eq!(refusal.message, "Deployment.apps \"web\" is invalid: spec.selector: field is immutable");
+    assert_eq!(refusal.more, More::Fields([("spec.selector".into(), "field is immutable".into())].into()));
+    let pod = lab.world.list(Kind::Pod, "shop").next().unwrap().clone();
+    let mut changed = pod.to_value();
+    changed["spec"]["containers"][0]["image"] = json!("web:2");
+    assert_eq!(replace(&mut lab, changed).unwrap_err().code, 422);
+    let mut labelled = pod.to_value();
+    labelled["metadata"]["annotations"] = json!({"a": "b"});
+    replace(&mut lab, labelled).unwrap();
+    let mut fixed = map("c", json!({"a": "1"}));
+    fixed["immutable"] = json!(true);
+    create(&mut lab, fixed).unwrap();
+    assert_eq!(replace(&mut lab, map("c", json!({"a": "2"}))).unwrap_err().code, 422);
+}
+
+#[test]
+fn apply_makes_merges_and_conflicts() {
+    let mut lab = Lab::new();
+    let made = apply(&mut lab, "one", map("c", json!({"a": "1", "b": "1"})), false).unwrap();
+    assert!(matches!(made, Answer::Created(_)));
+    apply(&mut lab, "two", map("c", json!({"c": "2"})), false).unwrap();
+    assert_eq!(lab.get(Kind::ConfigMap, "c").unwrap()["data"], json!({"a": "1", "b": "1", "c": "2"}));
+    let refusal = apply(&mut lab, "two", map("c", json!({"a": "2", "c": "2"})), false).unwrap_err();
+    assert_eq!(refusal.message, "Apply failed with 1 conflict: conflict with \"one\": .data.a");
+    assert!(matches!(&refusal.more, More::FieldConflicts(c) if c[0].0 == ".data.a"), "{refusal:?}");
+    apply(&mut lab, "two", map("c", json!({"a": "2", "c": "2"})), true).unwrap();
+    apply(&mut lab, "one", map("c", json!({"b": "1"})), false).unwrap();
+    assert_eq!(lab.get(Kind::ConfigMap, "c").unwrap()["data"], json!({"a": "2", "b": "1", "c": "2"}));
+    let version = |lab: &Lab| lab.world.get(&Key::new(Kind::ConfigMap, "shop", "c")).unwrap().version;
+    let before = version(&lab);
+    apply(&mut lab, "one", map("c", json!({"b": "1"})), false).unwrap();
+    assert_eq!(version(&lab), before, "nothing changed");
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let mut lab = Lab::new();
+    let dry = Wish { dry_run: true, ..wish(map("c", json!({}))) };
+    let answer = edit(&mut lab, Edit::Create(dry)).unwrap();
+    assert!(matches!(answer, Answer::WouldCreate(o) if o.uid != Uid(0)));
+    assert!(lab.get(Kind::ConfigMap, "c").is_none());
+}
+
+#[test]
+fn finalizers_hold_an_object_until_they_are_gone() {
+    let mut lab = Lab::new();
+    let mut held = map("c", json!({}));
+    held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    create(&mut lab, held.clone()).unwrap();
+    assert!(matches!(delete(&mut lab, Kind::ConfigMap, "c", Propagation::Background), Ok(Answer::Object(_))));
+    assert!(lab.get(Kind::ConfigMap, "c").unwrap()["metadata"]["deletionTimestamp"].is_string());
+    let mut more = held.clone();
+    more["metadata"]["finalizers"] = json!(["example.com/hold", "example.com/more"]);
+    assert!(replace(&mut lab, more).unwrap_err().message.contains("no new finalizers"));
+    assert!(matches!(replace(&mut lab, map("c", json!({}))), Ok(Answer::Deleted(_))));
+    assert!(lab.get(Kind::ConfigMap, "c").is_none());
+}
+
+#[test]
+fn a_write_to_a_sources_object_is_drift_and_locked_ones_are_refused() {
+    let mut lab = Lab::new();
+    lab.source("shop", json!({}));
+    lab.commit(1, alloc::vec![config("c", "1"), web("web:1")]);
+    lab.pass(40);
+    let mut by_hand = lab.get(Kind::ConfigMap, "c").unwrap();
+    let desired = by_hand["data"].clone();
+    by_hand["data"] = json!({"k": "mine"});
+    replace(&mut lab, by_hand.clone()).unwrap();
+    lab.pass(1);
+    assert_eq!(lab.get(Kind::ConfigMap, "c").unwrap()["data"], desired, "healed");
+    assert!(lab.world.list(Kind::Drift, "").any(|d| d.to_value()["spec"]["origin"]["user"] == "kubectl"));
+    assert!(lab.events().iter().any(|e| e.contains("ByHand")), "{:?}", lab.events());
+    // Deleted by hand, it comes back.
+    delete(&mut lab, Kind::ConfigMap, "c", Propagation::Background).unwrap();
+    lab.pass(1);
+    assert!(lab.get(Kind::ConfigMap, "c").is_some());
+
+    let source = lab.world.get(&Key::cluster(Kind::Source, "shop")).unwrap();
+    let spec = SourceSpec { locked: true, ..source.spec().unwrap() };
+    lab.ask(Ask::UpdateSource { name: "shop".into(), spec, if_version: None, meta: None }).unwrap();
+    for refusal in [
+        replace(&mut lab, by_hand).unwrap_err(),
+        delete(&mut lab, Kind::ConfigMap, "c", Propagation::Background).unwrap_err(),
+    ] {
+        assert_eq!(refusal.code, 403);
+        assert!(refusal.message.contains("source shop is locked"), "{}", refusal.message);
+        assert!(refusal.message.contains("/srv/shop"), "{}", refusal.message);
+    }
+    create(&mut lab, map("mine", json!({}))).unwrap();
+}
+
+#[test]
+fn namespaces_go_with_what_is_in_them_and_built_in_ones_stay() {
+    let mut lab = Lab::new();
+    create(&mut lab, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}})).unwrap();
+    let mut inside = map("c", json!({}));
+    inside["metadata"]["namespace"] = json!("new");
+    create(&mut lab, inside.clone()).unwrap();
+    let key = Key::cluster(Kind::Namespace, "new");
+    let at_once = DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() };
+    edit(&mut lab, Edit::Delete { key: key.clone(), options: at_once.clone() }).unwrap();
+    assert!(lab.world.get(&key).is_none());
+    assert_eq!(create(&mut lab, inside).unwrap_err().code, 404);
+    let built_in = Key::cluster(Kind::Namespace, "default");
+    assert_eq!(edit(&mut lab, Edit::Delete { key: built_in, options: at_once }).unwrap_err().code, 403);
+}
+
+#[test]
+fn own_annotations_are_not_for_the_taking() {
+    let mut lab = Lab::new();
+    lab.source("shop", json!({}));
+    lab.commit(1, alloc::vec![config("c", "1")]);
+    let mut bare = lab.get(Kind::ConfigMap, "c").unwrap();
+    bare["metadata"]["annotations"] = json!({"mine": "1", names::PRUNE: "false"});
+    bare["metadata"]["labels"] = json!({});
+    replace(&mut lab, bare).unwrap();
+    let after = lab.get(Kind::ConfigMap, "c").unwrap();
+    assert_eq!(after["metadata"]["labels"][names::SOURCE], "shop");
+    assert!(after["metadata"]["annotations"][names::APPLIED].is_string());
+    assert_eq!(after["metadata"]["annotations"]["mine"].to_string(), "\"1\"");
+}
