@@ -90,30 +90,3 @@ fn kubectl_reads_as_it_does_elsewhere() {
     assert!(events.contains("ScalingReplicaSet") || events.contains("Scaled up"), "{events}");
     cluster.audit();
 }
-
-#[test]
-fn kubectl_does_not_write_past_git() {
-    let web = App::default().yaml();
-    let cluster = Cluster::start(&[("web.json", &web)]);
-    cluster.wait_ready("default", "web", 1);
-    let file = cluster.dir.path().join("other.json");
-    std::fs::write(&file, App { replicas: 3, ..App::default() }.yaml()).unwrap();
-    let file = file.to_str().unwrap();
-    for args in [
-        &["scale", "deployment", "web", "--replicas=3"][..],
-        &["delete", "deployment", "web", "--wait=false"],
-        &["apply", "-f", file],
-        &["apply", "--server-side", "-f", file],
-        &["create", "namespace", "mine"],
-        &["set", "image", "deployment/web", "shop=shop.example/shop:1.1"],
-        &["rollout", "restart", "deployment/web"],
-    ] {
-        let refused = cluster.kubectl_try(args);
-        let Err(words) = refused else { panic!("{args:?} was taken") };
-        assert!(words.contains("commit") && words.contains("not supported yet"), "{args:?}: {words}");
-        // Some of kubectl's verbs put words of their own before the server's.
-        assert!(words.contains("MethodNotAllowed") || ["set", "rollout"].contains(&args[0]), "{args:?}: {words}");
-    }
-    assert_eq!(cluster.running("web-").len(), 1);
-    assert_eq!(cluster.json(&["deployment", "web"]).unwrap()["spec"]["replicas"], 1);
-}

@@ -2,9 +2,9 @@
 //!
 //! Read by discovery and by `rest`. Deliberately not here: who may do it (`auth`).
 
-use evenkeel_model::{Key, Kind};
+use evenkeel_model::{Key, Kind, kind::Origin};
 
-use super::status::Failure;
+use super::{scale, status::Failure};
 
 /// Something below an object's path.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +16,8 @@ pub(crate) struct Below {
 }
 
 const READ: &[&str] = &["get", "list", "watch"];
+const ALL: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const SCALE: Below = Below { name: "scale", verbs: &["get", "patch", "update"] };
 const STATUS: Below = Below { name: "status", verbs: &["get"] };
 
 const fn action(name: &'static str) -> Below {
@@ -27,7 +29,7 @@ pub(crate) fn verbs(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Source => &["create", "delete", "get", "list", "patch", "update", "watch"],
         Kind::Node => &["delete", "get", "list", "patch", "update", "watch"],
-        Kind::Pod => &["delete", "get", "list", "watch"],
+        kind if kind.info().origin == Origin::Anyone => ALL,
         _ => READ,
     }
 }
@@ -48,6 +50,7 @@ pub(crate) fn below(kind: Kind) -> &'static [Below] {
         Kind::Pod => POD,
         Kind::Source => SOURCE,
         Kind::Drift => DRIFT,
+        kind if scale::has(kind) => &[SCALE, STATUS],
         _ if kind.info().has_status => &[STATUS],
         _ => &[],
     }
@@ -71,15 +74,7 @@ pub(crate) fn refuse(kind: Kind, name: Option<&Key>) -> Failure {
         Kind::Source => {
             "this write of a Source is not supported: use create, replace, merge patch or delete".to_owned()
         }
-        Kind::Pod if name.is_some() => {
-            "of a Pod, only its deletion and its eviction can be asked for; what it is comes from its \
-                      workload or source"
-                .to_owned()
-        }
-        _ => format!(
-            "{what} come from a source: change the manifest and commit it, or put it into the followed directory; \
-             writing them through the API is not supported yet"
-        ),
+        _ => format!("this write of {what} is not supported"),
     };
     let failure = Failure::not_allowed(message);
     match name {

@@ -1,7 +1,7 @@
 //! Request bodies: bounds and formats.
 //!
-//! Called by `write` and `extras`. Protobuf bodies are refused with 415 for now: kubectl sends them
-//! only for kinds that cannot be written through the API yet.
+//! Called by `write`, `given` and `extras`. Protobuf bodies are refused with 415 but where they are
+//! objects, or options of a deletion.
 
 use std::time::Duration;
 

@@ -72,9 +72,7 @@ pub(super) async fn post(write: &Write<'_>, key: Key, bytes: &Bytes) -> Result<R
     let ask = Ask::Diff { source: key.name.clone(), snapshot };
     match write.ask(ask).await.map_err(|e| Failure::of_ask(&e, &key))? {
         Answer::Plan(p) => Ok(json_response(200, &plan(&p))),
-        Answer::Object(_) | Answer::Deleted(_) | Answer::Would(_) | Answer::NodeUse(_) | Answer::Moved(_) => {
-            Err(Failure::new(500, "InternalError", "the server did not answer with a plan"))
-        }
+        _ => Err(Failure::new(500, "InternalError", "the server did not answer with a plan")),
     }
 }
 

@@ -1,13 +1,10 @@
-//! Discovery: which groups, versions and resources there are, aggregated and classic, and the
-//! OpenAPI documents that kubectl needs before it writes.
+//! Discovery: which groups, versions and resources there are, aggregated and classic.
 //!
-//! Called by `rest`; everything comes from the table of kinds in `evenkeel_model`. The OpenAPI
-//! documents have the paths and no schemas: the server decodes strictly itself.
-
-use std::collections::BTreeMap;
+//! Called by `rest`; everything comes from the table of kinds in `evenkeel_model`. Deliberately not
+//! here: what their fields are (`openapi`).
 
 use evenkeel_model::{Digest, Kind, Scope};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     access::{self, Below},
@@ -15,7 +12,7 @@ use super::{
 };
 
 /// Groups with their versions, the core group first.
-fn groups() -> Vec<(&'static str, &'static str, Vec<Kind>)> {
+pub(super) fn groups() -> Vec<(&'static str, &'static str, Vec<Kind>)> {
     let mut out: Vec<(&str, &str, Vec<Kind>)> = Vec::new();
     for kind in Kind::ALL {
         let info = kind.info();
@@ -31,6 +28,7 @@ fn groups() -> Vec<(&'static str, &'static str, Vec<Kind>)> {
 fn below_kind(kind: Kind, below: &str) -> Value {
     match (kind, below) {
         (Kind::Pod, "eviction") => json!({"group": "policy", "version": "v1", "kind": "Eviction"}),
+        (_, "scale") => json!({"group": "autoscaling", "version": "v1", "kind": "Scale"}),
         _ => response_kind(kind),
     }
 }
@@ -42,7 +40,7 @@ fn scope(kind: Kind) -> &'static str {
     }
 }
 
-fn response_kind(kind: Kind) -> Value {
+pub(super) fn response_kind(kind: Kind) -> Value {
     let info = kind.info();
     json!({"group": info.group, "version": info.version, "kind": info.kind})
 }
@@ -169,57 +167,7 @@ pub(crate) fn resources(group: &str, version: &str) -> Option<Value> {
     Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows}))
 }
 
-fn document_path(group: &str, version: &str) -> String {
-    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
-}
-
-/// `/openapi/v3`: where the documents are.
-pub(crate) fn openapi_index() -> Value {
-    let paths: BTreeMap<String, Value> = groups()
-        .into_iter()
-        .map(|(group, version, _)| {
-            let path = document_path(group, version);
-            let hash = openapi_document(&path).map(|d| hash(&d)).unwrap_or_default();
-            let url = format!("/openapi/v3/{path}?hash={hash}");
-            (path, json!({"serverRelativeURL": url}))
-        })
-        .collect();
-    json!({"paths": paths})
-}
-
-/// The hash of a document, for its address and `ETag`.
+/// The hash of a document, for its `ETag`.
 pub(crate) fn hash(document: &Value) -> String {
     Digest::of(&serde_json::to_vec(document).unwrap_or_default()).to_string().to_uppercase()
-}
-
-/// `/openapi/v3/PATH`; `None` for an unknown one.
-pub(crate) fn openapi_document(path: &str) -> Option<Value> {
-    let (group, version, kinds) = groups().into_iter().find(|(g, v, _)| document_path(g, v) == path)?;
-    let query = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
-    let parameters: Vec<Value> =
-        ["dryRun", "fieldManager", "fieldValidation", "force", "pretty"].into_iter().map(query).collect();
-    let mut paths = Map::new();
-    for kind in kinds {
-        let info = kind.info();
-        let space = if kind.namespaced() { "namespaces/{namespace}/" } else { "" };
-        let collection = format!("/{path}/{space}{}", info.plural);
-        let operation = |action: &str| {
-            json!({
-                "parameters": parameters,
-                "responses": {"200": {"description": "OK"}},
-                "x-kubernetes-action": action,
-                "x-kubernetes-group-version-kind": response_kind(kind),
-            })
-        };
-        // kubectl looks for these two even where the answer will be 405 with the reason.
-        paths.insert(format!("{collection}/{{name}}"), json!({
-            "get": operation("get"), "put": operation("put"), "patch": operation("patch"), "delete": operation("delete"),
-        }));
-        paths.insert(collection, json!({"get": operation("list"), "post": operation("post")}));
-    }
-    let title = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    Some(json!({
-        "openapi": "3.0.0", "info": {"title": format!("Evenkeel {title}"), "version": "v1.36.0"},
-        "paths": paths, "components": {"schemas": {}},
-    }))
 }

@@ -2,7 +2,7 @@
 //!
 //! Called by `write`. Deliberately not here: whether a budget allows it, which core decides.
 
-use axum::{body::Bytes, response::Response};
+use axum::{body::Bytes, http::HeaderMap, response::Response};
 use evenkeel_core::{
     Ask,
     ask::{DeleteOptions, Propagation},
@@ -59,7 +59,12 @@ struct EvictionMeta {
 
 /// `DELETE …/pods/NAME`. Without a body the options may stand in the query, as in Kubernetes.
 pub(super) async fn delete(write: &Write<'_>, pod: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
-    let headers = &write.parts.headers;
+    let options = delete_options(&write.parts.headers, pairs, bytes)?;
+    write.ask_for(Ask::DeletePod { pod: pod.clone(), options }, &pod, 200).await
+}
+
+/// The options of a DELETE, of its body or its query.
+pub(super) fn delete_options(headers: &HeaderMap, pairs: &Pairs, bytes: &Bytes) -> Result<DeleteOptions, Failure> {
     let mut given: Options = if body::media_type(headers) == protobuf::MEDIA && !bytes.is_empty() {
         let tree = protobuf::delete_options(bytes)
             .ok_or_else(|| Failure::bad_request("the body is no DeleteOptions of meta/v1"))?;
@@ -74,8 +79,7 @@ pub(super) async fn delete(write: &Write<'_>, pod: Key, pairs: &Pairs, bytes: &B
             .transpose()?;
         given.propagation_policy = pairs.get("propagationPolicy").map(str::to_owned);
     }
-    let options = options(given, pairs)?;
-    write.ask_for(Ask::DeletePod { pod: pod.clone(), options }, &pod, 200).await
+    options(given, pairs)
 }
 
 /// `POST …/pods/NAME/eviction`. As in Kubernetes the answer is a Status, not the Pod.

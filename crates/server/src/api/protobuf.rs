@@ -1,55 +1,14 @@
 //! `DeleteOptions` as protobuf: what Go clients, `kubectl drain --disable-eviction` among them, send
 //! with a DELETE.
 //!
-//! Called by `pods`. Deliberately not here: any other message; kubectl sends those only to make
-//! objects, which come from sources.
+//! Called by `pods`. Deliberately not here: messages that are objects (`given`): the schema's tables
+//! have those.
 
+use evenkeel_schema::protobuf::{Wire, envelope, fields};
 use serde_json::{Map, Value, json};
 
 /// Media type of such a body.
 pub(crate) const MEDIA: &str = "application/vnd.kubernetes.protobuf";
-/// First bytes of Kubernetes' envelope.
-const MAGIC: &[u8] = b"k8s\0";
-
-/// One field of a message.
-enum Field<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-}
-
-/// The fields of a message; `None` if it is none.
-fn fields(mut bytes: &[u8]) -> Option<Vec<(u64, Field<'_>)>> {
-    let mut out = Vec::new();
-    while !bytes.is_empty() {
-        let tag = varint(&mut bytes)?;
-        let value = match tag & 7 {
-            0 => Field::Number(varint(&mut bytes)?),
-            2 => {
-                let length = usize::try_from(varint(&mut bytes)?).ok()?;
-                let (value, rest) = bytes.split_at_checked(length)?;
-                bytes = rest;
-                Field::Bytes(value)
-            }
-            _ => return None,
-        };
-        out.push((tag >> 3, value));
-    }
-    Some(out)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (first, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(first & 0x7f) << shift;
-        if first & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
 fn text(bytes: &[u8]) -> Option<Value> {
     String::from_utf8(bytes.to_vec()).ok().map(Value::String)
 }
@@ -57,33 +16,22 @@ fn text(bytes: &[u8]) -> Option<Value> {
 /// The options as their JSON has them; `None` if the body is something else. Numbers are those of
 /// the fields in `meta/v1/generated.proto`.
 pub(crate) fn delete_options(body: &[u8]) -> Option<Value> {
-    let envelope = fields(body.strip_prefix(MAGIC)?)?;
-    let part = |number: u64| {
-        envelope.iter().find_map(|(n, f)| match f {
-            Field::Bytes(b) if *n == number => Some(*b),
-            _ => None,
-        })
-    };
-    let kind = part(1).and_then(fields).unwrap_or_default();
-    let is_options = |(n, f): &(u64, Field<'_>)| *n == 2 && matches!(f, Field::Bytes(b"DeleteOptions"));
-    if !kind.iter().any(is_options) {
-        return None;
-    }
+    let envelope = envelope(body).ok().filter(|e| e.kind == "DeleteOptions")?;
     let mut out = Map::new();
-    for (number, field) in fields(part(2).unwrap_or_default())? {
+    for (number, field) in fields(envelope.raw).ok()? {
         let (name, value) = match (number, field) {
             // In two's complement, as protobuf has int64.
-            (1, Field::Number(n)) => ("gracePeriodSeconds", json!(n.cast_signed())),
-            (2, Field::Bytes(b)) => ("preconditions", preconditions(b)?),
-            (3, Field::Number(n)) => ("orphanDependents", (n != 0).into()),
-            (4, Field::Bytes(b)) => ("propagationPolicy", text(b)?),
-            (5, Field::Bytes(b)) => {
+            (1, Wire::Number(n)) => ("gracePeriodSeconds", json!(n.cast_signed())),
+            (2, Wire::Bytes(b)) => ("preconditions", preconditions(b)?),
+            (3, Wire::Number(n)) => ("orphanDependents", (n != 0).into()),
+            (4, Wire::Bytes(b)) => ("propagationPolicy", text(b)?),
+            (5, Wire::Bytes(b)) => {
                 let list = out.entry("dryRun").or_insert_with(|| json!([]));
                 list.as_array_mut()?.push(text(b)?);
                 continue;
             }
             // Written also where it is false, as every value that is no pointer.
-            (6, Field::Number(0)) => continue,
+            (6, Wire::Number(0)) => continue,
             _ => return None,
         };
         out.insert(name.into(), value);
@@ -93,10 +41,10 @@ pub(crate) fn delete_options(body: &[u8]) -> Option<Value> {
 
 fn preconditions(bytes: &[u8]) -> Option<Value> {
     let mut out = Map::new();
-    for field in fields(bytes)? {
+    for field in fields(bytes).ok()? {
         let (name, value) = match field {
-            (1, Field::Bytes(b)) => ("uid", text(b)?),
-            (2, Field::Bytes(b)) => ("resourceVersion", text(b)?),
+            (1, Wire::Bytes(b)) => ("uid", text(b)?),
+            (2, Wire::Bytes(b)) => ("resourceVersion", text(b)?),
             _ => return None,
         };
         out.insert(name.into(), value);
@@ -116,7 +64,7 @@ mod tests {
 
     fn envelope(kind: &[u8], raw: &[u8]) -> Vec<u8> {
         let meta = [field(1, b"v1"), field(2, kind)].concat();
-        [MAGIC.to_vec(), field(1, &meta), field(2, raw), field(3, b""), field(4, b"")].concat()
+        [b"k8s\0".to_vec(), field(1, &meta), field(2, raw), field(3, b""), field(4, b"")].concat()
     }
 
     #[test]
@@ -144,7 +92,7 @@ mod tests {
         for body in [
             b"".to_vec(),
             b"{}".to_vec(),
-            MAGIC.to_vec(),
+            b"k8s\0".to_vec(),
             envelope(b"Pod", b""),
             envelope(b"DeleteOptions", &[0x08]),
             envelope(b"DeleteOptions", &[0x08, 0x80, 0x80]),

@@ -15,11 +15,11 @@ use evenkeel_model::{Key, Kind};
 use serde_json::{Value, json};
 
 use super::{
-    Api, accept, access, auth, diff, discovery, exec, extras, leases, logs,
+    Api, accept, access, auth, diff, discovery, exec, extras, leases, logs, openapi,
     path::{self, Target},
     query::{Pairs, Params},
-    read, rebalance, server,
-    status::{Failure, json_response},
+    read, rebalance, scale, server,
+    status::{Failure, bytes_response, json_response},
     tokens, watch, write,
 };
 
@@ -85,7 +85,7 @@ async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failur
         "/version" => json_response(200, &version()),
         "/api" => discovered(&parts.headers, true),
         "/apis" => discovered(&parts.headers, false),
-        "/openapi/v3" => json_response(200, &discovery::openapi_index()),
+        "/openapi/v3" => json_response(200, &openapi::index()),
         "/metrics" => extras::metrics(api)?,
         "/evenkeel/audit" => extras::audit(api).await?,
         "/evenkeel/nodes" => leases::usage(api).await?,
@@ -93,7 +93,7 @@ async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failur
         "/evenkeel/backup" => server::backup(api).await?,
         other => {
             if let Some(document) = other.strip_prefix("/openapi/v3/") {
-                openapi(parts, document)?
+                openapi_document(parts, document)?
             } else if let Some(group) = other.strip_prefix("/apis/").filter(|g| !g.contains('/')) {
                 json_response(200, &discovery::api_group(group).ok_or_else(Failure::no_path)?)
             } else {
@@ -140,17 +140,17 @@ fn discovered(headers: &HeaderMap, core: bool) -> Response {
     response
 }
 
-fn openapi(parts: &Parts, path: &str) -> Result<Response, Failure> {
-    let document = discovery::openapi_document(path).ok_or_else(Failure::no_path)?;
-    let hash = discovery::hash(&document);
-    let mut response = json_response(200, &document);
+fn openapi_document(parts: &Parts, path: &str) -> Result<Response, Failure> {
+    let document = openapi::get(path).ok_or_else(Failure::no_path)?;
+    let hash = &document.hash;
+    let mut response = bytes_response(200, document.bytes.clone());
     let out = response.headers_mut();
     out.insert(header::VARY, HeaderValue::from_static("Accept"));
     if let Ok(etag) = HeaderValue::from_str(&format!("\"{hash}\"")) {
         out.insert(header::ETAG, etag);
     }
     // Only an address that names the content may be kept for good.
-    if Pairs::of(&parts.uri)?.get("hash") == Some(hash.as_str()) {
+    if Pairs::of(&parts.uri)?.get("hash") == Some(hash) {
         out.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
         out.insert(header::EXPIRES, HeaderValue::from_static("Thu, 31 Dec 2099 23:59:59 GMT"));
     }
@@ -164,6 +164,10 @@ async fn get(api: &Arc<Api>, parts: &Parts, target: Target) -> Result<Response, 
         Target::Below(key, below) => match (key.kind, below.as_str()) {
             (Kind::Pod, "log") => logs::get(api, &key, &pairs).await,
             (Kind::Source, "place") => diff::place(api, &key, &pairs).await,
+            (kind, "scale") if scale::has(kind) => {
+                let view = api.backend.live().view();
+                view.get(&key).map(|o| json_response(200, &scale::of(o))).ok_or_else(|| Failure::not_found(&key))
+            }
             (kind, "status") if kind.info().has_status => {
                 read::get(api.backend.live(), &key, accept::form(&parts.headers)?, &Params::read(&pairs)?, now)
             }

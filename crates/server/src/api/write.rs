@@ -18,12 +18,12 @@ use serde_json::{Value, json};
 use super::{
     Api, access,
     backend::AskError,
-    body, diff, nodes,
+    body, diff, nodes, objects,
     path::Target,
     pods,
     query::Pairs,
     rest::no_such_below,
-    sources,
+    scale, sources,
     status::{Failure, bytes_response, json_response},
 };
 
@@ -54,30 +54,39 @@ pub(crate) async fn handle(
     };
     refuse_early(&parts.method, &target)?;
     let bytes = body::read(body, limit).await?;
-    let dry = match &target {
-        Target::Item(key) => key.kind == Kind::Pod || (key.kind == Kind::Node && parts.method != Method::DELETE),
-        Target::Below(key, below) => key.kind == Kind::Pod && below == "eviction",
-        _ => false,
-    };
-    if pairs.get("dryRun").is_some() && !dry {
+    if pairs.get("dryRun").is_some() && !dry_runs(&parts.method, &target) {
         return Err(Failure::bad_request(
-            "dryRun is not supported yet; `evenkeel diff` shows what a revision would do",
+            "dryRun is not supported here; `evenkeel diff` shows what a revision would do",
         ));
     }
     match (&parts.method, target) {
-        (&Method::POST, Target::Collection { .. }) => write.create_source(&bytes).await,
+        (&Method::POST, Target::Collection { kind: Kind::Source, .. }) => write.create_source(&bytes).await,
+        (&Method::POST, Target::Collection { kind, namespace }) => {
+            objects::create(&write, (kind, &namespace), &pairs, &bytes).await
+        }
+        (&Method::DELETE, Target::Collection { kind, namespace }) => {
+            objects::delete_collection(&write, (kind, &namespace), &pairs, &bytes).await
+        }
         (&Method::PATCH, Target::Item(key)) if key.kind == Kind::Node => {
             nodes::patch(&write, key, &pairs, &bytes).await
         }
         (&Method::PUT, Target::Item(key)) if key.kind == Kind::Node => {
             nodes::replace(&write, key, &pairs, &bytes).await
         }
-        (&Method::PUT, Target::Item(key)) => write.replace_source(key, &bytes).await,
-        (&Method::PATCH, Target::Item(key)) => write.patch_source(key, &bytes).await,
+        (&Method::PUT, Target::Item(key)) if key.kind == Kind::Source => write.replace_source(key, &bytes).await,
+        (&Method::PUT, Target::Item(key)) => objects::replace(&write, key, &pairs, &bytes).await,
+        (&Method::PATCH, Target::Item(key)) if key.kind == Kind::Source => write.patch_source(key, &bytes).await,
+        (&Method::PATCH, Target::Item(key)) => objects::patch(&write, key, &pairs, &bytes).await,
         (&Method::DELETE, Target::Item(key)) if key.kind == Kind::Pod => {
             pods::delete(&write, key, &pairs, &bytes).await
         }
-        (&Method::DELETE, Target::Item(key)) => write.delete(key, &pairs, &bytes).await,
+        (&Method::DELETE, Target::Item(key)) if matches!(key.kind, Kind::Source | Kind::Node) => {
+            write.delete(key, &pairs, &bytes).await
+        }
+        (&Method::DELETE, Target::Item(key)) => objects::delete(&write, key, &pairs, &bytes).await,
+        (&Method::PUT | &Method::PATCH, Target::Below(key, below)) if below == "scale" => {
+            scale::write(&write, key, &pairs, &bytes).await
+        }
         (&Method::POST, Target::Below(key, below)) if below == "diff" => diff::post(&write, key, &bytes).await,
         (&Method::POST, Target::Below(key, below)) if key.kind == Kind::Pod && below == "eviction" => {
             pods::evict(&write, key, &pairs, &bytes).await
@@ -87,24 +96,46 @@ pub(crate) async fn handle(
     }
 }
 
+/// Whether a request can be tried without writing anything.
+fn dry_runs(method: &Method, target: &Target) -> bool {
+    match target {
+        Target::Collection { kind, .. } => *kind != Kind::Source,
+        Target::Item(key) => match key.kind {
+            Kind::Source => false,
+            Kind::Node => *method != Method::DELETE,
+            _ => true,
+        },
+        Target::Below(_, below) => below == "eviction" || below == "scale",
+        Target::Resources(..) => false,
+    }
+}
+
 /// Refuses what is not allowed before its body is read.
 fn refuse_early(method: &Method, target: &Target) -> Result<(), Failure> {
     match target {
         Target::Resources(..) => Err(Failure::not_allowed("this path takes GET only")),
-        Target::Collection { kind, .. } if *method == Method::POST && *kind == Kind::Source => Ok(()),
-        Target::Collection { kind, .. } => Err(access::refuse(*kind, None)),
-        Target::Item(key) => {
-            let allowed = match key.kind {
-                Kind::Source | Kind::Node => [Method::PUT, Method::PATCH, Method::DELETE].contains(method),
-                Kind::Pod => *method == Method::DELETE,
-                _ => false,
+        Target::Collection { kind, .. } => {
+            let verb = match *method {
+                Method::POST => "create",
+                Method::DELETE => "deletecollection",
+                _ => "",
             };
-            if allowed { Ok(()) } else { Err(access::refuse(key.kind, Some(key))) }
+            if access::verbs(*kind).contains(&verb) { Ok(()) } else { Err(access::refuse(*kind, None)) }
+        }
+        Target::Item(key) => {
+            let verb = match *method {
+                Method::PUT => "update",
+                Method::PATCH => "patch",
+                Method::DELETE => "delete",
+                _ => "",
+            };
+            if access::verbs(key.kind).contains(&verb) { Ok(()) } else { Err(access::refuse(key.kind, Some(key))) }
         }
         Target::Below(key, below) => {
             let known = access::below(key.kind).iter().find(|b| b.name == below);
             match known {
                 Some(b) if b.verbs.contains(&"create") && *method == Method::POST => Ok(()),
+                Some(b) if b.verbs.contains(&"update") && [Method::PUT, Method::PATCH].contains(method) => Ok(()),
                 Some(_) => Err(no_such_below(key.kind, key, below)),
                 None if matches!(key.kind, Kind::Source | Kind::Drift) => Err(Failure::no_path()),
                 None => Err(access::refuse(key.kind, Some(key))),
@@ -145,11 +176,15 @@ impl Write<'_> {
 
     pub(super) fn respond(&self, answer: Answer, key: &Key, code: u16) -> Result<Response, Failure> {
         match answer {
-            Answer::Object(key) => {
-                let object = self.current(&key)?;
-                Ok(bytes_response(code, object.to_json()))
-            }
+            Answer::Object(key) => match self.current(&key) {
+                Ok(object) => Ok(bytes_response(code, object.to_json())),
+                // What was asked to go may be gone by the end of its batch.
+                Err(_) if self.parts.method == Method::DELETE => Ok(json_response(200, &status_of_deleted(&key))),
+                Err(gone) => Err(gone),
+            },
+            Answer::Created(key) => Ok(bytes_response(201, self.current(&key)?.to_json())),
             Answer::Would(object) => Ok(bytes_response(code, object.to_json())),
+            Answer::WouldCreate(object) => Ok(bytes_response(201, object.to_json())),
             Answer::Deleted(object) => Ok(json_response(200, &deleted(&object))),
             Answer::NodeUse(_) | Answer::Plan(_) | Answer::Moved(_) => {
                 Err(Failure::new(500, "InternalError", "the server answered with a plan").about(key))

@@ -1,0 +1,317 @@
+//! Bodies that are objects: from bytes to a checked tree, with what is to be said of it.
+//!
+//! Called by `objects` for creates, replacements and applies, and for what a patch makes. As in
+//! Kubernetes, `fieldValidation` says what becomes of unknown fields; a feature that is not supported
+//! yet is always an error. Deliberately not here: whether the values are valid (core asks the schema
+//! when it knows the whole object), and what may be changed.
+
+use axum::{
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
+};
+use evenkeel_model::{Kind, Severity, Uid, Version};
+use evenkeel_schema::{
+    Path, Step,
+    decode::{self, FaultKind},
+    of_kind,
+    protobuf::{self, ProtobufError},
+    support,
+};
+use serde_json::{Map, Value};
+
+use super::{body, protobuf::MEDIA as PROTOBUF, query::Pairs, status::Failure};
+
+/// Warnings that go into one answer; each is a header.
+const MAX_WARNINGS: usize = 20;
+/// Bytes of one warning.
+const MAX_WARNING: usize = 400;
+
+/// What becomes of fields that are unknown or twice there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Validation {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+impl Validation {
+    fn read(pairs: &Pairs) -> Result<Self, Failure> {
+        match pairs.get("fieldValidation") {
+            None | Some("Warn") => Ok(Self::Warn),
+            Some("Ignore") => Ok(Self::Ignore),
+            Some("Strict") => Ok(Self::Strict),
+            Some(other) => {
+                let message = format!("fieldValidation: `{other}` is none of Ignore, Warn, Strict");
+                Err(Failure::bad_request(message))
+            }
+        }
+    }
+}
+
+/// An object as a request says it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Given {
+    /// The whole object, decoded, without what the server sets.
+    pub(super) value: Value,
+    /// `metadata.name`; may be empty.
+    pub(super) name: String,
+    /// `metadata.resourceVersion`.
+    pub(super) version: Option<Version>,
+    /// `metadata.uid`.
+    pub(super) uid: Option<Uid>,
+}
+
+/// What the caller is told beside the answer.
+#[derive(Debug, Default)]
+pub(super) struct Warnings(Vec<String>);
+
+impl Warnings {
+    /// Puts them on an answer.
+    pub(super) fn on(self, mut response: Response) -> Response {
+        for text in self.0 {
+            let plain: String =
+                text.chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' }).collect();
+            let quoted = plain.replace('\\', "\\\\").replace('"', "\\\"");
+            if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+                response.headers_mut().append(header::WARNING, value);
+            }
+        }
+        response
+    }
+
+    fn add(&mut self, text: String) {
+        if self.0.len() < MAX_WARNINGS && !self.0.contains(&text) {
+            self.0.push(text.chars().take(MAX_WARNING).collect());
+        }
+    }
+}
+
+/// A body as a tree: JSON, YAML or protobuf.
+pub(super) fn tree(kind: Kind, headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Failure> {
+    if body::media_type(headers) != PROTOBUF {
+        return body::tree(headers, bytes);
+    }
+    let broken = |e: ProtobufError| Failure::bad_request(e.to_string());
+    let envelope = protobuf::envelope(bytes).map_err(broken)?;
+    let info = kind.info();
+    let wanted = (info.api_version(), info.kind);
+    let named = |found: &str, wanted: &str| found.is_empty() || found == wanted;
+    if !named(envelope.api_version, &wanted.0) || !named(envelope.kind, wanted.1) {
+        let found = format!("{} {}", envelope.api_version, envelope.kind);
+        return Err(Failure::bad_request(format!(
+            "the body is a {found}, and this path takes {} {}",
+            wanted.0, wanted.1
+        )));
+    }
+    let mut value = protobuf::decode(of_kind(kind), envelope.raw).map_err(broken)?;
+    if let Some(map) = value.as_object_mut() {
+        map.insert("apiVersion".into(), wanted.0.into());
+        map.insert("kind".into(), wanted.1.into());
+    }
+    Ok(value)
+}
+
+/// Checks a tree. `namespace` is the one of the path; `before` is the object that is there, whose own
+/// features nobody is asked about again.
+pub(super) fn read(
+    kind: Kind,
+    namespace: &str,
+    name: Option<&str>,
+    tree: Value,
+    before: Option<&Value>,
+    (pairs, warnings): (&Pairs, &mut Warnings),
+) -> Result<Given, Failure> {
+    let Value::Object(mut map) = tree else { return Err(Failure::bad_request("the body is no object")) };
+    let info = kind.info();
+    for (field, expected) in [("apiVersion", info.api_version()), ("kind", info.kind.to_owned())] {
+        let found = map.entry(field).or_insert_with(|| expected.clone().into());
+        if found.as_str() != Some(expected.as_str()) {
+            let message = format!("{field} in the body is {found}, and this path takes \"{expected}\"");
+            return Err(Failure::bad_request(message));
+        }
+    }
+    // A write of the object itself never touches its status.
+    map.remove("status");
+    let mut value = decoded(kind, &Value::Object(map), Validation::read(pairs)?, warnings)?;
+    let text = |value: &Value, field: &str| {
+        value.get("metadata").and_then(|m| m.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let found = text(&value, "name");
+    if let Some(name) = name.filter(|n| !found.is_empty() && *n != found) {
+        let message = format!("the name of the object ({found}) does not match the name on the URL ({name})");
+        return Err(Failure::bad_request(message));
+    }
+    let theirs = text(&value, "namespace");
+    if !theirs.is_empty() && theirs != namespace {
+        let message = format!(
+            "the namespace of the provided object does not match the namespace sent on the request ({theirs}, {namespace})"
+        );
+        return Err(Failure::bad_request(message));
+    }
+    let (version, uid) = (text(&value, "resourceVersion"), text(&value, "uid"));
+    let wrong = |field: &str, text: &str| Failure::bad_request(format!("metadata.{field}: `{text}` is none"));
+    let version = match version.as_str() {
+        "" | "0" => None,
+        text => Some(Version(text.parse().map_err(|_| wrong("resourceVersion", text))?)),
+    };
+    let uid = match uid.as_str() {
+        "" => None,
+        text => Some(text.parse().map_err(|_| wrong("uid", text))?),
+    };
+    supported(kind, &mut value, before, warnings)?;
+    let metadata = value.as_object_mut().map(|m| m.entry("metadata").or_insert_with(|| Value::Object(Map::new())));
+    if let Some(metadata) = metadata.and_then(Value::as_object_mut) {
+        if !namespace.is_empty() {
+            metadata.insert("namespace".into(), namespace.into());
+        }
+        if let Some(name) = name {
+            metadata.insert("name".into(), name.into());
+        }
+    }
+    Ok(Given { name: name.map_or(found, str::to_owned), value, version, uid })
+}
+
+fn decoded(kind: Kind, tree: &Value, validation: Validation, warnings: &mut Warnings) -> Result<Value, Failure> {
+    let options = decode::Options { hide_values: kind == Kind::Secret, ..decode::Options::default() };
+    let (mut wrong, mut unknown) = (Vec::new(), Vec::new());
+    let value = decode::decode(of_kind(kind), tree, options, &mut |fault| match fault.kind {
+        FaultKind::WrongType => wrong.push(format!("{}: {}", fault.path, fault.message)),
+        FaultKind::UnknownField => unknown.push((fault.path.to_string(), fault.message)),
+    });
+    let version = kind.info().api_version();
+    let refuse = |what: &str, list: &[String]| {
+        let list = list.join(", ");
+        Err(Failure::bad_request(format!(
+            "{kind} in version \"{version}\" cannot be handled as a {kind}: {what}: {list}"
+        )))
+    };
+    if !wrong.is_empty() {
+        return refuse("wrong types", &wrong);
+    }
+    match validation {
+        Validation::Ignore => {}
+        Validation::Warn => unknown.iter().for_each(|(path, _)| warnings.add(format!("unknown field \"{path}\""))),
+        Validation::Strict if !unknown.is_empty() => {
+            // Kubernetes' own words, and the hint that it does not have.
+            let each = unknown.into_iter().map(|(path, message)| {
+                let hint = message
+                    .split_once(", did you mean ")
+                    .map_or(String::new(), |(_, h)| format!(" (did you mean {h})"));
+                format!("unknown field \"{path}\"{hint}")
+            });
+            return refuse("strict decoding error", &each.collect::<Vec<_>>());
+        }
+        Validation::Strict => {}
+    }
+    Ok(value)
+}
+
+/// Refuses features that are not there yet, warns of those without effect, takes out what the server
+/// sets.
+fn supported(kind: Kind, value: &mut Value, before: Option<&Value>, warnings: &mut Warnings) -> Result<(), Failure> {
+    let mut known = Vec::new();
+    if let Some(before) = before {
+        support::admit(kind, &mut before.clone(), &mut |r| known.push((r.path, r.message)));
+    }
+    let mut refused = Vec::new();
+    support::admit(kind, value, &mut |remark| {
+        if metadata_of_an_object(&remark.path) || known.contains(&(remark.path.clone(), remark.message.clone())) {
+            return;
+        }
+        match remark.severity {
+            Severity::Error => refused.push(format!("{}: {}", remark.path, remark.message)),
+            Severity::Warning => warnings.add(format!("{}: {}", remark.path, remark.message)),
+        }
+    });
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let name = value.get("metadata").and_then(|m| m.get("name")).and_then(Value::as_str).unwrap_or_default();
+    let message = format!("{kind} \"{name}\" cannot be taken: {}", refused.join(", "));
+    Err(Failure::new(422, "Invalid", message))
+}
+
+/// Generated names, owners and finalizers are for objects made by hand; only a source's have none.
+fn metadata_of_an_object(path: &Path) -> bool {
+    matches!(path.0.as_slice(), [Step::Field(metadata), Step::Field(_)] if metadata == "metadata")
+}
+
+/// Who owns the fields that a request sets: `fieldManager`, else the program that asks, as in Kubernetes.
+pub(super) fn manager(pairs: &Pairs, headers: &HeaderMap) -> Result<String, Failure> {
+    if let Some(manager) = pairs.get("fieldManager") {
+        if manager.len() > 128 || manager.chars().any(char::is_control) {
+            return Err(Failure::bad_request("fieldManager: at most 128 printable characters"));
+        }
+        return Ok(manager.into());
+    }
+    let agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let program: String = agent.split('/').next().unwrap_or_default().chars().take(128).collect();
+    Ok(if program.is_empty() { "unknown".into() } else { program })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn run(value: Value, query: &str) -> (Result<Given, Failure>, Vec<String>) {
+        let pairs = Pairs::of(&format!("/x?{query}").parse().unwrap()).unwrap();
+        let mut warnings = Warnings::default();
+        let given = read(Kind::ConfigMap, "shop", None, value, None, (&pairs, &mut warnings));
+        (given, warnings.0)
+    }
+
+    #[test]
+    fn unknown_fields_are_what_the_caller_wants_them_to_be() {
+        let value = json!({"metadata": {"name": "c"}, "dta": {"a": "b"}});
+        let failure = run(value.clone(), "fieldValidation=Strict").0.unwrap_err();
+        assert_eq!(failure.code, 400);
+        assert!(
+            failure.message.contains("strict decoding error: unknown field \"dta\" (did you mean `data`?)"),
+            "{}",
+            failure.message
+        );
+        let (given, warnings) = run(value.clone(), "");
+        assert_eq!((given.unwrap().name.as_str(), warnings), ("c", vec!["unknown field \"dta\"".into()]));
+        assert_eq!(run(value.clone(), "fieldValidation=Ignore").1, Vec::<String>::new());
+        assert_eq!(run(value, "fieldValidation=No").0.unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn a_body_must_fit_its_path() {
+        for (value, part) in [
+            (json!([]), "no object"),
+            (json!({"kind": "Pod"}), "this path takes \"ConfigMap\""),
+            (json!({"metadata": {"namespace": "other"}}), "does not match the namespace"),
+            (json!({"metadata": {"name": "c", "uid": "x"}}), "metadata.uid"),
+            (json!({"data": {"a": 1}}), "wrong types: data[a]"),
+        ] {
+            let failure = run(value, "").0.unwrap_err();
+            assert!(failure.message.contains(part), "{}", failure.message);
+        }
+        let given =
+            run(json!({"metadata": {"name": "c", "resourceVersion": "7", "generateName": "x-"}}), "").0.unwrap();
+        assert_eq!(given.version, Some(Version(7)));
+        assert_eq!(given.value["metadata"], json!({"name": "c", "namespace": "shop", "generateName": "x-"}));
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_refused_once() {
+        let pod = |extra: Value| {
+            let mut spec = json!({"containers": [{"name": "c", "image": "i"}]});
+            spec.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            json!({"metadata": {"name": "p"}, "spec": spec})
+        };
+        let odd = pod(json!({"runtimeClassName": "gvisor"}));
+        let pairs = Pairs::default();
+        let mut warnings = Warnings::default();
+        let read = |value: &Value, before: Option<&Value>, warnings: &mut Warnings| {
+            read(Kind::Pod, "shop", None, value.clone(), before, (&pairs, warnings))
+        };
+        let failure = read(&odd, None, &mut warnings).unwrap_err();
+        assert_eq!(failure.code, 422);
+        assert!(failure.message.contains("spec.runtimeClassName"), "{}", failure.message);
+        assert!(read(&odd, Some(&odd), &mut warnings).is_ok(), "it is so already");
+    }
+}

@@ -1,0 +1,227 @@
+//! The OpenAPI v3 documents: what kubectl asks for before it writes, and what `kubectl explain` shows.
+//!
+//! Called by `rest`. Paths come from the table of kinds, schemas from the tables of
+//! `evenkeel_schema`, with the extensions by which clients merge; descriptions are left out. The
+//! documents are always the same, so each is made once. Deliberately not here: checking anything by
+//! them, which the walks over the same tables do.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
+
+use evenkeel_model::{Digest, Kind};
+use evenkeel_schema::{Field, ListType, Object, Patch, Type, of_kind};
+use serde_json::{Map, Value, json};
+
+use super::discovery::{groups, response_kind};
+
+/// A document as it is sent.
+#[derive(Debug)]
+pub(crate) struct Document {
+    /// As `apis/apps/v1`.
+    path: String,
+    /// JSON.
+    pub(crate) bytes: Vec<u8>,
+    /// Digest of it, for its address and `ETag`.
+    pub(crate) hash: String,
+}
+
+fn documents() -> &'static [Document] {
+    static ALL: OnceLock<Vec<Document>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let made = groups().into_iter().map(|(group, version, kinds)| {
+            let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
+            let title = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+            let bytes = serde_json::to_vec(&document(&path, &title, &kinds)).unwrap_or_default();
+            let hash = Digest::of(&bytes).to_string().to_uppercase();
+            Document { path, bytes, hash }
+        });
+        made.collect()
+    })
+}
+
+/// `/openapi/v3`: where the documents are.
+pub(crate) fn index() -> Value {
+    let url = |d: &Document| json!({"serverRelativeURL": format!("/openapi/v3/{}?hash={}", d.path, d.hash)});
+    let paths: BTreeMap<&str, Value> = documents().iter().map(|d| (d.path.as_str(), url(d))).collect();
+    json!({"paths": paths})
+}
+
+/// `/openapi/v3/PATH`; `None` for an unknown one.
+pub(crate) fn get(path: &str) -> Option<&'static Document> {
+    documents().iter().find(|d| d.path == path)
+}
+
+fn document(path: &str, title: &str, kinds: &[Kind]) -> Value {
+    let mut paths = Map::new();
+    let mut schemas = Schemas::default();
+    for kind in kinds {
+        let info = kind.info();
+        let space = if kind.namespaced() { "namespaces/{namespace}/" } else { "" };
+        let collection = format!("/{path}/{space}{}", info.plural);
+        let reference = schemas.of(of_kind(*kind), Some(*kind));
+        let operation = |action: &str| operation(*kind, action, &reference);
+        paths.insert(
+            format!("{collection}/{{name}}"),
+            json!({"get": operation("get"), "put": operation("put"), "patch": operation("patch"),
+                "delete": operation("delete")}),
+        );
+        paths.insert(collection, json!({"get": operation("list"), "post": operation("post")}));
+    }
+    json!({
+        "openapi": "3.0.0", "info": {"title": format!("Evenkeel {title}"), "version": "v1.36.0"},
+        "paths": paths, "components": {"schemas": schemas.made},
+    })
+}
+
+fn operation(kind: Kind, action: &str, reference: &Value) -> Value {
+    let query = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
+    let parameters: Vec<Value> =
+        ["dryRun", "fieldManager", "fieldValidation", "force", "pretty"].into_iter().map(query).collect();
+    json!({
+        "parameters": parameters,
+        "responses": {"200": {"description": "OK", "content": {"application/json": {"schema": reference}}}},
+        "x-kubernetes-action": action,
+        "x-kubernetes-group-version-kind": response_kind(kind),
+    })
+}
+
+/// Schemas of one document, each once.
+#[derive(Default)]
+struct Schemas {
+    made: Map<String, Value>,
+    begun: BTreeSet<&'static str>,
+}
+
+impl Schemas {
+    /// The schema of a type, as it stands where the type is used.
+    fn of(&mut self, ty: &Type, kind: Option<Kind>) -> Value {
+        match ty {
+            Type::Object(object) => {
+                let name = name(object);
+                if self.begun.insert(object.name) {
+                    let schema = self.object(object, kind);
+                    self.made.insert(name.clone(), schema);
+                }
+                json!({"$ref": format!("#/components/schemas/{name}")})
+            }
+            Type::List(item) => json!({"type": "array", "items": self.of(item, None)}),
+            Type::Map(item) => json!({"type": "object", "additionalProperties": self.of(item, None)}),
+            Type::String => json!({"type": "string"}),
+            Type::Bool => json!({"type": "boolean"}),
+            Type::Int32 => json!({"type": "integer", "format": "int32"}),
+            Type::Int64 => json!({"type": "integer", "format": "int64"}),
+            Type::Double => json!({"type": "number", "format": "double"}),
+            Type::Bytes => json!({"type": "string", "format": "byte"}),
+            Type::Time => json!({"type": "string", "format": "date-time"}),
+            Type::Quantity => json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),
+            Type::IntOrString => {
+                json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]})
+            }
+            Type::Any => json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
+        }
+    }
+
+    fn object(&mut self, object: &'static Object, kind: Option<Kind>) -> Value {
+        let properties: Map<String, Value> = object.fields.iter().map(|f| (f.name.to_owned(), self.field(f))).collect();
+        let required: Vec<&str> = object.fields.iter().filter(|f| f.required).map(|f| f.name).collect();
+        let mut schema = json!({"type": "object", "properties": properties});
+        if !required.is_empty() {
+            schema["required"] = json!(required);
+        }
+        if object.atomic {
+            schema["x-kubernetes-map-type"] = "atomic".into();
+        }
+        if let Some(kind) = kind {
+            schema["x-kubernetes-group-version-kind"] = json!([response_kind(kind)]);
+        }
+        schema
+    }
+
+    fn field(&mut self, field: &Field) -> Value {
+        let plain = self.of(&field.ty, None);
+        // Beside a reference nothing else may stand.
+        let mut schema = if plain.get("$ref").is_some() { json!({"allOf": [plain]}) } else { plain };
+        if let Some(default) = field.default {
+            schema["default"] = default.value();
+        }
+        if !field.values.is_empty() && matches!(field.ty, Type::String) {
+            schema["enum"] = json!(field.values);
+        }
+        match (field.list, &field.ty) {
+            (ListType::Set, _) => schema["x-kubernetes-list-type"] = "set".into(),
+            (ListType::Map(keys), _) => {
+                schema["x-kubernetes-list-type"] = "map".into();
+                schema["x-kubernetes-list-map-keys"] = json!(keys);
+            }
+            (ListType::Atomic, Type::List(_)) => schema["x-kubernetes-list-type"] = "atomic".into(),
+            (ListType::Atomic, _) => {}
+        }
+        if field.atomic {
+            schema["x-kubernetes-map-type"] = "atomic".into();
+        }
+        let strategy = match field.patch {
+            Patch::Replace => None,
+            Patch::Merge | Patch::MergeBy(_) => Some("merge"),
+            Patch::RetainKeys => Some("retainKeys"),
+            Patch::MergeRetainKeys(_) => Some("merge,retainKeys"),
+        };
+        if let Some(strategy) = strategy {
+            schema["x-kubernetes-patch-strategy"] = strategy.into();
+        }
+        if let Some(key) = field.patch.merge_key() {
+            schema["x-kubernetes-patch-merge-key"] = key.into();
+        }
+        schema
+    }
+}
+
+/// As Kubernetes names it: `io.k8s.api.apps.v1.Deployment`.
+fn name(object: &Object) -> String {
+    match object.name.split_once('.') {
+        Some(("meta", rest)) => format!("io.k8s.apimachinery.pkg.apis.meta.{rest}"),
+        Some(("evenkeel", rest)) => format!("dev.evenkeel.{rest}"),
+        _ => format!("io.k8s.api.{}", object.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemas_are_whole_and_say_how_to_merge() {
+        let document: Value = serde_json::from_slice(&get("apis/apps/v1").unwrap().bytes).unwrap();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        let deployment = &schemas["io.k8s.api.apps.v1.Deployment"];
+        assert_eq!(deployment["x-kubernetes-group-version-kind"][0]["kind"], "Deployment");
+        let containers = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"];
+        assert_eq!(containers["x-kubernetes-patch-merge-key"], "name");
+        assert_eq!(containers["x-kubernetes-list-map-keys"], json!(["name"]));
+        let ports = &schemas["io.k8s.api.core.v1.Container"]["properties"]["ports"];
+        assert_eq!(ports["x-kubernetes-patch-merge-key"], "containerPort");
+        let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
+        assert!(patch["parameters"].as_array().unwrap().iter().any(|p| p["name"] == "fieldValidation"));
+        // Every reference leads somewhere.
+        fn references<'v>(value: &'v Value, out: &mut Vec<&'v str>) {
+            match value {
+                Value::Object(map) => {
+                    out.extend(map.get("$ref").and_then(Value::as_str));
+                    map.values().for_each(|v| references(v, out));
+                }
+                Value::Array(list) => list.iter().for_each(|v| references(v, out)),
+                _ => {}
+            }
+        }
+        for one in documents() {
+            let document: Value = serde_json::from_slice(&one.bytes).unwrap();
+            let mut all = Vec::new();
+            references(&document, &mut all);
+            for reference in all {
+                let name = reference.strip_prefix("#/components/schemas/").unwrap();
+                assert!(document["components"]["schemas"].get(name).is_some(), "{reference}");
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The `scale` subresource (`autoscaling/v1` Scale) of workloads.
+//!
+//! Called by `rest` and `write`. A Scale is a view of its workload: reading shows three fields, writing
+//! replaces `spec.replicas`.
+
+use axum::{body::Bytes, http::Method, response::Response};
+use evenkeel_core::{
+    Answer, Ask,
+    edit::{Edit, Wish},
+};
+use evenkeel_model::{Key, Kind, Object, Version};
+use serde_json::{Value, json};
+
+use super::{
+    backend::AskError,
+    body, given,
+    objects::{self, Patch},
+    pods,
+    query::Pairs,
+    status::{Failure, json_response},
+    write::{PATCH_TRIES, Write},
+};
+
+/// Whether a kind has it.
+pub(super) fn has(kind: Kind) -> bool {
+    matches!(kind, Kind::Deployment | Kind::ReplicaSet)
+}
+
+/// A workload's Scale.
+pub(super) fn of(object: &Object) -> Value {
+    let value = object.to_value();
+    let number = |pointer: &str| value.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
+    let mut metadata = json!({
+        "name": object.key.name, "namespace": object.key.namespace, "uid": object.uid.to_string(),
+        "resourceVersion": object.version.to_string(), "creationTimestamp": object.meta.created.rfc3339(),
+    });
+    if object.meta.deletion.is_some()
+        && let Some(at) = value.pointer("/metadata/deletionTimestamp")
+    {
+        metadata["deletionTimestamp"] = at.clone();
+    }
+    let mut status = json!({"replicas": number("/status/replicas")});
+    let selector = selector(value.pointer("/spec/selector"));
+    if !selector.is_empty() {
+        status["selector"] = selector.into();
+    }
+    json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
+        "spec": {"replicas": number("/spec/replicas")}, "status": status,
+    })
+}
+
+/// A label selector in the form of a query.
+fn selector(value: Option<&Value>) -> String {
+    let labels = value.and_then(|v| v.get("matchLabels")).and_then(Value::as_object);
+    let equal = labels.into_iter().flatten().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default()));
+    let terms = value.and_then(|v| v.get("matchExpressions")).and_then(Value::as_array);
+    let terms = terms.into_iter().flatten().map(|term| {
+        let text = |field: &str| term.get(field).and_then(Value::as_str).unwrap_or_default();
+        let values: Vec<&str> =
+            term.get("values").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let (key, values) = (text("key"), values.join(","));
+        match text("operator") {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "DoesNotExist" => format!("!{key}"),
+            _ => key.to_owned(),
+        }
+    });
+    equal.chain(terms).collect::<Vec<_>>().join(",")
+}
+
+/// `PUT` and `PATCH` of a Scale.
+pub(super) async fn write(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
+    let patch = if write.parts.method == Method::PATCH {
+        Some(Patch::read(&body::media_type(&write.parts.headers), bytes)?)
+    } else {
+        None
+    };
+    let given = if patch.is_none() { Some(body::tree(&write.parts.headers, bytes)?) } else { None };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let current = write.current(&key)?;
+        let scale = match (&patch, &given) {
+            (Some(patch), _) => patch.on_plain(key.kind, &of(&current))?,
+            (None, given) => given.clone().unwrap_or_default(),
+        };
+        let replicas = replicas(&key, &scale)?;
+        let asked = patch.as_ref().is_none_or(Patch::names_version);
+        let if_version: Option<Version> = if asked { objects::version(&scale)? } else { Some(current.version) };
+        // What it was read as must still hold: all else is written as it is.
+        let if_version = if_version.or(Some(current.version));
+        let mut value = current.to_value();
+        if let Some(map) = value.as_object_mut() {
+            map.remove("status");
+        }
+        if let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) {
+            spec.insert("replicas".into(), replicas.into());
+        }
+        let wish = Wish {
+            key: key.clone(),
+            value,
+            manager: given::manager(pairs, &write.parts.headers)?,
+            subresource: "scale",
+            dry_run: pods::dry_run(&[], pairs)?,
+        };
+        let edit = Edit::Replace { wish, if_version, if_uid: None };
+        match write.ask(Ask::Edit(Box::new(edit))).await {
+            Err(AskError::Refused(r)) if r.code == 409 && !asked && tries < PATCH_TRIES => {}
+            Err(e) => return Err(Failure::of_ask(&e, &key)),
+            Ok(Answer::Would(object)) => return Ok(json_response(200, &of(&object))),
+            Ok(_) => return Ok(json_response(200, &of(&*write.current(&key)?))),
+        }
+    }
+}
+
+fn replicas(key: &Key, scale: &Value) -> Result<i64, Failure> {
+    let replicas = scale.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
+    replicas.as_i64().filter(|n| (0..=i64::from(i32::MAX)).contains(n)).ok_or_else(|| {
+        let why = format!("Invalid value: {replicas}: must be greater than or equal to 0");
+        Failure::invalid(key, &[("spec.replicas".into(), why)])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_shows_its_workload() {
+        let object = Object::from_value(json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": "shop", "uid": "00000000-0000-4000-8000-000000000001",
+                "resourceVersion": "7"},
+            "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}, "matchExpressions": [
+                {"key": "tier", "operator": "In", "values": ["a", "b"]}, {"key": "old", "operator": "DoesNotExist"}]}},
+            "status": {"replicas": 2}}))
+        .unwrap();
+        let scale = of(&object);
+        assert_eq!((&scale["spec"]["replicas"], &scale["status"]["replicas"]), (&json!(3), &json!(2)));
+        assert_eq!(scale["status"]["selector"], "app=web,tier in (a,b),!old");
+        assert_eq!(scale["metadata"]["resourceVersion"], "7");
+        let key = &object.key;
+        assert_eq!(replicas(key, &json!({"spec": {"replicas": 5}})).unwrap(), 5);
+        assert_eq!(replicas(key, &json!({"spec": {}})).unwrap(), 0);
+        assert_eq!(replicas(key, &json!({"spec": {"replicas": -1}})).unwrap_err().code, 422);
+        assert_eq!(replicas(key, &json!({"spec": {"replicas": "2"}})).unwrap_err().code, 422);
+    }
+}
