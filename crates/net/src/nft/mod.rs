@@ -1,7 +1,27 @@
-//! Packet rules by nftables.
+//! Packet rules by nftables: Services at their addresses, on this node.
 //!
 //! - [`run`] starts `nft` itself, for everyone who needs it.
+//! - [`services`] is what the agent holds: it takes in what the server says and keeps one table.
+//! - `front` says who answers where, `element` and `table` how nftables is told, `book` what has to
+//!   change. All of these are pure.
+//! - `watch` hears of changes by others, `conntrack` ends flows to those who are gone.
+//! - [`health`] answers balancers outside.
 
+mod book;
+mod conntrack;
+mod element;
+mod front;
+pub mod health;
+mod netlink;
 pub mod run;
+pub mod services;
+mod table;
+#[cfg(test)]
+mod testkit;
+#[cfg(test)]
+mod tests;
+mod watch;
 
+pub use book::HostPort;
 pub use run::{Nft, NftError};
+pub use services::{Applied, CHECK_EVERY, Drift, Services, ServicesError};

@@ -1,0 +1,100 @@
+//! Flows of UDP that lead to one that is gone are forgotten, so that their next packet goes to one
+//! that is there: conntrack keeps a flow's way for as long as packets come. TCP is left alone: what an
+//! ending program still answers, it may. Deliberately not here: who is there (`book`).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::Ipv4Addr,
+};
+
+use super::{
+    front::{At, Backend, Front},
+    netlink::{ACK, DUMP, Socket, nested, write},
+};
+
+/// Netfilter's number for conntrack with the two requests.
+const GET: u16 = (1 << 8) | 1;
+const DELETE: u16 = (1 << 8) | 2;
+
+const IPV4: u8 = 2;
+const UDP: u8 = 17;
+
+/// Attributes of a flow: how its packets go, how the answers come, its number, its zone.
+const THERE: u16 = 1;
+const BACK: u16 = 2;
+const ID: u16 = 12;
+const ZONE: u16 = 18;
+
+/// And within the first two.
+const ADDRESSES: u16 = 1;
+const SOURCE: u16 = 1;
+const TARGET: u16 = 2;
+const PROTOCOL: u16 = 2;
+const NUMBER: u16 = 1;
+const SOURCE_PORT: u16 = 2;
+const TARGET_PORT: u16 = 3;
+
+/// Forgets flows to these fronts that are answered by none of those who are there now. Says how many.
+pub(super) fn forget(socket: &mut Socket, there: &BTreeMap<Front, BTreeSet<Backend>>) -> io::Result<usize> {
+    let mut gone: Vec<Vec<u8>> = Vec::new();
+    socket.request(GET, DUMP, IPV4, &[], |message| {
+        if let Some(flow) = Flow::read(message.rest())
+            && flow.is_stale(there)
+        {
+            gone.push(name(message.rest()));
+        }
+    })?;
+    let mut count = 0;
+    for flow in gone {
+        match socket.request(DELETE, ACK, IPV4, &flow, |_| {}) {
+            Ok(()) => count += 1,
+            // It ended by itself.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(count)
+}
+
+/// The attributes that name a flow, as they came.
+fn name(all: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (kind, is_nested) in [(THERE, true), (ID, false), (ZONE, false)] {
+        if let Some(value) = nested(all, &[kind]) {
+            write(&mut out, kind, is_nested, value);
+        }
+    }
+    out
+}
+
+/// A flow of UDP: where its packets were sent, and who answers.
+#[derive(Debug, PartialEq, Eq)]
+struct Flow {
+    target: Backend,
+    answers: Backend,
+}
+
+impl Flow {
+    fn read(all: &[u8]) -> Option<Self> {
+        if nested(all, &[THERE, PROTOCOL, NUMBER])? != [UDP] {
+            return None;
+        }
+        let end = |way: u16, address: u16, port: u16| {
+            let address: [u8; 4] = *nested(all, &[way, ADDRESSES, address])?.first_chunk()?;
+            let port: [u8; 2] = *nested(all, &[way, PROTOCOL, port])?.first_chunk()?;
+            Some(Backend { address: Ipv4Addr::from(address), port: u16::from_be_bytes(port) })
+        };
+        Some(Self { target: end(THERE, TARGET, TARGET_PORT)?, answers: end(BACK, SOURCE, SOURCE_PORT)? })
+    }
+
+    fn is_stale(&self, there: &BTreeMap<Front, BTreeSet<Backend>>) -> bool {
+        let front = |at| Front { at, protocol: evenkeel_model::net::PortProtocol::Udp, port: self.target.port };
+        if let Some(known) = there.get(&front(At::Address(self.target.address))) {
+            return !known.contains(&self.answers);
+        }
+        // At the node's own addresses, which are not known here: only what was sent on to another.
+        let sent_on = self.answers != self.target;
+        sent_on && there.get(&front(At::Node)).is_some_and(|known| !known.contains(&self.answers))
+    }
+}

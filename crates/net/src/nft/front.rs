@@ -1,0 +1,247 @@
+//! What a Service is at each of its addresses: who answers there, by Kubernetes' rules for readiness
+//! and traffic policies. Pure. Deliberately not here: how a table says it (`element`).
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+
+use evenkeel_model::net::{Endpoint, PortProtocol, ServiceNet};
+
+/// Where clients knock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Front {
+    pub(super) at: At,
+    pub(super) protocol: PortProtocol,
+    pub(super) port: u16,
+}
+
+/// An address, or every address that the node itself has but those of its loopback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum At {
+    Node,
+    Address(Ipv4Addr),
+}
+
+/// One that answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Backend {
+    pub(super) address: Ipv4Addr,
+    pub(super) port: u16,
+}
+
+/// Who answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// These, at random.
+    Backends(Arc<[Backend]>),
+    /// Nobody anywhere: a client is told at once.
+    Refuse,
+    /// Nobody on this node, where only this node may answer: silence, as Kubernetes has it, because
+    /// a balancer in front tries another node.
+    Drop,
+}
+
+impl Answer {
+    /// Those who answer, where that is another answer. Nobody here and nobody anywhere is the same.
+    fn only_if_not(&self, here: &Self) -> Option<Arc<[Backend]>> {
+        match self {
+            Self::Backends(all) if self != here => Some(all.clone()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn backends(&self) -> &[Backend] {
+        match self {
+            Self::Backends(all) => all,
+            Self::Refuse | Self::Drop => &[],
+        }
+    }
+}
+
+/// What happens at a front.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Body {
+    /// Who answers everyone.
+    pub(super) every: Answer,
+    /// Who answers pods and the node itself, where that differs: `externalTrafficPolicy: Local` binds
+    /// clients from outside alone.
+    pub(super) near: Option<Arc<[Backend]>>,
+    /// `sessionAffinity: ClientIP`, for so many seconds.
+    pub(super) affinity: Option<u32>,
+}
+
+/// Most who answer at one front: as many as a picker counts. An Endpoints object ends at 1,000.
+const MOST_BACKENDS: usize = u16::MAX as usize;
+
+/// All fronts of a Service as one node sees it. `dns` is left out: every node answers there itself.
+pub(super) fn fronts(service: &ServiceNet, node: &str, dns: Option<IpAddr>) -> Vec<(Front, Body)> {
+    let mut out = Vec::new();
+    if service.external_name.is_some() {
+        return out;
+    }
+    let v4 = |all: &[IpAddr]| -> Vec<Ipv4Addr> {
+        let known = all.iter().filter(|a| Some(**a) != dns);
+        known.filter_map(|a| if let IpAddr::V4(a) = a { Some(*a) } else { None }).collect()
+    };
+    let inner = v4(&service.cluster_ips);
+    let outer: Vec<At> = v4(&service.external_ips)
+        .into_iter()
+        .chain(v4(&service.load_balancer_ips))
+        .filter(|a| !inner.contains(a))
+        .map(At::Address)
+        .collect();
+    for (n, port) in service.ports.iter().enumerate() {
+        let all = answer(service, n, None);
+        let here = (service.internal_local || service.external_local).then(|| answer(service, n, Some(node)));
+        let (every, near) = match &here {
+            Some(here) if service.external_local => (here.clone(), all.only_if_not(here)),
+            _ => (all.clone(), None),
+        };
+        let outside = Body { every, near, affinity: service.affinity_seconds };
+        let inside = match here {
+            Some(here) if service.internal_local => here,
+            _ => all,
+        };
+        let inside = Body { every: inside, near: None, affinity: service.affinity_seconds };
+        let front = |at, port: u16, protocol| Front { at, protocol, port };
+        out.extend(inner.iter().map(|a| (front(At::Address(*a), port.port, port.protocol), inside.clone())));
+        out.extend(outer.iter().map(|at| (front(*at, port.port, port.protocol), outside.clone())));
+        out.extend(port.node_port.map(|p| (front(At::Node, p, port.protocol), outside)));
+    }
+    // An address that is named twice is one.
+    out.sort_by_key(|(front, _)| *front);
+    out.dedup_by_key(|(front, _)| *front);
+    out
+}
+
+/// Who answers at port number `n` of a Service, on one node alone where that is asked: those that are
+/// ready; where none is, those that end and still answer, so that a rollout that went wrong or a last
+/// pod that drains loses nobody.
+fn answer(service: &ServiceNet, n: usize, only: Option<&str>) -> Answer {
+    let here = |e: &Endpoint| only.is_none_or(|node| e.node.as_deref() == Some(node));
+    let ready = |e: &Endpoint| e.ready || service.publish_not_ready;
+    let ends = |e: &Endpoint| e.serving && e.terminating;
+    let pick = |wanted: &dyn Fn(&Endpoint) -> bool| -> Vec<Backend> {
+        let all = service.endpoints.iter().filter(|e| wanted(e));
+        let mut found: Vec<Backend> = all
+            .filter_map(|e| match (e.address, e.ports.get(n).copied().flatten()) {
+                (IpAddr::V4(address), Some(port)) => Some(Backend { address, port }),
+                _ => None,
+            })
+            .take(MOST_BACKENDS)
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    };
+    let mut found = pick(&|e| here(e) && ready(e));
+    if found.is_empty() {
+        found = pick(&|e| here(e) && ends(e));
+    }
+    if !found.is_empty() {
+        return Answer::Backends(found.into());
+    }
+    let elsewhere = only.is_some() && !answer(service, n, None).backends().is_empty();
+    if elsewhere { Answer::Drop } else { Answer::Refuse }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::testkit::{endpoint, service},
+        *,
+    };
+
+    fn shown(service: &ServiceNet) -> Vec<String> {
+        let say = |a: &Answer| match a {
+            Answer::Backends(all) => {
+                let all: Vec<String> = all.iter().map(|b| format!("{}:{}", b.address, b.port)).collect();
+                all.join(",")
+            }
+            other => format!("{other:?}"),
+        };
+        fronts(service, "n1", Some("10.43.0.10".parse().unwrap()))
+            .iter()
+            .map(|(f, b)| {
+                let at = if let At::Address(a) = f.at { a.to_string() } else { "node".into() };
+                let near =
+                    b.near.as_ref().map(|n| format!(" near {}", say(&Answer::Backends(n.clone())))).unwrap_or_default();
+                format!("{at} {} {}: {}{near}", f.protocol.as_str(), f.port, say(&b.every))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_address_of_a_service_is_a_front() {
+        let mut s = service("web", 1);
+        s.ports[0].node_port = Some(30080);
+        s.external_ips = vec!["192.0.2.7".parse().unwrap()];
+        s.load_balancer_ips = vec!["192.0.2.8".parse().unwrap(), "192.0.2.7".parse().unwrap()];
+        s.endpoints = vec![endpoint("10.42.1.2", "n1"), endpoint("10.42.2.2", "n2")];
+        assert_eq!(
+            shown(&s),
+            [
+                "node tcp 30080: 10.42.1.2:8080,10.42.2.2:8080",
+                "10.43.0.1 tcp 80: 10.42.1.2:8080,10.42.2.2:8080",
+                "192.0.2.7 tcp 80: 10.42.1.2:8080,10.42.2.2:8080",
+                "192.0.2.8 tcp 80: 10.42.1.2:8080,10.42.2.2:8080",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_headless_services_and_the_dns_address_have_no_front() {
+        let mut s = service("web", 10);
+        assert_eq!(shown(&s), Vec::<String>::new(), "the address of DNS");
+        s.cluster_ips.clear();
+        assert_eq!(shown(&s), Vec::<String>::new());
+        let mut s = service("web", 1);
+        s.external_name = Some("example.com".into());
+        assert_eq!(shown(&s), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_ready_answer_then_those_that_end() {
+        let mut s = service("web", 1);
+        s.endpoints = vec![endpoint("10.42.1.2", "n1"), endpoint("10.42.1.3", "n1"), endpoint("10.42.1.4", "n1")];
+        s.endpoints[0].ready = false;
+        s.endpoints[1].ready = false;
+        s.endpoints[1].terminating = true;
+        assert_eq!(shown(&s), ["10.43.0.1 tcp 80: 10.42.1.4:8080"]);
+        s.endpoints.remove(2);
+        assert_eq!(shown(&s), ["10.43.0.1 tcp 80: 10.42.1.3:8080"]);
+        s.endpoints[1].serving = false;
+        assert_eq!(shown(&s), ["10.43.0.1 tcp 80: Refuse"]);
+        s.publish_not_ready = true;
+        assert_eq!(shown(&s), ["10.43.0.1 tcp 80: 10.42.1.2:8080,10.42.1.3:8080"]);
+    }
+
+    #[test]
+    fn local_policies_keep_to_the_node() {
+        let mut s = service("web", 1);
+        s.ports[0].node_port = Some(30080);
+        s.endpoints = vec![endpoint("10.42.1.2", "n1"), endpoint("10.42.2.2", "n2")];
+        s.external_local = true;
+        let all = "10.42.1.2:8080,10.42.2.2:8080";
+        assert_eq!(
+            shown(&s),
+            [format!("node tcp 30080: 10.42.1.2:8080 near {all}"), format!("10.43.0.1 tcp 80: {all}")]
+        );
+        s.internal_local = true;
+        assert_eq!(shown(&s)[1], "10.43.0.1 tcp 80: 10.42.1.2:8080");
+        s.endpoints.remove(0);
+        assert_eq!(shown(&s), ["node tcp 30080: Drop near 10.42.2.2:8080", "10.43.0.1 tcp 80: Drop"]);
+        s.endpoints.clear();
+        assert_eq!(shown(&s), ["node tcp 30080: Refuse", "10.43.0.1 tcp 80: Refuse"]);
+    }
+
+    #[test]
+    fn a_port_that_an_endpoint_does_not_have_is_not_asked_of_it() {
+        let mut s = service("web", 1);
+        s.endpoints = vec![endpoint("10.42.1.2", "n1"), endpoint("10.42.1.3", "n1")];
+        s.endpoints[0].ports = vec![None];
+        s.endpoints[1].ports.clear();
+        assert_eq!(shown(&s), ["10.43.0.1 tcp 80: Refuse"]);
+    }
+}

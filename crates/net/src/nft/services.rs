@@ -1,0 +1,277 @@
+//! Services made real on one node: takes in what the server said, keeps the kernel's table like it,
+//! and makes it again when somebody else changed it.
+//!
+//! ```text
+//! let mut services = Services::new(cluster_id, node_name, Nft::new())?;
+//! services.update(&update);          // as often as the server says something; cheap, no effect
+//! services.apply().await?;           // one transaction for all since the last one
+//! // every `CHECK_EVERY`: one call of the kernel when nothing happened
+//! if let Some(drift) = services.check().await? { report(drift.message) }
+//! ```
+//!
+//! The first `apply` after a start makes the whole table in one transaction; connections that are
+//! there stay as they are. Until a full update was taken in it does nothing, and an old table of the
+//! same cluster works on. Where a batch is refused, because the table is not what it was thought to
+//! be, the whole table is made instead. An error leaves the table as it was; the next `apply` makes
+//! all of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+    time::Duration,
+};
+
+use evenkeel_model::net::NetworkUpdate;
+use serde_json::Value;
+use thiserror::Error;
+
+use super::{
+    book::{Book, HostPort, Plan},
+    conntrack,
+    front::{Backend, Front},
+    health::HealthPort,
+    run::{Nft, NftError},
+    table::Place,
+    watch::Watch,
+};
+
+/// How often [`Services::check`] is to be called: a table that someone flushed is there again within
+/// a second.
+pub const CHECK_EVERY: Duration = Duration::from_millis(500);
+
+/// Services could not be made real.
+#[derive(Debug, Error)]
+pub enum ServicesError {
+    /// By nft.
+    #[error(transparent)]
+    Nft(#[from] NftError),
+    /// The kernel could not be asked about its rules.
+    #[error(
+        "the kernel's nftables could not be asked: {0}; Services need root, or CAP_NET_ADMIN, and a kernel with nf_tables"
+    )]
+    Kernel(#[source] io::Error),
+    /// The rules are in place, but flows of UDP to those who are gone may still be there.
+    #[error("old UDP flows could not be ended: {0}; they end by themselves when no packet comes for two minutes")]
+    Flows(#[source] io::Error),
+}
+
+/// What [`Services::apply`] did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Elements that were written or taken away.
+    pub elements: usize,
+    /// Whether the whole table was made.
+    pub full: bool,
+    /// Flows of UDP that were ended.
+    pub flows: usize,
+}
+
+/// Somebody else changed our table, and it was made again: to be recorded as a drift.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// What happened.
+    pub message: String,
+}
+
+/// One node's Services.
+#[derive(Debug)]
+pub struct Services {
+    nft: Nft,
+    table: String,
+    book: Book,
+    watch: Watch,
+    /// The kernel's count of changes after our last one.
+    generation: Option<u32>,
+    /// What is to be reported.
+    drift: Option<Drift>,
+}
+
+impl Services {
+    /// Of one node of a cluster, in the network namespace of the thread that calls. Changes nothing
+    /// yet.
+    pub fn new(cluster_id: &str, node: &str, nft: Nft) -> Result<Self, ServicesError> {
+        let table = table_name(cluster_id);
+        Ok(Self {
+            nft,
+            watch: Watch::new(table.clone()).map_err(ServicesError::Kernel)?,
+            book: Book::new(table.clone(), node.into()),
+            table,
+            generation: None,
+            drift: None,
+        })
+    }
+
+    /// The name of the table, of family `ip`: each cluster has its own, should agents of two run on
+    /// one host.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// Takes in what the server said, full or a difference. The node's own range of addresses and the
+    /// settings are taken from it too.
+    pub fn update(&mut self, update: &NetworkUpdate) {
+        self.book.update(update);
+    }
+
+    /// Takes in all ports of the node that lead to a pod (any name that is the pod's alone, as its
+    /// uid); none when it is gone. Ports of pods with `hostNetwork` do not belong here.
+    pub fn set_host_ports(&mut self, pod: &Arc<str>, ports: &[HostPort]) {
+        self.book.host_ports(pod, ports);
+    }
+
+    /// Takes the ports of the node away from all pods but these.
+    pub fn keep_host_ports(&mut self, pods: &BTreeSet<Arc<str>>) {
+        for pod in self.book.pods_with_host_ports() {
+            if !pods.contains(&pod) {
+                self.book.host_ports(&pod, &[]);
+            }
+        }
+    }
+
+    /// Ports at which the node says whether it has somebody for a Service
+    /// (`healthCheckNodePort`), for [`super::health::HealthServer`].
+    pub fn health_ports(&self) -> BTreeMap<u16, HealthPort> {
+        super::health::ports(self.book.services(), self.book.own())
+    }
+
+    /// Brings the kernel to what was taken in, in one transaction.
+    pub async fn apply(&mut self) -> Result<Applied, ServicesError> {
+        let known = self.book.is_applied();
+        let tried = match self.attempt().await {
+            // The table is not what it was thought to be.
+            Err(ServicesError::Nft(NftError::Refused(why) | NftError::Absent(why))) if known => {
+                let message =
+                    format!("the nftables table `ip {}` did not take a change, and was made again: {why}", self.table);
+                self.drift = Some(Drift { message });
+                self.attempt().await
+            }
+            other => other,
+        };
+        let mut done = Applied::default();
+        let Some(plan) = tried? else { return Ok(done) };
+        done.full = plan.full;
+        done.elements = plan.added.len() + plan.deleted.len();
+        let cut = self.cut(&plan);
+        self.book.done(plan);
+        if let Some(there) = cut {
+            done.flows = self.end_flows(there).await?;
+        }
+        Ok(done)
+    }
+
+    /// Plans and runs a batch, and sees to it that nobody else's change in the same moment is taken for
+    /// it. When it fails, nothing is known of the table.
+    async fn attempt(&mut self) -> Result<Option<Plan>, ServicesError> {
+        let before = self.watch.generation().map_err(ServicesError::Kernel)?;
+        self.notice()?;
+        let Some(plan) = self.book.plan() else { return Ok(None) };
+        let place = if plan.full { self.place().await? } else { Place::default() };
+        if let Err(e) = self.nft.batch(&self.book.text(&plan, place)).await {
+            self.book.forget();
+            return Err(e.into());
+        }
+        let after = self.watch.generation().map_err(ServicesError::Kernel)?;
+        let seen = self.watch.look().map_err(ServicesError::Kernel)?;
+        let alone = after == before.wrapping_add(1) || (!seen.lost && seen.touched == 1);
+        self.generation = alone.then_some(after);
+        Ok(Some(plan))
+    }
+
+    /// Where a new table is to stand: behind the one that is there.
+    async fn place(&self) -> Result<Place, ServicesError> {
+        let listed = match self.nft.list(&["chain", "ip", &self.table, "prerouting"]).await {
+            Err(NftError::Absent(_)) => return Ok(Place::default()),
+            other => other?,
+        };
+        let objects = listed["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let there = objects.iter().find_map(|o| o["chain"]["prio"].as_i64()).and_then(Place::of_prerouting);
+        Ok(there.map(Place::behind).unwrap_or_default())
+    }
+
+    /// Looks for changes by others.
+    fn notice(&mut self) -> Result<(), ServicesError> {
+        let seen = self.watch.look().map_err(ServicesError::Kernel)?;
+        let unseen = seen.lost
+            && self.generation.is_some()
+            && Some(self.watch.generation().map_err(ServicesError::Kernel)?) != self.generation;
+        if !self.book.is_applied() || (seen.touched == 0 && !unseen) {
+            return Ok(());
+        }
+        self.book.forget();
+        let what = if seen.touched > 0 {
+            "was changed by another program"
+        } else {
+            "may have been changed by another program, among so many changes that not all were seen"
+        };
+        self.drift =
+            Some(Drift { message: format!("the nftables table `ip {}` {what}; it was made again", self.table) });
+        Ok(())
+    }
+
+    /// Makes the table again where somebody else changed it, and says so. Changes of other tables are
+    /// nobody's business here.
+    pub async fn check(&mut self) -> Result<Option<Drift>, ServicesError> {
+        self.notice()?;
+        // Somebody wrote while we did, and whether it was our table is not known.
+        let doubtful = self.book.is_applied() && self.generation.is_none();
+        if doubtful {
+            self.book.forget();
+        }
+        if doubtful || self.drift.is_some() {
+            self.apply().await?;
+        }
+        Ok(self.drift.take())
+    }
+
+    /// Who is there now, for the fronts whose old flows are to end.
+    fn cut(&self, plan: &Plan) -> Option<BTreeMap<Front, BTreeSet<Backend>>> {
+        let there = |f: Front| self.book.body(f).map(|b| b.backends().collect()).unwrap_or_default();
+        let all: BTreeMap<_, _> = plan.cut.iter().map(|front| (*front, there(*front))).collect();
+        (!all.is_empty()).then_some(all)
+    }
+
+    async fn end_flows(&self, there: BTreeMap<Front, BTreeSet<Backend>>) -> Result<usize, ServicesError> {
+        let mut socket = self.watch.socket().map_err(ServicesError::Flows)?;
+        // Reading all flows of a busy node takes a while.
+        tokio::task::spawn_blocking(move || conntrack::forget(&mut socket, &there))
+            .await
+            .unwrap_or_else(|e| Err(io::Error::other(e)))
+            .map_err(ServicesError::Flows)
+    }
+
+    /// Takes the table away: when a node leaves its cluster.
+    pub async fn remove(&mut self) -> Result<(), ServicesError> {
+        let table = &self.table;
+        self.nft.batch(&format!("add table ip {table}\ndelete table ip {table}\n")).await?;
+        self.book.forget();
+        self.drift = None;
+        Ok(())
+    }
+
+    /// Chains of others that drop all that is forwarded unless a rule of theirs says otherwise, as
+    /// Docker's do: no rule of ours can let pods' packets through there. Each with what to do.
+    pub async fn blockers(&self) -> Result<Vec<String>, ServicesError> {
+        let all = self.nft.list(&["chains"]).await?;
+        let chains = all["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(chains.iter().filter_map(|c| blocker(&c["chain"])).collect())
+    }
+}
+
+fn blocker(chain: &Value) -> Option<String> {
+    let family = chain["family"].as_str().filter(|f| ["ip", "inet"].contains(f))?;
+    (chain["hook"] == "forward" && chain["policy"] == "drop").then(|| {
+        let (table, name) = (chain["table"].as_str().unwrap_or_default(), chain["name"].as_str().unwrap_or_default());
+        format!(
+            "chain `{family} {table} {name}` drops forwarded packets: pods reach nothing outside their node. Let them \
+             through there (`nft insert rule {family} {table} {name} ip saddr CLUSTER-CIDR accept`, and the same with \
+             `daddr`), or set its policy to accept"
+        )
+    })
+}
+
+/// `evenkeel_` with the beginning of the cluster's id.
+fn table_name(cluster_id: &str) -> String {
+    let short: String = cluster_id.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+    format!("evenkeel_{}", short.to_ascii_lowercase())
+}
