@@ -19,7 +19,6 @@ pub mod edit;
 pub mod network;
 pub mod release;
 pub mod scheduler;
-pub mod service;
 pub mod settings;
 #[cfg(test)]
 mod testing;

@@ -192,7 +192,7 @@ pub(crate) fn adopter_of<'a>(world: &'a World, set: &'a Object) -> Option<&'a Ar
 pub fn current_replica_set(world: &World, deployment: &Object) -> Option<Arc<Object>> {
     let view: View = deployment.view().ok()?;
     let Config::Known(config) = template::config(world, deployment, &view.spec.template) else { return None };
-    let owned = owned(world, deployment, &view.spec, Time(0));
+    let owned = sets(world, deployment, |_| Tally::default());
     template::find(&owned, &view.spec.template, &config).map(|i| owned[i].object.clone())
 }
 
@@ -232,7 +232,7 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
         Ok(view) => view,
         Err(e) => return cx.event(world, deployment, EventKind::Warning, "InvalidSpec", &format!("{e}")),
     };
-    let owned = owned(world, deployment, &view.spec, cx.now);
+    let owned = sets(world, deployment, |set| tally(world, set.uid, view.spec.min_ready(), cx.now));
     let mut run = Run { world, deployment, spec: &view.spec, limits: view.spec.limits(), owned, progress: None };
     if deployment.deleting() || world.recovering.is_some() {
         let new = run.current();
@@ -241,7 +241,8 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
     run.act(cx);
 }
 
-fn owned(world: &World, deployment: &Object, spec: &Spec, now: Time) -> Vec<Owned> {
+/// The ReplicaSets of a Deployment, oldest first, with their pods counted by whoever needs it.
+fn sets(world: &World, deployment: &Object, count: impl Fn(&Object) -> Tally) -> Vec<Owned> {
     let sets = world.owned_by(deployment.uid).filter(|o| o.key.kind == Kind::ReplicaSet);
     let mut all: Vec<Owned> = sets
         .filter(|o| o.meta.controller().is_some_and(|c| c.uid == deployment.uid))
@@ -251,7 +252,7 @@ fn owned(world: &World, deployment: &Object, spec: &Spec, now: Time) -> Vec<Owne
                 object: o.clone(),
                 wanted: view.as_ref().map_or(0, |v| v.spec.replicas()),
                 template: view.map(|v| v.spec.template).unwrap_or_default(),
-                tally: tally(world, o.uid, spec.min_ready(), now),
+                tally: count(o),
             }
         })
         .collect();

@@ -86,7 +86,8 @@ pub(super) fn of_workload(scope: &Scope<'_>, key: &Key) -> Found {
         return Found::Nothing;
     }
     let mut later: Option<Time> = None;
-    for pod in doubtful(scope, key) {
+    let troubled = counted(scope, key).into_iter().filter(|(_, record)| record.ended || record.held_up);
+    for pod in troubled.map(|(object, _)| read(object)) {
         match of_pod(scope, key, &pod) {
             Found::Failure(cause) => return Found::Failure(cause),
             Found::Later(at) => later = Some(later.map_or(at, |l| l.min(at))),
@@ -116,25 +117,26 @@ pub(super) fn pods_of<'a>(world: &'a World, object: &'a Arc<Object>) -> Vec<&'a 
 /// say that there is something to read.
 fn counted<'a>(scope: &Scope<'a>, key: &Key) -> Vec<(&'a Arc<Object>, &'a PodRecord)> {
     let Some(object) = scope.world.get(key) else { return Vec::new() };
-    let ours = match key.kind {
-        Kind::Deployment => current_replica_set(scope.world, object).is_some_and(|s| ours(scope, &s)),
-        _ => false,
+    let set = match key.kind {
+        // As in `pods_of`: none counts while the set is not made.
+        Kind::Deployment => match current_replica_set(scope.world, object) {
+            Some(set) => Some(set),
+            None => return Vec::new(),
+        },
+        _ => None,
     };
-    pods_of(scope.world, object)
-        .into_iter()
+    let ours = set.as_ref().is_some_and(|set| ours(scope, set));
+    let pods = match &set {
+        Some(set) => scope.world.owned_by(set.uid).collect(),
+        None => pods_of(scope.world, object),
+    };
+    pods.into_iter()
         .filter(|p| p.key.kind == Kind::Pod && !p.deleting())
         // Times of objects may have whole seconds only.
         .filter(|p| ours || p.meta.created.secs() >= scope.since.secs())
         .filter(|p| p.node.as_ref().is_none_or(|n| scope.world.nodes.get(n).is_some_and(|n| n.ready)))
         .filter_map(|object| Some((object, scope.world.pods.get(&object.key)?)))
         .collect()
-}
-
-/// Those of them that may have something to be blamed for, read: a pod that is ready and never had a
-/// container end has not.
-fn doubtful<'a>(scope: &Scope<'a>, key: &Key) -> Vec<Counted<'a>> {
-    let quiet = |record: &PodRecord| record.ready() && !record.ended;
-    counted(scope, key).into_iter().filter(|(_, record)| !quiet(record)).map(|(object, _)| read(object)).collect()
 }
 
 /// Those of them that had a container end, read.
@@ -365,17 +367,17 @@ fn waits_for(container: &ContainerStatus) -> String {
 /// What fails a release within its watch window: a restart of a container since it was healthy, or
 /// fewer pods available than promised because of pods that count.
 pub(super) fn degraded(scope: &Scope<'_>, workload: &Key) -> Option<Cause> {
-    let pods = doubtful(scope, workload);
+    let pods = counted(scope, workload);
     let before = scope.rel.status.ended.as_ref();
-    for pod in &pods {
-        let disturbed = disturbed(pod);
-        // One that is to end has done so.
-        let succeeded = scope.world.pods.get(&pod.object.key).is_some_and(|p| p.phase == PodPhase::Succeeded);
-        for container in containers(&pod.status).filter(|_| !succeeded) {
-            let known = before.and_then(|all| all.get(&container_name(pod, container))).copied().unwrap_or(0);
+    // One that is to end has done so.
+    let crashed = pods.iter().filter(|(_, record)| record.ended && record.phase != PodPhase::Succeeded);
+    for pod in crashed.map(|(object, _)| read(object)) {
+        let disturbed = disturbed(&pod);
+        for container in containers(&pod.status) {
+            let known = before.and_then(|all| all.get(&container_name(&pod, container))).copied().unwrap_or(0);
             if ends(container, &disturbed) > known {
                 let count = crashes(container.restart_count, &disturbed, &container.name);
-                return Some(crash_cause(scope, workload, pod, container, count));
+                return Some(crash_cause(scope, workload, &pod, container, count));
             }
         }
     }
@@ -385,18 +387,18 @@ pub(super) fn degraded(scope: &Scope<'_>, workload: &Key) -> Option<Cause> {
         return None;
     }
     // Of those that are missing, one must be to blame itself.
-    let unready = pods.iter().find_map(|pod| {
-        let record = scope.world.pods.get(&pod.object.key)?;
+    let unready = pods.iter().find_map(|(object, record)| {
         // One that was made since takes the place of a pod that somebody moved (a drain, a lost node):
         // it starts, and the release becomes good when it is up.
         let replaces = record.created > scope.since;
-        if record.ready() || record.finished() || pod.object.node.is_none() || replaces {
+        if record.ready() || record.finished() || object.node.is_none() || replaces {
             return None;
         }
-        let touched = |c: &ContainerStatus| crate::drift::touched(scope.world, &pod.object.key, &c.name, scope.since);
-        containers(&pod.status)
-            .find(|c| !c.ready && started(c) && blameless_end(c).is_none() && !touched(c))
-            .map(|c| (pod, c))
+        let touched = |c: &ContainerStatus| crate::drift::touched(scope.world, &object.key, &c.name, scope.since);
+        let pod = read(object);
+        let blamed = |c: &&ContainerStatus| !c.ready && started(c) && blameless_end(c).is_none() && !touched(c);
+        let container = containers(&pod.status).find(blamed).cloned()?;
+        Some((pod, container))
     });
     unready.map(|(pod, container)| Cause {
         reason: "Unready".into(),
@@ -404,10 +406,10 @@ pub(super) fn degraded(scope: &Scope<'_>, workload: &Key) -> Option<Cause> {
             "{available} of {wanted} promised pods are available; container {} of pod {} is not ready: {}",
             container.name,
             pod.object.key.name,
-            waits(pod, container)
+            waits(&pod, &container)
         ),
-        logs: logs(scope, pod, &container.name),
-        ..cause(workload, pod, Some(&container.name))
+        logs: logs(scope, &pod, &container.name),
+        ..cause(workload, &pod, Some(&container.name))
     })
 }
 

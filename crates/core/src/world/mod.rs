@@ -9,7 +9,6 @@ pub mod deletion;
 pub mod desired;
 pub mod nodes;
 pub mod pods;
-pub mod services;
 pub mod templates;
 pub mod timers;
 pub mod windows;
@@ -60,8 +59,6 @@ pub struct World {
     pub templates: templates::Templates,
     /// Which sources watch a release.
     pub windows: windows::Windows,
-    /// Services: whom they select, what they have.
-    pub services: services::Services,
 }
 
 /// Documents that are kept.
@@ -338,8 +335,6 @@ impl World {
             Kind::Deployment => self.templates.update(changed),
             Kind::Release => self.windows.update(changed),
             Kind::PodDisruptionBudget => self.budgets.update(changed),
-            Kind::Service => self.services.update(changed),
-            Kind::EndpointSlice => self.services.slice_changed(changed),
             Kind::Source => {
                 let snapshots = &self.snapshots;
                 self.desired.source_changed(changed, |digest| snapshots.get(digest).map(|k| k.snapshot.clone()));

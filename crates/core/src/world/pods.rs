@@ -7,9 +7,8 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::net::IpAddr;
 
-use evenkeel_model::{Key, Kind, Labels, Object, Quantity, Selector, Time, Uid};
+use evenkeel_model::{Key, Kind, Labels, Object, Quantity, Selector, Time, Uid, podstatus};
 use imbl::{OrdMap, OrdSet};
 use k8s_openapi::api::core::v1::{Container, PodSpec, Toleration, Volume};
 use serde::{Deserialize, de::IgnoredAny};
@@ -61,12 +60,6 @@ pub struct PodShape {
     pub local_volume: Option<Arc<str>>,
     /// A volume of it whose content ends with the pod (`emptyDir`).
     pub empty_dir: Option<Arc<str>>,
-    /// Its containers' named ports: name, protocol, number.
-    pub ports: Vec<(String, String, u16)>,
-    /// `hostname` and `subdomain`.
-    pub hostname: Option<Arc<str>>,
-    /// See `hostname`.
-    pub subdomain: Option<Arc<str>>,
 }
 
 /// What is kept of a pod beside its object.
@@ -88,10 +81,10 @@ pub struct PodRecord {
     pub unschedulable: bool,
     /// Whether a container of it has ever ended, by whosever making.
     pub ended: bool,
+    /// Whether the scheduler or its agent says of it what keeps it from starting.
+    pub held_up: bool,
     /// When it was made.
     pub created: Time,
-    /// Its address, once its agent said it.
-    pub address: Option<IpAddr>,
     /// Its template's demands.
     pub shape: Arc<PodShape>,
 }
@@ -346,9 +339,9 @@ impl Pods {
             node: object.node.clone(),
             controller: object.meta.controller().map(|o| o.uid),
             unschedulable,
+            held_up: status.conditions.iter().any(ConditionView::holds_up),
             ended: status.containers().any(ContainerView::ended),
             created: object.meta.created,
-            address: status.pod_ip.as_deref().and_then(|text| text.parse().ok()),
             shape: self.shape(&object.body),
         }
     }
@@ -384,8 +377,6 @@ impl Pods {
 #[serde(default, rename_all = "camelCase")]
 struct StatusView {
     phase: Option<String>,
-    #[serde(rename = "podIP")]
-    pod_ip: Option<String>,
     conditions: Vec<ConditionView>,
     init_container_statuses: Vec<ContainerView>,
     container_statuses: Vec<ContainerView>,
@@ -427,6 +418,16 @@ struct ConditionView {
     last_transition_time: Option<Time>,
 }
 
+impl ConditionView {
+    fn holds_up(&self) -> bool {
+        match self.kind.as_str() {
+            "PodScheduled" => self.status == "False",
+            podstatus::FAILED_STARTS => self.status == "True",
+            _ => false,
+        }
+    }
+}
+
 fn content_key(pod: &Key, secret: bool, name: &Arc<str>) -> Key {
     pod.sibling(if secret { Kind::Secret } else { Kind::ConfigMap }, name.clone())
 }
@@ -466,15 +467,6 @@ fn shape_of(body: &[u8]) -> PodShape {
             Some((protocol, ip, port))
         })
         .collect();
-    let named = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    let ports = named
-        .flat_map(|c| c.ports.iter().flatten())
-        .filter_map(|p| {
-            let protocol = p.protocol.clone().unwrap_or_else(|| "TCP".into());
-            Some((p.name.clone().filter(|n| !n.is_empty())?, protocol, u16::try_from(p.container_port).ok()?))
-        })
-        .collect();
-    let name = |text: Option<String>| text.filter(|t| !t.is_empty()).map(Arc::from);
     let mut other = requests;
     PodShape {
         cpu_milli: other.remove("cpu").unwrap_or_default().milli().min(MOST_ASKED),
@@ -488,9 +480,6 @@ fn shape_of(body: &[u8]) -> PodShape {
         contents,
         local_volume,
         empty_dir,
-        ports,
-        hostname: name(spec.hostname),
-        subdomain: name(spec.subdomain),
     }
 }
 
