@@ -9,7 +9,7 @@ use std::{
 
 use evenkeel_agent::sim::StopNote;
 use evenkeel_audit::{
-    AppliedSource, ContainerView, ForeignView, Input, NodeView, PodView, Severity, State, audit, render,
+    AppliedSource, Auditor, ContainerView, ForeignView, Input, NodeView, PodView, Severity, State, render,
 };
 use evenkeel_conductor::Published;
 use evenkeel_model::{
@@ -41,6 +41,7 @@ pub(crate) struct Watch {
     disturbed: BTreeMap<Arc<str>, Time>,
     /// The database was lost, or an old one restored: what nothing explains runs on as an orphan.
     pub(crate) orphans: bool,
+    auditor: Auditor,
     /// Audits made.
     pub(crate) audits: u64,
 }
@@ -167,7 +168,8 @@ impl Watch {
             sources: &sources,
             texts: &[],
         };
-        let findings: Vec<_> = audit(&input).into_iter().filter(|f| f.severity == Severity::Broken).collect();
+        let findings: Vec<_> =
+            self.auditor.audit(&input).into_iter().filter(|f| f.severity == Severity::Broken).collect();
         if !findings.is_empty() {
             return Err(render(&findings));
         }

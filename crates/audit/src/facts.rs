@@ -5,6 +5,7 @@
 use alloc::{
     collections::BTreeMap,
     string::{String, ToString},
+    sync::Arc,
     vec::Vec,
 };
 
@@ -67,7 +68,7 @@ pub(crate) struct StateDetail {
 #[derive(Debug)]
 pub(crate) struct Pod<'a> {
     pub(crate) object: &'a Object,
-    pub(crate) status: PodStatus,
+    pub(crate) status: Arc<PodStatus>,
 }
 
 impl Pod<'_> {
@@ -201,6 +202,22 @@ pub(crate) fn quantity(value: &Value) -> Option<Quantity> {
     }
 }
 
+/// The statuses of pods as they were read last, with the very bytes that they were read from.
+pub(crate) type Memo = BTreeMap<Uid, (Arc<[u8]>, Arc<PodStatus>)>;
+
+/// A pod's status; what cannot be read is a finding, each time anew.
+fn pod_status(pod: &Object, memo: &mut Memo, out: &mut Vec<Finding>) -> Arc<PodStatus> {
+    if let Some((_, read)) = memo.get(&pod.uid).filter(|(bytes, _)| Arc::ptr_eq(bytes, &pod.status)) {
+        return read.clone();
+    }
+    let told = out.len();
+    let read = Arc::new(status(pod, out));
+    if out.len() == told {
+        memo.insert(pod.uid, (pod.status.clone(), Arc::clone(&read)));
+    }
+    read
+}
+
 /// A state, indexed.
 #[derive(Debug)]
 pub(crate) struct World<'a> {
@@ -216,7 +233,7 @@ pub(crate) struct World<'a> {
 
 impl<'a> World<'a> {
     /// Indexes a state; what cannot be read is a finding and left out.
-    pub(crate) fn new(state: &State<'a>, out: &mut Vec<Finding>) -> Self {
+    pub(crate) fn new(state: &State<'a>, memo: &mut Memo, out: &mut Vec<Finding>) -> Self {
         let mut world = Self {
             objects: state.objects,
             by_uid: state.objects.iter().map(|o| (o.uid, o)).collect(),
@@ -229,7 +246,7 @@ impl<'a> World<'a> {
         for object in state.objects {
             match object.key.kind {
                 Kind::Pod => {
-                    let status = status(object, out);
+                    let status = pod_status(object, memo, out);
                     world.pods.insert(object.uid, Pod { object, status });
                 }
                 Kind::Node => {

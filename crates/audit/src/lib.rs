@@ -150,12 +150,35 @@ pub struct ForeignView {
     pub running: bool,
 }
 
+/// Statuses of pods that an [`Auditor`] keeps: more than any cluster that is audited has.
+const MOST_KEPT: usize = 200_000;
+
+/// An auditor that looks again and again, and keeps what it has read of what did not change since.
+#[derive(Debug, Default)]
+pub struct Auditor {
+    read: facts::Memo,
+}
+
+impl Auditor {
+    /// As [`audit`].
+    pub fn audit(&mut self, input: &Input<'_>) -> Vec<Finding> {
+        if self.read.len() > MOST_KEPT {
+            self.read.clear();
+        }
+        look(input, &mut self.read)
+    }
+}
+
 /// Every broken promise, worst first, in an order that the input alone decides.
 pub fn audit(input: &Input<'_>) -> Vec<Finding> {
+    look(input, &mut facts::Memo::new())
+}
+
+fn look(input: &Input<'_>, read: &mut facts::Memo) -> Vec<Finding> {
     let mut out = Vec::new();
-    let world = facts::World::new(&input.state, &mut out);
+    let world = facts::World::new(&input.state, read, &mut out);
     // What could not be read before was told then.
-    let before = input.before.as_ref().map(|s| facts::World::new(s, &mut Vec::new()));
+    let before = input.before.as_ref().map(|s| facts::World::new(s, read, &mut Vec::new()));
     checks::identity::check(input, &world, before.as_ref(), &mut out);
     checks::workloads::check(input, &world, before.as_ref(), &mut out);
     checks::budgets::check(&world, before.as_ref(), &mut out);
@@ -177,6 +200,26 @@ pub fn audit(input: &Input<'_>) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_looks_again_finds_the_same_as_one_that_looks_first() {
+        let pod = |status: &[u8]| {
+            let key = Key::new(evenkeel_model::Kind::Pod, "shop", "web");
+            let mut pod = Object::new(key, Uid(1), evenkeel_model::Meta::default(), b"{}"[..].into());
+            pod.status = status.into();
+            pod
+        };
+        let mut auditor = Auditor::default();
+        let mut found = Vec::new();
+        for status in [&br#"{"phase": "Pending"}"#[..], b"no JSON", b"no JSON", br#"{"phase": "Failed"}"#, b"no JSON"] {
+            let objects = [pod(status)];
+            let input = Input { state: State { objects: &objects, nodes: &[] }, ..Input::default() };
+            let again = (auditor.audit(&input), auditor.audit(&input));
+            assert_eq!(again, (audit(&input), audit(&input)));
+            found.push(again.0.iter().any(|f| f.message.contains("cannot be read")));
+        }
+        assert_eq!(found, [false, true, true, false, true]);
+    }
 
     #[test]
     fn a_pods_view_comes_from_its_status() {
