@@ -75,7 +75,7 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
         cx.event(world, node, EventKind::Warning, "NodeNotReady", &message);
         return;
     }
-    let Some(again) = evict::look(world, node, &state, cx) else { return };
+    let Some(again) = evict::look(world, node, state, cx) else { return };
     let wake = if silent_at > cx.now { again.min(silent_at) } else { again };
     cx.wake(wake, ControllerId::Node, key.clone());
 }

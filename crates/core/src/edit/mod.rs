@@ -314,7 +314,7 @@ fn replace(
     new.uid = live.uid;
     new.version = live.version;
     new.status = live.status.clone();
-    new.node = live.node.clone();
+    new.node.clone_from(&live.node);
     new.meta = Meta {
         created: live.meta.created,
         deletion: live.meta.deletion,
@@ -325,14 +325,11 @@ fn replace(
         ..new.meta
     };
     fixed::check(live, &new)?;
-    let managed = match managed {
-        Some(managed) => managed,
-        None => {
-            let owners = Managed::from_bytes(&live.managed).unwrap_or_default();
-            let by = Update { manager: &wish.manager, time: cx.now, subresource: wish.subresource };
-            update(Node::of_kind(key.kind), &without_status(live), &without_status(&new), &owners, &by)
-        }
-    };
+    let managed = managed.unwrap_or_else(|| {
+        let owners = Managed::from_bytes(&live.managed).unwrap_or_default();
+        let by = Update { manager: &wish.manager, time: cx.now, subresource: wish.subresource };
+        update(Node::of_kind(key.kind), &without_status(live), &without_status(&new), &owners, &by)
+    });
     new.managed = managed.to_bytes();
     if wish.dry_run {
         return Ok(Answer::Would(Arc::new(new)));
@@ -353,7 +350,7 @@ fn replace(
 
 /// The source that an object belongs to, if it is there.
 fn owner(world: &World, object: &Object) -> Option<(String, SourceSpec)> {
-    let wanted = world.desired.source_of(&object.key).map(|s| s.to_string());
+    let wanted = world.desired.source_of(&object.key).map(ToString::to_string);
     let name = wanted.or_else(|| {
         let marked = object.meta.annotation(names::APPLIED).is_some();
         object.source().filter(|_| marked).map(ToString::to_string)

@@ -1,4 +1,5 @@
 //! Writes by hand, against a small cluster.
+#![allow(clippy::needless_pass_by_value)] // so that tests read well
 
 use alloc::{boxed::Box, string::ToString};
 

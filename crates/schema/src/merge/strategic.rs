@@ -15,7 +15,7 @@ use alloc::{
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::types::{Field, Object, Patch, Type};
+use crate::types::{Field, Literal, Object, Patch, Type};
 
 /// Says what to do with the mapping or the list that it stands in: `merge`, `replace`, `delete`.
 const DIRECTIVE: &str = "$patch";
@@ -83,12 +83,12 @@ pub fn strategic(ty: &Type, live: &Value, patch: &Value) -> Result<Value, PatchE
     Ok(merge_map(root, live, patch, "")?.map_or(Value::Null, Value::Object))
 }
 
-fn error(path: &str, message: impl Into<String>) -> PatchError {
-    PatchError { path: path.to_string(), message: message.into() }
+fn error(here: &str, message: impl Into<String>) -> PatchError {
+    PatchError { path: here.to_string(), message: message.into() }
 }
 
-fn below(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_string() } else { format!("{path}.{name}") }
+fn below(here: &str, name: &str) -> String {
+    if here.is_empty() { name.to_string() } else { format!("{here}.{name}") }
 }
 
 /// `None` where the patch deletes the mapping.
@@ -96,24 +96,24 @@ fn merge_map(
     place: Place,
     live: &Map<String, Value>,
     patch: &Map<String, Value>,
-    path: &str,
+    here: &str,
 ) -> Result<Option<Map<String, Value>>, PatchError> {
     let mut out = match patch.get(DIRECTIVE).map(|d| d.as_str().unwrap_or_default()) {
         None | Some("merge") => live.clone(),
-        Some("replace") => return plain_map(patch, path).map(Some),
+        Some("replace") => return plain_map(patch, here).map(Some),
         Some("delete") => return Ok(None),
-        Some(other) => return Err(error(path, format!("`{DIRECTIVE}: {other}` is none of merge, replace, delete"))),
+        Some(other) => return Err(error(here, format!("`{DIRECTIVE}: {other}` is none of merge, replace, delete"))),
     };
     if let Some(keep) = patch.get(RETAIN) {
-        let keep = keep.as_array().ok_or_else(|| error(path, format!("`{RETAIN}` is a list of names")))?;
+        let keep = keep.as_array().ok_or_else(|| error(here, format!("`{RETAIN}` is a list of names")))?;
         out.retain(|name, _| keep.iter().any(|k| k.as_str() == Some(name)));
     }
     for (name, value) in patch {
         if name.starts_with('$') {
-            known_directive(name, path)?;
+            known_directive(name, here)?;
             continue;
         }
-        let (at, place) = (below(path, name), place.child(name));
+        let (at, place) = (below(here, name), place.child(name));
         match value {
             Value::Null => {
                 out.remove(name);
@@ -139,7 +139,7 @@ fn merge_map(
     // Both speak of the list as it is after its items were merged.
     for (directive, value) in patch {
         if let Some(name) = directive.strip_prefix(DELETE) {
-            let gone = list(value, directive, path)?;
+            let gone = list(value, directive, here)?;
             if let Some(Value::Array(items)) = out.get_mut(name) {
                 items.retain(|i| !gone.contains(i));
             }
@@ -147,7 +147,7 @@ fn merge_map(
     }
     for (directive, value) in patch {
         if let Some(name) = directive.strip_prefix(ORDER) {
-            let order = list(value, directive, path)?;
+            let order = list(value, directive, here)?;
             let key = place.child(name).patch.merge_key();
             let old = live.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
             if let Some(Value::Array(items)) = out.get_mut(name) {
@@ -158,34 +158,34 @@ fn merge_map(
     Ok(Some(out))
 }
 
-fn known_directive(name: &str, path: &str) -> Result<(), PatchError> {
+fn known_directive(name: &str, here: &str) -> Result<(), PatchError> {
     let known = name == DIRECTIVE || name == RETAIN || name.starts_with(ORDER) || name.starts_with(DELETE);
-    if known { Ok(()) } else { Err(error(path, format!("`{name}` is no directive of a strategic merge patch"))) }
+    if known { Ok(()) } else { Err(error(here, format!("`{name}` is no directive of a strategic merge patch"))) }
 }
 
-fn list<'v>(value: &'v Value, directive: &str, path: &str) -> Result<&'v [Value], PatchError> {
-    value.as_array().map(Vec::as_slice).ok_or_else(|| error(path, format!("`{directive}` is a list")))
+fn list<'v>(value: &'v Value, directive: &str, here: &str) -> Result<&'v [Value], PatchError> {
+    value.as_array().map(Vec::as_slice).ok_or_else(|| error(here, format!("`{directive}` is a list")))
 }
 
 /// A mapping of a patch as it stands for itself: without directives and what is `null`.
-fn plain_map(map: &Map<String, Value>, path: &str) -> Result<Map<String, Value>, PatchError> {
+fn plain_map(map: &Map<String, Value>, here: &str) -> Result<Map<String, Value>, PatchError> {
     let mut out = Map::new();
     for (name, value) in map {
         if name.starts_with('$') {
-            known_directive(name, path)?;
+            known_directive(name, here)?;
         } else if !value.is_null() {
-            out.insert(name.clone(), plain(value, &below(path, name))?);
+            out.insert(name.clone(), plain(value, &below(here, name))?);
         }
     }
     Ok(out)
 }
 
-fn plain(value: &Value, path: &str) -> Result<Value, PatchError> {
+fn plain(value: &Value, here: &str) -> Result<Value, PatchError> {
     Ok(match value {
-        Value::Object(map) => Value::Object(plain_map(map, path)?),
+        Value::Object(map) => Value::Object(plain_map(map, here)?),
         Value::Array(items) => {
             let items = items.iter().filter(|i| directive_of(i).is_none_or(|d| d == "merge"));
-            Value::Array(items.map(|i| plain(i, path)).collect::<Result<_, _>>()?)
+            Value::Array(items.map(|i| plain(i, here)).collect::<Result<_, _>>()?)
         }
         scalar => scalar.clone(),
     })
@@ -195,9 +195,9 @@ fn directive_of(item: &Value) -> Option<&str> {
     item.get(DIRECTIVE)?.as_str()
 }
 
-fn merge_list(place: Place, live: &[Value], patch: &[Value], path: &str) -> Result<Vec<Value>, PatchError> {
+fn merge_list(place: Place, live: &[Value], patch: &[Value], here: &str) -> Result<Vec<Value>, PatchError> {
     let replaced = || {
-        plain(&Value::Array(patch.to_vec()), path).map(|v| match v {
+        plain(&Value::Array(patch.to_vec()), here).map(|v| match v {
             Value::Array(items) => items,
             _ => Vec::new(),
         })
@@ -211,30 +211,30 @@ fn merge_list(place: Place, live: &[Value], patch: &[Value], path: &str) -> Resu
             out.extend(patch.iter().filter(|i| !live.contains(i)).cloned());
             Ok(out)
         }
-        Patch::MergeBy(key) | Patch::MergeRetainKeys(key) => merge_keyed(place, key, live, patch, path),
+        Patch::MergeBy(key) | Patch::MergeRetainKeys(key) => merge_keyed(place, key, live, patch, here),
         Patch::Replace | Patch::RetainKeys => replaced(),
     }
 }
 
-fn merge_keyed(place: Place, key: &str, live: &[Value], patch: &[Value], path: &str) -> Result<Vec<Value>, PatchError> {
+fn merge_keyed(place: Place, key: &str, live: &[Value], patch: &[Value], here: &str) -> Result<Vec<Value>, PatchError> {
     let mut out = live.to_vec();
     let item_place = place.item();
     // What the item's type fills in for the key, where an item does not say it.
-    let default = item_place.object().and_then(|o| o.field(key)).and_then(|f| f.default).map(|d| d.value());
+    let default = item_place.object().and_then(|o| o.field(key)).and_then(|f| f.default).map(Literal::value);
     let of = |item: &Value| item.get(key).cloned().or_else(|| default.clone());
     for item in patch {
         let Value::Object(fields) = item else {
-            return Err(error(path, format!("its items are mappings with `{key}`")));
+            return Err(error(here, format!("its items are mappings with `{key}`")));
         };
         let Some(id) = of(item).filter(|v| !v.is_null()) else {
-            return Err(error(path, format!("an item is without its merge key `{key}`")));
+            return Err(error(here, format!("an item is without its merge key `{key}`")));
         };
         let found = out.iter().position(|o| of(o).as_ref() == Some(&id));
         if directive_of(item) == Some("delete") {
             out.retain(|o| of(o).as_ref() != Some(&id));
             continue;
         }
-        let at = format!("{path}[{key}={}]", id.as_str().map_or_else(|| id.to_string(), ToString::to_string));
+        let at = format!("{here}[{key}={}]", id.as_str().map_or_else(|| id.to_string(), ToString::to_string));
         let empty = Map::new();
         let old = found.and_then(|i| out[i].as_object()).unwrap_or(&empty);
         let Some(merged) = merge_map(item_place, old, fields, &at)? else { continue };

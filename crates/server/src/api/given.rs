@@ -79,9 +79,10 @@ impl Warnings {
         response
     }
 
-    fn add(&mut self, text: String) {
+    fn add(&mut self, text: &str) {
+        let text: String = text.chars().take(MAX_WARNING).collect();
         if self.0.len() < MAX_WARNINGS && !self.0.contains(&text) {
-            self.0.push(text.chars().take(MAX_WARNING).collect());
+            self.0.push(text);
         }
     }
 }
@@ -189,8 +190,7 @@ fn decoded(kind: Kind, tree: &Value, validation: Validation, warnings: &mut Warn
         return refuse("wrong types", &wrong);
     }
     match validation {
-        Validation::Ignore => {}
-        Validation::Warn => unknown.iter().for_each(|(path, _)| warnings.add(format!("unknown field \"{path}\""))),
+        Validation::Warn => unknown.iter().for_each(|(path, _)| warnings.add(&format!("unknown field \"{path}\""))),
         Validation::Strict if !unknown.is_empty() => {
             // Kubernetes' own words, and the hint that it does not have.
             let each = unknown.into_iter().map(|(path, message)| {
@@ -201,7 +201,7 @@ fn decoded(kind: Kind, tree: &Value, validation: Validation, warnings: &mut Warn
             });
             return refuse("strict decoding error", &each.collect::<Vec<_>>());
         }
-        Validation::Strict => {}
+        Validation::Ignore | Validation::Strict => {}
     }
     Ok(value)
 }
@@ -220,7 +220,7 @@ fn supported(kind: Kind, value: &mut Value, before: Option<&Value>, warnings: &m
         }
         match remark.severity {
             Severity::Error => refused.push(format!("{}: {}", remark.path, remark.message)),
-            Severity::Warning => warnings.add(format!("{}: {}", remark.path, remark.message)),
+            Severity::Warning => warnings.add(&format!("{}: {}", remark.path, remark.message)),
         }
     });
     if refused.is_empty() {

@@ -190,6 +190,17 @@ fn name(object: &Object) -> String {
 mod tests {
     use super::*;
 
+    fn references<'v>(value: &'v Value, out: &mut Vec<&'v str>) {
+        match value {
+            Value::Object(map) => {
+                out.extend(map.get("$ref").and_then(Value::as_str));
+                map.values().for_each(|v| references(v, out));
+            }
+            Value::Array(list) => list.iter().for_each(|v| references(v, out)),
+            _ => {}
+        }
+    }
+
     #[test]
     fn schemas_are_whole_and_say_how_to_merge() {
         let document: Value = serde_json::from_slice(&get("apis/apps/v1").unwrap().bytes).unwrap();
@@ -204,16 +215,6 @@ mod tests {
         let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
         assert!(patch["parameters"].as_array().unwrap().iter().any(|p| p["name"] == "fieldValidation"));
         // Every reference leads somewhere.
-        fn references<'v>(value: &'v Value, out: &mut Vec<&'v str>) {
-            match value {
-                Value::Object(map) => {
-                    out.extend(map.get("$ref").and_then(Value::as_str));
-                    map.values().for_each(|v| references(v, out));
-                }
-                Value::Array(list) => list.iter().for_each(|v| references(v, out)),
-                _ => {}
-            }
-        }
         for one in documents() {
             let document: Value = serde_json::from_slice(&one.bytes).unwrap();
             let mut all = Vec::new();

@@ -1,7 +1,7 @@
 //! What a listing says of containers that are younger than it, and of an engine that went away since
 //! it was asked: nothing. All happens at one time of the clock, as after a machine stood still.
 
-use evenkeel_runtime::{ContainerInfo, ContainerState, ImageInfo};
+use evenkeel_runtime::{ContainerInfo, ContainerState, ImageInfo, SandboxNetwork};
 
 use super::*;
 use crate::logic::{
@@ -112,6 +112,7 @@ fn running(id: &str, name: &str, labels: BTreeMap<String, String>) -> ContainerI
         engine_restarts: false,
         ip: None,
         joins: None,
+        network: SandboxNetwork::Default,
     }
 }
 

@@ -24,14 +24,14 @@ use crate::{
 const BURST: usize = 250;
 
 /// Looks at the pods of a node. Gives when to look again, if time alone can change anything.
-pub(super) fn look(world: &World, node: &Arc<Object>, state: &Readiness, cx: &mut Cx<'_>) -> Option<Time> {
+pub(super) fn look(world: &World, node: &Arc<Object>, state: Readiness, cx: &mut Cx<'_>) -> Option<Time> {
     let record = world.nodes.get(&node.key.name)?;
     let taints: Vec<&Taint> = record.taints.iter().filter(|t| t.effect == "NoExecute").collect();
     if taints.is_empty() {
         local::release(world, node, cx);
         return None;
     }
-    let silent = *state == Readiness::Unknown;
+    let silent = state == Readiness::Unknown;
     let away = !matches!(state, Readiness::Ready);
     if away && world.nodes.are_mostly_away() {
         return Some(cx.now + LOOK_AGAIN);
