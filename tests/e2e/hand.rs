@@ -27,56 +27,77 @@ fn refused(cluster: &Cluster, args: &[&str], words: &str) {
     }
 }
 
+/// A field of an object in `mine`.
+fn field(cluster: &Cluster, what: &str, path: &str) -> String {
+    cluster.kubectl(&["get", "-n", "mine", what, "-o", &format!("jsonpath={{{path}}}")])
+}
+
 #[test]
 fn objects_of_nobodys_live_as_in_any_kubernetes() {
     let cluster = Cluster::start(&[("web.json", &App { replicas: 1, ..App::default() }.yaml())]);
     cluster.wait_ready("default", "web", 1);
-    let k = |args: &[&str]| cluster.kubectl(args);
-    let field = |what: &str, path: &str| k(&["get", "-n", "mine", what, "-o", &format!("jsonpath={{{path}}}")]);
+    typed_creates(&cluster);
+    rollouts(&cluster);
+    applies(&cluster);
+    patches(&cluster);
+    wrong_ones(&cluster);
+    ends(&cluster);
+}
 
-    // Typed creates, which newer kubectls send as protobuf.
+/// Newer kubectls send these as protobuf.
+fn typed_creates(cluster: &Cluster) {
+    let k = |args: &[&str]| cluster.kubectl(args);
     k(&["create", "namespace", "mine"]);
     k(&["create", "-n", "mine", "configmap", "made", "--from-literal=a=1"]);
-    assert_eq!(field("configmap/made", ".data.a"), "1");
+    assert_eq!(field(cluster, "configmap/made", ".data.a"), "1");
     k(&["create", "-n", "mine", "secret", "generic", "key", "--from-literal=k=v"]);
-    assert_eq!(field("secret/key", ".data.k"), "dg==");
+    assert_eq!(field(cluster, "secret/key", ".data.k"), "dg==");
     k(&["create", "-n", "mine", "deployment", "hand", "--image", IMAGE, "--replicas=2", "--", "/shop", "web"]);
     k(&["rollout", "status", "-n", "mine", "deployment/hand", "--timeout=90s"]);
-    refused(&cluster, &["create", "namespace", "mine"], "AlreadyExists");
-    refused(&cluster, &["create", "-n", "nowhere", "configmap", "x"], "namespaces \"nowhere\" not found");
+    refused(cluster, &["create", "namespace", "mine"], "AlreadyExists");
+    refused(cluster, &["create", "-n", "nowhere", "configmap", "x"], "namespaces \"nowhere\" not found");
+}
 
-    // Scale, image, restart, pause, undo.
+/// Scale, environment, restart, pause, undo.
+fn rollouts(cluster: &Cluster) {
+    let k = |args: &[&str]| cluster.kubectl(args);
     k(&["scale", "-n", "mine", "deployment/hand", "--replicas=1"]);
-    refused(&cluster, &["scale", "-n", "mine", "deployment/hand", "--current-replicas=7", "--replicas=3"], "7");
+    refused(cluster, &["scale", "-n", "mine", "deployment/hand", "--current-replicas=7", "--replicas=3"], "7");
     k(&["set", "env", "-n", "mine", "deployment/hand", "GREETING=hello"]);
-    assert_eq!(field("deployment/hand", ".spec.template.spec.containers[0].env[0].value"), "hello");
+    assert_eq!(field(cluster, "deployment/hand", ".spec.template.spec.containers[0].env[0].value"), "hello");
     k(&["rollout", "restart", "-n", "mine", "deployment/hand"]);
     k(&["rollout", "status", "-n", "mine", "deployment/hand", "--timeout=90s"]);
     k(&["rollout", "pause", "-n", "mine", "deployment/hand"]);
-    assert_eq!(field("deployment/hand", ".spec.paused"), "true");
+    assert_eq!(field(cluster, "deployment/hand", ".spec.paused"), "true");
     k(&["rollout", "resume", "-n", "mine", "deployment/hand"]);
     k(&["rollout", "undo", "-n", "mine", "deployment/hand", "--to-revision=1"]);
-    assert_eq!(field("deployment/hand", ".spec.template.spec.containers[0].env"), "");
+    assert_eq!(field(cluster, "deployment/hand", ".spec.template.spec.containers[0].env"), "");
     k(&["rollout", "status", "-n", "mine", "deployment/hand", "--timeout=90s"]);
     k(&["wait", "-n", "mine", "--for=condition=Available", "--timeout=60s", "deployment/hand"]);
+}
 
-    // Apply of both sorts, with what they say of unchanged and of others' fields.
-    let one = file(&cluster, "conf.json", &config(&json!({"a": "1", "b": "1"})));
+/// Both sorts, with what they say of unchanged and of others' fields.
+fn applies(cluster: &Cluster) {
+    let k = |args: &[&str]| cluster.kubectl(args);
+    let one = file(cluster, "conf.json", &config(&json!({"a": "1", "b": "1"})));
     assert!(k(&["apply", "-f", &one]).contains("created"));
     assert!(k(&["apply", "-f", &one]).contains("unchanged"));
-    file(&cluster, "conf.json", &config(&json!({"a": "2"})));
+    file(cluster, "conf.json", &config(&json!({"a": "2"})));
     let changes = cluster.kubectl_try(&["diff", "-f", &one]);
     assert!(changes.is_err(), "a difference is exit 1");
     assert!(k(&["apply", "-f", &one, "--dry-run=server"]).contains("configured (server dry run)"));
-    assert_eq!(field("configmap/conf", ".data.a"), "1");
+    assert_eq!(field(cluster, "configmap/conf", ".data.a"), "1");
     assert!(k(&["apply", "-f", &one]).contains("configured"));
-    assert_eq!(field("configmap/conf", ".data"), r#"{"a":"2"}"#);
-    let two = file(&cluster, "two.json", &config(&json!({"a": "3", "c": "3"})));
-    refused(&cluster, &["apply", "--server-side", "--field-manager=other", "-f", &two], "conflict with \"kubectl");
+    assert_eq!(field(cluster, "configmap/conf", ".data"), r#"{"a":"2"}"#);
+    let two = file(cluster, "two.json", &config(&json!({"a": "3", "c": "3"})));
+    refused(cluster, &["apply", "--server-side", "--field-manager=other", "-f", &two], "conflict with \"kubectl");
     k(&["apply", "--server-side", "--field-manager=other", "--force-conflicts", "-f", &two]);
-    assert_eq!(field("configmap/conf", ".data"), r#"{"a":"3","c":"3"}"#);
+    assert_eq!(field(cluster, "configmap/conf", ".data"), r#"{"a":"3","c":"3"}"#);
+}
 
-    // Labels, annotations, patches of each sort, edit, replace.
+/// Labels, annotations, patches of each sort, edit, replace.
+fn patches(cluster: &Cluster) {
+    let k = |args: &[&str]| cluster.kubectl(args);
     k(&["label", "-n", "mine", "configmap/conf", "team=a"]);
     k(&["annotate", "-n", "mine", "configmap/conf", "note=x"]);
     k(&["patch", "-n", "mine", "configmap/conf", "--type=merge", "-p", r#"{"data":{"c":null,"d":"4"}}"#]);
@@ -97,10 +118,10 @@ fn objects_of_nobodys_live_as_in_any_kubernetes() {
         "-p",
         r#"{"spec":{"template":{"spec":{"containers":[{"name":"shop","env":[{"name":"N","value":"1"}]}]}}}}"#,
     ]);
-    assert_eq!(field("configmap/conf", ".data"), r#"{"a":"3","d":"4","e":"5"}"#);
-    assert_eq!(field("deployment/hand", ".spec.template.spec.containers[0].image"), IMAGE, "merged by name");
+    assert_eq!(field(cluster, "configmap/conf", ".data"), r#"{"a":"3","d":"4","e":"5"}"#);
+    assert_eq!(field(cluster, "deployment/hand", ".spec.template.spec.containers[0].image"), IMAGE, "merged by name");
     refused(
-        &cluster,
+        cluster,
         &[
             "patch",
             "-n",
@@ -115,30 +136,37 @@ fn objects_of_nobodys_live_as_in_any_kubernetes() {
     let editor = cluster.dir.path().join("editor.sh");
     fs::write(&editor, "#!/bin/sh\nsed -i 's/d: \"4\"/d: \"40\"/' \"$1\"\n").unwrap();
     fs::set_permissions(&editor, fs::Permissions::from_mode(0o755)).unwrap();
-    edited(&cluster, &editor);
-    assert_eq!(field("configmap/conf", ".data.d"), "40");
+    edited(cluster, &editor);
+    assert_eq!(field(cluster, "configmap/conf", ".data.d"), "40");
+    let one = file(cluster, "conf.json", &config(&json!({"a": "2"})));
     k(&["replace", "-f", &one]);
-    assert_eq!(field("configmap/conf", ".data"), r#"{"a":"2"}"#);
+    assert_eq!(field(cluster, "configmap/conf", ".data"), r#"{"a":"2"}"#);
+}
 
-    // What is wrong is told as Kubernetes tells it, and nothing of it is kept.
+/// Told as Kubernetes tells it, and nothing of it is kept.
+fn wrong_ones(cluster: &Cluster) {
+    let k = |args: &[&str]| cluster.kubectl(args);
     let typo = file(
-        &cluster,
+        cluster,
         "typo.json",
         &json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "typo", "namespace": "mine"}, "dta": {"a": "1"}}),
     );
-    refused(&cluster, &["create", "-f", &typo], "unknown field \"dta\"");
+    refused(cluster, &["create", "-f", &typo], "unknown field \"dta\"");
     let bad = file(
-        &cluster,
+        cluster,
         "bad.json",
         &json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "UPPER", "namespace": "mine"}, "spec": {"containers": []}}),
     );
-    refused(&cluster, &["create", "-f", &bad], "The Pod \"UPPER\" is invalid");
-    refused(&cluster, &["get", "-n", "mine", "configmap/typo"], "NotFound");
+    refused(cluster, &["create", "-f", &bad], "The Pod \"UPPER\" is invalid");
+    refused(cluster, &["get", "-n", "mine", "configmap/typo"], "NotFound");
     assert!(k(&["explain", "deployment.spec.strategy"]).contains("rollingUpdate"));
+}
 
-    // A pod for itself, and the ends of things.
+/// A pod for itself, and the ends of things.
+fn ends(cluster: &Cluster) {
+    let k = |args: &[&str]| cluster.kubectl(args);
     k(&["run", "-n", "mine", "solo", "--image", IMAGE, "--restart=Never", "--command", "--", "/shop", "web"]);
     k(&["wait", "-n", "mine", "--for=condition=Ready", "--timeout=60s", "pod/solo"]);
     k(&["delete", "-n", "mine", "pod/solo", "--grace-period=1"]);
@@ -148,7 +176,7 @@ fn objects_of_nobodys_live_as_in_any_kubernetes() {
     k(&["delete", "-n", "mine", "replicasets", "--all", "--cascade=foreground", "--timeout=60s"]);
     eventually("its pods are gone", || cluster.items(&["-n", "mine", "pods"]).is_empty().then_some(()));
     k(&["delete", "namespace", "mine", "--timeout=60s"]);
-    refused(&cluster, &["get", "namespace", "mine"], "NotFound");
+    refused(cluster, &["get", "namespace", "mine"], "NotFound");
     assert_eq!(cluster.running("web-").len(), 1, "what the source wants was left alone");
     cluster.audit();
 }
