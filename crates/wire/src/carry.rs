@@ -15,6 +15,7 @@ pub fn output(message: StreamOutput) -> proto::StreamUp {
         StreamOutput::Opened => Message::Opened(true),
         StreamOutput::Stdout(bytes) => Message::Stdout(bytes),
         StreamOutput::Stderr(bytes) => Message::Stderr(bytes),
+        StreamOutput::StdoutEnd => Message::StdoutEnd(true),
         StreamOutput::Ended { exit_code } => Message::Ended(exit_code),
         StreamOutput::Failed(error) => {
             Message::Failed(proto::StreamFailure { kind: kind(error.kind), message: error.message })
@@ -30,6 +31,7 @@ pub fn read_output(message: proto::StreamUp) -> Option<StreamOutput> {
         Message::Opened(_) => StreamOutput::Opened,
         Message::Stdout(bytes) => StreamOutput::Stdout(bytes),
         Message::Stderr(bytes) => StreamOutput::Stderr(bytes),
+        Message::StdoutEnd(_) => StreamOutput::StdoutEnd,
         Message::Ended(exit_code) => StreamOutput::Ended { exit_code },
         Message::Failed(f) => StreamOutput::Failed(StreamError::new(read_kind(&f.kind), f.message)),
     })
@@ -85,6 +87,7 @@ mod tests {
             StreamOutput::Opened,
             StreamOutput::Stdout("x".into()),
             StreamOutput::Stderr("y".into()),
+            StreamOutput::StdoutEnd,
             StreamOutput::Ended { exit_code: 137 },
             StreamOutput::Failed(failed),
         ] {

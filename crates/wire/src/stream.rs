@@ -1,4 +1,5 @@
-//! What travels on a stream of its own beside the session: a container's log, a command run in it.
+//! What travels on a stream of its own beside the session: a container's log, a command run in it, a
+//! connection to a port of a pod.
 //!
 //! The server asks ([`StreamRequest`]) and the node's agent serves; both hold one end of a pair of
 //! bounded channels ([`pair`]). Over a network the same messages cross a second connection, so that
@@ -29,7 +30,7 @@ const DEPTH: usize = 4;
 /// has no such bound: a command may be busy for long before it reads on.
 pub const PROGRESS: Duration = Duration::from_mins(1);
 
-/// What is wanted of a node. Attaching and port-forwarding will be further kinds.
+/// What is wanted of a node. Attaching will be a further kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum StreamRequest {
@@ -37,6 +38,19 @@ pub enum StreamRequest {
     Logs(LogsRequest),
     /// A command run in a container.
     Exec(ExecRequest),
+    /// A connection to a TCP port of a pod.
+    Port(PortRequest),
+}
+
+/// A port of a pod. What the caller sends as standard input goes to it, and its end is passed on;
+/// what comes from it is standard output.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PortRequest {
+    /// The pod.
+    pub pod: Uid,
+    /// The TCP port.
+    pub port: u16,
 }
 
 /// Which output, and how much of it.
@@ -131,7 +145,9 @@ pub enum StreamOutput {
     Stdout(Bytes),
     /// Of standard error; at most [`CHUNK`] bytes.
     Stderr(Bytes),
-    /// The end: a command's exit code, 0 for a log.
+    /// No more of standard output: a port has closed this way, and may still read.
+    StdoutEnd,
+    /// The end: a command's exit code, 0 for a log and a port.
     Ended {
         /// 128 + n for signal n.
         exit_code: i32,
@@ -164,6 +180,8 @@ pub enum FailureKind {
     Busy,
     /// The node cannot be reached, or was cut off in the middle.
     NodeAway,
+    /// Nothing answers at the port.
+    Refused,
     /// The container engine failed.
     Engine,
     /// The node's agent does not know this kind of stream.

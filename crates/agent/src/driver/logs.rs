@@ -56,10 +56,19 @@ impl<R: Runtime> LogReader<R> {
 
     /// The runs of a container, the newest first.
     pub(super) async fn find(&self, pod: Uid, container: &str) -> Result<Vec<ContainerInfo>, RuntimeError> {
+        self.labelled(pod, labels::CONTAINER, container).await
+    }
+
+    /// The sandboxes of a pod, the newest first.
+    pub(super) async fn sandboxes(&self, pod: Uid) -> Result<Vec<ContainerInfo>, RuntimeError> {
+        self.labelled(pod, labels::SANDBOX, "true").await
+    }
+
+    async fn labelled(&self, pod: Uid, label: &str, value: &str) -> Result<Vec<ContainerInfo>, RuntimeError> {
         let selector = [
             (labels::CLUSTER.to_owned(), self.cluster.clone()),
             (labels::POD_UID.to_owned(), pod.to_string()),
-            (labels::CONTAINER.to_owned(), container.to_owned()),
+            (label.to_owned(), value.to_owned()),
         ];
         let mut found = self.runtime.list(&selector).await?;
         found.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));

@@ -16,6 +16,7 @@ mod logs;
 mod machine;
 mod node;
 mod platform;
+mod port;
 mod probe;
 pub mod redial;
 mod run;

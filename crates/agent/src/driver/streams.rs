@@ -1,4 +1,4 @@
-//! Streams of one node's containers for whoever may have them: a log, a command run in one.
+//! Streams of one node's containers for whoever may have them: a log, a command run in one, a port.
 //!
 //! `up` opens them in process; over a network the second connection does. Each stream is a task
 //! that ends with its caller. Deliberately not here: who may open one (the server has decided).
@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use evenkeel_runtime::{LogOptions, Runtime, RuntimeError};
 use evenkeel_wire::stream::{
-    self, CallerEnd, ExecRequest, FailureKind, LogsRequest, NodeEnd, SendError, StreamError, StreamInput, StreamOutput,
-    StreamRequest,
+    self, CallerEnd, ExecRequest, FailureKind, LogsRequest, NodeEnd, PortRequest, SendError, StreamError, StreamInput,
+    StreamOutput, StreamRequest,
 };
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use super::{
     exec,
     logs::{LogReader, LogRequest},
+    port,
 };
 
 /// Streams at once on a node: each holds a connection to the engine and up to a MiB.
@@ -62,6 +63,7 @@ impl<R: Runtime> Streams<R> {
         let last = match request {
             StreamRequest::Logs(request) => self.log(end, request).await,
             StreamRequest::Exec(request) => self.exec(end, request).await,
+            StreamRequest::Port(request) => self.port(end, request).await,
         };
         match last {
             Ok(exit_code) => end.send(StreamOutput::Ended { exit_code }).await,
@@ -104,6 +106,12 @@ impl<R: Runtime> Streams<R> {
     async fn exec(&self, end: &mut NodeEnd, request: ExecRequest) -> Result<i32, Broken> {
         let found = self.logs.find(request.pod, &request.container).await?;
         exec::serve(self.logs.runtime(), end, request, found).await
+    }
+
+    async fn port(&self, end: &mut NodeEnd, request: PortRequest) -> Result<i32, Broken> {
+        let found = self.logs.sandboxes(request.pod).await?;
+        port::serve(end, request.port, found).await?;
+        Ok(0)
     }
 }
 

@@ -38,9 +38,10 @@ const SOURCE: &[Below] =
     &[STATUS, action("sync"), action("retry"), action("rollback"), action("unpin"), action("diff"), PLACE];
 const PLACE: Below = Below { name: "place", verbs: &["get"] };
 const POD: &[Below] =
-    &[STATUS, Below { name: "log", verbs: &["get"] }, EXEC, EVICTION, action("adopt"), action("remove")];
+    &[STATUS, Below { name: "log", verbs: &["get"] }, EXEC, PORT_FORWARD, EVICTION, action("adopt"), action("remove")];
 /// Kubernetes names both verbs; a WebSocket begins with GET, and SPDY (POST) is refused.
 const EXEC: Below = Below { name: "exec", verbs: &["create", "get"] };
+const PORT_FORWARD: Below = Below { name: "portforward", verbs: &["create", "get"] };
 const EVICTION: Below = Below { name: "eviction", verbs: &["create"] };
 const DRIFT: &[Below] = &[STATUS, action("accept"), action("heal")];
 

@@ -82,6 +82,8 @@ pub(crate) fn write(output: StreamOutput) -> (Bytes, bool) {
         StreamOutput::Opened => (begun(), false),
         StreamOutput::Stdout(bytes) => (on(STDOUT, &bytes), false),
         StreamOutput::Stderr(bytes) => (on(STDERR, &bytes), false),
+        // Of ports alone; a command's streams end with it.
+        StreamOutput::StdoutEnd => (begun(), false),
         StreamOutput::Ended { exit_code } => (status(&ended(exit_code)), true),
         StreamOutput::Failed(error) => (failed(&error), true),
     }

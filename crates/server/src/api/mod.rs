@@ -14,6 +14,7 @@ mod diff;
 mod discovery;
 mod exec;
 mod extras;
+mod forward;
 mod given;
 mod health;
 mod leases;
@@ -36,6 +37,7 @@ mod select;
 mod serve;
 mod server;
 mod sources;
+mod spdy;
 mod status;
 mod tables;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use evenkeel_model::{Key, Kind};
 use serde_json::{Value, json};
 
 use super::{
-    Api, accept, access, auth, diff, discovery, exec, extras, leases, logs, openapi,
+    Api, accept, access, auth, diff, discovery, exec, extras, forward, leases, logs, openapi,
     path::{self, Target},
     query::{Pairs, Params},
     read, rebalance, scale, server,
@@ -49,10 +49,19 @@ async fn answer(api: &Arc<Api>, request: Request<Body>) -> Result<Response, Fail
     }
     let target = path::parse(path).ok_or_else(Failure::no_path)?;
     if let Target::Below(key, below) = &target
-        && (key.kind, below.as_str()) == (Kind::Pod, "exec")
+        && key.kind == Kind::Pod
     {
-        let pairs = Pairs::of(&parts.uri)?;
-        return exec::open(api, key, &mut parts, &pairs).await;
+        match below.as_str() {
+            "exec" => {
+                let pairs = Pairs::of(&parts.uri)?;
+                return exec::open(api, key, &mut parts, &pairs).await;
+            }
+            "portforward" => {
+                let pairs = Pairs::of(&parts.uri)?;
+                return forward::open(api, key, &mut parts, &pairs).await;
+            }
+            _ => {}
+        }
     }
     match (&parts.method, target) {
         (&Method::GET, Target::Resources(group, version)) => {

@@ -181,7 +181,7 @@ impl Failure {
         let (code, reason) = match error.kind {
             FailureKind::NotFound | FailureKind::NotRunning | FailureKind::Invalid => (400, "BadRequest"),
             FailureKind::Busy => (429, "TooManyRequests"),
-            FailureKind::NodeAway => (503, "ServiceUnavailable"),
+            FailureKind::NodeAway | FailureKind::Refused => (503, "ServiceUnavailable"),
             FailureKind::Engine => (500, "InternalError"),
             FailureKind::Unsupported => (501, "NotImplemented"),
         };

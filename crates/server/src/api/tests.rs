@@ -12,11 +12,14 @@ use evenkeel_core::{
     scheduler::rebalance::{Rebalance, Wish},
 };
 use evenkeel_model::{Key, Kind, Object, SourceName, Version};
-use evenkeel_wire::stream::{CallerEnd, ExecRequest, NodeEnd, StreamError};
+use evenkeel_wire::stream::{CallerEnd, ExecRequest, FailureKind, NodeEnd, PortRequest, StreamError};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
+
+/// A port of every fake pod that nobody listens on.
+pub(super) const REFUSED: u16 = 9;
 
 /// A backend whose conductor answers what the test says.
 pub(super) struct Fake {
@@ -27,6 +30,7 @@ pub(super) struct Fake {
     nudged: Mutex<Vec<SourceName>>,
     /// Commands that were begun, with the node's ends of their streams.
     pub(super) commands: Mutex<Vec<(ExecRequest, NodeEnd)>>,
+    pub(super) ports: Mutex<Vec<(PortRequest, NodeEnd)>>,
 }
 
 impl Fake {
@@ -40,6 +44,7 @@ impl Fake {
             answer: Mutex::new(Err(refused)),
             nudged: Mutex::default(),
             commands: Mutex::default(),
+            ports: Mutex::default(),
         })
     }
 
@@ -77,6 +82,16 @@ impl Backend for Shared {
     fn exec(&self, _: Arc<Object>, request: ExecRequest) -> Later<Result<CallerEnd, StreamError>> {
         let (caller, node) = evenkeel_wire::stream::pair();
         self.0.commands.lock().unwrap().push((request, node));
+        Box::pin(async move { Ok(caller) })
+    }
+
+    fn port(&self, _: Arc<Object>, request: PortRequest) -> Later<Result<CallerEnd, StreamError>> {
+        let (caller, node) = evenkeel_wire::stream::pair();
+        if request.port == REFUSED {
+            let error = StreamError::new(FailureKind::Refused, "nothing listens on port 9");
+            return Box::pin(async move { Err(error) });
+        }
+        self.0.ports.lock().unwrap().push((request, node));
         Box::pin(async move { Ok(caller) })
     }
 
@@ -121,10 +136,15 @@ fn noon() -> Time {
     Time::parse_rfc3339("2026-01-01T12:20:00Z").unwrap()
 }
 
-pub(super) fn api(fake: &Arc<Fake>) -> Router {
+/// The API over a fake, without its routes.
+pub(super) fn bare(fake: &Arc<Fake>) -> Arc<Api> {
     let mut api = Api::new(Arc::new(Shared(fake.clone())), CancellationToken::new(), None);
     api.now = noon;
-    router(Arc::new(api), None)
+    Arc::new(api)
+}
+
+pub(super) fn api(fake: &Arc<Fake>) -> Router {
+    router(bare(fake), None)
 }
 
 pub(super) fn admin() -> Client {

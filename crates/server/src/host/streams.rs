@@ -1,4 +1,4 @@
-//! Logs of containers on the nodes and commands in them, built on one stream to a node.
+//! Logs of containers on the nodes, commands in them and their ports, built on one stream to a node.
 //!
 //! Called by the host's [`crate::api::Backend`]. Who may ask was decided before; where a container
 //! is found on its node, the agent knows. Deliberately not here: how a stream reaches its node
@@ -92,7 +92,7 @@ pub(super) async fn logs(shared: &Shared, request: LogRequest) -> Result<LogStre
             match end.recv.recv().await {
                 Some(StreamOutput::Ended { .. }) => None,
                 Some(StreamOutput::Stdout(bytes) | StreamOutput::Stderr(bytes)) => Some((Ok(bytes), Some(end))),
-                Some(StreamOutput::Opened) => Some((Ok(bytes::Bytes::new()), Some(end))),
+                Some(StreamOutput::Opened | StreamOutput::StdoutEnd) => Some((Ok(bytes::Bytes::new()), Some(end))),
                 Some(StreamOutput::Failed(error)) => Some((Err(error), None)),
                 None => {
                     let message = format!("the stream from node {node} was cut off");

@@ -594,10 +594,10 @@ pub struct Endpoint {
     #[prost(uint32, repeated, tag = "8")]
     pub ports: ::prost::alloc::vec::Vec<u32>,
 }
-/// From the agent: what a container prints, and the end.
+/// From the agent: what a container prints or a port sends, and the end.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamUp {
-    #[prost(oneof = "stream_up::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "stream_up::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<stream_up::Message>,
 }
 /// Nested message and enum types in `StreamUp`.
@@ -616,6 +616,9 @@ pub mod stream_up {
         Ended(i32),
         #[prost(message, tag = "5")]
         Failed(super::StreamFailure),
+        /// No more of stdout: a port has closed this way.
+        #[prost(bool, tag = "6")]
+        StdoutEnd(bool),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -626,7 +629,7 @@ pub struct StreamFailure {
     #[prost(string, tag = "2")]
     pub message: ::prost::alloc::string::String,
 }
-/// To the agent: what a person types.
+/// To the agent: what a person types, or a client of a port sends.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamDown {
     #[prost(oneof = "stream_down::Message", tags = "1, 2, 3, 4")]

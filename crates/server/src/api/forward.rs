@@ -1,0 +1,308 @@
+//! `pods/NAME/portforward`: connections to ports of a pod.
+//!
+//! Called by `rest`. Takes the connection over in one of three forms: SPDY/3.1 within WebSocket
+//! messages (kubectl from 1.31 on), SPDY/3.1 itself (kubectl before), and Kubernetes' channels, one
+//! connection to one port a WebSocket (`evenkeel port-forward`). Deliberately not here: how a node
+//! reaches its pod's port (the agent).
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{
+        FromRequestParts as _,
+        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
+    },
+    http::{HeaderValue, StatusCode, header, request::Parts},
+    response::Response,
+};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use evenkeel_model::{Key, Object};
+use evenkeel_wire::stream::{
+    CallerEnd, FailureKind, PROGRESS, PortRequest, StreamError, StreamInput, StreamOutput, chunks,
+};
+use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _, sink, stream};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::OwnedSemaphorePermit,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use super::{Api, channels::Protocol, exec, query::Pairs, spdy, status::Failure};
+
+/// SPDY/3.1 within WebSocket messages, in `Sec-WebSocket-Protocol`.
+const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
+/// What is spoken on SPDY's streams, in `X-Stream-Protocol-Version`.
+const STREAMS: &str = "portforward.k8s.io";
+/// Bytes of a client's message.
+const MESSAGE: usize = 1 << 20;
+/// Bytes read at once from a client that speaks SPDY itself.
+const READ: usize = 32 << 10;
+/// A client gets this long to take a connection's end.
+const CLOSING: Duration = Duration::from_secs(5);
+/// How often a client is asked whether it is there.
+const PING: Duration = Duration::from_secs(30);
+/// A client that says nothing for so long, not even to pings, is gone.
+const SILENCE: Duration = Duration::from_secs(90);
+
+const DATA: u8 = 0;
+const ERROR: u8 = 1;
+const CLOSE: u8 = 255;
+
+/// Answers by taking the connection over.
+pub(crate) async fn open(api: &Arc<Api>, key: &Key, parts: &mut Parts, pairs: &Pairs) -> Result<Response, Failure> {
+    let pod = api.backend.live().view().get(key).cloned().ok_or_else(|| Failure::not_found(key))?;
+    if pod.node.is_none() {
+        return Err(Failure::bad_request(format!("pod {} does not have a host assigned", key.name)));
+    }
+    let turn = || {
+        api.commands.clone().try_acquire_owned().map_err(|_| Failure {
+            retry_after: Some(1),
+            ..Failure::new(
+                429,
+                "TooManyRequests",
+                format!("{} streams are open already, as many as may", exec::COMMANDS),
+            )
+        })
+    };
+    let (name, namespace) = (key.name.clone(), key.namespace.clone());
+    let say = move |how: &str| tracing::info!(pod = %name, %namespace, how, "ports are forwarded");
+    if parts.headers.get_all(header::UPGRADE).iter().any(|v| v.as_bytes().eq_ignore_ascii_case(b"spdy/3.1")) {
+        let response = itself(api, parts, pod, turn()?)?;
+        say("SPDY");
+        return Ok(response);
+    }
+    let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
+        .await
+        .map_err(|e| Failure::bad_request(format!("this path is for WebSocket or SPDY/3.1 connections: {e}")))?;
+    let mut upgrade = upgrade.max_message_size(MESSAGE).max_frame_size(MESSAGE).write_buffer_size(0);
+    let offered: Vec<&[u8]> = upgrade.requested_protocols().map(HeaderValue::as_bytes).collect();
+    if offered.contains(&TUNNEL.as_bytes()) {
+        let turn = turn()?;
+        upgrade.set_selected_protocol(HeaderValue::from_static(TUNNEL));
+        say("SPDY in WebSocket");
+        let api = api.clone();
+        return Ok(upgrade.on_upgrade(move |socket| tunnel(api, pod, socket, turn)));
+    }
+    let Some(protocol) = Protocol::choose(offered.into_iter()) else {
+        let known = [TUNNEL, Protocol::V5.name(), Protocol::V4.name()].join(", ");
+        return Err(Failure::bad_request(format!("the client offers no protocol that is known here: {known}")));
+    };
+    let request = PortRequest { pod: pod.uid, port: port(pairs)? };
+    let turn = turn()?;
+    upgrade.set_selected_protocol(HeaderValue::from_static(protocol.name()));
+    say("channels");
+    let api = api.clone();
+    Ok(upgrade.on_upgrade(move |socket| channels(api, pod, request, protocol, socket, turn)))
+}
+
+fn port(pairs: &Pairs) -> Result<u16, Failure> {
+    let mut ports = pairs.all("ports");
+    match (ports.next().map(str::parse::<u16>), ports.next()) {
+        (Some(Ok(port)), None) if port > 0 => Ok(port),
+        (None, _) => Err(Failure::bad_request("which port? `ports` names one, as in ?ports=8080")),
+        (Some(_), None) => Err(Failure::bad_request("`ports` is a number from 1 to 65535")),
+        (Some(_), Some(_)) => Err(Failure::bad_request("one port a WebSocket: `ports` names more than one")),
+    }
+}
+
+/// SPDY in place of HTTP.
+fn itself(
+    api: &Arc<Api>,
+    parts: &mut Parts,
+    pod: Arc<Object>,
+    turn: OwnedSemaphorePermit,
+) -> Result<Response, Failure> {
+    let offered: Vec<&[u8]> =
+        parts.headers.get_all("x-stream-protocol-version").iter().map(HeaderValue::as_bytes).collect();
+    if !offered.is_empty() && !offered.contains(&STREAMS.as_bytes()) {
+        return Err(Failure::bad_request(format!("the client offers no protocol that is known here: {STREAMS}")));
+    }
+    let upgrade = parts
+        .extensions
+        .remove::<OnUpgrade>()
+        .ok_or_else(|| Failure::bad_request("this connection cannot be taken over: SPDY needs HTTP/1.1"))?;
+    let api = api.clone();
+    tokio::spawn(async move {
+        let _turn = turn;
+        match upgrade.await {
+            Ok(upgraded) => {
+                let (read, write) = tokio::io::split(TokioIo::new(upgraded));
+                let incoming = stream::unfold(read, |mut read| async {
+                    let mut bytes = BytesMut::with_capacity(READ);
+                    match read.read_buf(&mut bytes).await {
+                        Ok(1..) => Some((bytes.freeze(), read)),
+                        // The client has closed, or broke off: both end the session.
+                        Ok(0) | Err(_) => None,
+                    }
+                });
+                let outgoing = sink::unfold(write, |mut write, bytes: Bytes| async move {
+                    write.write_all(&bytes).await?;
+                    write.flush().await?;
+                    Ok::<_, std::io::Error>(write)
+                });
+                spdy::run(api, pod, Box::pin(incoming), Box::pin(outgoing)).await;
+            }
+            Err(error) => tracing::debug!(%error, "a client that forwards ports went away at once"),
+        }
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    for (name, value) in [("connection", "Upgrade"), ("upgrade", "SPDY/3.1"), ("x-stream-protocol-version", STREAMS)] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    Ok(response)
+}
+
+/// SPDY within messages, whose edges mean nothing.
+async fn tunnel(api: Arc<Api>, pod: Arc<Object>, socket: WebSocket, _turn: OwnedSemaphorePermit) {
+    let (mut sink, source) = socket.split();
+    let incoming = stream::unfold(source, |mut source| async {
+        loop {
+            if let Some(bytes) = bytes_of(source.next().await?)? {
+                return Some((bytes, source));
+            }
+        }
+    });
+    let outgoing = (&mut sink).with(|bytes: Bytes| std::future::ready(Ok::<_, axum::Error>(Message::Binary(bytes))));
+    spdy::run(api, pod, Box::pin(incoming), Box::pin(outgoing)).await;
+    close(&mut sink).await;
+}
+
+/// What a message carries; `None` at the end.
+fn bytes_of(message: Result<Message, axum::Error>) -> Option<Option<Bytes>> {
+    match message {
+        Ok(Message::Binary(bytes)) => Some(Some(bytes)),
+        Ok(Message::Text(text)) => Some(Some(text.into())),
+        Ok(Message::Ping(_) | Message::Pong(_)) => Some(None),
+        Ok(Message::Close(_)) | Err(_) => None,
+    }
+}
+
+async fn close(sink: &mut (impl Sink<Message> + Unpin)) {
+    let frame = Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() }));
+    // A client that is gone needs no goodbye.
+    let _in_time = timeout(CLOSING, sink.send(frame)).await;
+}
+
+/// One connection to one port, in channels: 0 data, 1 an error's text, and from version 5 on 255 for
+/// a channel's end. Each of the server's channels begins with the port.
+async fn channels(
+    api: Arc<Api>,
+    pod: Arc<Object>,
+    request: PortRequest,
+    protocol: Protocol,
+    socket: WebSocket,
+    _turn: OwnedSemaphorePermit,
+) {
+    let (mut sink, source) = socket.split();
+    let port = request.port.to_le_bytes();
+    let opened = tokio::select! {
+        opened = api.backend.port(pod, request) => opened,
+        () = api.stop.cancelled() => Err(StreamError::stopping()),
+    };
+    let failed = match opened {
+        Err(error) => Some(error),
+        Ok(end) => {
+            let begun = [on(DATA, &port), on(ERROR, &port)];
+            tokio::select! {
+                failed = carry(&mut sink, source, protocol, begun, end) => failed,
+                () = api.stop.cancelled() => Some(StreamError::stopping()),
+            }
+        }
+    };
+    if let Some(error) = failed
+        && tell(&mut sink, Message::Binary(on(ERROR, error.message.as_bytes()))).await.is_none()
+    {
+        return;
+    }
+    close(&mut sink).await;
+}
+
+/// Moves bytes both ways until both have ended or one side goes.
+async fn carry(
+    sink: &mut (impl Sink<Message> + Unpin),
+    source: impl Stream<Item = Result<Message, axum::Error>> + Unpin,
+    protocol: Protocol,
+    begun: [Bytes; 2],
+    end: CallerEnd,
+) -> Option<StreamError> {
+    let CallerEnd { send, mut recv } = end;
+    let outward = async {
+        for message in begun {
+            tell(sink, Message::Binary(message)).await?;
+        }
+        let mut ping = interval(PING);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let message = tokio::select! {
+                output = recv.recv() => match output {
+                    Some(StreamOutput::Stdout(bytes)) => Message::Binary(on(DATA, &bytes)),
+                    Some(StreamOutput::StdoutEnd) if protocol == Protocol::V5 => Message::Binary(on(CLOSE, &[DATA])),
+                    // A client of version 4 learns of it by the end of all.
+                    Some(StreamOutput::Ended { .. } | StreamOutput::StdoutEnd) => return None,
+                    Some(StreamOutput::Failed(error)) => return Some(error),
+                    Some(StreamOutput::Opened | StreamOutput::Stderr(_)) => continue,
+                    None => {
+                        let text = "the connection to the pod's node was cut off";
+                        return Some(StreamError::new(FailureKind::NodeAway, text));
+                    }
+                },
+                _ = ping.tick() => Message::Ping(Bytes::new()),
+            };
+            tell(sink, message).await?;
+        }
+    };
+    tokio::select! {
+        failed = outward => failed,
+        failed = inward(source, protocol, &send) => failed,
+    }
+}
+
+/// From the client to the node; returns when the client goes.
+async fn inward(
+    mut source: impl Stream<Item = Result<Message, axum::Error>> + Unpin,
+    protocol: Protocol,
+    send: &tokio::sync::mpsc::Sender<StreamInput>,
+) -> Option<StreamError> {
+    loop {
+        let mut bytes = match bytes_of(timeout(SILENCE, source.next()).await.ok()??)? {
+            Some(bytes) if !bytes.is_empty() => bytes,
+            _ => continue,
+        };
+        let channel = bytes.split_to(1)[0];
+        match (channel, bytes.as_ref()) {
+            (DATA, _) => {
+                for chunk in chunks(bytes) {
+                    // Where the node's end is gone, its last word is on its way to the client.
+                    let _over = send.send(StreamInput::Stdin(chunk)).await;
+                }
+            }
+            (CLOSE, [DATA]) if protocol == Protocol::V5 => {
+                let _over = send.send(StreamInput::StdinEnd).await;
+            }
+            (CLOSE, _) if protocol == Protocol::V5 => {}
+            (other, _) => {
+                let text = format!("channel {other} takes no messages from a client");
+                return Some(StreamError::new(FailureKind::Invalid, text));
+            }
+        }
+    }
+}
+
+/// Sends a message; `None` where the client is gone or takes nothing.
+async fn tell(sink: &mut (impl Sink<Message> + Unpin), message: Message) -> Option<()> {
+    timeout(PROGRESS, sink.send(message)).await.ok()?.ok()
+}
+
+fn on(channel: u8, bytes: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(1 + bytes.len());
+    out.put_u8(channel);
+    out.put_slice(bytes);
+    out.freeze()
+}
+
+#[cfg(test)]
+mod tests;
