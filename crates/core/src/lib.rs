@@ -19,6 +19,7 @@ pub mod edit;
 pub mod network;
 pub mod release;
 pub mod scheduler;
+pub mod service;
 pub mod settings;
 #[cfg(test)]
 mod testing;

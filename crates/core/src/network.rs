@@ -160,6 +160,18 @@ impl Layout {
                 ));
             }
         }
+        let services = self.net.service_cidr;
+        let outside = world.services.addresses().find(|(address, _)| !services.contains(**address));
+        if let Some((address, key)) = outside {
+            return Err(LayoutError::new(
+                format!(
+                    "Service {}/{} has the address {address}, which is not in --service-cidr {services}: this cluster \
+                     was made with another one",
+                    key.namespace, key.name
+                ),
+                stays,
+            ));
+        }
         Ok(())
     }
 }

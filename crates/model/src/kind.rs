@@ -88,6 +88,10 @@ kinds! {
     ConfigMap = "" "v1" "configmaps" "configmap" &["cm"], &[], Namespaced, Anyone, false;
     /// `v1` Secret.
     Secret = "" "v1" "secrets" "secret" &[], &[], Namespaced, Anyone, false;
+    /// `v1` Service.
+    Service = "" "v1" "services" "service" &["svc"], &["all"], Namespaced, Anyone, true;
+    /// `v1` Endpoints.
+    Endpoints = "" "v1" "endpoints" "endpoints" &["ep"], &[], Namespaced, Evenkeel, false;
     /// `v1` Pod.
     Pod = "" "v1" "pods" "pod" &["po"], &["all"], Namespaced, Anyone, true;
     /// `apps/v1` ReplicaSet.
@@ -96,6 +100,8 @@ kinds! {
     Deployment = "apps" "v1" "deployments" "deployment" &["deploy"], &["all"], Namespaced, Anyone, true;
     /// `policy/v1` PodDisruptionBudget.
     PodDisruptionBudget = "policy" "v1" "poddisruptionbudgets" "poddisruptionbudget" &["pdb"], &[], Namespaced, Anyone, true;
+    /// `discovery.k8s.io/v1` EndpointSlice.
+    EndpointSlice = "discovery.k8s.io" "v1" "endpointslices" "endpointslice" &[], &[], Namespaced, Anyone, false;
     /// `v1` Node.
     Node = "" "v1" "nodes" "node" &["no"], &[], Cluster, Evenkeel, true;
     /// `v1` Event.

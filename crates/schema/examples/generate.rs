@@ -26,10 +26,16 @@ struct Data {
 }
 
 /// Groups whose kinds get their definitions.
-const GROUPS: [(&str, &str); 5] =
-    [("", "core"), ("apps", "apps"), ("batch", "batch"), ("policy", "policy"), ("networking.k8s.io", "networking")];
+const GROUPS: [(&str, &str); 6] = [
+    ("", "core"),
+    ("apps", "apps"),
+    ("batch", "batch"),
+    ("discovery.k8s.io", "discovery"),
+    ("policy", "policy"),
+    ("networking.k8s.io", "networking"),
+];
 /// Kinds that a source may hold: every field reachable from them must be in `support.tsv`.
-const ACCEPTED: [&str; 8] = [
+const ACCEPTED: [&str; 10] = [
     "core.v1.Namespace",
     "core.v1.ConfigMap",
     "core.v1.Secret",
@@ -37,6 +43,8 @@ const ACCEPTED: [&str; 8] = [
     "apps.v1.ReplicaSet",
     "apps.v1.Deployment",
     "policy.v1.PodDisruptionBudget",
+    "core.v1.Service",
+    "discovery.v1.EndpointSlice",
     "evenkeel.v1alpha1.Source",
 ];
 const OWN: [&str; 3] = ["evenkeel.v1alpha1.Source", "evenkeel.v1alpha1.Release", "evenkeel.v1alpha1.Drift"];

@@ -17,6 +17,9 @@ use crate::{
 /// Label that every Namespace carries, with its name.
 pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
+/// For how long a client goes to the same endpoint where nothing else is said, as in Kubernetes.
+const AFFINITY_SECONDS: i64 = 10_800;
+
 /// Fills in every default of an object. Doing it again changes nothing.
 pub fn apply(kind: Kind, value: &mut Value) {
     if let (Some(object), Value::Object(map)) = (of_kind(kind).object(), &mut *value) {
@@ -102,7 +105,50 @@ fn conditional(object: &Object, map: &mut Map<String, Value>) {
                 map.insert("rollingUpdate".into(), json!({}));
             }
         }
+        "core.v1.ServiceSpec" => service(map),
+        "core.v1.ServicePort" => service_port(map),
+        "discovery.v1.EndpointPort" => {
+            set_text(map, "protocol", "TCP");
+            if map.get("name").is_none_or(Value::is_null) {
+                map.insert("name".into(), "".into());
+            }
+        }
         _ => {}
+    }
+}
+
+/// Which policies a Service has depends on how it is reached.
+fn service(map: &mut Map<String, Value>) {
+    let kind = match text(map, "type") {
+        "" => "ClusterIP",
+        kind => kind,
+    }
+    .to_string();
+    if text(map, "sessionAffinity") == "ClientIP" {
+        let config = map.entry("sessionAffinityConfig").or_insert(Value::Null);
+        if config["clientIP"]["timeoutSeconds"].is_null() {
+            *config = json!({"clientIP": {"timeoutSeconds": AFFINITY_SECONDS}});
+        }
+    }
+    if kind == "ExternalName" {
+        return;
+    }
+    set_text(map, "internalTrafficPolicy", "Cluster");
+    let external = map.get("externalIPs").and_then(Value::as_array).is_some_and(|ips| !ips.is_empty());
+    if kind != "ClusterIP" || external {
+        set_text(map, "externalTrafficPolicy", "Cluster");
+    }
+    if kind == "LoadBalancer" && map.get("allocateLoadBalancerNodePorts").is_none_or(Value::is_null) {
+        map.insert("allocateLoadBalancerNodePorts".into(), true.into());
+    }
+}
+
+fn service_port(map: &mut Map<String, Value>) {
+    let absent = |v: &Value| v.is_null() || *v == json!(0) || *v == json!("");
+    if map.get("targetPort").is_none_or(absent)
+        && let Some(port) = map.get("port").cloned()
+    {
+        map.insert("targetPort".into(), port);
     }
 }
 
@@ -237,6 +283,29 @@ mod tests {
         assert_eq!(defaulted(Kind::Secret, json!({}))["type"], json!("Opaque"));
         let recreate = defaulted(Kind::Deployment, json!({"spec": {"strategy": {"type": "Recreate"}}}));
         assert_eq!(recreate["spec"]["strategy"], json!({"type": "Recreate"}));
+    }
+
+    #[test]
+    fn a_services_defaults_follow_its_type() {
+        let spec = |spec: Value| defaulted(Kind::Service, json!({"spec": spec}))["spec"].clone();
+        assert_eq!(
+            spec(json!({"ports": [{"port": 80}, {"port": 81, "targetPort": "web", "protocol": "UDP"}]})),
+            json!({"type": "ClusterIP", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster", "ports": [
+                {"port": 80, "protocol": "TCP", "targetPort": 80},
+                {"port": 81, "protocol": "UDP", "targetPort": "web"}]})
+        );
+        let balanced = spec(json!({"type": "LoadBalancer", "sessionAffinity": "ClientIP"}));
+        assert_eq!(
+            balanced,
+            json!({"type": "LoadBalancer", "sessionAffinity": "ClientIP", "internalTrafficPolicy": "Cluster",
+                "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 10800}},
+                "externalTrafficPolicy": "Cluster", "allocateLoadBalancerNodePorts": true})
+        );
+        assert_eq!(
+            spec(json!({"type": "ExternalName", "externalName": "a.b"})),
+            json!({"type": "ExternalName", "externalName": "a.b", "sessionAffinity": "None"})
+        );
+        assert_eq!(spec(json!({"externalIPs": ["192.0.2.1"]}))["externalTrafficPolicy"], json!("Cluster"));
     }
 
     #[test]

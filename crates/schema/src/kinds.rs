@@ -84,7 +84,7 @@ pub fn lookup(api_version: &str, kind: &str) -> Lookup {
 
 /// The schema of a kind that Evenkeel has.
 pub fn of_kind(kind: Kind) -> &'static Type {
-    static TYPES: [Type; 12] = [
+    static TYPES: [Type; 15] = [
         Type::Object(&t::CORE_V1_NAMESPACE),
         Type::Object(&t::CORE_V1_CONFIG_MAP),
         Type::Object(&t::CORE_V1_SECRET),
@@ -97,6 +97,9 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Type::Object(&t::EVENKEEL_V1ALPHA1_RELEASE),
         Type::Object(&t::EVENKEEL_V1ALPHA1_DRIFT),
         Type::Object(&t::POLICY_V1_POD_DISRUPTION_BUDGET),
+        Type::Object(&t::CORE_V1_SERVICE),
+        Type::Object(&t::CORE_V1_ENDPOINTS),
+        Type::Object(&t::DISCOVERY_V1_ENDPOINT_SLICE),
     ];
     match kind {
         Kind::Namespace => &TYPES[0],
@@ -111,6 +114,9 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Kind::Release => &TYPES[9],
         Kind::Drift => &TYPES[10],
         Kind::PodDisruptionBudget => &TYPES[11],
+        Kind::Service => &TYPES[12],
+        Kind::Endpoints => &TYPES[13],
+        Kind::EndpointSlice => &TYPES[14],
     }
 }
 

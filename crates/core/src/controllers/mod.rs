@@ -5,6 +5,7 @@
 
 pub mod deployment;
 pub mod disruption;
+pub mod endpoints;
 pub mod gc;
 pub mod namespace;
 pub mod node;
@@ -41,6 +42,8 @@ pub enum ControllerId {
     Pod,
     /// Status of PodDisruptionBudgets.
     Disruption,
+    /// Who stands behind a Service; key: the Service.
+    Endpoints,
     /// Life of a node.
     Node,
     /// Garbage collection by owner references; key: the dependent.
@@ -63,6 +66,7 @@ impl ControllerId {
         Self::Scheduler,
         Self::Pod,
         Self::Disruption,
+        Self::Endpoints,
         Self::Node,
         Self::Gc,
         Self::Drift,
@@ -80,6 +84,7 @@ impl ControllerId {
             Self::Scheduler => "scheduler",
             Self::Pod => "pod",
             Self::Disruption => "disruption",
+            Self::Endpoints => "endpoints",
             Self::Node => "node",
             Self::Gc => "gc",
             Self::Drift => "drift",
@@ -103,6 +108,7 @@ impl Controllers {
         scheduler::route(world, changed, &mut |k| mark(ControllerId::Scheduler, k));
         pod::route(world, changed, &mut |k| mark(ControllerId::Pod, k));
         disruption::route(world, changed, &mut |k| mark(ControllerId::Disruption, k));
+        endpoints::route(world, changed, &mut |k| mark(ControllerId::Endpoints, k));
         node::route(world, changed, &mut |k| mark(ControllerId::Node, k));
         gc::route(world, changed, &mut |k| mark(ControllerId::Gc, k));
         drift::route(world, changed, &mut |k| mark(ControllerId::Drift, k));
@@ -120,6 +126,7 @@ impl Controllers {
             ControllerId::Scheduler => scheduler::reconcile(world, key, cx),
             ControllerId::Pod => pod::reconcile(world, key, cx),
             ControllerId::Disruption => disruption::reconcile(world, key, cx),
+            ControllerId::Endpoints => endpoints::reconcile(world, key, cx),
             ControllerId::Node => node::reconcile(world, key, cx),
             ControllerId::Gc => gc::reconcile(world, key, cx),
             ControllerId::Drift => drift::reconcile(world, key, cx),

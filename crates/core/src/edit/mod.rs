@@ -32,6 +32,7 @@ use crate::{
     controllers::{pod, replicaset},
     cx::{Cx, EventKind},
     release::write::{has_generation, string_data, without_status},
+    service,
     world::World,
 };
 
@@ -178,6 +179,7 @@ fn make(
         ..object.meta
     };
     object.status = Arc::from([]);
+    object = served(world, None, object, cx)?;
     if object.key.kind == Kind::Pod {
         replicaset::admitted(&mut object, cx.settings.default_toleration);
         object.status = pod::first_status(&object);
@@ -193,6 +195,22 @@ fn make(
     }
     cx.put(object);
     Ok(Answer::Created(key))
+}
+
+/// A Service keeps what it was given, and is given what it lacks.
+fn served(world: &World, live: Option<&Object>, object: Object, cx: &mut Cx<'_>) -> Result<Object, Refusal> {
+    if object.key.kind != Kind::Service {
+        return Ok(object);
+    }
+    let key = object.key.clone();
+    let body = object.body_map();
+    if let Some(spec) = body.get("spec").and_then(Value::as_object) {
+        let wrong = service::objections(world, &cx.settings.network, &key, spec, live);
+        if !wrong.is_empty() {
+            return Err(Refusal::fields(&key, wrong));
+        }
+    }
+    service::admit(world, live, object, cx).map_err(|why| Refusal::fields(&key, [("spec".into(), why)].into()))
 }
 
 /// Gives an object a name where it asks for a generated one.
@@ -293,7 +311,7 @@ fn applied(
 fn replace(
     world: &World,
     live: &Arc<Object>,
-    mut new: Object,
+    new: Object,
     managed: Option<Managed>,
     wish: &Wish,
     user: &str,
@@ -311,6 +329,7 @@ fn replace(
             )));
         }
     }
+    let mut new = served(world, Some(live), new, cx)?;
     new.uid = live.uid;
     new.version = live.version;
     new.status = live.status.clone();

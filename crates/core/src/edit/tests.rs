@@ -246,3 +246,24 @@ fn own_annotations_are_not_for_the_taking() {
     assert!(after["metadata"]["annotations"][names::APPLIED].is_string());
     assert_eq!(after["metadata"]["annotations"]["mine"].to_string(), "\"1\"");
 }
+
+#[test]
+fn a_service_gets_its_address_once() {
+    let mut lab = Lab::new();
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}});
+    create(&mut lab, service.clone()).unwrap();
+    let there = lab.get(Kind::Service, "web").unwrap();
+    let ip = there["spec"]["clusterIP"].as_str().unwrap().to_string();
+    assert!(ip.starts_with("10.43."), "{ip}");
+    replace(&mut lab, service.clone()).unwrap();
+    let after = lab.get(Kind::Service, "web").unwrap();
+    assert_eq!((&after["spec"], &after["metadata"]["generation"]), (&there["spec"], &there["metadata"]["generation"]));
+    let mut other = service.clone();
+    other["metadata"]["name"] = json!("other");
+    other["spec"]["clusterIP"] = json!(ip);
+    assert!(create(&mut lab, other).unwrap_err().message.contains("already allocated"));
+    let mut moved = service;
+    moved["spec"]["clusterIP"] = json!("10.43.9.9");
+    assert!(replace(&mut lab, moved).unwrap_err().message.contains("immutable"));
+}

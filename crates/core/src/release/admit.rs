@@ -117,7 +117,7 @@ fn verdict(
     snapshot: &Arc<Snapshot>,
     cx: &Cx<'_>,
 ) -> Verdict {
-    let wrong = checks::run(world, &src.name, snapshot);
+    let wrong = checks::run(world, &src.name, snapshot, &cx.settings.network);
     if !wrong.is_empty() {
         return Verdict::Reject(wrong);
     }
@@ -219,11 +219,20 @@ pub(super) fn mass_delete(world: &World, src: &Src, snapshot: &Snapshot) -> Opti
 
 /// What lives in a namespace on its own account.
 fn contents<'a>(world: &'a World, namespace: &'a str) -> impl Iterator<Item = Key> + 'a {
-    [Kind::ConfigMap, Kind::Secret, Kind::PodDisruptionBudget, Kind::Pod, Kind::ReplicaSet, Kind::Deployment]
-        .into_iter()
-        .flat_map(move |kind| world.list(kind, namespace))
-        .filter(|o| o.meta.owners.is_empty())
-        .map(|o| o.key.clone())
+    [
+        Kind::ConfigMap,
+        Kind::Secret,
+        Kind::Service,
+        Kind::EndpointSlice,
+        Kind::PodDisruptionBudget,
+        Kind::Pod,
+        Kind::ReplicaSet,
+        Kind::Deployment,
+    ]
+    .into_iter()
+    .flat_map(move |kind| world.list(kind, namespace))
+    .filter(|o| o.meta.owners.is_empty())
+    .map(|o| o.key.clone())
 }
 
 /// Makes a Release's documents the applied ones.

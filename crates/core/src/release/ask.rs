@@ -231,7 +231,7 @@ fn rollback(
     let Some(kept) = world.snapshot(&digest) else {
         return Err(Refusal::invalid(format!("the documents of {revision} are not kept any more")));
     };
-    let wrong = checks::run(world, &src.name, &kept.snapshot);
+    let wrong = checks::run(world, &src.name, &kept.snapshot, &cx.settings.network);
     if let Some(first) = wrong.first() {
         return Err(Refusal::conflict(format!("{revision} cannot be applied now: {first}")));
     }

@@ -4,6 +4,7 @@
 //! when they were read (`evenkeel-manifest`).
 
 use alloc::{
+    collections::{BTreeMap, btree_map::Entry},
     format,
     string::{String, ToString},
     vec::Vec,
@@ -12,11 +13,16 @@ use alloc::{
 use evenkeel_model::{Diagnostic, Doc, Key, Kind, Object, Reference, Severity, Snapshot, own::SourceSpec};
 use serde_json::Value;
 
-use crate::world::{World, desired::taken_from};
+use crate::{
+    network::Layout,
+    service,
+    world::{World, desired::taken_from},
+};
 
 /// Everything that is wrong, in the order of places.
-pub(super) fn run(world: &World, source: &str, snapshot: &Snapshot) -> Vec<Diagnostic> {
+pub(super) fn run(world: &World, source: &str, snapshot: &Snapshot, layout: &Layout) -> Vec<Diagnostic> {
     let mut out = Vec::new();
+    services(world, snapshot, layout, &mut out);
     for doc in &snapshot.docs {
         namespace(world, snapshot, doc, &mut out);
         owner(world, source, doc, &mut out);
@@ -29,6 +35,28 @@ pub(super) fn run(world: &World, source: &str, snapshot: &Snapshot) -> Vec<Diagn
     }
     out.sort();
     out
+}
+
+/// Addresses and ports that Services ask for: free, and asked for once.
+fn services(world: &World, snapshot: &Snapshot, layout: &Layout, out: &mut Vec<Diagnostic>) {
+    let mut asked: BTreeMap<String, &Key> = BTreeMap::new();
+    for doc in snapshot.docs.iter().filter(|d| d.key.kind == Kind::Service) {
+        let Some(spec) = doc.value.get("spec").and_then(Value::as_object) else { continue };
+        let live = world.get(&doc.key).filter(|o| !o.deleting()).map(|o| &**o);
+        for (path, why) in service::objections(world, layout, &doc.key, spec, live) {
+            out.push(complaint(doc, &path, why));
+        }
+        for (path, what) in service::asks(spec) {
+            match asked.entry(what) {
+                Entry::Vacant(slot) => drop(slot.insert(&doc.key)),
+                Entry::Occupied(slot) if *slot.get() == &doc.key => {}
+                Entry::Occupied(slot) => {
+                    let why = format!("{} is asked for by {} too", slot.key(), slot.get());
+                    out.push(complaint(doc, &path, why));
+                }
+            }
+        }
+    }
 }
 
 fn complaint(doc: &Doc, path: &str, message: String) -> Diagnostic {

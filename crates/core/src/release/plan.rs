@@ -18,7 +18,7 @@ use crate::{
 
 /// What applying a snapshot as the source's next revision would do.
 pub(super) fn of(world: &World, source: &SourceName, snapshot: &Snapshot, cx: &Cx<'_>) -> Plan {
-    let mut plan = Plan { diagnostics: checks::run(world, source, snapshot), ..Plan::default() };
+    let mut plan = Plan { diagnostics: checks::run(world, source, snapshot, &cx.settings.network), ..Plan::default() };
     let src = Src::load(world, source);
     let nothing = Snapshot::default();
     let old = world.desired.applied(source).map_or(&nothing, |s| &**s);

@@ -125,8 +125,16 @@ fn built_in(namespace: &str) -> bool {
 
 /// Whether a Namespace holds what its source did not make, or what must stay.
 fn others_live_in(world: &World, namespace: &str, source: &str) -> bool {
-    let kinds =
-        [Kind::ConfigMap, Kind::Secret, Kind::PodDisruptionBudget, Kind::Pod, Kind::ReplicaSet, Kind::Deployment];
+    let kinds = [
+        Kind::ConfigMap,
+        Kind::Secret,
+        Kind::Service,
+        Kind::EndpointSlice,
+        Kind::PodDisruptionBudget,
+        Kind::Pod,
+        Kind::ReplicaSet,
+        Kind::Deployment,
+    ];
     kinds.into_iter().flat_map(|k| world.list(k, namespace)).any(|o| {
         !o.deleting()
             && (source_of(world, o).as_deref() != Some(source)

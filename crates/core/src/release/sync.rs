@@ -12,7 +12,7 @@ use crate::{
     change::Changed,
     controllers::ControllerId,
     cx::{Cx, EventKind},
-    drift,
+    drift, service,
     world::{World, deletion, desired::Wanted},
 };
 
@@ -131,6 +131,12 @@ fn create(world: &World, src: &Src, wanted: &Wanted, cx: &mut Cx<'_>) {
     let uid = cx.rng.uid();
     match write::onto(None, &wanted.doc, &value, &wanted.source, FieldSet::EMPTY, cx.now, uid) {
         Ok(mut object) => {
+            if key.kind == Kind::Service {
+                object = match service::admit(world, None, object, cx) {
+                    Ok(object) => object,
+                    Err(e) => return complain(world, src, key, &e, cx),
+                };
+            }
             if key.kind == Kind::Pod {
                 let spec = object.body_map().remove("spec").unwrap_or_default();
                 object.status = crate::controllers::podstatus::initial(&spec);
@@ -157,7 +163,8 @@ fn change(world: &World, src: &Src, live: &Object, wanted: &Wanted, cx: &mut Cx<
         // Moved from another source, which gives up its fields with it.
         base = write::released(live, other);
     }
-    match write::onto(Some(&base), doc, &value, &wanted.source, &exclude, cx.now, live.uid) {
+    let written = write::onto(Some(&base), doc, &value, &wanted.source, &exclude, cx.now, live.uid);
+    match written.and_then(|object| admitted(world, live, object, cx)) {
         Ok(object) if doc.key.kind == Kind::Pod && object.body != live.body && !unowned => {
             // A pod's specification does not change: it is made anew.
             cx.changes.extend(deletion::request(world, &doc.key, None, cx.now));
@@ -190,7 +197,8 @@ fn heal(world: &World, src: &Src, live: &Object, wanted: &Wanted, cx: &mut Cx<'_
         }
         drift::Decision::Heal => {}
     }
-    match write::onto(Some(live), doc, &value, &wanted.source, &exclude, cx.now, live.uid) {
+    let written = write::onto(Some(live), doc, &value, &wanted.source, &exclude, cx.now, live.uid);
+    match written.and_then(|object| admitted(world, live, object, cx)) {
         Ok(object) if object.same_content(live) => {}
         Ok(object) if doc.key.kind == Kind::Pod && object.body != live.body => {
             cx.changes.extend(deletion::request(world, &doc.key, None, cx.now));
@@ -198,6 +206,11 @@ fn heal(world: &World, src: &Src, live: &Object, wanted: &Wanted, cx: &mut Cx<'_
         Ok(object) => cx.put(object),
         Err(e) => complain(world, src, &doc.key, &e, cx),
     }
+}
+
+/// A Service keeps what it was given, and is given what it lacks.
+fn admitted(world: &World, live: &Object, next: Object, cx: &mut Cx<'_>) -> Result<Object, alloc::string::String> {
+    if next.key.kind == Kind::Service { service::admit(world, Some(live), next, cx) } else { Ok(next) }
 }
 
 fn complain(world: &World, src: &Src, key: &Key, why: &str, cx: &mut Cx<'_>) {

@@ -9,6 +9,7 @@ pub mod deletion;
 pub mod desired;
 pub mod nodes;
 pub mod pods;
+pub mod services;
 pub mod templates;
 pub mod timers;
 pub mod windows;
@@ -59,6 +60,8 @@ pub struct World {
     pub templates: templates::Templates,
     /// Which sources watch a release.
     pub windows: windows::Windows,
+    /// Services: whom they select, what they have.
+    pub services: services::Services,
 }
 
 /// Documents that are kept.
@@ -335,6 +338,8 @@ impl World {
             Kind::Deployment => self.templates.update(changed),
             Kind::Release => self.windows.update(changed),
             Kind::PodDisruptionBudget => self.budgets.update(changed),
+            Kind::Service => self.services.update(changed),
+            Kind::EndpointSlice => self.services.slice_changed(changed),
             Kind::Source => {
                 let snapshots = &self.snapshots;
                 self.desired.source_changed(changed, |digest| snapshots.get(digest).map(|k| k.snapshot.clone()));

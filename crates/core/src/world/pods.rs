@@ -7,6 +7,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use core::net::IpAddr;
 
 use evenkeel_model::{Key, Kind, Labels, Object, Quantity, Selector, Time, Uid, podstatus};
 use imbl::{OrdMap, OrdSet};
@@ -60,6 +61,12 @@ pub struct PodShape {
     pub local_volume: Option<Arc<str>>,
     /// A volume of it whose content ends with the pod (`emptyDir`).
     pub empty_dir: Option<Arc<str>>,
+    /// Its containers' named ports: name, protocol, number.
+    pub ports: Vec<(String, String, u16)>,
+    /// `hostname` and `subdomain`.
+    pub hostname: Option<Arc<str>>,
+    /// See `hostname`.
+    pub subdomain: Option<Arc<str>>,
 }
 
 /// What is kept of a pod beside its object.
@@ -85,6 +92,8 @@ pub struct PodRecord {
     pub held_up: bool,
     /// When it was made.
     pub created: Time,
+    /// Its address, once its agent said it.
+    pub address: Option<IpAddr>,
     /// Its template's demands.
     pub shape: Arc<PodShape>,
 }
@@ -342,6 +351,7 @@ impl Pods {
             held_up: status.conditions.iter().any(ConditionView::holds_up),
             ended: status.containers().any(ContainerView::ended),
             created: object.meta.created,
+            address: status.pod_ip.as_deref().and_then(|text| text.parse().ok()),
             shape: self.shape(&object.body),
         }
     }
@@ -377,6 +387,8 @@ impl Pods {
 #[serde(default, rename_all = "camelCase")]
 struct StatusView {
     phase: Option<String>,
+    #[serde(rename = "podIP")]
+    pod_ip: Option<String>,
     conditions: Vec<ConditionView>,
     init_container_statuses: Vec<ContainerView>,
     container_statuses: Vec<ContainerView>,
@@ -467,6 +479,15 @@ fn shape_of(body: &[u8]) -> PodShape {
             Some((protocol, ip, port))
         })
         .collect();
+    let named = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let ports = named
+        .flat_map(|c| c.ports.iter().flatten())
+        .filter_map(|p| {
+            let protocol = p.protocol.clone().unwrap_or_else(|| "TCP".into());
+            Some((p.name.clone().filter(|n| !n.is_empty())?, protocol, u16::try_from(p.container_port).ok()?))
+        })
+        .collect();
+    let name = |text: Option<String>| text.filter(|t| !t.is_empty()).map(Arc::from);
     let mut other = requests;
     PodShape {
         cpu_milli: other.remove("cpu").unwrap_or_default().milli().min(MOST_ASKED),
@@ -480,6 +501,9 @@ fn shape_of(body: &[u8]) -> PodShape {
         contents,
         local_volume,
         empty_dir,
+        ports,
+        hostname: name(spec.hostname),
+        subdomain: name(spec.subdomain),
     }
 }
 

@@ -28,6 +28,7 @@ enum Void {
     No,
     Empty,
     Zero,
+    Either,
 }
 
 /// Text fields whose default depends on the fields beside them.
@@ -36,7 +37,15 @@ const CONDITIONAL_TEXT: &[(&str, &str)] = &[
     ("core.v1.Container", "imagePullPolicy"),
     ("core.v1.EphemeralContainer", "imagePullPolicy"),
     ("core.v1.ImageVolumeSource", "pullPolicy"),
+    ("core.v1.ServiceSpec", "clusterIP"),
+    ("core.v1.ServiceSpec", "externalTrafficPolicy"),
+    ("core.v1.ServiceSpec", "internalTrafficPolicy"),
+    ("discovery.v1.EndpointPort", "protocol"),
 ];
+
+/// Ports that are given where none is named.
+const GIVEN_PORTS: &[(&str, &str)] =
+    &[("core.v1.ServicePort", "nodePort"), ("core.v1.ServiceSpec", "healthCheckNodePort")];
 
 impl Node {
     /// The node of a whole object of a kind.
@@ -62,6 +71,8 @@ impl Node {
                 Some(Literal::Str(text)) if !text.is_empty() => Void::Empty,
                 Some(Literal::Int(n)) if n != 0 && object.name == "core.v1.Probe" => Void::Zero,
                 _ if conditional => Void::Empty,
+                _ if GIVEN_PORTS.contains(&(object.name, field.name)) => Void::Zero,
+                _ if (object.name, field.name) == ("core.v1.ServicePort", "targetPort") => Void::Either,
                 _ => Void::No,
             },
         }
@@ -111,6 +122,7 @@ impl SchemaNode for Node {
             Void::No => false,
             Void::Empty => value.as_str().is_some_and(str::is_empty),
             Void::Zero => value.as_i64() == Some(0),
+            Void::Either => value.as_i64() == Some(0) || value.as_str().is_some_and(str::is_empty),
         }
     }
 

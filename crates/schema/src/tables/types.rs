@@ -431,7 +431,7 @@ pub(crate) static CORE_V1_CINDER_VOLUME_SOURCE: Object = Object { name: "core.v1
 ] };
 
 pub(crate) static CORE_V1_CLIENT_IPCONFIG: Object = Object { name: "core.v1.ClientIPConfig", atomic: false, fields: &[
-    Field { name: "timeoutSeconds", ty: Int32, numbers: &[1], ..F },
+    Field { name: "timeoutSeconds", ty: Int32, range: Some((1, 86400)), numbers: &[1], ..F },
 ] };
 
 pub(crate) static CORE_V1_CLUSTER_TRUST_BUNDLE_PROJECTION: Object = Object { name: "core.v1.ClusterTrustBundleProjection", atomic: false, fields: &[
@@ -1660,8 +1660,8 @@ pub(crate) static CORE_V1_SERVICE: Object = Object { name: "core.v1.Service", at
     Field { name: "apiVersion", ty: String, ..F },
     Field { name: "kind", ty: String, ..F },
     Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
-    Field { name: "spec", ty: Object(&CORE_V1_SERVICE_SPEC), numbers: &[2], ..F },
-    Field { name: "status", ty: Object(&CORE_V1_SERVICE_STATUS), numbers: &[3], ..F },
+    Field { name: "spec", ty: Object(&CORE_V1_SERVICE_SPEC), required: true, numbers: &[2], ..F },
+    Field { name: "status", ty: Object(&CORE_V1_SERVICE_STATUS), support: Support::Dropped, numbers: &[3], ..F },
 ] };
 
 pub(crate) static CORE_V1_SERVICE_ACCOUNT: Object = Object { name: "core.v1.ServiceAccount", atomic: false, fields: &[
@@ -1682,32 +1682,32 @@ pub(crate) static CORE_V1_SERVICE_ACCOUNT_TOKEN_PROJECTION: Object = Object { na
 pub(crate) static CORE_V1_SERVICE_PORT: Object = Object { name: "core.v1.ServicePort", atomic: false, fields: &[
     Field { name: "appProtocol", ty: String, numbers: &[6], ..F },
     Field { name: "name", ty: String, numbers: &[1], ..F },
-    Field { name: "nodePort", ty: Int32, numbers: &[5], ..F },
-    Field { name: "port", ty: Int32, required: true, numbers: &[3], ..F },
-    Field { name: "protocol", ty: String, default: Some(Literal::Str("TCP")), values: &["TCP", "UDP", "SCTP"], numbers: &[2], ..F },
+    Field { name: "nodePort", ty: Int32, range: Some((0, 65535)), absent: Some(Literal::Int(0)), numbers: &[5], ..F },
+    Field { name: "port", ty: Int32, required: true, range: Some((1, 65535)), numbers: &[3], ..F },
+    Field { name: "protocol", ty: String, default: Some(Literal::Str("TCP")), values: &["TCP", "UDP", "SCTP"], support: Support::Refused { accepted: &["TCP", "UDP"], note: "" }, numbers: &[2], ..F },
     Field { name: "targetPort", ty: IntOrString, numbers: &[4], ..F },
 ] };
 
 pub(crate) static CORE_V1_SERVICE_SPEC: Object = Object { name: "core.v1.ServiceSpec", atomic: false, fields: &[
-    Field { name: "allocateLoadBalancerNodePorts", ty: Bool, numbers: &[20], ..F },
+    Field { name: "allocateLoadBalancerNodePorts", ty: Bool, absent: Some(Literal::Bool(true)), numbers: &[20], ..F },
     Field { name: "clusterIP", ty: String, numbers: &[3], ..F },
     Field { name: "clusterIPs", ty: List(&String), numbers: &[18], ..F },
     Field { name: "externalIPs", ty: List(&String), numbers: &[5], ..F },
     Field { name: "externalName", ty: String, numbers: &[10], ..F },
     Field { name: "externalTrafficPolicy", ty: String, values: &["Cluster", "Local"], numbers: &[11], ..F },
-    Field { name: "healthCheckNodePort", ty: Int32, numbers: &[12], ..F },
+    Field { name: "healthCheckNodePort", ty: Int32, range: Some((0, 65535)), absent: Some(Literal::Int(0)), numbers: &[12], ..F },
     Field { name: "internalTrafficPolicy", ty: String, values: &["Cluster", "Local"], numbers: &[22], ..F },
     Field { name: "ipFamilies", ty: List(&String), values: &["IPv4", "IPv6", ""], numbers: &[19], ..F },
-    Field { name: "ipFamilyPolicy", ty: String, values: &["SingleStack", "PreferDualStack", "RequireDualStack"], numbers: &[17], ..F },
-    Field { name: "loadBalancerClass", ty: String, numbers: &[21], ..F },
-    Field { name: "loadBalancerIP", ty: String, numbers: &[8], ..F },
-    Field { name: "loadBalancerSourceRanges", ty: List(&String), numbers: &[9], ..F },
+    Field { name: "ipFamilyPolicy", ty: String, values: &["SingleStack", "PreferDualStack", "RequireDualStack"], support: Support::Refused { accepted: &["SingleStack", "PreferDualStack"], note: "Services have IPv4 addresses alone" }, numbers: &[17], ..F },
+    Field { name: "loadBalancerClass", ty: String, support: Support::Refused { accepted: &[], note: "" }, numbers: &[21], ..F },
+    Field { name: "loadBalancerIP", ty: String, support: Support::Refused { accepted: &[], note: "" }, numbers: &[8], ..F },
+    Field { name: "loadBalancerSourceRanges", ty: List(&String), support: Support::Refused { accepted: &[], note: "" }, numbers: &[9], ..F },
     Field { name: "ports", ty: List(&Object(&CORE_V1_SERVICE_PORT)), list: ListType::Map(&["port", "protocol"]), patch: Patch::MergeBy("port"), numbers: &[1], ..F },
-    Field { name: "publishNotReadyAddresses", ty: Bool, numbers: &[13], ..F },
+    Field { name: "publishNotReadyAddresses", ty: Bool, absent: Some(Literal::Bool(false)), numbers: &[13], ..F },
     Field { name: "selector", ty: Map(&String), atomic: true, numbers: &[2], ..F },
     Field { name: "sessionAffinity", ty: String, default: Some(Literal::Str("None")), values: &["ClientIP", "None"], numbers: &[7], ..F },
     Field { name: "sessionAffinityConfig", ty: Object(&CORE_V1_SESSION_AFFINITY_CONFIG), numbers: &[14], ..F },
-    Field { name: "trafficDistribution", ty: String, numbers: &[23], ..F },
+    Field { name: "trafficDistribution", ty: String, values: &["PreferClose", "PreferSameZone", "PreferSameNode"], support: Support::Ignored { accepted: &[], note: "connections go to all endpoints alike" }, numbers: &[23], ..F },
     Field { name: "type", ty: String, default: Some(Literal::Str("ClusterIP")), values: &["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"], numbers: &[4], ..F },
 ] };
 
@@ -1885,6 +1885,52 @@ pub(crate) static CORE_V1_WINDOWS_SECURITY_CONTEXT_OPTIONS: Object = Object { na
     Field { name: "gmsaCredentialSpecName", ty: String, numbers: &[1], ..F },
     Field { name: "hostProcess", ty: Bool, numbers: &[4], ..F },
     Field { name: "runAsUserName", ty: String, numbers: &[3], ..F },
+] };
+
+pub(crate) static DISCOVERY_V1_ENDPOINT: Object = Object { name: "discovery.v1.Endpoint", atomic: false, fields: &[
+    Field { name: "addresses", ty: List(&String), required: true, list: ListType::Set, numbers: &[1], ..F },
+    Field { name: "conditions", ty: Object(&DISCOVERY_V1_ENDPOINT_CONDITIONS), numbers: &[2], ..F },
+    Field { name: "deprecatedTopology", ty: Map(&String), support: Support::Refused { accepted: &[], note: "" }, numbers: &[5], ..F },
+    Field { name: "hints", ty: Object(&DISCOVERY_V1_ENDPOINT_HINTS), support: Support::Ignored { accepted: &[], note: "connections go to all endpoints alike" }, numbers: &[8], ..F },
+    Field { name: "hostname", ty: String, numbers: &[3], ..F },
+    Field { name: "nodeName", ty: String, numbers: &[6], ..F },
+    Field { name: "targetRef", ty: Object(&CORE_V1_OBJECT_REFERENCE), numbers: &[4], ..F },
+    Field { name: "zone", ty: String, numbers: &[7], ..F },
+] };
+
+pub(crate) static DISCOVERY_V1_ENDPOINT_CONDITIONS: Object = Object { name: "discovery.v1.EndpointConditions", atomic: false, fields: &[
+    Field { name: "ready", ty: Bool, numbers: &[1], ..F },
+    Field { name: "serving", ty: Bool, numbers: &[2], ..F },
+    Field { name: "terminating", ty: Bool, numbers: &[3], ..F },
+] };
+
+pub(crate) static DISCOVERY_V1_ENDPOINT_HINTS: Object = Object { name: "discovery.v1.EndpointHints", atomic: false, fields: &[
+    Field { name: "forNodes", ty: List(&Object(&DISCOVERY_V1_FOR_NODE)), numbers: &[2], ..F },
+    Field { name: "forZones", ty: List(&Object(&DISCOVERY_V1_FOR_ZONE)), numbers: &[1], ..F },
+] };
+
+pub(crate) static DISCOVERY_V1_ENDPOINT_PORT: Object = Object { name: "discovery.v1.EndpointPort", atomic: false, fields: &[
+    Field { name: "appProtocol", ty: String, numbers: &[4], ..F },
+    Field { name: "name", ty: String, default: Some(Literal::Str("")), numbers: &[1], ..F },
+    Field { name: "port", ty: Int32, range: Some((1, 65535)), numbers: &[3], ..F },
+    Field { name: "protocol", ty: String, default: Some(Literal::Str("TCP")), values: &["TCP", "UDP", "SCTP"], support: Support::Refused { accepted: &["TCP", "UDP"], note: "" }, numbers: &[2], ..F },
+] };
+
+pub(crate) static DISCOVERY_V1_ENDPOINT_SLICE: Object = Object { name: "discovery.v1.EndpointSlice", atomic: false, fields: &[
+    Field { name: "addressType", ty: String, required: true, values: &["IPv4", "IPv6", "FQDN"], support: Support::Refused { accepted: &["IPv4"], note: "" }, numbers: &[4], ..F },
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "endpoints", ty: List(&Object(&DISCOVERY_V1_ENDPOINT)), numbers: &[2], ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "ports", ty: List(&Object(&DISCOVERY_V1_ENDPOINT_PORT)), numbers: &[3], ..F },
+] };
+
+pub(crate) static DISCOVERY_V1_FOR_NODE: Object = Object { name: "discovery.v1.ForNode", atomic: false, fields: &[
+    Field { name: "name", ty: String, required: true, numbers: &[1], ..F },
+] };
+
+pub(crate) static DISCOVERY_V1_FOR_ZONE: Object = Object { name: "discovery.v1.ForZone", atomic: false, fields: &[
+    Field { name: "name", ty: String, required: true, numbers: &[1], ..F },
 ] };
 
 pub(crate) static EVENKEEL_V1ALPHA1_CAUSE: Object = Object { name: "evenkeel.v1alpha1.Cause", atomic: false, fields: &[
@@ -2560,6 +2606,13 @@ pub(crate) static ALL: &[Type] = &[
     Object(&CORE_V1_VSPHERE_VIRTUAL_DISK_VOLUME_SOURCE),
     Object(&CORE_V1_WEIGHTED_POD_AFFINITY_TERM),
     Object(&CORE_V1_WINDOWS_SECURITY_CONTEXT_OPTIONS),
+    Object(&DISCOVERY_V1_ENDPOINT),
+    Object(&DISCOVERY_V1_ENDPOINT_CONDITIONS),
+    Object(&DISCOVERY_V1_ENDPOINT_HINTS),
+    Object(&DISCOVERY_V1_ENDPOINT_PORT),
+    Object(&DISCOVERY_V1_ENDPOINT_SLICE),
+    Object(&DISCOVERY_V1_FOR_NODE),
+    Object(&DISCOVERY_V1_FOR_ZONE),
     Object(&EVENKEEL_V1ALPHA1_CAUSE),
     Object(&EVENKEEL_V1ALPHA1_CHANGES),
     Object(&EVENKEEL_V1ALPHA1_DRIFT),

@@ -18,7 +18,7 @@ pub(super) fn metadata(kind: Kind, value: &Value, at: &Trail<'_>, out: &mut Comp
         None => out.required(&at.field("name"), "name or generateName is required"),
         Some(name) => {
             let wrong = match kind {
-                Kind::Namespace | Kind::Source => names::dns_label(name),
+                Kind::Namespace | Kind::Service | Kind::Source => names::dns_label(name),
                 _ => names::dns_subdomain(name),
             };
             if let Some(why) = wrong {

@@ -16,6 +16,7 @@ mod names;
 mod node;
 mod pod;
 mod probe;
+mod service;
 mod source;
 mod table;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use evenkeel_model::Kind;
 use serde_json::Value;
 
 pub use complaints::Problem;
+pub use service::NODE_PORTS;
 
 use crate::{kinds::of_kind, path::Trail};
 use complaints::Complaints;
@@ -47,9 +49,11 @@ pub fn object(kind: Kind, value: &Value) -> Vec<Problem> {
         Kind::Pod => pod::spec(spec, &at, &mut out),
         Kind::Deployment | Kind::ReplicaSet => workload::spec(kind, spec, &at, &mut out),
         Kind::PodDisruptionBudget => budget::spec(spec, &at, &mut out),
+        Kind::Service => service::spec(spec, &at, &mut out),
+        Kind::EndpointSlice => service::slice(value, &mut out),
         Kind::Source => source::spec(spec, &at, &mut out),
         Kind::Node => node::spec(spec, &at, &mut out),
-        Kind::Namespace | Kind::Event | Kind::Release | Kind::Drift => {}
+        Kind::Namespace | Kind::Endpoints | Kind::Event | Kind::Release | Kind::Drift => {}
     }
     out.problems
 }

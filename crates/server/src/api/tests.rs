@@ -441,7 +441,7 @@ async fn discovery_in_both_forms_and_openapi() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&aggregated["items"][0]).unwrap());
     let (_, groups) = get(&fake, "/apis").await;
     let names: Vec<&str> = groups["groups"].as_array().unwrap().iter().filter_map(|g| g["name"].as_str()).collect();
-    assert_eq!(names, ["apps", "policy", "evenkeel.dev", "coordination.k8s.io"]);
+    assert_eq!(names, ["apps", "policy", "discovery.k8s.io", "evenkeel.dev", "coordination.k8s.io"]);
     let last = aggregated["items"].as_array().unwrap().last().unwrap();
     assert_eq!(last["versions"][0]["resources"][0]["resource"], "leases");
     let (_, leases) = get(&fake, "/apis/coordination.k8s.io/v1").await;

@@ -4,6 +4,7 @@
 //! selected, and anything of a terminal.
 
 mod cluster;
+mod network;
 mod own;
 mod pods;
 mod workloads;
@@ -42,6 +43,9 @@ fn columns(kind: Kind) -> &'static [Column] {
         Kind::Deployment => workloads::DEPLOYMENT,
         Kind::ReplicaSet => workloads::REPLICA_SET,
         Kind::PodDisruptionBudget => workloads::BUDGET,
+        Kind::Service => network::SERVICE,
+        Kind::Endpoints => network::ENDPOINTS,
+        Kind::EndpointSlice => network::SLICE,
         Kind::Node => cluster::NODE,
         Kind::Namespace => cluster::NAMESPACE,
         Kind::ConfigMap => cluster::CONFIG_MAP,
@@ -59,6 +63,9 @@ fn cells(object: &Object, now: Time) -> Vec<Value> {
         Kind::Deployment => workloads::deployment(object, now),
         Kind::ReplicaSet => workloads::replica_set(object, now),
         Kind::PodDisruptionBudget => workloads::budget(object, now),
+        Kind::Service => network::service(object, now),
+        Kind::Endpoints => network::endpoints(object, now),
+        Kind::EndpointSlice => network::slice(object, now),
         Kind::Node => cluster::node(object, now),
         Kind::Namespace => cluster::namespace(object, now),
         Kind::ConfigMap => cluster::config_map(object, now),
