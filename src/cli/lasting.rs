@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use evenkeel_agent::{driver::DEFAULT_MAX_PODS, logic::capacity::Reserved};
+use evenkeel_agent::{
+    driver::{Choice, DEFAULT_MAX_PODS},
+    logic::capacity::Reserved,
+};
 use evenkeel_model::session::{NodeTaint, TaintEffect};
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -79,6 +82,10 @@ pub(super) struct Node {
     /// Address of the node
     #[arg(id = "node_ip", long = "node-ip", value_name = "IP", value_parser = ip)]
     ip: Option<IpAddr>,
+    /// Network of pods: own (addresses of the node's range, which the server gives), engine (the
+    /// container engine's default network), or auto (own where this process may make it)
+    #[arg(long, value_name = "NETWORK", default_value = "engine", hide = true, value_parser = str::parse::<Choice>)]
+    pod_network: Choice,
     /// Pods that the node takes
     #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_MAX_PODS, value_parser = clap::value_parser!(u32).range(1..=1000))]
     max_pods: u32,
@@ -101,6 +108,7 @@ impl Node {
             max_pods: self.max_pods,
             reserved: self.system_reserved,
             ip: self.ip,
+            network: self.pod_network,
             runtime: self.runtime,
         })
     }

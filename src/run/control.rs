@@ -136,18 +136,19 @@ fn called(advertise: Option<&(String, Option<u16>)>, address: SocketAddr) -> (St
     }
 }
 
-/// The address of the way out of this machine; the loopback address where there is none. Nothing is
-/// sent: a UDP socket that is connected to an address for documentation (RFC 5737, RFC 3849) tells
-/// which of its own it would use.
-fn own_address(any: IpAddr) -> IpAddr {
+/// The address of the way out of this machine. Nothing is sent: a UDP socket that is connected to an
+/// address for documentation (RFC 5737, RFC 3849) tells which of its own it would use.
+pub(super) fn address_outside(any: IpAddr) -> std::io::Result<IpAddr> {
     let (here, there): (&str, &str) =
         if any.is_ipv6() { ("[::]:0", "[2001:db8::1]:9") } else { ("0.0.0.0:0", "192.0.2.1:9") };
-    let found = || -> std::io::Result<IpAddr> {
-        let socket = UdpSocket::bind(here)?;
-        socket.connect(there)?;
-        Ok(socket.local_addr()?.ip())
-    };
-    found().unwrap_or_else(|error| {
+    let socket = UdpSocket::bind(here)?;
+    socket.connect(there)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// The same; the loopback address where there is no way out.
+fn own_address(any: IpAddr) -> IpAddr {
+    address_outside(any).unwrap_or_else(|error| {
         warn!(%error, "this machine's address is not known: --advertise says how others call it");
         IpAddr::from([127, 0, 0, 1])
     })

@@ -1,10 +1,15 @@
 //! The node's half: the engine and the agent's driver. `up` and `agent` start one.
 
-use std::{collections::BTreeMap, net::IpAddr, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
 use evenkeel_agent::{
-    driver::{Dial, DriverConfig, NodeSettings},
+    driver::{Choice, Dial, DriverConfig, NodeSettings},
     logic::{self, capacity::Reserved},
 };
 use evenkeel_model::session::NodeTaint;
@@ -12,6 +17,8 @@ use evenkeel_runtime::{Docker, Runtime as _};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+
+use super::control::address_outside;
 
 /// What the node's half is told.
 #[derive(Debug, Clone)]
@@ -28,6 +35,8 @@ pub(crate) struct NodeOptions {
     pub(crate) reserved: Reserved,
     /// The node's address.
     pub(crate) ip: Option<IpAddr>,
+    /// Which network pods get.
+    pub(crate) network: Choice,
     /// The engine, as `unix:///var/run/docker.sock`.
     pub(crate) runtime: String,
 }
@@ -51,19 +60,25 @@ pub(super) fn start(
     dial: impl Dial,
     stop: CancellationToken,
 ) -> JoinHandle<Result<()>> {
+    // Other nodes reach its pods by it, so that a network of its own needs one.
+    let ip = options.ip.or_else(|| match options.network {
+        Choice::Engine => None,
+        Choice::Auto | Choice::Own => address_outside(Ipv4Addr::UNSPECIFIED.into()).ok(),
+    });
     let config = DriverConfig {
+        network: options.network,
         dir: data_dir.join("agent"),
         logic: logic::settings::Config {
             node: options.name.as_str().into(),
             cluster: cluster.to_owned(),
-            node_ip: options.ip,
+            node_ip: ip,
             settings: logic::settings::Settings::default(),
         },
         node: NodeSettings {
             name: options.name.clone(),
             labels: options.labels.clone(),
             taints: options.taints.clone(),
-            ip: options.ip,
+            ip,
             max_pods: options.max_pods,
             reserved: options.reserved,
         },

@@ -3,6 +3,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use evenkeel_net::plane;
 use evenkeel_runtime::{ContainerInfo, Runtime, RuntimeError};
 use futures_util::{TryStreamExt as _, stream};
 use thiserror::Error;
@@ -42,6 +43,9 @@ pub enum DownError {
     /// The volumes cannot be removed.
     #[error("cannot remove the volumes")]
     Volumes(#[from] VolumeError),
+    /// Something of the pod network is left.
+    #[error("cannot take the pod network away")]
+    Network(#[from] plane::DownError),
     /// A fault of this program.
     #[error("cut off by a fault: {0}")]
     Fault(String),
@@ -69,6 +73,7 @@ pub async fn down<R: Runtime>(runtime: Arc<R>, cluster: &str, agent_dir: &Path) 
             .try_for_each_concurrent(AT_ONCE, |container| remove(&*runtime, container))
             .await?;
     }
+    plane::down(agent_dir).await?;
     let cleared = tokio::task::spawn_blocking(move || {
         volumes.remove_all()?;
         journal.pods.iter().try_for_each(|pod| store.forget(pod.order.uid))?;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use evenkeel_model::Time;
+use evenkeel_net::plane::Status;
 use evenkeel_runtime::{EngineInfo, Runtime, RuntimeError, RuntimeEvent};
 use evenkeel_wire::NodeReport;
 use futures_util::StreamExt as _;
@@ -96,6 +97,8 @@ pub(super) struct Follower<R> {
     pub(super) engine: watch::Sender<Option<Disk>>,
     /// The agent's own folder: its disk counts, too.
     dir: PathBuf,
+    /// What the pod network is at: without it the node takes no pods.
+    network: watch::Receiver<Status>,
     machine: Machine,
     pressures: Pressures,
     /// Since when pressures are counted: a clock that never jumps.
@@ -120,6 +123,7 @@ impl<R: Runtime> Follower<R> {
         dir: PathBuf,
         send: mpsc::Sender<Input>,
         engine: watch::Sender<Option<Disk>>,
+        network: watch::Receiver<Status>,
     ) -> Self {
         Self {
             runtime,
@@ -128,6 +132,7 @@ impl<R: Runtime> Follower<R> {
             send,
             engine,
             dir,
+            network,
             machine: Machine::default(),
             pressures: Pressures::default(),
             begun: Instant::now(),
@@ -190,6 +195,10 @@ impl<R: Runtime> Follower<R> {
                         self.report(None, None).await?;
                     }
                 }
+                changed = self.network.changed() => match changed {
+                    Ok(()) => self.report(None, None).await?,
+                    Err(_) => return Err(End::Driver),
+                },
                 () = self.send.closed() => return Err(End::Driver),
             }
         }
@@ -206,6 +215,11 @@ impl<R: Runtime> Follower<R> {
             let disk = Some(Disk { engine: engine.clone(), short: self.pressures.disk() });
             self.engine.send_if_modified(|known| std::mem::replace(known, disk.clone()) != disk);
         }
+        let refused = match &*self.network.borrow() {
+            Status::Refused(why) => Some(format!("the pod network cannot be used: {why}")),
+            Status::Waiting | Status::Engine(_) | Status::Own => None,
+        };
+        let down = down.or(refused.as_deref());
         let now = node::report(&self.node, engine, down, &limits, self.pressures.conditions());
         if self.reported.as_ref() != Some(&now) {
             self.reported = Some(now.clone());

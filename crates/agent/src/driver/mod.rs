@@ -14,6 +14,7 @@ mod images;
 mod journal;
 mod logs;
 mod machine;
+mod names;
 mod node;
 mod platform;
 mod port;
@@ -22,6 +23,7 @@ pub mod redial;
 mod run;
 #[cfg(test)]
 mod sample;
+mod sandbox;
 pub(crate) mod session;
 mod steady;
 mod streams;
@@ -31,8 +33,11 @@ mod work;
 use std::{future::Future, path::PathBuf, pin::Pin};
 
 use evenkeel_model::Time;
+use evenkeel_net::link::ipam::IpamError;
 use evenkeel_wire::local::AgentEnd;
 use thiserror::Error;
+
+pub use evenkeel_net::plane::Choice;
 
 pub use self::{
     down::{DownError, Removed, down},
@@ -54,6 +59,8 @@ pub struct DriverConfig {
     pub node: NodeSettings,
     /// The agent's folder, `<data>/agent`; made 0700 where missing.
     pub dir: PathBuf,
+    /// Which network pods get.
+    pub network: Choice,
 }
 
 /// A session that is being opened.
@@ -85,6 +92,9 @@ pub enum DriverError {
     /// Its folder of volumes cannot be made.
     #[error("the agent's volumes cannot be used")]
     Volumes(#[from] VolumeError),
+    /// The pods' addresses cannot be read.
+    #[error("the pod network cannot be used")]
+    Network(#[from] IpamError),
     /// Nothing would be left for pods.
     #[error("{0}")]
     Reserve(String),

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use evenkeel_model::Uid;
+use evenkeel_net::plane::{self, Plane};
 use evenkeel_runtime::Runtime;
 use evenkeel_wire::ToServer;
 use futures_util::FutureExt as _;
@@ -57,7 +58,14 @@ pub async fn run<R: Runtime, D: Dial>(
         Ok::<_, JournalError>((store, journal))
     });
     let (store, journal) = opened.await.map_err(|e| DriverError::Fault(e.to_string()))??;
-    let worker = Arc::new(Worker::new(runtime.clone(), &config.dir)?);
+    let plane = Plane::start(plane::Settings {
+        cluster: config.logic.cluster.clone(),
+        node: config.logic.node.clone(),
+        address: config.logic.node_ip,
+        dir: config.dir.clone(),
+        choice: config.network,
+    })?;
+    let worker = Arc::new(Worker::new(runtime.clone(), &config.dir, plane.clone(), config.logic.node_ip)?);
     let selector: Vec<(String, String)> = selector(&config.logic.cluster).into_iter().collect();
     let (send, receive) = mpsc::channel(INPUTS);
     let (engine_send, engine) = watch::channel(None);
@@ -70,17 +78,18 @@ pub async fn run<R: Runtime, D: Dial>(
         config.dir.clone(),
         send.clone(),
         engine_send,
+        plane.status(),
     );
     let side = CancellationToken::new();
     let _side_ends_with_this = side.clone().drop_guard();
     tokio::spawn(side.clone().run_until_cancelled_owned(follower.run()));
     tokio::spawn(side.clone().run_until_cancelled_owned(clean_images(worker.clone(), engine, keep)));
+    tokio::spawn(side.clone().run_until_cancelled_owned(tell_applied(plane.applied(), send.clone())));
     let (state_send, state) = watch::channel(SessionState::Starting);
     tokio::spawn(side.clone().run_until_cancelled_owned(keep_file(config.dir.join(SESSION_FILE), state)));
     let mut driver = Loop {
         logic: AgentLogic::new(config.logic),
         clock: Steady::new(),
-        runtime,
         worker,
         selector,
         send,
@@ -150,7 +159,6 @@ impl Unsaved {
 struct Loop<R, D> {
     logic: AgentLogic,
     clock: Steady,
-    runtime: Arc<R>,
     worker: Arc<Worker<R>>,
     selector: Vec<(String, String)>,
     send: mpsc::Sender<Input>,
@@ -227,6 +235,7 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
     /// anything begins: one write for the whole batch.
     async fn take(&mut self, input: Input) -> Result<(), DriverError> {
         let mut rest = Vec::new();
+        let mut gone = Vec::new();
         if let Some(millis) = self.clock.follow() {
             tracing::info!(millis, "the machine slept or its clock was set; waits keep their length");
             for command in self.logic.step(self.clock.now(), Input::ClockMoved { millis }) {
@@ -240,6 +249,9 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
                 self.dial_from = tokio::time::Instant::now();
             }
             for command in self.logic.step(self.clock.now(), input) {
+                if let Command::Forget(pod) = &command {
+                    gone.push(*pod);
+                }
                 rest.extend(self.unsaved.gather(command));
             }
             taken += 1;
@@ -248,14 +260,17 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
         if !self.unsaved.is_empty() {
             self.save().await?;
         }
+        for pod in gone {
+            self.worker.plane.forget(pod).await;
+        }
         for command in rest {
-            self.begin(command);
+            self.begin(command).await;
         }
         self.write();
         Ok(())
     }
 
-    fn begin(&mut self, command: Command) {
+    async fn begin(&mut self, command: Command) {
         match command {
             Command::Run { op, pod, work } if !self.stopping => {
                 let (worker, send) = (self.worker.clone(), self.send.clone());
@@ -269,9 +284,9 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
                 });
             }
             Command::List { op } if !self.stopping => {
-                let (runtime, selector, send) = (self.runtime.clone(), self.selector.clone(), self.send.clone());
+                let (worker, selector, send) = (self.worker.clone(), self.selector.clone(), self.send.clone());
                 self.tasks.spawn(async move {
-                    let result = runtime.list(&selector).await;
+                    let result = worker.list(&selector).await;
                     let _ = send.send(Input::Listing { op, result }).await;
                 });
             }
@@ -282,8 +297,8 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
             Command::KeepImages(images) => {
                 self.keep.send_replace(Some(images));
             }
-            // This agent makes no network of its own yet, and never tells that its kernel follows one.
-            Command::Network(update) => tracing::debug!(number = update.number, "a network is not made"),
+            // One after the other, as they came.
+            Command::Network(update) => self.worker.plane.update(update).await,
             // Nothing is begun while stopping; the journal's kinds were gathered.
             Command::Run { .. }
             | Command::List { .. }
@@ -325,6 +340,16 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
                 () = self.tasks.wait() => return Ok(()),
                 () = tokio::time::sleep_until(end) => return Ok(()),
             }
+        }
+    }
+}
+
+/// Tells how far the kernel follows the network that the server says.
+async fn tell_applied(mut applied: watch::Receiver<u64>, send: mpsc::Sender<Input>) {
+    while applied.changed().await.is_ok() {
+        let number = *applied.borrow_and_update();
+        if send.send(Input::NetworkApplied { number }).await.is_err() {
+            return;
         }
     }
 }

@@ -1,12 +1,11 @@
 //! Does one piece of work: the boring half. Each [`Work`] becomes calls of the runtime, the volumes
 //! or the network, and ends with one [`Output`] or [`Failure`]. Nothing is tried again here.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use evenkeel_model::Uid;
-use evenkeel_runtime::{
-    ContainerId, ContainerSpec, ContainerState, LogOptions, Runtime, RuntimeError, SandboxSpec, Stream,
-};
+use evenkeel_net::plane::Plane;
+use evenkeel_runtime::{ContainerId, ContainerSpec, ContainerState, LogOptions, Runtime, RuntimeError, Stream};
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -37,17 +36,26 @@ pub(super) struct Worker<R> {
     pub(super) runtime: Arc<R>,
     pub(super) images: Images<R>,
     pub(super) volumes: Arc<Volumes>,
-    starts: Semaphore,
+    pub(super) plane: Plane,
+    pub(super) node_ip: Option<IpAddr>,
+    pub(super) starts: Semaphore,
     removals: Semaphore,
     execs: Semaphore,
 }
 
 impl<R: Runtime> Worker<R> {
-    pub(super) fn new(runtime: Arc<R>, agent_dir: &Path) -> Result<Self, VolumeError> {
+    pub(super) fn new(
+        runtime: Arc<R>,
+        agent_dir: &Path,
+        plane: Plane,
+        node_ip: Option<IpAddr>,
+    ) -> Result<Self, VolumeError> {
         Ok(Self {
             images: Images::new(runtime.clone(), agent_dir),
             volumes: Arc::new(Volumes::new(agent_dir)?),
             runtime,
+            plane,
+            node_ip,
             starts: Semaphore::new(STARTS_AT_ONCE),
             removals: Semaphore::new(REMOVALS_AT_ONCE),
             execs: Semaphore::new(EXECS_AT_ONCE),
@@ -71,7 +79,7 @@ impl<R: Runtime> Worker<R> {
                 }
                 Ok(found)
             }
-            Work::CreateSandbox { spec } => self.create_sandbox(&spec).await,
+            Work::CreateSandbox { spec, network } => self.create_sandbox(pod, *spec, &network).await,
             Work::CreateContainer { sandbox, spec, volumes } => {
                 self.create_container(pod, &sandbox, *spec, volumes).await
             }
@@ -109,6 +117,7 @@ impl<R: Runtime> Worker<R> {
             Err(RuntimeError::NotFound { .. }) => return Ok(Output::Inspected(None)),
             Err(error) => return Err(error.into()),
         };
+        self.settle(&mut info);
         if let (ContainerState::Exited { error, .. }, Some(name)) =
             (&mut info.state, info.labels.get(labels::CONTAINER))
             && error.is_empty()
@@ -123,21 +132,6 @@ impl<R: Runtime> Worker<R> {
         match target {
             Target::Exec { .. } => turn(&self.execs).await.map(Some),
             _ => Ok(None),
-        }
-    }
-
-    async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<Output, Failure> {
-        let _turn = turn(&self.starts).await?;
-        let id = self.runtime.run_sandbox(spec).await?;
-        match self.runtime.inspect(&id).await {
-            Ok(info) => Ok(Output::Sandbox { id, ip: info.ip }),
-            Err(error) => {
-                // Without its id in the answer nobody would know of it.
-                if let Err(also) = self.runtime.remove(&id).await {
-                    tracing::warn!(container = %id, error = %also, "cannot remove a sandbox that could not be inspected");
-                }
-                Err(error.into())
-            }
         }
     }
 
@@ -188,7 +182,7 @@ impl<R: Runtime> Worker<R> {
     }
 }
 
-async fn turn(semaphore: &Semaphore) -> Result<SemaphorePermit<'_>, Failure> {
+pub(super) async fn turn(semaphore: &Semaphore) -> Result<SemaphorePermit<'_>, Failure> {
     semaphore.acquire().await.map_err(|_| Failure::Internal("the agent is stopping".into()))
 }
 

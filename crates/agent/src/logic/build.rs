@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{Container, PodSecurityContext, PodSpec, Securit
 use serde_json::{Map, Value, json};
 
 use super::{
-    command::VolumeUse,
+    command::{DnsPolicy, PodNetwork, VolumeUse},
     env::{self, Facts},
     labels,
 };
@@ -164,7 +164,7 @@ fn check_non_root(user: Option<i64>, image_user: &str) -> Result<(), String> {
 /// Builds the sandbox of a pod.
 pub(super) fn sandbox(order: &PodOrder, pod: &PodSpec, cluster: &str, attempt: u32) -> SandboxSpec {
     let dns = pod.dns_config.clone().unwrap_or_default();
-    let host = pod.hostname.clone().unwrap_or_else(|| order.name.to_string());
+    let host = pod.hostname.clone().filter(|h| !h.is_empty()).unwrap_or_else(|| order.name.to_string());
     SandboxSpec {
         name: labels::name(order, None, attempt),
         labels: labels::of(cluster, order, None, ""),
@@ -188,6 +188,22 @@ pub(super) fn sandbox(order: &PodOrder, pod: &PodSpec, cluster: &str, attempt: u
             .flat_map(|s| s.sysctls.iter().flatten())
             .map(|s| (s.name.clone(), s.value.clone()))
             .collect(),
+    }
+}
+
+/// What a pod says of its network.
+pub(super) fn network(order: &PodOrder, pod: &PodSpec) -> PodNetwork {
+    PodNetwork {
+        host: pod.host_network.unwrap_or_default(),
+        dns: match pod.dns_policy.as_deref() {
+            Some("ClusterFirstWithHostNet") => DnsPolicy::ClusterFirstWithHostNet,
+            Some("Default") => DnsPolicy::Default,
+            Some("None") => DnsPolicy::None,
+            _ => DnsPolicy::ClusterFirst,
+        },
+        namespace: order.namespace.to_string(),
+        subdomain: pod.subdomain.clone().filter(|s| !s.is_empty()),
+        hostname_is_full: pod.set_hostname_as_fqdn.unwrap_or_default(),
     }
 }
 

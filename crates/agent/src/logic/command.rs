@@ -85,8 +85,11 @@ pub enum Work {
     },
     /// Create and start the sandbox. Ends with [`Output::Sandbox`].
     CreateSandbox {
-        /// What of.
+        /// What of; `dns`, `hosts` and `hostname` as the pod says them: the driver completes them by
+        /// the pod's network, which it chooses.
         spec: Box<SandboxSpec>,
+        /// What the pod says of its network.
+        network: Box<PodNetwork>,
     },
     /// Create a container. Ends with [`Output::Created`].
     CreateContainer {
@@ -164,6 +167,35 @@ pub enum Work {
         /// How many lines.
         lines: u64,
     },
+}
+
+/// What a pod says of its network and of names on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PodNetwork {
+    /// `hostNetwork`: it shares the machine's.
+    pub host: bool,
+    /// `dnsPolicy`.
+    pub dns: DnsPolicy,
+    /// Its namespace.
+    pub namespace: String,
+    /// `subdomain`, where it has one.
+    pub subdomain: Option<String>,
+    /// `setHostnameAsFQDN`: the kernel says the full name.
+    pub hostname_is_full: bool,
+}
+
+/// `dnsPolicy`: where the pod's resolver asks first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DnsPolicy {
+    /// The cluster's server, unless the pod shares the machine's network.
+    #[default]
+    ClusterFirst,
+    /// The cluster's server in any case.
+    ClusterFirstWithHostNet,
+    /// As the machine itself.
+    Default,
+    /// Only what the pod says.
+    None,
 }
 
 /// `imagePullPolicy`.
@@ -270,6 +302,9 @@ pub enum Failure {
     /// A volume cannot be made: what it names is missing or unfit. The message has no values.
     #[error("{0}")]
     Volume(String),
+    /// The pod cannot be put on its network.
+    #[error("{0}")]
+    Network(String),
     /// A hook failed.
     #[error("{0}")]
     Hook(String),

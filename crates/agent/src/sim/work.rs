@@ -102,7 +102,7 @@ impl SimRuntime {
                 Ok(Output::Done)
             }
             Work::EnsureImage { image, policy, pinned, .. } => self.image(now, &image, policy, pinned, registry),
-            Work::CreateSandbox { spec } => self.sandbox(now, &spec),
+            Work::CreateSandbox { spec, .. } => self.sandbox(now, &spec),
             Work::CreateContainer { sandbox, spec, .. } => self.create(now, &sandbox, &spec),
             Work::Start { id } => self.start(now, &id),
             Work::Stop { id, .. } => self.containers.get(&id).map(|_| Output::Done).ok_or_else(|| not_found(&id)),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod commands;
+mod network;
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +18,7 @@ use std::{
 
 use bytes::Bytes;
 use evenkeel_agent::{
-    driver::{self, DEFAULT_MAX_PODS, DialError, Dialing, DriverConfig, NodeSettings, Streams},
+    driver::{self, Choice, DEFAULT_MAX_PODS, DialError, Dialing, DriverConfig, NodeSettings, Streams},
     logic::{
         capacity::Reserved,
         settings::{Config, Settings},
@@ -104,12 +105,17 @@ struct Lab {
     server: Option<ServerEnd>,
     session: u64,
     seq: u64,
+    network: Choice,
     pods: BTreeMap<Uid, PodReport>,
     drifts: Vec<ContainerDrift>,
 }
 
 impl Lab {
     async fn new() -> Self {
+        Self::on(Choice::Engine).await
+    }
+
+    async fn on(network: Choice) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         image().await;
         let cluster = format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -122,6 +128,7 @@ impl Lab {
             server: None,
             session: 0,
             seq: 0,
+            network,
             pods: BTreeMap::new(),
             drifts: Vec::new(),
         };
@@ -152,6 +159,7 @@ impl Lab {
                 reserved: Reserved::default(),
             },
             dir: self.dir.path().join("agent"),
+            network: self.network,
         };
         self.stop = CancellationToken::new();
         self.agent = Some(tokio::spawn(driver::run(Arc::new(docker()), config, dial, self.stop.clone())));
@@ -239,6 +247,15 @@ impl Drop for Lab {
         let script =
             format!("docker ps -aq --filter label=evenkeel.dev/cluster={} | xargs -r docker rm -f", self.cluster);
         let _ = Command::new("sh").args(["-c", &script]).output();
+        // Nothing of a network stays either; where none was made this does nothing.
+        let agent = self.dir.path().join("agent");
+        let clear = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(evenkeel_net::plane::down(&agent))
+        };
+        if let Ok(Err(error)) = std::thread::spawn(clear).join() {
+            eprintln!("something of the network stays: {error}");
+        }
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let dir = self.dir.path().to_string_lossy().into_owned();
         for point in mounts.lines().filter_map(|l| l.split(' ').nth(4)).filter(|p| p.starts_with(&dir)) {
@@ -413,6 +430,7 @@ async fn an_agent_without_engine_says_so() {
             reserved: Reserved::default(),
         },
         dir: dir.path().to_owned(),
+        network: Choice::Engine,
     };
     let runtime = Arc::new(Docker::new("/nonexistent/docker.sock").unwrap());
     let agent = tokio::spawn(driver::run(runtime, config, dial, stop.clone()));

@@ -1,9 +1,11 @@
-//! Links of pods and ways to other nodes, by netlink; no program is run for them.
+//! Links of pods and ways to other nodes, by netlink.
 //!
 //! `kernel` speaks to the kernel in plain types; `names` says what ours are called; `ipam` gives
 //! addresses; `pods` plugs pods in, `netns` goes where their end is; `routes` leads to other nodes'
-//! pods; `host` looks at what the machine has of its own.
+//! pods; `host` looks at what the machine has of its own; `forward` lets pods through Docker's firewall,
+//! which alone runs a program (`nft`).
 
+pub(crate) mod forward;
 pub(crate) mod host;
 pub mod ipam;
 pub(crate) mod kernel;

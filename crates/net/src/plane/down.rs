@@ -3,6 +3,7 @@
 
 use std::{
     fs, io,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -10,12 +11,13 @@ use thiserror::Error;
 
 use super::{ADDRESSES, KNOWN, known::Known};
 use crate::link::{
-    KernelError,
+    KernelError, forward,
     ipam::node_address,
     kernel::{Kernel, PROTOCOL},
     names::{Owner, is_some_agents},
     pods::LOOPBACK,
 };
+use crate::nft::run::{Nft, NftError};
 
 /// Something of the network is left; calling again goes on.
 #[derive(Debug, Error)]
@@ -23,6 +25,9 @@ pub enum DownError {
     /// The kernel refused.
     #[error("the pod network cannot be taken away: {0}; it needs root")]
     Kernel(#[from] KernelError),
+    /// Rules of ours stay.
+    #[error("the rules that let pods through Docker's firewall cannot be taken away: {0}")]
+    Firewall(#[from] NftError),
     /// A file stays.
     #[error("cannot remove {}: {source}", path.display())]
     File {
@@ -51,8 +56,16 @@ pub async fn down(dir: &Path) -> Result<(), DownError> {
                 kernel.delete_route(&route).await?;
             }
         }
+        match forward::close(&Nft::new(), &known.owner.0).await {
+            // None were made without it.
+            Ok(()) | Err(NftError::Missing) => {}
+            Err(error) => return Err(error.into()),
+        }
         if let Some(address) = known.range(&known.owner.1).and_then(node_address) {
             kernel.delete_address(LOOPBACK, address, 32).await?;
+        }
+        if let IpAddr::V4(dns) = settings.dns {
+            kernel.delete_address(LOOPBACK, dns, 32).await?;
         }
     }
     for name in [KNOWN, ADDRESSES] {

@@ -72,6 +72,20 @@ impl Known {
         }
     }
 
+    /// All of it as the server would say it.
+    pub(crate) fn as_update(&self) -> NetworkUpdate {
+        NetworkUpdate {
+            session: 0,
+            number: 0,
+            full: true,
+            settings: self.settings.clone(),
+            nodes: self.nodes.clone(),
+            gone_nodes: Vec::new(),
+            services: self.services.clone(),
+            gone_services: Vec::new(),
+        }
+    }
+
     /// Reads what was kept; nothing where there is no file, or one that cannot be read: the server
     /// says all of it again.
     pub(crate) fn read(path: &Path) -> Self {

@@ -2,11 +2,13 @@
 //! there, plugs pods in, and keeps all of it so.
 //!
 //! One task (`task`, with `sandboxes` for pods) does everything in turn; this is its front. What was merged of the server's
-//! words is in `known`, changes that others make to the kernel are told by `watch`. The driver of
+//! words is in `known`, names are answered by `names`, changes that others make to the kernel are told by
+//! `watch`. The driver of
 //! the agent owns it. Deliberately not here: pods' life, and which pod is on this node.
 
 mod down;
 mod known;
+mod names;
 mod sandboxes;
 mod task;
 #[cfg(test)]
@@ -99,6 +101,13 @@ pub enum Status {
 pub struct Lease {
     /// Its address.
     pub address: Ipv4Addr,
+    /// How it resolves names.
+    pub names: ClusterNames,
+}
+
+/// Names in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterNames {
     /// Address of the cluster's name server.
     pub dns: IpAddr,
     /// The cluster's domain.
@@ -148,6 +157,7 @@ pub enum PlaneError {
 enum Ask {
     Update(Arc<NetworkUpdate>),
     Lease { pod: Uid, answer: oneshot::Sender<Result<Lease, PlaneError>> },
+    Names { answer: oneshot::Sender<Result<ClusterNames, PlaneError>> },
     Plug { sandbox: Sandbox, answer: oneshot::Sender<Result<Ipv4Addr, PlaneError>> },
     Found(Vec<Sandbox>),
     Forget(Uid),
@@ -190,7 +200,8 @@ impl Plane {
         let _ = self.asks.send(Ask::Update(update)).await;
     }
 
-    /// The number of the last update that the kernel follows; 0 before the first.
+    /// The number of the last update that the kernel follows; 0 before the first. It changes with each
+    /// that is followed, also where two have the same number.
     pub fn applied(&self) -> channel::Receiver<u64> {
         self.applied.clone()
     }
@@ -200,18 +211,27 @@ impl Plane {
         self.status.clone()
     }
 
-    /// Which network a new pod gets; waits for it to be known. `None` is the engine's.
+    /// What a new pod has on the network; waits for it to be known. `None` where pods get the engine's.
     pub async fn lease(&self, pod: Uid) -> Result<Option<Lease>, PlaneError> {
+        if self.is_own().await? { self.ask(|answer| Ask::Lease { pod, answer }).await.map(Some) } else { Ok(None) }
+    }
+
+    /// How names of the cluster are resolved; `None` where pods get the engine's network.
+    pub async fn names(&self) -> Result<Option<ClusterNames>, PlaneError> {
+        if self.is_own().await? { self.ask(|answer| Ask::Names { answer }).await.map(Some) } else { Ok(None) }
+    }
+
+    /// Whether pods get a network of the node's own, once that is known.
+    async fn is_own(&self) -> Result<bool, PlaneError> {
         let mut status = self.status.clone();
         let known = tokio::time::timeout(PATIENCE, status.wait_for(|s| *s != Status::Waiting)).await;
         match known.map(|s| s.map(|s| s.clone())) {
-            Err(_) => return Err(PlaneError::Unknown),
-            Ok(Err(_)) => return Err(PlaneError::Stopping),
-            Ok(Ok(Status::Engine(_))) => return Ok(None),
-            Ok(Ok(Status::Refused(why))) => return Err(PlaneError::Refused(why)),
-            Ok(Ok(Status::Own | Status::Waiting)) => {}
+            Err(_) => Err(PlaneError::Unknown),
+            Ok(Err(_)) => Err(PlaneError::Stopping),
+            Ok(Ok(Status::Engine(_))) => Ok(false),
+            Ok(Ok(Status::Refused(why))) => Err(PlaneError::Refused(why)),
+            Ok(Ok(Status::Own | Status::Waiting)) => Ok(true),
         }
-        self.ask(|answer| Ask::Lease { pod, answer }).await.map(Some)
     }
 
     /// Plugs a sandbox in that was made with [`Plane::lease`], and waits for it to have left the

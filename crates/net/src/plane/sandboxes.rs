@@ -60,10 +60,10 @@ impl Task {
         let place = self.own_place().await?;
         let address = self.give(pod, place.own.range).await?;
         self.leased.insert(pod);
-        Ok(Lease { address, dns: place.settings.dns, domain: place.settings.domain })
+        Ok(Lease { address, names: place.names() })
     }
 
-    async fn own_place(&mut self) -> Result<Place, PlaneError> {
+    pub(super) async fn own_place(&mut self) -> Result<Place, PlaneError> {
         let ready = self.ready().await?;
         let why = |status: &Status| match status {
             Status::Refused(why) | Status::Engine(why) => PlaneError::Refused(why.clone()),
@@ -128,6 +128,14 @@ impl Task {
     /// Sandboxes that run. One that is not known is of an earlier life of this agent: what it has is
     /// taken over, what it lacks is made.
     pub(super) async fn found(&mut self, sandboxes: Vec<Sandbox>) {
+        if self.engine().is_some() {
+            return;
+        }
+        if *self.status.borrow() != Status::Own {
+            // They are looked at as soon as the network is there.
+            self.unplugged = sandboxes;
+            return;
+        }
         for sandbox in sandboxes {
             if self.wires.get(&sandbox.pod).is_some_and(|wired| wired.pid == sandbox.pid) {
                 continue;

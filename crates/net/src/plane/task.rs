@@ -10,22 +10,30 @@ use std::{
     time::Duration,
 };
 
-use evenkeel_model::{Uid, net::NetworkSettings};
+use evenkeel_model::{
+    Uid,
+    net::{Cidr, NetworkSettings},
+};
 use tokio::{
     sync::{mpsc, watch as channel},
     time::{Instant, sleep_until},
 };
 
-use super::{ADDRESSES, Addresses, Ask, Choice, KNOWN, Known, Sandbox, Settings, Status, watch};
-use crate::link::{
-    KernelError,
-    host::{Claim, Machine, forward_packets},
-    ipam::{Ipam, IpamError, node_address},
-    kernel::{Kernel, refused},
-    names::Owner,
-    netns::Identity,
-    pods::{LOOPBACK, Wire},
-    routes::{Own, Plan, Ways, plan},
+use super::{
+    ADDRESSES, Addresses, Ask, Choice, ClusterNames, KNOWN, Known, Sandbox, Settings, Status, names::NameServer, watch,
+};
+use crate::{
+    link::{
+        KernelError, forward,
+        host::{Claim, Machine, forward_packets},
+        ipam::{Ipam, IpamError, node_address},
+        kernel::{Kernel, refused},
+        names::Owner,
+        netns::Identity,
+        pods::{LOOPBACK, Wire},
+        routes::{Own, Plan, Ways, plan},
+    },
+    nft::run::Nft,
 };
 
 /// Questions answered before the network is brought where they want it.
@@ -36,6 +44,9 @@ const SETTLE: Duration = Duration::from_millis(100);
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// Everything is looked at this often even if nobody told of a change.
 const LOOK: Duration = Duration::from_secs(30);
+/// Docker's firewall is looked at this often at most: each look runs a program. Docker makes its
+/// bridge anew when it starts, which brings the look about.
+const FIREWALL: Duration = Duration::from_secs(5);
 /// While pods cannot be made, whatever is in the way is looked at this often: not all that frees it is
 /// told.
 const REFUSED: Duration = Duration::from_secs(3);
@@ -59,14 +70,21 @@ pub(super) struct Place {
     pub(super) settings: NetworkSettings,
 }
 
+impl Place {
+    pub(super) fn names(self) -> ClusterNames {
+        ClusterNames { dns: self.settings.dns, domain: self.settings.domain }
+    }
+}
+
 pub(super) struct Task {
     pub(super) settings: Settings,
     pub(super) owner: Owner,
     pub(super) kernel: Option<Kernel>,
     pub(super) known: Known,
+    pub(super) names: NameServer,
     pub(super) save_at: Option<Instant>,
-    /// The last update's number, and whether the kernel does not follow it yet.
-    pub(super) number: u64,
+    /// The last update's number, until it is told, and whether the kernel does not follow it yet.
+    pub(super) number: Option<u64>,
     pub(super) behind: bool,
     pub(super) ipam: Arc<Mutex<Ipam>>,
     /// Pods that have an address and no link yet.
@@ -78,6 +96,9 @@ pub(super) struct Task {
     pub(super) plan: Plan,
     pub(super) ways: Ways,
     pub(super) check_at: Option<Instant>,
+    /// When Docker's firewall is looked at next, and what is wrong with it.
+    pub(super) forward_at: Instant,
+    pub(super) forward_complaint: Option<String>,
     /// What was complained of last.
     pub(super) complaint: Option<String>,
     pub(super) status: channel::Sender<Status>,
@@ -96,6 +117,10 @@ impl Task {
         let ipam = Ipam::open(&settings.dir.join(ADDRESSES))?;
         let own = settings.choice != Choice::Engine;
         let known = if own { Known::read(&settings.dir.join(KNOWN)) } else { Known::default() };
+        let names = NameServer::new(settings.node.clone());
+        if known.settings.is_some() {
+            names.update(&known.as_update());
+        }
         addresses.with(|all| *all = ipam.given().collect());
         Ok(Self {
             ways: Ways::new(owner.clone()),
@@ -103,8 +128,9 @@ impl Task {
             kernel: None,
             behind: known.settings.is_some(),
             known,
+            names,
             save_at: None,
-            number: 0,
+            number: None,
             ipam: Arc::new(Mutex::new(ipam)),
             leased: BTreeSet::new(),
             wires: BTreeMap::new(),
@@ -112,6 +138,8 @@ impl Task {
             machine: Machine::default(),
             plan: Plan::default(),
             check_at: None,
+            forward_at: Instant::now(),
+            forward_complaint: None,
             complaint: None,
             settings,
             status,
@@ -175,7 +203,7 @@ impl Task {
     }
 
     /// Why pods get the engine's network whatever the server says.
-    fn engine(&self) -> Option<String> {
+    pub(super) fn engine(&self) -> Option<String> {
         let missing = missing_capabilities();
         match self.settings.choice {
             Choice::Engine => Some("--pod-network is engine".into()),
@@ -189,10 +217,11 @@ impl Task {
     async fn take(&mut self, ask: Ask) {
         match ask {
             Ask::Update(update) => {
-                self.number = self.number.max(update.number);
+                self.number = Some(update.number);
                 self.behind = true;
                 if self.engine().is_none() {
                     self.known.take(&update);
+                    self.names.update(&update);
                     self.known.owner = (self.settings.cluster.clone(), self.settings.node.to_string());
                     let slow = update.settings.is_none() && update.nodes.is_empty() && update.gone_nodes.is_empty();
                     let at = Instant::now() + if slow { SAVE } else { Duration::ZERO };
@@ -203,6 +232,10 @@ impl Task {
                 let lease = self.lease(pod).await;
                 // Who asked may have given up; the pod asks again and gets the same.
                 let _ = answer.send(lease);
+            }
+            Ask::Names { answer } => {
+                let names = self.own_place().await.map(|place| place.names());
+                let _ = answer.send(names);
             }
             Ask::Plug { sandbox, answer } => {
                 let plugged = self.plug(&sandbox).await;
@@ -300,8 +333,9 @@ impl Task {
 
     fn followed(&mut self) {
         self.behind = false;
-        let number = self.number;
-        self.applied.send_if_modified(|applied| std::mem::replace(applied, number) != number);
+        if let Some(number) = self.number.take() {
+            self.applied.send_replace(number);
+        }
     }
 
     fn failed(&mut self, error: &KernelError) {
@@ -348,7 +382,10 @@ impl Task {
             if forwarded {
                 tracing::info!("this machine forwards packets from now on (net.ipv4.ip_forward): pods live by it");
             }
-            self.kernel()?.add_address(LOOPBACK, place.own.in_range, 32, false).await?;
+            let kernel = self.kernel()?;
+            kernel.add_address(LOOPBACK, place.own.in_range, 32, false).await?;
+            self.names.serve(&kernel, place.settings.dns).await?;
+            self.check_at = Some(Instant::now());
             self.say(Status::Own);
         }
         Ok(Some(place))
@@ -394,12 +431,38 @@ impl Task {
         let Some(place) = self.ready().await? else { return Ok(()) };
         let kernel = self.kernel()?;
         kernel.add_address(LOOPBACK, place.own.in_range, 32, false).await?;
+        self.names.serve(&kernel, place.settings.dns).await?;
         let new = plan(&place.own, place.settings.mode, self.known.nodes(), &self.machine.own_addresses());
         let mtu = self.machine.uplink_mtu(place.own.address.map(IpAddr::V4));
         self.ways.renew(&kernel, &place.own, &new, place.settings.cluster_cidr, mtu).await?;
         self.told_without(&new);
         self.plan = new;
+        self.open_forward(place.settings.cluster_cidr).await;
         self.check_pods(&kernel).await
+    }
+
+    /// Lets pods through Docker's firewall. That it cannot be done keeps nothing else from being
+    /// done: where nothing is dropped all is well.
+    async fn open_forward(&mut self, cluster: Cidr) {
+        if self.forward_at > Instant::now() {
+            return;
+        }
+        self.forward_at = Instant::now() + FIREWALL;
+        match forward::open(&Nft::new(), &self.settings.cluster, cluster).await {
+            Ok(done) => {
+                if done {
+                    tracing::info!(range = %cluster, "pods are let through Docker's firewall (chain DOCKER-USER)");
+                }
+                self.forward_complaint = None;
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if self.forward_complaint.as_ref() != Some(&text) {
+                    tracing::warn!(%error, "whether a firewall of this machine drops pods' packets is not known");
+                    self.forward_complaint = Some(text);
+                }
+            }
+        }
     }
 
     async fn save(&mut self) {

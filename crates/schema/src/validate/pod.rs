@@ -79,6 +79,10 @@ fn rest(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
     for (i, toleration) in list(value, "tolerations").iter().enumerate() {
         self::toleration(toleration, &tolerations.index(i), out);
     }
+    if text(value, "dnsPolicy") == Some("None") && list(&value["dnsConfig"], "nameservers").is_empty() {
+        let at = at.field("dnsConfig");
+        out.required(&at.field("nameservers"), "must provide at least one DNS nameserver when `dnsPolicy` is None");
+    }
     for (field, check) in [
         ("serviceAccountName", names::dns_subdomain as fn(&str) -> Option<&'static str>),
         ("hostname", names::dns_label),

@@ -362,6 +362,7 @@ fn a_pods_mistakes() {
             "hostAliases[0].ip: Invalid value: \"1.2.3\": must be a valid IP",
         ),
         ("imagePullSecrets", json!([{}]), "imagePullSecrets[0].name: Invalid value: \"\": must not be empty"),
+        ("dnsPolicy", json!("None"), "dnsConfig.nameservers: Required value: must provide at least one DNS nameserver"),
     ] {
         let found = problems(Kind::Pod, &with(&pod, &format!("/spec/{field}"), value));
         assert_eq!(found.len(), 1, "{field}: {found:?}");

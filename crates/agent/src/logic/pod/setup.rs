@@ -37,8 +37,9 @@ impl Pod {
             self.sandbox_attempt += 1;
             self.dirty = true;
             let spec = build::sandbox(&self.order, &self.spec, &cx.config.cluster, self.sandbox_attempt);
-            self.sandbox =
-                Sandbox::Creating(cx.run(self.uid(), Purpose::Sandbox, Work::CreateSandbox { spec: Box::new(spec) }));
+            let network = build::network(&self.order, &self.spec);
+            let work = Work::CreateSandbox { spec: Box::new(spec), network: Box::new(network) };
+            self.sandbox = Sandbox::Creating(cx.run(self.uid(), Purpose::Sandbox, work));
         }
     }
 

@@ -75,7 +75,7 @@ impl Hand {
     /// Goes on until the container is being made; gives that operation and the sandbox as it is listed.
     fn creating(&mut self) -> (OpId, ContainerInfo) {
         let (op, work) = self.work();
-        let Work::CreateSandbox { spec } = work else { panic!("{work:?}") };
+        let Work::CreateSandbox { spec, .. } = work else { panic!("{work:?}") };
         let sandbox = running("sandbox", &spec.name, spec.labels);
         self.done(op, Output::Sandbox { id: sandbox.id.clone(), ip: None });
         let (op, work) = self.work();
