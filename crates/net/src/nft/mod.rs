@@ -23,5 +23,6 @@ mod tests;
 mod watch;
 
 pub use book::HostPort;
+pub use health::{HealthError, HealthPort, HealthServer};
 pub use run::{Nft, NftError};
 pub use services::{Applied, CHECK_EVERY, Drift, Services, ServicesError};

@@ -17,8 +17,9 @@ use rustix::net::{
 /// Longest wait for an answer. The kernel answers while it is asked; this is for what nobody thought of.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Bytes of what is not yet read: what comes beyond it is lost, and the loss is said.
-const BUFFER: usize = 4 << 20;
+/// Most bytes of what is not yet read, which the kernel takes when it needs them: what comes beyond is
+/// lost, and the loss is said. A load of ten thousand Services is told in about 40 MB.
+const BUFFER: usize = 64 << 20;
 
 /// The kernel never sends more at once.
 const LARGEST: usize = 1 << 16;

@@ -83,6 +83,8 @@ pub struct Services {
     watch: Watch,
     /// The kernel's count of changes after our last one.
     generation: Option<u32>,
+    /// Whether somebody else wrote during our last change, perhaps to our table.
+    doubtful: bool,
     /// What is to be reported.
     drift: Option<Drift>,
 }
@@ -98,6 +100,7 @@ impl Services {
             book: Book::new(table.clone(), node.into()),
             table,
             generation: None,
+            doubtful: false,
             drift: None,
         })
     }
@@ -130,7 +133,7 @@ impl Services {
     }
 
     /// Ports at which the node says whether it has somebody for a Service
-    /// (`healthCheckNodePort`), for [`super::health::HealthServer`].
+    /// (`healthCheckNodePort`), for [`super::HealthServer`].
     pub fn health_ports(&self) -> BTreeMap<u16, HealthPort> {
         super::health::ports(self.book.services(), self.book.own())
     }
@@ -165,15 +168,27 @@ impl Services {
     async fn attempt(&mut self) -> Result<Option<Plan>, ServicesError> {
         let before = self.watch.generation().map_err(ServicesError::Kernel)?;
         self.notice()?;
+        let doubtful = std::mem::take(&mut self.doubtful);
+        if doubtful {
+            self.book.forget();
+        }
         let Some(plan) = self.book.plan() else { return Ok(None) };
         let place = if plan.full { self.place().await? } else { Place::default() };
+        // Somebody who wrote meanwhile is known by the count alone; where that happened, the next load
+        // is listened to.
+        let deaf = plan.full && !doubtful;
+        if deaf {
+            self.watch.close_ears();
+        }
         if let Err(e) = self.nft.batch(&self.book.text(&plan, place)).await {
             self.book.forget();
             return Err(e.into());
         }
-        let after = self.watch.generation().map_err(ServicesError::Kernel)?;
         let seen = self.watch.look().map_err(ServicesError::Kernel)?;
-        let alone = after == before.wrapping_add(1) || (!seen.lost && seen.touched == 1);
+        let after = self.watch.generation().map_err(ServicesError::Kernel)?;
+        let heard_alone = !deaf && !seen.lost && seen.touched == 1;
+        let alone = after == before.wrapping_add(1) || heard_alone;
+        self.doubtful = !alone;
         self.generation = alone.then_some(after);
         Ok(Some(plan))
     }
@@ -213,12 +228,7 @@ impl Services {
     /// nobody's business here.
     pub async fn check(&mut self) -> Result<Option<Drift>, ServicesError> {
         self.notice()?;
-        // Somebody wrote while we did, and whether it was our table is not known.
-        let doubtful = self.book.is_applied() && self.generation.is_none();
-        if doubtful {
-            self.book.forget();
-        }
-        if doubtful || self.drift.is_some() {
+        if self.doubtful || self.drift.is_some() {
             self.apply().await?;
         }
         Ok(self.drift.take())
@@ -240,13 +250,10 @@ impl Services {
             .map_err(ServicesError::Flows)
     }
 
-    /// Takes the table away: when a node leaves its cluster.
-    pub async fn remove(&mut self) -> Result<(), ServicesError> {
-        let table = &self.table;
-        self.nft.batch(&format!("add table ip {table}\ndelete table ip {table}\n")).await?;
-        self.book.forget();
-        self.drift = None;
-        Ok(())
+    /// Takes a cluster's table away: when the node leaves it. What was sent by it stops to pass.
+    pub async fn remove(nft: &Nft, cluster_id: &str) -> Result<(), NftError> {
+        let table = table_name(cluster_id);
+        nft.batch(&format!("add table ip {table}\ndelete table ip {table}\n")).await
     }
 
     /// Chains of others that drop all that is forwarded unless a rule of theirs says otherwise, as

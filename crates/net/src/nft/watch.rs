@@ -29,7 +29,8 @@ const IPV4: u8 = 2;
 #[derive(Debug)]
 pub(super) struct Watch {
     ask: Socket,
-    hear: Socket,
+    /// `None` while nothing is to be heard.
+    hear: Option<Socket>,
     table: String,
     /// Whether the change that is being told touches the table.
     touching: bool,
@@ -46,7 +47,7 @@ pub(super) struct Seen {
 
 impl Watch {
     pub(super) fn new(table: String) -> io::Result<Self> {
-        Ok(Self { ask: Socket::ask()?, hear: Socket::hear(GROUP)?, table, touching: false })
+        Ok(Self { ask: Socket::ask()?, hear: Some(Socket::hear(GROUP)?), table, touching: false })
     }
 
     /// The number of the last change of any table.
@@ -62,9 +63,13 @@ impl Watch {
     /// What was said since the last look.
     pub(super) fn look(&mut self) -> io::Result<Seen> {
         let mut seen = Seen::default();
+        let hear = match &mut self.hear {
+            Some(hear) => hear,
+            none => none.insert(Socket::hear(GROUP)?),
+        };
         loop {
             let (table, touching) = (&self.table, &mut self.touching);
-            let heard = self.hear.read(|message| {
+            let heard = hear.read(|message| {
                 if message.kind == NEW_GENERATION {
                     seen.touched += u32::from(*touching);
                     *touching = false;
@@ -82,6 +87,13 @@ impl Watch {
                 Heard::Lost => seen.lost = true,
             }
         }
+    }
+
+    /// Hears nothing until the next look. While anybody listens, the kernel tells each element of a
+    /// load, which takes it as long as the load itself.
+    pub(super) fn close_ears(&mut self) {
+        self.hear = None;
+        self.touching = false;
     }
 
     /// A socket of the same network namespace, for another thread.

@@ -301,7 +301,8 @@ fn what_others_do_to_the_table_is_undone_and_what_they_do_elsewhere_is_theirs() 
         assert!(services.apply().await.unwrap().full);
         assert!(services.check().await.unwrap().is_some());
         assert_eq!(net.spread("pod1", VIP, 10), [("pod0".to_string(), 10)].into());
-        services.remove().await.unwrap();
+        Services::remove(&Nft::new(), "ab12cd34").await.unwrap();
+        Services::remove(&Nft::new(), "ab12cd34").await.unwrap();
         assert_eq!(net.nft("node", "list tables"), "");
     });
 }
@@ -327,6 +328,37 @@ fn a_large_load_is_not_taken_for_somebody_elses() {
         assert!(services.check().await.unwrap().is_some());
         assert_eq!(services.check().await.unwrap(), None);
         assert_eq!(net.spread("pod0", "10.43.100.77:80", 40).len(), 3);
+    });
+}
+
+#[test]
+fn somebody_else_may_write_all_the_time() {
+    on_node(async |net, services| {
+        let name = net.name("node");
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let until = stop.clone();
+        let other = std::thread::spawn(move || {
+            kit::enter_namespace(&name);
+            let mut writes = 0;
+            while !until.load(std::sync::atomic::Ordering::Relaxed) {
+                let words = ["add table ip nat; add chain ip nat x; delete chain ip nat x"];
+                assert!(std::process::Command::new("nft").args(words).status().unwrap().success());
+                writes += 1;
+            }
+            writes
+        });
+        for n in 0..30 {
+            services.update(&full(vec![tcp(&THREE[..=n % 3])]));
+            services.apply().await.unwrap();
+            // What may be doubted is made again once, and nothing is said of it.
+            assert_eq!(services.check().await.unwrap(), None);
+            assert_eq!(services.check().await.unwrap(), None);
+        }
+        net.nft("node", "flush table ip evenkeel_ab12cd34");
+        assert!(services.check().await.unwrap().is_some());
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(other.join().unwrap() > 10);
+        assert_eq!(net.spread("pod1", VIP, 60).len(), 3);
     });
 }
 
