@@ -554,7 +554,7 @@ impl<S: Store> Conductor<S> {
         }
         let heard = work.acknowledged.into_iter().map(|(node, stamp)| (node, ToAgent::Heard(stamp)));
         let mut to_agents: Vec<(Arc<str>, ToAgent)> = heard.collect();
-        to_agents.extend(self.dispatch.take(&self.world, work.heals));
+        to_agents.extend(self.dispatch.take(&self.world, &self.settings.network, work.heals));
         let asked = work.roll_calls.into_iter().filter(|node| self.dispatch.speaks_with(node));
         to_agents.extend(asked.map(|node| (node, ToAgent::RollCall { at: now })));
         let busy = !self.dirty.is_empty() || self.recovery.complete(&self.world);

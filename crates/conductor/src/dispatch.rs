@@ -5,14 +5,14 @@ use std::{
     sync::Arc,
 };
 
-use evenkeel_core::{Changed, World, cx::Heal};
+use evenkeel_core::{Changed, World, cx::Heal, network::Layout};
 use evenkeel_model::{
     Digest, Key, Kind, Object, Uid, canonical, names,
     own::{SourceSpec, SourceStatus},
     session::{Assignment, PodOrder, SourceCopy, ToAgent},
 };
 
-use crate::orders;
+use crate::{network::Network, orders};
 
 /// One agent's session, as far as the conductor needs it.
 #[derive(Debug, Default)]
@@ -34,6 +34,7 @@ pub(crate) struct Dispatch {
     sources_changed: bool,
     images_changed: bool,
     images: Images,
+    network: Network,
     /// The sources as they were told last.
     copies: Option<Arc<[SourceCopy]>>,
 }
@@ -83,7 +84,7 @@ impl Images {
 impl Dispatch {
     /// For a world that was loaded.
     pub(crate) fn new(world: &World) -> Self {
-        let mut this = Self::default();
+        let mut this = Self { network: Network::of(world), ..Self::default() };
         for set in world.list(Kind::ReplicaSet, "") {
             this.images.update(None, Some(set));
         }
@@ -116,6 +117,7 @@ impl Dispatch {
 
     /// Notes what a change means for agents.
     pub(crate) fn note(&mut self, world: &World, changed: &Changed) {
+        self.network.note(changed);
         match changed.key.kind {
             Kind::Pod => self.note_pod(changed),
             Kind::ConfigMap | Kind::Secret if changed.body_changed() => {
@@ -154,7 +156,7 @@ impl Dispatch {
     }
 
     /// The messages for everything that was noted.
-    pub(crate) fn take(&mut self, world: &World, heals: Vec<Heal>) -> Vec<(Arc<str>, ToAgent)> {
+    pub(crate) fn take(&mut self, world: &World, layout: &Layout, heals: Vec<Heal>) -> Vec<(Arc<str>, ToAgent)> {
         let mut out = Vec::new();
         let touched = std::mem::take(&mut self.touched);
         let mut forgotten = std::mem::take(&mut self.forgotten);
@@ -191,6 +193,14 @@ impl Dispatch {
         }
         self.sources_changed = false;
         self.images_changed = false;
+        // After the first assignment, by which an agent judges whether it obeys.
+        let numbered = |(node, session): (&Arc<str>, &Session)| (node.clone(), session.number);
+        let (all, old): (Vec<_>, Vec<_>) = if self.network.has_news() || !fresh.is_empty() {
+            self.sessions.iter().map(numbered).partition(|(node, _)| fresh.contains(node))
+        } else {
+            Default::default()
+        };
+        out.extend(self.network.take(world, layout, &all, &old));
         for heal in heals {
             if self.sessions.contains_key(&heal.node) {
                 let message = ToAgent::HealDrift { pod: heal.pod, container: heal.container, heal: heal.heal };

@@ -13,6 +13,7 @@ mod dispatch;
 mod event;
 mod guard;
 mod held;
+mod network;
 mod orders;
 mod recovery;
 mod sessions;

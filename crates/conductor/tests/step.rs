@@ -399,3 +399,78 @@ fn what_a_restored_server_writes_is_no_newer_than_what_the_agents_saw() {
         }
     }
 }
+
+/// What each node was told of the network, in order.
+fn networks(outputs: &[Output]) -> Vec<(String, Arc<evenkeel_model::net::NetworkUpdate>)> {
+    let messages = outputs.iter().flat_map(|o| &o.to_agents);
+    messages
+        .filter_map(|(node, m)| if let ToAgent::Network(n) = m { Some((node.to_string(), n.clone())) } else { None })
+        .collect()
+}
+
+#[test]
+fn a_session_hears_the_whole_network_first_and_then_what_changed() {
+    let mut c = start(&MemoryDisk::new(), T0, None);
+    let outputs = settle(&mut c, T0, vec![hello(), create_source()]);
+    let told = networks(&outputs);
+    assert_eq!(told.len(), 1);
+    let (node, full) = &told[0];
+    assert!(node == "n1" && full.full && full.session == 1 && full.settings.is_some());
+    assert_eq!(full.nodes[0].pod_cidr.map(|r| r.to_string()).as_deref(), Some("10.42.0.0/24"));
+    let place = |m: &ToAgent| matches!(m, ToAgent::Assign(_));
+    let messages: Vec<&ToAgent> = outputs.iter().flat_map(|o| &o.to_agents).map(|(_, m)| m).collect();
+    let network = messages.iter().position(|m| matches!(m, ToAgent::Network(_))).unwrap();
+    assert!(messages[..network].iter().any(|m| place(m)), "the assignment comes before it");
+
+    let labels = json!({"app": "web"});
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]}});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "default", "labels": labels},
+        "spec": {"containers": [{"name": "c", "image": "shop:1"}]}});
+    let doc = |kind, value| Arc::new(Doc::new(Key::new(kind, "default", "web"), value, Place::default(), Vec::new()));
+    let Event::Seen(mut seen) = seen('a', 1) else { panic!("no revision") };
+    let docs = vec![doc(Kind::Service, service), doc(Kind::Pod, pod)];
+    seen.outcome = Ok(Arc::new(Snapshot { docs, ..Snapshot::default() }));
+    let told = networks(&settle(&mut c, T0, vec![Event::Seen(seen)]));
+    let update = &told.last().unwrap().1;
+    assert!(!update.full && update.settings.is_none() && update.number > full.number);
+    assert_eq!((&*update.services[0].id.name, update.services[0].endpoints.len()), ("web", 0));
+    assert_eq!(update.services[0].cluster_ips.len(), 1);
+
+    let pod = c.world().get(&Key::new(Kind::Pod, "default", "web")).unwrap().clone();
+    let report = |seq, ready: &str| {
+        let status = json!({"phase": "Running", "podIP": "10.42.0.9",
+            "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": T0.rfc3339()}]});
+        let pod = PodReport {
+            uid: pod.uid,
+            namespace: "default".into(),
+            name: "web".into(),
+            status: status.to_string().as_bytes().into(),
+            gone: false,
+            image_ids: [].into(),
+            logs: [].into(),
+        };
+        let report = Box::new(Report { pods: vec![pod], ..Report::default() });
+        Event::Report { node: "n1".into(), stamp: Stamp { session: 1, seq }, report }
+    };
+    for (seq, ready) in [(1, true), (2, false)] {
+        let told = networks(&settle(&mut c, T0, vec![report(seq, if ready { "True" } else { "False" })]));
+        let services: Vec<_> = told.iter().flat_map(|(_, u)| &u.services).collect();
+        let endpoint = &services.last().unwrap().endpoints[0];
+        assert_eq!((endpoint.address.to_string().as_str(), endpoint.ready), ("10.42.0.9", ready));
+        assert_eq!(endpoint.ports, [Some(8080)]);
+    }
+    // A heartbeat tells nobody anything.
+    let beat = Event::Report { node: "n1".into(), stamp: Stamp { session: 1, seq: 2 }, report: Box::default() };
+    assert!(networks(&settle(&mut c, T0, vec![beat])).is_empty());
+}
+
+#[test]
+fn while_recovering_nobody_is_told_that_anything_is_gone() {
+    let known = BTreeSet::from([Arc::from("n1"), Arc::from("n2")]);
+    let mut c = start(&MemoryDisk::new(), T0, Some(known));
+    assert!(networks(&settle(&mut c, T0, vec![hello()])).is_empty());
+    let over = T0 + Settings::default().recovery_wait;
+    let told = networks(&settle(&mut c, over, Vec::new()));
+    assert!(told.iter().any(|(node, update)| node == "n1" && update.full), "{told:?}");
+}

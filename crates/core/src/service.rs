@@ -5,6 +5,8 @@
 //! given stays: it is in the object, so it holds over restarts, and the world's indexes say what is
 //! taken. Nothing is given to two. Deliberately not here: who stands behind a Service (`endpoints`).
 
+pub mod net;
+
 use alloc::{
     collections::BTreeMap,
     format,

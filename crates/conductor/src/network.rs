@@ -1,0 +1,128 @@
+//! What each agent is told of the network: all of it when its session begins, then what changed.
+//!
+//! One [`ServiceNet`] is made for each Service that changed and shared by all sessions. Nothing is told
+//! while the world recovers: what is not known yet would take away what stands. Deliberately not here:
+//! who stands behind a Service (core's `endpoints`), and when a pod may end (`ending`).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use evenkeel_core::{
+    Changed, World,
+    network::Layout,
+    service::net::{id, node_net, service_net},
+    world::services::Services,
+};
+use evenkeel_model::{
+    Key, Kind,
+    net::{NetworkUpdate, NodeNet, ServiceNet},
+    session::ToAgent,
+};
+
+/// What changed since agents were told last, and who hears all of it.
+#[derive(Debug, Default)]
+pub(crate) struct Network {
+    nodes: BTreeSet<Arc<str>>,
+    services: BTreeSet<Key>,
+    /// As they were told last, so that what says the same is told once.
+    told: BTreeMap<Key, Arc<ServiceNet>>,
+    told_nodes: BTreeMap<Arc<str>, NodeNet>,
+}
+
+impl Network {
+    /// Notes what a change means for the network.
+    pub(crate) fn note(&mut self, changed: &Changed) {
+        match changed.key.kind {
+            Kind::Node => drop(self.nodes.insert(changed.key.name.clone())),
+            Kind::Service => drop(self.services.insert(changed.key.clone())),
+            Kind::EndpointSlice => {
+                let both = changed.old.as_deref().into_iter().chain(changed.new.as_deref());
+                self.services.extend(both.filter_map(Services::of_slice));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether anything was noted since.
+    pub(crate) fn has_news(&self) -> bool {
+        !(self.nodes.is_empty() && self.services.is_empty())
+    }
+
+    /// The messages for what was noted: `fresh` hear all, `others` (with the number of their session)
+    /// what changed.
+    pub(crate) fn take(
+        &mut self,
+        world: &World,
+        layout: &Layout,
+        fresh: &[(Arc<str>, u64)],
+        others: &[(Arc<str>, u64)],
+    ) -> Vec<(Arc<str>, ToAgent)> {
+        if world.recovering.is_some() {
+            return Vec::new();
+        }
+        let blank = |session| NetworkUpdate {
+            session,
+            number: world.version.0,
+            full: false,
+            settings: None,
+            nodes: Vec::new(),
+            gone_nodes: Vec::new(),
+            services: Vec::new(),
+            gone_services: Vec::new(),
+        };
+        let mut difference = blank(0);
+        for name in std::mem::take(&mut self.nodes) {
+            match world.get(&Key::cluster(Kind::Node, name.clone())).map(|node| node_net(world, node)) {
+                Some(node) if self.told_nodes.get(&name) == Some(&node) => {}
+                Some(node) => {
+                    self.told_nodes.insert(name, node.clone());
+                    difference.nodes.push(node);
+                }
+                None if self.told_nodes.remove(&name).is_some() => difference.gone_nodes.push(name),
+                None => {}
+            }
+        }
+        for key in std::mem::take(&mut self.services) {
+            match world.get(&key).map(|service| service_net(world, service)) {
+                Some(net) if self.told.get(&key).is_some_and(|told| **told == net) => {}
+                Some(net) => {
+                    let net = Arc::new(net);
+                    self.told.insert(key, net.clone());
+                    difference.services.push(net);
+                }
+                None if self.told.remove(&key).is_some() => difference.gone_services.push(id(&key)),
+                None => {}
+            }
+        }
+        let quiet = difference == blank(0);
+        let mut out = Vec::new();
+        for (node, session) in fresh {
+            let full = NetworkUpdate {
+                full: true,
+                settings: Some(layout.net.clone()),
+                nodes: self.told_nodes.values().cloned().collect(),
+                services: self.told.values().cloned().collect(),
+                ..blank(*session)
+            };
+            out.push((node.clone(), ToAgent::Network(Arc::new(full))));
+        }
+        if !quiet {
+            for (node, session) in others {
+                let update = NetworkUpdate { session: *session, ..difference.clone() };
+                out.push((node.clone(), ToAgent::Network(Arc::new(update))));
+            }
+        }
+        out
+    }
+
+    /// Everything that there is in a world that was loaded.
+    pub(crate) fn of(world: &World) -> Self {
+        Self {
+            nodes: world.list(Kind::Node, "").map(|o| o.key.name.clone()).collect(),
+            services: world.list(Kind::Service, "").map(|o| o.key.clone()).collect(),
+            ..Self::default()
+        }
+    }
+}
