@@ -101,7 +101,11 @@ fn cluster_ip(
     let asked = asked_address(spec).or_else(|| asked_address(before)).map(ToString::to_string);
     let ip = match asked {
         Some(ip) => {
-            if ip != HEADLESS && asked_address(before) != Some(ip.as_str()) {
+            let had = asked_address(before);
+            if had.is_some_and(|had| had != ip) {
+                return Err(format!("clusterIP: the field is immutable, and is {}", had.unwrap_or_default()));
+            }
+            if ip != HEADLESS && had.is_none() {
                 address_is_free(world, layout, key, &ip)?;
             }
             ip

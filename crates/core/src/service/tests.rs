@@ -50,6 +50,8 @@ fn a_service_is_written_as_kubernetes_writes_it() {
     );
     let again = b.write("web", json!({"selector": {"app": "web"}, "ports": [{"port": 81}]})).unwrap();
     assert_eq!(again["clusterIP"], spec["clusterIP"], "it keeps its address");
+    let other = b.write("web", json!({"clusterIP": "10.43.9.9", "ports": [{"port": 81}]}));
+    assert!(other.unwrap_err().contains("immutable"));
     let headless = b.write("db", json!({"clusterIP": "None", "ports": [{"port": 1}]})).unwrap();
     assert_eq!((&headless["clusterIP"], &headless["clusterIPs"]), (&json!("None"), &json!(["None"])));
     let name = b.write("out", json!({"type": "ExternalName", "externalName": "a.example"})).unwrap();
