@@ -151,13 +151,11 @@ fn free_address(world: &World, layout: &Layout, rng: &mut Rng) -> Option<Ipv4Add
     let reserved = (size / 16).clamp(16, MOST_STATIC).min(size);
     let first = range.nth(1)?;
     let upper = (reserved < size).then(|| (reserved, size - reserved));
-    let bands = upper.into_iter().chain([(0, reserved)]);
-    bands
-        .filter_map(|(from, count)| {
-            let from = u32::from(first).checked_add(u32::try_from(from).ok()?)?;
-            free_in(world, layout, from, u32::try_from(count).ok()?, rng)
-        })
-        .next()
+    let mut bands = upper.into_iter().chain([(0, reserved)]);
+    bands.find_map(|(from, count)| {
+        let from = u32::from(first).checked_add(u32::try_from(from).ok()?)?;
+        free_in(world, layout, from, u32::try_from(count).ok()?, rng)
+    })
 }
 
 fn free_in(world: &World, layout: &Layout, from: u32, count: u32, rng: &mut Rng) -> Option<Ipv4Addr> {
@@ -188,7 +186,7 @@ fn node_ports(
     if !matches!(kind, "NodePort" | "LoadBalancer") {
         return Ok(());
     }
-    let gives = kind == "NodePort" || spec.get("allocateLoadBalancerNodePorts") != Some(&Value::Bool(false));
+    let wants_ports = kind == "NodePort" || spec.get("allocateLoadBalancerNodePorts") != Some(&Value::Bool(false));
     let had = ports_of(before);
     let mut mine: Vec<u16> = Vec::new();
     // The same number for the protocols of one port, as DNS servers want it.
@@ -198,7 +196,7 @@ fn node_ports(
         let id = port_id(port);
         let asked =
             port.get("nodePort").and_then(Value::as_u64).and_then(|p| u16::try_from(p).ok()).filter(|p| *p != 0);
-        let chosen = asked.or_else(|| had.get(&id).copied().filter(|_| gives));
+        let chosen = asked.or_else(|| had.get(&id).copied().filter(|_| wants_ports));
         if let Some(chosen) = chosen {
             port_is_free(world, key, chosen)?;
             by_number.insert(id, chosen);
@@ -210,7 +208,7 @@ fn node_ports(
     for (port, chosen) in ports.into_iter().flatten().zip(given) {
         let id = port_id(port);
         let chosen = match chosen {
-            None if gives => {
+            None if wants_ports => {
                 let twin = by_number.iter().find(|((number, protocol), _)| *number == id.0 && *protocol != id.1);
                 let twin = twin.map(|(_, p)| *p);
                 Some(match twin {

@@ -60,7 +60,7 @@ fn main() {
 
 /// Every tenth one is headless with three endpoints.
 fn service(n: usize, shift: usize) -> ServiceNet {
-    let headless = n % 10 == 0;
+    let headless = n.is_multiple_of(10);
     let address = |net: usize, n: usize| format!("10.{net}.{}.{}", (n / 250) % 250, n % 250).parse().unwrap();
     let endpoint = |i: usize| Endpoint {
         address: address(42, n * 3 + i + shift),

@@ -179,9 +179,9 @@ fn machine() -> Machine {
     let mut resolv = read("/etc/resolv.conf");
     // Its stub listens on the machine's loopback alone.
     if resolv.lines().any(|l| l.split_whitespace().eq(["nameserver", "127.0.0.53"])) {
-        let real = read(RESOLVED);
-        if !real.is_empty() {
-            resolv = real;
+        let upstream = read(RESOLVED);
+        if !upstream.is_empty() {
+            resolv = upstream;
         }
     }
     Machine { hosts: read("/etc/hosts"), resolv }

@@ -11,7 +11,6 @@ use alloc::{
     format,
     string::{String, ToString},
     sync::Arc,
-    vec,
     vec::Vec,
 };
 
@@ -163,17 +162,17 @@ fn labels(service: &Object, spec: &ServiceSpec, more: &[(&str, &str)]) -> Labels
 }
 
 /// Puts an object there that this controller makes, where it is not so already.
-fn write(world: &World, service: &Object, key: Key, labels: Labels, body: &Value, cx: &mut Cx<'_>) {
-    let mut next = match world.get(&key) {
+fn write(world: &World, service: &Object, key: &Key, labels: Labels, body: &Value, cx: &mut Cx<'_>) {
+    let mut next = match world.get(key) {
         Some(live) => Object { body: canonical::value_bytes(body).into(), ..Object::clone(live) },
         None => cx.draft(key.clone(), body),
     };
     next.meta.labels = labels;
     next.meta.owners = [OwnerRef::controller(&service.key, service.uid)].into();
-    if world.get(&key).is_some_and(|live| live.same_content(&next)) {
+    if world.get(key).is_some_and(|live| live.same_content(&next)) {
         return;
     }
-    if world.get(&key).is_some() && key.kind == Kind::EndpointSlice {
+    if world.get(key).is_some() && key.kind == Kind::EndpointSlice {
         next.meta.generation += 1;
     }
     cx.put(next);
@@ -232,7 +231,7 @@ fn slices(
         if endpoints.is_empty() {
             cx.delete(key);
         } else if let Some(ports) = ports.get(&id) {
-            write(world, service, key, labels.clone(), &body(ports, &endpoints), cx);
+            write(world, service, &key, labels.clone(), &body(ports, &endpoints), cx);
         }
     }
 }
@@ -305,7 +304,7 @@ fn endpoints(
     let key = service.key.sibling(Kind::Endpoints, service.key.name.clone());
     let labels = labels(service, spec, &[(ENDPOINTS_BY, ENDPOINTS)]);
     let truncated = total > ENDPOINTS_ROOM;
-    write(world, service, key.clone(), labels, &body, cx);
+    write(world, service, &key, labels, &body, cx);
     let live = cx.pending(&key).or_else(|| world.get(&key)).cloned();
     if let Some(live) = live.filter(|o| o.meta.annotation(TRUNCATED).is_some() != truncated) {
         let mut next = Object::clone(&live);
@@ -320,7 +319,7 @@ fn endpoints(
 
 /// In Endpoints a port without a name has none.
 fn unnamed(ports: &Value) -> Vec<Value> {
-    let mut all: Vec<Value> = ports.as_array().cloned().unwrap_or_else(|| vec![]);
+    let mut all: Vec<Value> = ports.as_array().cloned().unwrap_or_default();
     for port in &mut all {
         if port["name"] == json!("")
             && let Some(port) = port.as_object_mut()

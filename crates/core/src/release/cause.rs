@@ -86,7 +86,7 @@ pub(super) fn of_workload(scope: &Scope<'_>, key: &Key) -> Found {
         return Found::Nothing;
     }
     let mut later: Option<Time> = None;
-    let troubled = counted(scope, key).into_iter().filter(|(_, record)| record.ended || record.held_up);
+    let troubled = counted(scope, key).into_iter().filter(|(_, record)| record.told.ended || record.told.held_up);
     for pod in troubled.map(|(object, _)| read(object)) {
         match of_pod(scope, key, &pod) {
             Found::Failure(cause) => return Found::Failure(cause),
@@ -141,7 +141,7 @@ fn counted<'a>(scope: &Scope<'a>, key: &Key) -> Vec<(&'a Arc<Object>, &'a PodRec
 
 /// Those of them that had a container end, read.
 fn with_ends<'a>(scope: &Scope<'a>, key: &Key) -> Vec<Counted<'a>> {
-    counted(scope, key).into_iter().filter(|(_, record)| record.ended).map(|(object, _)| read(object)).collect()
+    counted(scope, key).into_iter().filter(|(_, record)| record.told.ended).map(|(object, _)| read(object)).collect()
 }
 
 fn read(object: &Arc<Object>) -> Counted<'_> {
@@ -370,7 +370,7 @@ pub(super) fn degraded(scope: &Scope<'_>, workload: &Key) -> Option<Cause> {
     let pods = counted(scope, workload);
     let before = scope.rel.status.ended.as_ref();
     // One that is to end has done so.
-    let crashed = pods.iter().filter(|(_, record)| record.ended && record.phase != PodPhase::Succeeded);
+    let crashed = pods.iter().filter(|(_, record)| record.told.ended && record.phase != PodPhase::Succeeded);
     for pod in crashed.map(|(object, _)| read(object)) {
         let disturbed = disturbed(&pod);
         for container in containers(&pod.status) {

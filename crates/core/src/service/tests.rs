@@ -1,4 +1,5 @@
 //! What Services are given, on an empty world and in a source's life.
+#![allow(clippy::needless_pass_by_value)] // so that tests read well
 
 use std::{collections::BTreeMap, format, string::String, vec, vec::Vec};
 

@@ -69,6 +69,15 @@ pub struct PodShape {
     pub subdomain: Option<Arc<str>>,
 }
 
+/// What is told of a pod's troubles: whether its status is worth reading for a cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Told {
+    /// A container of it has ended, by whosever making.
+    pub ended: bool,
+    /// The scheduler or its agent says what keeps it from starting.
+    pub held_up: bool,
+}
+
 /// What is kept of a pod beside its object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PodRecord {
@@ -86,10 +95,8 @@ pub struct PodRecord {
     pub controller: Option<Uid>,
     /// The scheduler found no room for it.
     pub unschedulable: bool,
-    /// Whether a container of it has ever ended, by whosever making.
-    pub ended: bool,
-    /// Whether the scheduler or its agent says of it what keeps it from starting.
-    pub held_up: bool,
+    /// What is told of its troubles.
+    pub told: Told,
     /// When it was made.
     pub created: Time,
     /// Its address, once its agent said it.
@@ -348,8 +355,10 @@ impl Pods {
             node: object.node.clone(),
             controller: object.meta.controller().map(|o| o.uid),
             unschedulable,
-            held_up: status.conditions.iter().any(ConditionView::holds_up),
-            ended: status.containers().any(ContainerView::ended),
+            told: Told {
+                ended: status.containers().any(ContainerView::ended),
+                held_up: status.conditions.iter().any(ConditionView::holds_up),
+            },
             created: object.meta.created,
             address: status.pod_ip.as_deref().and_then(|text| text.parse().ok()),
             shape: self.shape(&object.body),

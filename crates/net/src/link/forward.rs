@@ -6,6 +6,8 @@
 //! found again and taken away. They say what iptables can show. Nothing is done where there is no such
 //! chain: other firewalls are their owner's.
 
+use std::fmt::Write as _;
+
 use evenkeel_model::net::Cidr;
 use serde_json::Value;
 
@@ -59,8 +61,10 @@ fn opening(rules: &Value, mark: &str, range: Cidr) -> String {
     for (side, comment) in &wanted {
         if !ours(rules, mark).any(|(_, c)| c == comment) {
             let [family, table, chain] = CHAIN;
-            batch += &format!(
-                "insert rule {family} {table} {chain} ip {side} {range} counter accept comment \"{comment}\"\n"
+            // Writing to a string does not fail.
+            let _ = writeln!(
+                batch,
+                "insert rule {family} {table} {chain} ip {side} {range} counter accept comment \"{comment}\""
             );
         }
     }
@@ -69,10 +73,11 @@ fn opening(rules: &Value, mark: &str, range: Cidr) -> String {
 
 fn closing(rules: &Value, mark: &str, which: impl Fn(&str) -> bool) -> String {
     let [family, table, chain] = CHAIN;
-    ours(rules, mark)
-        .filter(|(_, comment)| which(comment))
-        .map(|(handle, _)| format!("delete rule {family} {table} {chain} handle {handle}\n"))
-        .collect()
+    let mut batch = String::new();
+    for (handle, _) in ours(rules, mark).filter(|(_, comment)| which(comment)) {
+        let _ = writeln!(batch, "delete rule {family} {table} {chain} handle {handle}");
+    }
+    batch
 }
 
 #[cfg(test)]

@@ -234,7 +234,7 @@ impl Task {
                 let _ = answer.send(lease);
             }
             Ask::Names { answer } => {
-                let names = self.own_place().await.map(|place| place.names());
+                let names = self.own_place().await.map(Place::names);
                 let _ = answer.send(names);
             }
             Ask::Plug { sandbox, answer } => {

@@ -218,6 +218,21 @@ fn mtu(place: &Place) -> String {
     text.split_whitespace().skip_while(|w| *w != "mtu").nth(1).unwrap().to_owned()
 }
 
+/// Names are asked at one address on every node: a question for the cluster's domain gets its answer.
+fn asks_for_names(pod: &Place) {
+    let asked_name = pod.inside(|| {
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let question = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x04nope\x07cluster\x05local\0\0\x01\0\x01";
+        socket.send_to(question, "10.43.0.10:53").unwrap();
+        let mut answer = [0; 512];
+        let (length, from) = socket.recv_from(&mut answer).unwrap();
+        (from.ip().to_string(), answer[..length].to_vec())
+    });
+    let (from, answer) = asked_name.join().unwrap();
+    assert_eq!((from.as_str(), &answer[..2], answer[3] & 15), ("10.43.0.10", &b"\x12\x34"[..], 3), "no such name");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pods_reach_each_other_by_routes_and_by_tunnel_and_what_is_undone_is_put_right() {
     let (one, other) = two().await;
@@ -244,18 +259,7 @@ async fn pods_reach_each_other_by_routes_and_by_tunnel_and_what_is_undone_is_put
     let cookies = pods[0].inside(|| std::fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies").unwrap());
     assert_eq!(cookies.join().unwrap().trim(), "0", "a kernel parameter of the pod's own");
 
-    // Names are asked at one address on every node: a question for the root gets some answer.
-    let asked_name = pods[0].inside(|| {
-        let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let question = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x04nope\x07cluster\x05local\0\0\x01\0\x01";
-        socket.send_to(question, "10.43.0.10:53").unwrap();
-        let mut answer = [0; 512];
-        let (length, from) = socket.recv_from(&mut answer).unwrap();
-        (from.ip().to_string(), answer[..length].to_vec())
-    });
-    let (from, answer) = asked_name.join().unwrap();
-    assert_eq!((from.as_str(), &answer[..2], answer[3] & 15), ("10.43.0.10", &b"\x12\x34"[..], 3), "no such name");
+    asks_for_names(&pods[0]);
 
     // What others undo.
     one.ip("route flush proto 69");

@@ -79,11 +79,10 @@ pub(crate) fn begun() -> Bytes {
 /// Writes what a node says as a message; the second value says that it was the last.
 pub(crate) fn write(output: StreamOutput) -> (Bytes, bool) {
     match output {
-        StreamOutput::Opened => (begun(), false),
+        // A port's stream alone ends for itself; a command's end with it.
+        StreamOutput::Opened | StreamOutput::StdoutEnd => (begun(), false),
         StreamOutput::Stdout(bytes) => (on(STDOUT, &bytes), false),
         StreamOutput::Stderr(bytes) => (on(STDERR, &bytes), false),
-        // Of ports alone; a command's streams end with it.
-        StreamOutput::StdoutEnd => (begun(), false),
         StreamOutput::Ended { exit_code } => (status(&ended(exit_code)), true),
         StreamOutput::Failed(error) => (failed(&error), true),
     }

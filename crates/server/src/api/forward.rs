@@ -161,8 +161,10 @@ async fn tunnel(api: Arc<Api>, pod: Arc<Object>, socket: WebSocket, _turn: Owned
     let (mut sink, source) = socket.split();
     let incoming = stream::unfold(source, |mut source| async {
         loop {
-            if let Some(bytes) = bytes_of(source.next().await?)? {
-                return Some((bytes, source));
+            match carried(source.next().await?) {
+                Carried::Bytes(bytes) => return Some((bytes, source)),
+                Carried::Nothing => {}
+                Carried::End => return None,
             }
         }
     });
@@ -171,13 +173,19 @@ async fn tunnel(api: Arc<Api>, pod: Arc<Object>, socket: WebSocket, _turn: Owned
     close(&mut sink).await;
 }
 
-/// What a message carries; `None` at the end.
-fn bytes_of(message: Result<Message, axum::Error>) -> Option<Option<Bytes>> {
+/// What a message carries.
+enum Carried {
+    Bytes(Bytes),
+    Nothing,
+    End,
+}
+
+fn carried(message: Result<Message, axum::Error>) -> Carried {
     match message {
-        Ok(Message::Binary(bytes)) => Some(Some(bytes)),
-        Ok(Message::Text(text)) => Some(Some(text.into())),
-        Ok(Message::Ping(_) | Message::Pong(_)) => Some(None),
-        Ok(Message::Close(_)) | Err(_) => None,
+        Ok(Message::Binary(bytes)) => Carried::Bytes(bytes),
+        Ok(Message::Text(text)) => Carried::Bytes(text.into()),
+        Ok(Message::Ping(_) | Message::Pong(_)) => Carried::Nothing,
+        Ok(Message::Close(_)) | Err(_) => Carried::End,
     }
 }
 
@@ -268,9 +276,10 @@ async fn inward(
     send: &tokio::sync::mpsc::Sender<StreamInput>,
 ) -> Option<StreamError> {
     loop {
-        let mut bytes = match bytes_of(timeout(SILENCE, source.next()).await.ok()??)? {
-            Some(bytes) if !bytes.is_empty() => bytes,
-            _ => continue,
+        let mut bytes = match carried(timeout(SILENCE, source.next()).await.ok()??) {
+            Carried::Bytes(bytes) if !bytes.is_empty() => bytes,
+            Carried::Bytes(_) | Carried::Nothing => continue,
+            Carried::End => return None,
         };
         let channel = bytes.split_to(1)[0];
         match (channel, bytes.as_ref()) {

@@ -1,6 +1,7 @@
 //! Slices follow the pods, with as few writes as the change asks for.
+#![allow(clippy::needless_pass_by_value)] // so that tests read well
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, vec};
 
 use evenkeel_model::{Rng, session::PodReport};
 
@@ -41,8 +42,11 @@ fn says(c: &mut Cluster, name: &str, ip: &str, ready: bool) {
     c.settle();
 }
 
+/// A pod, its address, and whether it is ready, serves, ends.
+type Standing = (String, String, [bool; 3]);
+
 /// All slices of a Service: name, ports, and (pod, address, ready, serving, terminating) of each.
-fn slices_of(c: &Cluster, name: &str) -> Vec<(Value, Vec<(String, String, [bool; 3])>)> {
+fn slices_of(c: &Cluster, name: &str) -> Vec<(Value, Vec<Standing>)> {
     let key = Key::new(Kind::Service, "default", name);
     let text = |v: &Value| v.as_str().unwrap().to_string();
     let one = |e: &Value| {

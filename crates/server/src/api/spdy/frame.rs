@@ -92,6 +92,7 @@ pub(crate) struct Reader {
 }
 
 /// A data frame of which bytes are still to come.
+#[derive(Clone, Copy)]
 struct Begun {
     stream: u32,
     left: usize,

@@ -90,11 +90,10 @@ impl Reader {
             rest = rest.get(taken..).ok_or(HeadersError::Packed)?;
             match done {
                 Ok(Status::Ok) if taken > 0 => {}
-                Ok(_) => return Err(HeadersError::Packed),
                 Err(error) if error.needs_dictionary() == Some(DICTIONARY) => {
                     self.unpack.set_dictionary(dictionary()).map_err(|_| HeadersError::Packed)?;
                 }
-                Err(_) => return Err(HeadersError::Packed),
+                Ok(_) | Err(_) => return Err(HeadersError::Packed),
             }
         }
         parse(&out)

@@ -194,7 +194,7 @@ impl Session {
 
     /// Takes a stream up, and returns the request that it belongs to.
     fn open(&mut self, stream: u32, headers: &Headers) -> Result<String, Reset> {
-        if stream % 2 == 0 || stream <= self.last {
+        if stream.is_multiple_of(2) || stream <= self.last {
             return Err(Reset::Protocol);
         }
         self.last = stream;

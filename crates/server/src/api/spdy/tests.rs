@@ -77,8 +77,8 @@ impl Client {
     }
 }
 
-fn data(stream: u32, bytes: &'static str, end: bool) -> Option<Frame> {
-    Some(Frame::Data { stream, bytes: bytes.into(), end })
+fn data(stream: u32, bytes: &'static str, end: bool) -> Frame {
+    Frame::Data { stream, bytes: bytes.into(), end }
 }
 
 #[tokio::test]
@@ -95,9 +95,9 @@ async fn a_connection_has_both_ways_and_ends_on_both_streams() {
     {
         node.send(output).await.unwrap();
     }
-    assert_eq!(client.next().await, data(3, "answer", false));
-    assert_eq!(client.next().await, data(3, "", true));
-    assert_eq!(client.next().await, data(1, "", true));
+    assert_eq!(client.next().await, Some(data(3, "answer", false)));
+    assert_eq!(client.next().await, Some(data(3, "", true)));
+    assert_eq!(client.next().await, Some(data(1, "", true)));
     assert_eq!(node.recv.recv().await, None);
 }
 
@@ -115,13 +115,13 @@ async fn connections_do_not_meet() {
     // One is given up, the other goes on.
     client.send(Writer::reset(3, Reset::Cancel)).await;
     assert_eq!(first.recv.recv().await, None);
-    assert_eq!(client.next().await, data(1, "", true));
-    assert_eq!(client.next().await, data(3, "", true));
+    assert_eq!(client.next().await, Some(data(1, "", true)));
+    assert_eq!(client.next().await, Some(data(3, "", true)));
     second.send(StreamOutput::Stdout("on".into())).await.unwrap();
-    assert_eq!(client.next().await, data(7, "on", false));
+    assert_eq!(client.next().await, Some(data(7, "on", false)));
     second.send(StreamOutput::Failed(StreamError::new(FailureKind::Refused, "broken off"))).await.unwrap();
-    assert_eq!(client.next().await, data(5, "broken off", true));
-    assert_eq!(client.next().await, data(7, "", true));
+    assert_eq!(client.next().await, Some(data(5, "broken off", true)));
+    assert_eq!(client.next().await, Some(data(7, "", true)));
     // The client goes.
     client.connect(9, "82").await;
     let (_, mut third) = client.node().await;
@@ -134,8 +134,8 @@ async fn connections_do_not_meet() {
 async fn what_cannot_be_served_is_told() {
     let mut client = Client::start();
     client.connect(1, &REFUSED.to_string()).await;
-    assert_eq!(client.next().await, data(1, "nothing listens on port 9", true));
-    assert_eq!(client.next().await, data(3, "", true));
+    assert_eq!(client.next().await, Some(data(1, "nothing listens on port 9", true)));
+    assert_eq!(client.next().await, Some(data(3, "", true)));
     for (stream, kind, port, request) in [
         (5, "data", "0", "a"),
         (7, "data", "high", "b"),
@@ -173,8 +173,8 @@ async fn connections_are_bounded_and_their_places_come_back() {
     let (_, last) = nodes.pop().unwrap();
     last.send(StreamOutput::StdoutEnd).await.unwrap();
     last.send(StreamOutput::Ended { exit_code: 0 }).await.unwrap();
-    assert_eq!(client.next().await, data(most * 4 - 1, "", true));
-    assert_eq!(client.next().await, data(most * 4 - 3, "", true));
+    assert_eq!(client.next().await, Some(data(most * 4 - 1, "", true)));
+    assert_eq!(client.next().await, Some(data(most * 4 - 3, "", true)));
     client.connect(most * 4 + 3, "81").await;
     assert_eq!(client.node().await.0.port, 81);
 }

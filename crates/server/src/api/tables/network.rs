@@ -38,13 +38,13 @@ pub(super) fn service(object: &Object, now: Time) -> Vec<Value> {
         spec.type_.clone().unwrap_or_else(|| "ClusterIP".into()).into(),
         address.unwrap_or_else(|| NONE.into()).into(),
         external(&spec, &status).into(),
-        or_none(ports).into(),
+        or_none(&ports).into(),
         age(object, now),
-        or_none(selector).into(),
+        or_none(&selector).into(),
     ]
 }
 
-fn or_none(list: Vec<String>) -> String {
+fn or_none(list: &[String]) -> String {
     if list.is_empty() { NONE.into() } else { list.join(",") }
 }
 
@@ -66,7 +66,7 @@ fn external(spec: &ServiceSpec, status: &ServiceStatus) -> String {
             let all: Vec<String> = given.chain(own).collect();
             if all.is_empty() { "<pending>".into() } else { all.join(",") }
         }
-        _ => or_none(own),
+        _ => or_none(&own),
     }
 }
 
