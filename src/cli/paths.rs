@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn words_and_paths() {
         assert_eq!(kinds("po,deploy").unwrap(), [Kind::Pod, Kind::Deployment]);
-        assert_eq!(kinds("all").unwrap(), [Kind::Pod, Kind::ReplicaSet, Kind::Deployment]);
+        assert_eq!(kinds("all").unwrap(), [Kind::Service, Kind::Pod, Kind::ReplicaSet, Kind::Deployment]);
         assert!(kinds("widgets").is_err());
         assert_eq!(item(Kind::Pod, "shop", "a"), "/api/v1/namespaces/shop/pods/a");
         assert_eq!(collection(Kind::Deployment, ""), "/apis/apps/v1/deployments");
