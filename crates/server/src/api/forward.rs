@@ -2,7 +2,7 @@
 //!
 //! Called by `rest`. Takes the connection over in one of three forms: SPDY/3.1 within WebSocket
 //! messages (kubectl from 1.31 on), SPDY/3.1 itself (kubectl before), and Kubernetes' channels, one
-//! connection to one port a WebSocket (`evenkeel port-forward`). Deliberately not here: how a node
+//! connection to one port a WebSocket. Deliberately not here: how a node
 //! reaches its pod's port (the agent).
 
 use std::{sync::Arc, time::Duration};
