@@ -27,7 +27,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::OwnedSemaphorePermit,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 
 use super::{Api, channels::Protocol, exec, query::Pairs, spdy, status::Failure};
@@ -242,7 +242,8 @@ async fn carry(
         for message in begun {
             tell(sink, Message::Binary(message)).await?;
         }
-        let mut ping = interval(PING);
+        // Not at once: a client that answers after a short exchange's end would write into a closed connection.
+        let mut ping = interval_at(Instant::now() + PING, PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let message = tokio::select! {
