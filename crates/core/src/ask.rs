@@ -217,12 +217,7 @@ impl DeleteOptions {
             .filter(|v| *v != object.version)
             .map(|v| ("ResourceVersion", v.to_string(), object.version.to_string()));
         let Some((what, wanted, is)) = uid.or(version) else { return Ok(()) };
-        Err(Refusal::conflict(alloc::format!(
-            "Operation cannot be fulfilled on {} \"{}\": Precondition failed: {what} in precondition: {wanted}, {what} \
-             in object meta: {is}",
-            object.key.kind.resource(),
-            object.key.name
-        )))
+        Err(Refusal::precondition(&object.key, what, &wanted, &is))
     }
 }
 
@@ -327,6 +322,24 @@ impl Refusal {
     /// 409: the state of things does not allow it.
     pub fn conflict(message: impl Into<String>) -> Self {
         Self::new(409, "Conflict", message)
+    }
+
+    /// 409: another object, or another state of it, was meant.
+    pub fn precondition(key: &Key, what: &str, wanted: &str, is: &str) -> Self {
+        let why = alloc::format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}");
+        Self::cannot(key, &why)
+    }
+
+    /// 409: the object is not as its writer read it.
+    pub fn modified(key: &Key) -> Self {
+        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        Self::cannot(key, why)
+    }
+
+    /// 409, in the form of Kubernetes' conflicts.
+    fn cannot(key: &Key, why: &str) -> Self {
+        let (resource, name) = (key.kind.resource(), &key.name);
+        Self::conflict(alloc::format!("Operation cannot be fulfilled on {resource} \"{name}\": {why}"))
     }
 
     /// 422: the request itself is wrong.

@@ -1,10 +1,11 @@
 //! Writes by hand: what users and their clients create, replace, apply and delete through the API.
 //!
 //! Called by `ask`. By Kubernetes' rules: names, versions, generation, ownership of fields, finalizers,
-//! grace. The tree of a wish is decoded already, and its features are supported. Labels and annotations of Evenkeel's own
-//! stay as they are whatever a wish says of them, but for the settings that people write. An object
-//! that a source owns may be written unless it is locked: sync then finds the drift. Deliberately not
-//! here: patches that are no apply (the API puts them on what it read and replaces with its version).
+//! grace. The tree of a wish is decoded already, and its features are supported. Labels and annotations
+//! of Evenkeel's own stay as they are whatever a wish says of them, but for the settings that people
+//! write. An object that a source owns may be written unless it is locked: sync then finds the drift.
+//! Deliberately not here: patches that are no apply (the API puts them on what it read and replaces with
+//! its version).
 
 mod delete;
 mod fixed;
@@ -102,8 +103,7 @@ pub fn handle(world: &World, edit: &Edit, user: &str, cx: &mut Cx<'_>) -> Result
         Edit::Replace { wish, if_version, if_uid } => {
             let live = world.get(&wish.key).ok_or_else(|| Refusal::not_found(&wish.key))?;
             if let Some(uid) = if_uid.filter(|u| *u != live.uid) {
-                let text = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", live.uid);
-                return Err(Refusal::conflict(cannot(&wish.key, &text)));
+                return Err(Refusal::precondition(&wish.key, "UID", &uid.to_string(), &live.uid.to_string()));
             }
             same_version(live, *if_version)?;
             let (new, managed) = (of_value(wish, wish.value.clone())?, None);
@@ -114,15 +114,9 @@ pub fn handle(world: &World, edit: &Edit, user: &str, cx: &mut Cx<'_>) -> Result
     }
 }
 
-/// The form of Kubernetes' conflicts.
-fn cannot(key: &Key, why: &str) -> String {
-    format!("Operation cannot be fulfilled on {} \"{}\": {why}", key.kind.resource(), key.name)
-}
-
 fn same_version(live: &Object, wanted: Option<Version>) -> Result<(), Refusal> {
     if wanted.is_some_and(|v| v != live.version) {
-        let why = "the object has been modified; please apply your changes to the latest version and try again";
-        return Err(Refusal::conflict(cannot(&live.key, why)));
+        return Err(Refusal::modified(&live.key));
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use axum::{
     http::{Method, request::Parts},
     response::Response,
 };
-use evenkeel_core::{Answer, Ask};
+use evenkeel_core::{Answer, Ask, Refusal};
 use evenkeel_model::{Key, Kind, Object, Revision};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -297,13 +297,8 @@ impl Write<'_> {
             if let Some(wanted) = wants(field)
                 && wanted != is
             {
-                let message = format!(
-                    "Operation cannot be fulfilled on {} \"{}\": Precondition failed: {label} in precondition: \
-                     {wanted}, {label} in object meta: {is}",
-                    key.kind.resource(),
-                    key.name
-                );
-                return Err(Failure::new(409, "Conflict", message).about(key));
+                let refusal = Refusal::precondition(key, label, &wanted, &is);
+                return Err(Failure::of_ask(&AskError::Refused(refusal), key));
             }
         }
         Ok(())

@@ -33,10 +33,7 @@ pub fn update(
     let key = Key::cluster(Kind::Node, name);
     let node = world.get(&key).ok_or_else(|| Refusal::not_found(&key))?;
     if if_version.is_some_and(|v| v != node.version) {
-        return Err(Refusal::conflict(format!(
-            "Operation cannot be fulfilled on nodes \"{name}\": the object has been modified; please apply your \
-             changes to the latest version and try again"
-        )));
+        return Err(Refusal::modified(&key));
     }
     let mut next = Object::clone(node);
     annotate(&mut next, wish)?;
