@@ -37,6 +37,9 @@ const HELLO: Duration = Duration::from_secs(30);
 const OUT: usize = 4;
 /// Messages of the session itself that wait: a few streams to be opened.
 const CONTROL: usize = 16;
+/// A node's deletion ends its session first and revokes its certificate then, which is a write of a
+/// small file. Until then the connection stays: the agent could come in again by it.
+const REVOKED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Opens a session; gives what is sent to the agent.
 pub(super) async fn open(
@@ -62,7 +65,8 @@ pub(super) async fn open(
     inner.host.register_node(node.name.clone(), access.clone());
     let (send, receive) = mpsc::channel(OUT);
     let name = node.name.clone();
-    let out = Out { send, from_host: agent.recv, asked, end: end.clone(), node, inner: inner.clone() };
+    let removed = node.removed.clone();
+    let mut out = Out { send: send.clone(), from_host: agent.recv, asked, node, inner: inner.clone() };
     let inner = inner.clone();
     tokio::spawn(async move {
         gauge!("evenkeel_agent_sessions").increment(1);
@@ -70,14 +74,19 @@ pub(super) async fn open(
         let greeted = agent.send.send(ToServer::Hello(Box::new(hello))).await.is_ok();
         inner.host.accept(server);
         let from_agent = hear(inbound, joiner, agent.send, answered);
-        let ended = tokio::select! {
+        let status = tokio::select! {
             ended = from_agent, if greeted => ended,
-            () = end.cancelled() => Ok(()),
-            () = out.run() => Ok(()),
+            () = end.cancelled() => None,
+            () = removed.cancelled() => None,
+            ended = out.turn() => ended,
         };
-        if let Err(status) = ended {
-            debug!(node = %name, reason = status.message(), "a session broke");
-        }
+        let status = match status {
+            Some(status) => status,
+            None => ended_here(&name, &removed, &end).await,
+        };
+        debug!(node = %name, reason = status.message(), "a session ended");
+        // An agent that takes nothing does not hear why.
+        let _told = send.try_send(Err(status));
         end.cancel();
         inner.live.end(&name, number);
         inner.host.unregister_node(&name, &access);
@@ -127,27 +136,43 @@ async fn next(inbound: &mut Streaming<FromAgent>, joiner: &mut Joiner) -> Result
     }
 }
 
-/// Passes on what the agent says, until it goes.
+/// What an agent hears whose session ends on this side.
+async fn ended_here(name: &str, removed: &CancellationToken, end: &CancellationToken) -> Status {
+    let stopping = timeout(REVOKED_WITHIN, end.cancelled());
+    tokio::select! {
+        biased;
+        () = removed.cancelled() => Status::permission_denied(format!("node {name} was removed")),
+        _ = stopping => Status::unavailable("the server ended the session"),
+    }
+}
+
+/// Passes on what the agent says, until it goes; nothing if it was this side that ended it.
 async fn hear(
     mut inbound: Streaming<FromAgent>,
     mut joiner: Joiner,
     to_host: mpsc::Sender<ToServer>,
     answered: watch::Sender<u64>,
-) -> Result<(), Status> {
+) -> Option<Status> {
     loop {
-        match next(&mut inbound, &mut joiner).await? {
+        let message = match next(&mut inbound, &mut joiner).await {
+            Ok(message) => message,
+            Err(status) => return Some(status),
+        };
+        match message {
             Some(from_agent::Message::Report(report)) => {
-                let (stamp, report) =
-                    convert::read_report(report).map_err(|e| Status::invalid_argument(e.to_string()))?;
+                let (stamp, report) = match convert::read_report(report) {
+                    Ok(read) => read,
+                    Err(e) => return Some(Status::invalid_argument(e.to_string())),
+                };
                 if to_host.send(ToServer::Report { stamp, report: Box::new(report) }).await.is_err() {
-                    return Ok(());
+                    return None;
                 }
             }
             Some(from_agent::Message::Pong(pong)) => {
                 answered.send_replace(pong.nonce);
             }
             Some(from_agent::Message::Hello(_)) => {
-                return Err(Status::invalid_argument("a session has one hello"));
+                return Some(Status::invalid_argument("a session has one hello"));
             }
             // Of a later version.
             Some(from_agent::Message::Part(_)) | None => {}
@@ -160,20 +185,13 @@ struct Out {
     send: mpsc::Sender<Result<FromServer, Status>>,
     from_host: mpsc::Receiver<ToAgent>,
     asked: mpsc::Receiver<FromServer>,
-    end: CancellationToken,
     node: Node,
     inner: Arc<Inner>,
 }
 
 impl Out {
-    /// Sends until something ends the session, and says what.
-    async fn run(mut self) {
-        let status = self.turn().await;
-        // An agent that takes nothing does not hear why.
-        let _told = self.send.try_send(Err(status));
-    }
-
-    async fn turn(&mut self) -> Status {
+    /// Sends until something ends the session, and says what; nothing if the host did.
+    async fn turn(&mut self) -> Option<Status> {
         let welcome = Welcome {
             speaks: Some(version::speaks()),
             cluster_id: self.inner.pki.cluster_id().into(),
@@ -186,21 +204,17 @@ impl Out {
         loop {
             for frame in split(message) {
                 if put(&self.send, Ok(frame)).await.is_err() {
-                    return Status::deadline_exceeded("the agent takes nothing");
+                    return Some(Status::deadline_exceeded("the agent takes nothing"));
                 }
             }
             message = tokio::select! {
                 next = self.from_host.recv() => match next {
                     Some(next) => next.into(),
-                    None => return Status::unavailable("the server ended the session"),
+                    None => return None,
                 },
                 // The other sender lives as long as the session.
                 Some(next) = self.asked.recv() => next,
-                () = self.node.removed.cancelled() => {
-                    return Status::permission_denied(format!("node {} was removed", self.node.name));
-                }
-                () = expiry.as_mut() => return Status::unauthenticated("the node's certificate has expired"),
-                () = self.end.cancelled() => return Status::unavailable("the server ended the session"),
+                () = expiry.as_mut() => return Some(Status::unauthenticated("the node's certificate has expired")),
             };
         }
     }
