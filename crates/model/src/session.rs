@@ -190,6 +190,10 @@ pub struct Report {
     /// The highest [`NetworkUpdate::number`] that the node's kernel follows, where it rose.
     #[serde(default)]
     pub network: Option<u64>,
+    /// What others did to the node's network since the last report, each put right by the agent; for
+    /// people, bounded by the agent.
+    #[serde(default)]
+    pub network_drifts: Vec<String>,
 }
 
 /// Something that happened to a pod: it becomes a Kubernetes Event.
@@ -225,6 +229,7 @@ impl Report {
             && self.drifts.is_empty()
             && self.events.is_empty()
             && self.network.is_none()
+            && self.network_drifts.is_empty()
     }
 }
 
@@ -254,6 +259,10 @@ pub struct NodeReport {
     /// The range of its pods' addresses, as a server gave it: one that lost its database gives it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_cidr: Option<Cidr>,
+    /// Why its pods are on the container engine's network, where Services and the cluster's names do
+    /// not reach; `None` where they are on the cluster's, or nothing is known of it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_network: Option<String>,
 }
 
 /// A taint that an agent asks for.

@@ -244,6 +244,7 @@ pub fn report(at: session::Stamp, r: &session::Report) -> proto::Report {
         events: r.events.iter().map(event).collect(),
         answers_ms: r.answers.map(|at| at.0),
         network: r.network,
+        network_drifts: r.network_drifts.clone(),
     }
 }
 
@@ -256,6 +257,7 @@ pub fn read_report(r: proto::Report) -> Result<(session::Stamp, session::Report)
         events: r.events.into_iter().map(read_event).collect::<Result<_>>()?,
         answers: r.answers_ms.map(Time),
         network: r.network,
+        network_drifts: r.network_drifts,
     };
     Ok((r.stamp.map(read_stamp).unwrap_or_default(), report))
 }
@@ -309,6 +311,7 @@ fn node_report(n: &session::NodeReport) -> proto::NodeReport {
         pressures: n.pressures.clone(),
         version: n.version.clone(),
         pod_cidr: n.pod_cidr.map(|c| c.to_string()),
+        engine_network: n.engine_network.clone(),
     }
 }
 
@@ -330,6 +333,7 @@ fn read_node_report(n: proto::NodeReport) -> Result<session::NodeReport> {
         pressures: n.pressures,
         version: n.version,
         pod_cidr: n.pod_cidr.as_deref().map(network::read_cidr).transpose()?,
+        engine_network: n.engine_network,
     })
 }
 

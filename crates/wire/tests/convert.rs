@@ -132,7 +132,15 @@ fn full_report() -> Report {
         last: Time(2_000_002),
     };
     let answers = Some(Time(1_700_000_000_123));
-    Report { node: Some(node()), pods, drifts, events: vec![happened], answers, network: None }
+    Report {
+        node: Some(node()),
+        pods,
+        drifts,
+        events: vec![happened],
+        answers,
+        network: None,
+        network_drifts: vec!["flushed".into()],
+    }
 }
 
 #[test]

@@ -215,12 +215,16 @@ impl<R: Runtime> Follower<R> {
             let disk = Some(Disk { engine: engine.clone(), short: self.pressures.disk() });
             self.engine.send_if_modified(|known| std::mem::replace(known, disk.clone()) != disk);
         }
-        let refused = match &*self.network.borrow() {
-            Status::Refused(why) => Some(format!("the pod network cannot be used: {why}")),
-            Status::Waiting | Status::Engine(_) | Status::Own => None,
+        let (refused, engine_network) = match &*self.network.borrow() {
+            Status::Refused(why) => (Some(format!("the pod network cannot be used: {why}")), None),
+            Status::Engine(why) => (None, Some(why.clone())),
+            Status::Waiting | Status::Own => (None, None),
         };
         let down = down.or(refused.as_deref());
-        let now = node::report(&self.node, engine, down, &limits, self.pressures.conditions());
+        let now = NodeReport {
+            engine_network,
+            ..node::report(&self.node, engine, down, &limits, self.pressures.conditions())
+        };
         if self.reported.as_ref() != Some(&now) {
             self.reported = Some(now.clone());
             self.tell(Input::Node(Box::new(now))).await?;

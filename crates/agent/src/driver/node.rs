@@ -65,6 +65,7 @@ pub(super) fn report(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         // What the logic keeps: the machine does not know of it.
         pod_cidr: None,
+        engine_network: None,
     }
 }
 

@@ -27,6 +27,8 @@ use crate::logic::{
 
 /// Inputs that wait for the loop. When it is full, ends of work and events wait in their tasks.
 const INPUTS: usize = 1024;
+/// Drifts of the network that wait for the loop.
+const DRIFTS: usize = 16;
 /// Inputs taken before their commands are carried out: one sync of the disk for all of them.
 const BATCH: usize = 64;
 /// A session is not dialled before the engine was asked, but no later than this: else every node
@@ -58,12 +60,14 @@ pub async fn run<R: Runtime, D: Dial>(
         Ok::<_, JournalError>((store, journal))
     });
     let (store, journal) = opened.await.map_err(|e| DriverError::Fault(e.to_string()))??;
+    let (drifts, of_network) = mpsc::channel(DRIFTS);
     let plane = Plane::start(plane::Settings {
         cluster: config.logic.cluster.clone(),
         node: config.logic.node.clone(),
         address: config.logic.node_ip,
         dir: config.dir.clone(),
         choice: config.network,
+        drifts,
     })?;
     let worker = Arc::new(Worker::new(runtime.clone(), &config.dir, plane.clone(), config.logic.node_ip)?);
     let selector: Vec<(String, String)> = selector(&config.logic.cluster).into_iter().collect();
@@ -85,6 +89,7 @@ pub async fn run<R: Runtime, D: Dial>(
     tokio::spawn(side.clone().run_until_cancelled_owned(follower.run()));
     tokio::spawn(side.clone().run_until_cancelled_owned(clean_images(worker.clone(), engine, keep)));
     tokio::spawn(side.clone().run_until_cancelled_owned(tell_applied(plane.applied(), send.clone())));
+    tokio::spawn(side.clone().run_until_cancelled_owned(tell_drifts(of_network, send.clone())));
     let (state_send, state) = watch::channel(SessionState::Starting);
     tokio::spawn(side.clone().run_until_cancelled_owned(keep_file(config.dir.join(SESSION_FILE), state)));
     let mut driver = Loop {
@@ -345,6 +350,14 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
 }
 
 /// Tells how far the kernel follows the network that the server says.
+async fn tell_drifts(mut drifts: mpsc::Receiver<plane::Drift>, send: mpsc::Sender<Input>) {
+    while let Some(plane::Drift { message }) = drifts.recv().await {
+        if send.send(Input::NetworkDrift { message }).await.is_err() {
+            return;
+        }
+    }
+}
+
 async fn tell_applied(mut applied: watch::Receiver<u64>, send: mpsc::Sender<Input>) {
     while applied.changed().await.is_ok() {
         let number = *applied.borrow_and_update();

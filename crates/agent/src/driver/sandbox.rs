@@ -5,9 +5,11 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use evenkeel_model::Uid;
-use evenkeel_net::plane::{ClusterNames, Sandbox};
-use evenkeel_runtime::{ContainerId, ContainerInfo, ContainerState, Runtime, SandboxNetwork, SandboxSpec};
+use evenkeel_model::{Uid, net::PortProtocol};
+use evenkeel_net::plane::{ClusterNames, PodPort, Sandbox};
+use evenkeel_runtime::{
+    ContainerId, ContainerInfo, ContainerState, PortBinding, Protocol, Runtime, SandboxNetwork, SandboxSpec,
+};
 
 use super::{
     names::{self, Machine},
@@ -56,12 +58,7 @@ impl<R: Runtime> Worker<R> {
         let machine = tokio::task::spawn_blocking(machine).await.map_err(|e| Failure::Internal(e.to_string()))?;
         names::complete(&mut spec, network, address, cluster.as_ref(), &machine).map_err(Failure::Network)?;
         let own = spec.network == SandboxNetwork::Own;
-        if let (true, Some(port)) = (own, spec.host_ports.first()) {
-            return Err(Failure::Network(format!(
-                "hostPort {} is not supported yet on the node's own pod network (--pod-network engine has it)",
-                port.host_port
-            )));
-        }
+        let ports = if own { ports(&spec.host_ports).map_err(Failure::Network)? } else { Vec::new() };
         // The engine cannot set them in a network that it does not make.
         let mut parameters = Vec::new();
         if own {
@@ -75,7 +72,7 @@ impl<R: Runtime> Worker<R> {
         }
         let _turn = turn(&self.starts).await?;
         let id = self.runtime.run_sandbox(&spec).await?;
-        match self.put_on_network(pod, &id, &spec, parameters).await {
+        match self.put_on_network(pod, &id, &spec, parameters, ports).await {
             Ok(ip) => Ok(Output::Sandbox { id, ip }),
             Err(failure) => {
                 // Without its id in the answer nobody would know of it.
@@ -103,6 +100,7 @@ impl<R: Runtime> Worker<R> {
         id: &ContainerId,
         spec: &SandboxSpec,
         parameters: Vec<(String, String)>,
+        ports: Vec<PodPort>,
     ) -> Result<Option<IpAddr>, Failure> {
         let info = self.runtime.inspect(id).await?;
         match spec.network {
@@ -118,7 +116,7 @@ impl<R: Runtime> Worker<R> {
                     }
                     other => return Err(Failure::Network(format!("the sandbox does not run: {other:?}"))),
                 };
-                let sandbox = Sandbox { pod, title: title(&info), pid, parameters };
+                let sandbox = Sandbox { pod, title: title(&info), pid, parameters, ports };
                 let address = self.plane.plug(sandbox).await.map_err(|e| Failure::Network(e.to_string()))?;
                 Ok(Some(address.into()))
             }
@@ -153,14 +151,47 @@ impl<R: Runtime> Worker<R> {
                 ContainerState::Running { pid, .. } | ContainerState::Paused { pid, .. },
             ) = (info.network, info.labels.contains_key(labels::SANDBOX), pod_of(info), &info.state)
             {
-                found.push(Sandbox { pod, title: title(info), pid: *pid, parameters: Vec::new() });
+                let (title, ports) = (title(info), ports_of(info));
+                found.push(Sandbox { pod, title, pid: *pid, parameters: Vec::new(), ports });
             }
         }
-        if !found.is_empty() {
-            self.plane.found(found).await;
-        }
+        self.plane.found(found).await;
         Ok(all)
     }
+}
+
+/// Ports of the node that lead to a pod on its own network.
+fn ports(bindings: &[PortBinding]) -> Result<Vec<PodPort>, String> {
+    let port = |b: &PortBinding| {
+        let refused = |why: &str| format!("hostPort {}: {why}", b.host_port);
+        let protocol = match b.protocol {
+            Protocol::Tcp => PortProtocol::Tcp,
+            Protocol::Udp => PortProtocol::Udp,
+            Protocol::Sctp => return Err(refused("SCTP is not supported on the node's own pod network")),
+        };
+        let host_address = match b.host_ip {
+            None => None,
+            Some(IpAddr::V4(a)) if a.is_loopback() => {
+                return Err(refused(
+                    "hostIP 127.0.0.0/8 cannot lead to a pod: packets from there do not leave the machine; leave hostIP out, or give one of the node's addresses",
+                ));
+            }
+            Some(IpAddr::V4(a)) => Some(a),
+            Some(IpAddr::V6(_)) => return Err(refused("hostIP is an IPv6 address, which is not supported yet")),
+        };
+        Ok(PodPort { host_address, host_port: b.host_port, protocol, port: b.container_port })
+    };
+    bindings.iter().map(port).collect()
+}
+
+/// The same of a sandbox that runs, by its label.
+fn ports_of(info: &ContainerInfo) -> Vec<PodPort> {
+    let Some(text) = info.labels.get(labels::HOST_PORTS) else { return Vec::new() };
+    let read = serde_json::from_str::<Vec<PortBinding>>(text).map_err(|e| e.to_string()).and_then(|all| ports(&all));
+    read.unwrap_or_else(|error| {
+        tracing::warn!(pod = title(info), error, "the label with the pod's ports of the node cannot be read");
+        Vec::new()
+    })
 }
 
 fn pod_of(info: &ContainerInfo) -> Option<Uid> {

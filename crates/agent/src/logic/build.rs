@@ -164,10 +164,17 @@ fn check_non_root(user: Option<i64>, image_user: &str) -> Result<(), String> {
 /// Builds the sandbox of a pod.
 pub(super) fn sandbox(order: &PodOrder, pod: &PodSpec, cluster: &str, attempt: u32) -> SandboxSpec {
     let dns = pod.dns_config.clone().unwrap_or_default();
+    let host_ports: Vec<PortBinding> =
+        pod.init_containers.iter().flatten().chain(&pod.containers).flat_map(host_ports).collect();
+    let mut labels = labels::of(cluster, order, None, "");
+    if !host_ports.is_empty() {
+        // For an agent that comes back: the engine keeps them only where it publishes them itself.
+        labels.insert(labels::HOST_PORTS.into(), serde_json::to_string(&host_ports).unwrap_or_default());
+    }
     let host = pod.hostname.clone().filter(|h| !h.is_empty()).unwrap_or_else(|| order.name.to_string());
     SandboxSpec {
         name: labels::name(order, None, attempt),
-        labels: labels::of(cluster, order, None, ""),
+        labels,
         hostname: host.chars().take(MAX_HOSTNAME).collect::<String>().trim_end_matches(['-', '.']).to_owned(),
         dns: DnsConfig {
             servers: dns.nameservers.unwrap_or_default(),
@@ -180,7 +187,7 @@ pub(super) fn sandbox(order: &PodOrder, pod: &PodSpec, cluster: &str, attempt: u
             .flatten()
             .flat_map(|a| a.hostnames.iter().flatten().map(|h| (a.ip.clone(), h.clone())))
             .collect(),
-        host_ports: pod.init_containers.iter().flatten().chain(&pod.containers).flat_map(host_ports).collect(),
+        host_ports,
         network: SandboxNetwork::Default,
         sysctls: pod
             .security_context

@@ -354,6 +354,11 @@ pub enum Input {
         /// [`NetworkUpdate::number`].
         number: u64,
     },
+    /// Somebody else changed the node's network, and it was put right.
+    NetworkDrift {
+        /// What happened, for people.
+        message: String,
+    },
     /// The caller's clock jumped by so much, forwards or back, and the time of this step is the new
     /// one: the machine slept, or its clock was set. Waits keep their length.
     ClockMoved {

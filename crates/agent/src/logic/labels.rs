@@ -19,6 +19,8 @@ pub const NAMESPACE: &str = "evenkeel.dev/namespace";
 pub const CONTAINER: &str = "evenkeel.dev/container";
 /// On a sandbox, in place of [`CONTAINER`].
 pub const SANDBOX: &str = "evenkeel.dev/sandbox";
+/// On a sandbox: the ports of the node that lead to its pod, as JSON, where there are any.
+pub const HOST_PORTS: &str = "evenkeel.dev/host-ports";
 /// Scheme and digest of what the container was made of.
 pub const SPEC_HASH: &str = "evenkeel.dev/spec-hash";
 

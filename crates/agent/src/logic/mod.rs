@@ -180,6 +180,7 @@ impl AgentLogic {
                 self.tell_node();
             }
             Input::NetworkApplied { number } => self.session.network_applied(number),
+            Input::NetworkDrift { message } => self.session.network_drifted(message),
             Input::ClockMoved { millis } => self.clock_moved(millis),
             Input::Wake => {}
         }
@@ -358,6 +359,7 @@ impl AgentLogic {
             events: self.happened.take(self.last_step),
             answers: self.session.take_roll_call(),
             network: self.session.take_network(),
+            network_drifts: self.session.take_network_drifts(),
             ..self.outbox.take()
         };
         ToServer::Report { stamp: self.session.tell(&report), report: Box::new(report) }

@@ -18,7 +18,7 @@ use super::{
     AgentLogic,
     command::Command,
     pod::{Mode, Pod},
-    settings::{FULL_FIRST, FULL_LIMIT, MAX_DRIFTS},
+    settings::{FULL_FIRST, FULL_LIMIT, MAX_DRIFTS, MAX_NETWORK_DRIFTS},
     shift::shift,
 };
 
@@ -54,6 +54,8 @@ pub(super) struct Session {
     roll_call: Option<Time>,
     /// The highest network update of this session that the kernel follows, and the one told last.
     network: (Option<u64>, Option<u64>),
+    /// What others did to the node's network, to be told; the newest [`MAX_NETWORK_DRIFTS`].
+    network_drifts: VecDeque<String>,
     /// Drifts of this session's reports that the server has not said to have, at most
     /// [`MAX_DRIFTS`], oldest first.
     unheard: VecDeque<(u64, ContainerDrift)>,
@@ -114,9 +116,22 @@ impl Session {
         news
     }
 
-    /// Whether the server waits for a word: its question is open, or the network has come further.
+    pub(super) fn network_drifted(&mut self, message: String) {
+        self.network_drifts.push_back(message);
+        let surplus = self.network_drifts.len().saturating_sub(MAX_NETWORK_DRIFTS);
+        self.network_drifts.drain(..surplus);
+    }
+
+    /// What others did to the network since the last report. One that does not arrive is told no more:
+    /// it was put right before.
+    pub(super) fn take_network_drifts(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.network_drifts).into()
+    }
+
+    /// Whether the server waits for a word: its question is open, or the network has come further; or
+    /// there is one for it.
     pub(super) fn has_news(&self) -> bool {
-        self.roll_call.is_some() || self.network.0 > self.network.1
+        self.roll_call.is_some() || self.network.0 > self.network.1 || !self.network_drifts.is_empty()
     }
 
     /// The server has what was told up to here.
@@ -433,6 +448,23 @@ mod tests {
         session.tell(&Report { drifts: vec![drift_of(4)], ..Report::default() });
         let owed = session.open(T0, 0);
         assert_eq!((owed.len(), owed.last().map(|d| d.pod)), (MAX_DRIFTS, Some(Uid(4))));
+    }
+
+    #[test]
+    fn drifts_of_the_network_wait_for_a_session_and_are_bounded() {
+        let mut logic = agent();
+        for n in 0..MAX_NETWORK_DRIFTS + 3 {
+            logic.step(T0, Input::NetworkDrift { message: format!("flush {n}") });
+        }
+        logic.step(T0, Input::SessionOpened);
+        let first = assignment(&logic, 1, true);
+        assert!(!breaks(&mut logic, T0, first));
+        assert!(logic.has_report());
+        let ToServer::Report { report, .. } = logic.next_message() else { panic!("no report") };
+        assert_eq!(report.network_drifts.len(), MAX_NETWORK_DRIFTS);
+        assert_eq!(report.network_drifts.last().unwrap(), &format!("flush {}", MAX_NETWORK_DRIFTS + 2));
+        let ToServer::Report { report, .. } = logic.next_message() else { panic!("no report") };
+        assert!(report.network_drifts.is_empty() && !logic.has_report(), "told once");
     }
 
     #[test]

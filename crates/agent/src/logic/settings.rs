@@ -87,6 +87,8 @@ pub const TAIL_LINE_CHARS: usize = 500;
 /// Secret values shorter than this are not struck out of logs: they would blacken every line.
 /// Words this short guard nothing.
 pub const MIN_SECRET_CHARS: usize = 4;
+/// Drifts of a node's network that wait to be told; older ones are only in the log.
+pub const MAX_NETWORK_DRIFTS: usize = 16;
 /// Drifts kept for a server that is away; the oldest go first.
 pub const MAX_DRIFTS: usize = 1000;
 /// How long a session may be open without its first assignment before another one is tried. An

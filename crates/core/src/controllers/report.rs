@@ -50,6 +50,7 @@ pub fn report(world: &World, node: &Arc<str>, report: &Report, cx: &mut Cx<'_>) 
     for seen in &report.drifts {
         drift::observe(world, node, seen, cx);
     }
+    drift::network(world, node, &report.network_drifts, cx);
     for happened in report.events.iter().take(MOST_EVENTS) {
         pod_event(world, node, happened, cx);
     }

@@ -1,10 +1,12 @@
 //! Drift: places where live differs from desired, recorded, healed or left.
 //!
 //! Object drift is found by sync, which compares; container drift by agents. What becomes of either
-//! is decided here. `record.rs` keeps the ledger, `containers.rs` has what agents saw, `verbs.rs`
+//! is decided here. `record.rs` keeps the ledger, `containers.rs` and
+//! `network.rs` have what agents saw, `verbs.rs`
 //! what users ask, `redact.rs` hides values of Secrets.
 
 mod containers;
+mod network;
 mod record;
 pub(crate) mod redact;
 #[cfg(test)]
@@ -20,6 +22,7 @@ use record::Record;
 use serde_json::Value;
 
 pub use containers::{observe, righted};
+pub use network::network;
 pub use verbs::{accept, heal};
 
 use crate::{

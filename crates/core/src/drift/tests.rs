@@ -259,3 +259,20 @@ fn a_session_settles_what_its_agent_no_longer_calls_drifted() {
     assert_eq!(session(&mut lab, "n1", &[None]), Some(Resolution::Healed));
     assert_eq!(drifts(&lab)[0].2.count, 1);
 }
+
+#[test]
+fn what_is_done_to_a_nodes_network_is_a_drift_of_the_node() {
+    let mut lab = shop(json!({}));
+    let node = lab.world.list(Kind::Node, "").next().unwrap().key.name.clone();
+    for flush in 1..=2 {
+        let message = String::from("the table was changed by another program; it was made again");
+        lab.event(|world, cx| super::network(world, &node, &[message], cx));
+        lab.settle();
+        let all = drifts(&lab);
+        let (_, spec, status) = all.iter().find(|(_, spec, _)| spec.object.kind == "Node").unwrap();
+        assert_eq!((spec.path.as_str(), spec.origin.clone()), ("network", DriftOrigin::Node(String::from(&*node))));
+        assert_eq!((status.count, status.resolution), (flush, Some(Resolution::Healed)));
+    }
+    let told = lab.world.list(Kind::Event, "").any(|e| e.to_value()["reason"] == "NetworkDrift");
+    assert!(told);
+}

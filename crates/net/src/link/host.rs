@@ -1,14 +1,18 @@
 //! What the machine has of its own: whether the cluster's ranges get in its way, which link leads
-//! outside, and whether it forwards packets. Pure but for the last.
+//! outside, whether it forwards packets; and what it takes for itself of the cluster's network.
 
-use std::{io, net::IpAddr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use evenkeel_model::net::Cidr;
 
 use super::{
-    kernel::{Address, Link, PROTOCOL, Route},
+    KernelError,
+    kernel::{Address, Kernel, Link, PROTOCOL, Route},
     names::{Owner, is_some_agents},
-    pods::set_parameter,
+    pods::{LOOPBACK, set_parameter},
 };
 
 /// What Ethernet has where nothing else is known.
@@ -90,6 +94,16 @@ impl Machine {
         ))
     }
 
+    /// Another agent on this machine that has Services in this cluster's range.
+    pub(crate) fn rival_of_services(&self, own: Ipv4Addr, services: Cidr) -> Option<String> {
+        let another = |r: &&Route| r.protocol == PROTOCOL && r.link == LOOPBACK && r.source != Some(own);
+        let rival = self.routes.iter().filter(another).find(|r| r.to.overlaps(services))?;
+        Some(format!(
+            "another Evenkeel agent on this machine has Services in {}, which overlaps {services}: clusters that share a machine need different --service-cidr at their servers",
+            rival.to
+        ))
+    }
+
     /// The link by which other nodes reach this one: that of its address, or else of the default
     /// route.
     pub(crate) fn uplink(&self, address: Option<IpAddr>) -> Option<u32> {
@@ -112,6 +126,27 @@ impl Claim {
             self.flag, self.range
         )
     }
+}
+
+/// What a node has of the cluster's network itself: an address, and a way to Services. Their packets
+/// are translated before they leave, but only after a route was found for them, which a machine
+/// without a default route does not have.
+pub(crate) async fn hold(kernel: &Kernel, own: Ipv4Addr, services: Cidr) -> Result<(), KernelError> {
+    kernel.add_address(LOOPBACK, own, 32, false).await?;
+    kernel.set_route(&to_services(own, services)).await
+}
+
+/// Lets go of what [`hold`] made.
+pub(crate) async fn let_go(kernel: &Kernel, own: Ipv4Addr, services: Cidr) -> Result<(), KernelError> {
+    let route = to_services(own, services);
+    if kernel.routes().await?.contains(&route) {
+        kernel.delete_route(&route).await?;
+    }
+    kernel.delete_address(LOOPBACK, own, 32).await
+}
+
+fn to_services(own: Ipv4Addr, services: Cidr) -> Route {
+    Route { to: services, link: LOOPBACK, via: None, onlink: false, source: Some(own), protocol: PROTOCOL }
 }
 
 /// Lets the machine forward packets, which pods live by; says whether it did not before.

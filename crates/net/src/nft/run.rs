@@ -62,6 +62,11 @@ pub enum NftError {
     NotJson(#[from] serde_json::Error),
 }
 
+/// Whether `PATH` has an `nft`. Not whether it may do anything.
+pub fn is_installed() -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join("nft").is_file()))
+}
+
 impl Default for Nft {
     fn default() -> Self {
         Self::new()

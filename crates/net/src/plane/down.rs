@@ -11,13 +11,13 @@ use thiserror::Error;
 
 use super::{ADDRESSES, KNOWN, known::Known};
 use crate::link::{
-    KernelError, forward,
+    KernelError, forward, host,
     ipam::node_address,
     kernel::{Kernel, PROTOCOL},
     names::{Owner, is_some_agents},
     pods::LOOPBACK,
 };
-use crate::nft::run::{Nft, NftError};
+use crate::nft::{Nft, NftError, Services};
 
 /// Something of the network is left; calling again goes on.
 #[derive(Debug, Error)]
@@ -26,8 +26,8 @@ pub enum DownError {
     #[error("the pod network cannot be taken away: {0}; it needs root")]
     Kernel(#[from] KernelError),
     /// Rules of ours stay.
-    #[error("the rules that let pods through Docker's firewall cannot be taken away: {0}")]
-    Firewall(#[from] NftError),
+    #[error("packet rules cannot be taken away: {0}")]
+    Rules(#[from] NftError),
     /// A file stays.
     #[error("cannot remove {}: {source}", path.display())]
     File {
@@ -56,13 +56,16 @@ pub async fn down(dir: &Path) -> Result<(), DownError> {
                 kernel.delete_route(&route).await?;
             }
         }
-        match forward::close(&Nft::new(), &known.owner.0).await {
-            // None were made without it.
-            Ok(()) | Err(NftError::Missing) => {}
-            Err(error) => return Err(error.into()),
+        let nft = Nft::new();
+        for done in [Services::remove(&nft, &known.owner.0).await, forward::close(&nft, &known.owner.0).await] {
+            match done {
+                // None were made without it.
+                Ok(()) | Err(NftError::Missing) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         if let Some(address) = known.range(&known.owner.1).and_then(node_address) {
-            kernel.delete_address(LOOPBACK, address, 32).await?;
+            host::let_go(&kernel, address, settings.service_cidr).await?;
         }
         if let IpAddr::V4(dns) = settings.dns {
             kernel.delete_address(LOOPBACK, dns, 32).await?;

@@ -1,14 +1,14 @@
 //! The node's network as one thing: takes what the server says, in its order, brings the kernel
 //! there, plugs pods in, and keeps all of it so.
 //!
-//! One task (`task`, with `sandboxes` for pods) does everything in turn; this is its front. What was merged of the server's
-//! words is in `known`, names are answered by `names`, changes that others make to the kernel are told by
-//! `watch`. The driver of
-//! the agent owns it. Deliberately not here: pods' life, and which pod is on this node.
+//! One task (`task`, with `sandboxes` for pods and `rules` for Services) does everything in turn; this is
+//! its front. What was merged of the server's words is in `known`, names are answered by `names`, changes
+//! that others make to links and routes are told by `watch`. The driver of the agent owns it. Deliberately not here: pods' life, and which pod is on this node.
 
 mod down;
 mod known;
 mod names;
+mod rules;
 mod sandboxes;
 mod task;
 #[cfg(test)]
@@ -23,11 +23,17 @@ use std::{
     time::Duration,
 };
 
-use evenkeel_model::{Uid, net::NetworkUpdate};
+use evenkeel_model::{
+    Uid,
+    net::{NetworkUpdate, PortProtocol},
+};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch as channel};
 
-use crate::link::{KernelError, ipam::IpamError, netns::SandboxError};
+use crate::{
+    link::{KernelError, ipam::IpamError, netns::SandboxError},
+    nft::ServicesError,
+};
 
 pub use self::{
     down::{DownError, down},
@@ -81,6 +87,16 @@ pub struct Settings {
     pub dir: PathBuf,
     /// Which network pods get.
     pub choice: Choice,
+    /// Hears what others did to the network behind the agent's back; what it does not take is only
+    /// logged.
+    pub drifts: mpsc::Sender<Drift>,
+}
+
+/// Something of the node's network was changed by somebody else, and put right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// What happened, for people.
+    pub message: String,
 }
 
 /// What the network is at.
@@ -125,6 +141,21 @@ pub struct Sandbox {
     pub pid: u32,
     /// `net.*` kernel parameters that the pod asks for.
     pub parameters: Vec<(String, String)>,
+    /// Ports of the node that lead to it.
+    pub ports: Vec<PodPort>,
+}
+
+/// A port of the node that leads to a pod (`hostPort`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PodPort {
+    /// `hostIP`; `None` for all of the node's addresses but those of its loopback.
+    pub host_address: Option<Ipv4Addr>,
+    /// `hostPort`.
+    pub host_port: u16,
+    /// Protocol.
+    pub protocol: PortProtocol,
+    /// `containerPort`.
+    pub port: u16,
 }
 
 /// A pod cannot be on the network.
@@ -148,6 +179,9 @@ pub enum PlaneError {
     /// The kernel.
     #[error("the pod cannot be plugged in: {0}")]
     Kernel(#[from] KernelError),
+    /// Its ports of the node.
+    #[error("the pod's hostPort cannot be opened: {0}")]
+    Ports(#[from] ServicesError),
     /// The agent ends.
     #[error("the agent is stopping")]
     Stopping,

@@ -36,7 +36,7 @@ impl Task {
                 match Network::of(wired.pid) {
                     Ok(network) if network.identity() == wired.network => {
                         pods::plug(kernel, wire, &network).await?;
-                        tracing::warn!(pod = wire.alias, "a pod's link was gone and is plugged in again");
+                        self.drifted(format!("the link of pod {} was gone; it is plugged in again", wired.title));
                     }
                     _ => gone.push(*pod),
                 }
@@ -45,11 +45,12 @@ impl Task {
             let routed = self.machine.routes.contains(&pods::route(wire, link.index));
             if !link.up || !routed {
                 pods::node_side(kernel, wire, link.index).await?;
-                tracing::warn!(pod = wire.alias, "a pod's link was down or had no route, and has one again");
+                self.drifted(format!("the link of pod {} was down or had no route; it is as it was", wired.title));
             }
         }
         for pod in gone {
             self.wires.remove(&pod);
+            self.rules.forget(pod);
         }
         let again = std::mem::take(&mut self.unplugged);
         self.found(again).await;
@@ -108,7 +109,11 @@ impl Task {
         let kernel = self.kernel()?;
         pods::plug(&kernel, &wire, &network).await?;
         self.leased.remove(&sandbox.pod);
-        self.wires.insert(sandbox.pod, Wired { pid, network: network.identity(), wire });
+        let title = sandbox.title.clone();
+        self.wires.insert(sandbox.pod, Wired { pid, title, network: network.identity(), wire });
+        if self.rules.set_ports(sandbox.pod, address, &sandbox.ports) && self.rules.waits_until().is_none() {
+            self.rules.apply(|| self.known.as_update()).await?;
+        }
         Ok(address)
     }
 
@@ -169,8 +174,10 @@ impl Task {
             {
                 pods::node_side(&kernel, &wire, link.index).await?;
                 self.leased.remove(&sandbox.pod);
-                let wired = Wired { pid: sandbox.pid, network: network.identity(), wire };
+                let title = sandbox.title.clone();
+                let wired = Wired { pid: sandbox.pid, title, network: network.identity(), wire };
                 self.wires.insert(sandbox.pod, wired);
+                self.behind |= self.rules.set_ports(sandbox.pod, address, &sandbox.ports);
                 return Ok(());
             }
         }

@@ -20,20 +20,21 @@ use tokio::{
 };
 
 use super::{
-    ADDRESSES, Addresses, Ask, Choice, ClusterNames, KNOWN, Known, Sandbox, Settings, Status, names::NameServer, watch,
+    ADDRESSES, Addresses, Ask, Choice, ClusterNames, Drift, KNOWN, Known, Sandbox, Settings, Status, names::NameServer,
+    rules::Rules, watch,
 };
 use crate::{
     link::{
         KernelError, forward,
-        host::{Claim, Machine, forward_packets},
+        host::{self, Claim, Machine, forward_packets},
         ipam::{Ipam, IpamError, node_address},
         kernel::{Kernel, refused},
         names::Owner,
         netns::Identity,
-        pods::{LOOPBACK, Wire},
+        pods::Wire,
         routes::{Own, Plan, Ways, plan},
     },
-    nft::run::Nft,
+    nft::run::{self, Nft},
 };
 
 /// Questions answered before the network is brought where they want it.
@@ -59,6 +60,8 @@ const NEEDED: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (19, "CAP_SYS_PTRACE"),
 /// A pod that is plugged in.
 pub(super) struct Wired {
     pub(super) pid: u32,
+    /// The pod, for people.
+    pub(super) title: String,
     pub(super) network: Identity,
     pub(super) wire: Wire,
 }
@@ -83,13 +86,18 @@ pub(super) struct Task {
     pub(super) known: Known,
     pub(super) names: NameServer,
     pub(super) save_at: Option<Instant>,
-    /// The last update's number, until it is told, and whether the kernel does not follow it yet.
+    pub(super) rules: Rules,
+    /// The last update's number, until it is told.
     pub(super) number: Option<u64>,
+    /// Whether the kernel does not follow what is known yet, and whether of nodes, too.
     pub(super) behind: bool,
+    nodes_behind: bool,
     pub(super) ipam: Arc<Mutex<Ipam>>,
     /// Pods that have an address and no link yet.
     pub(super) leased: BTreeSet<Uid>,
     pub(super) wires: BTreeMap<Uid, Wired>,
+    /// Whether the driver has told which pods run.
+    told_pods: bool,
     /// Sandboxes whose link could not be made again.
     pub(super) unplugged: Vec<Sandbox>,
     pub(super) machine: Machine,
@@ -122,7 +130,11 @@ impl Task {
             names.update(&known.as_update());
         }
         addresses.with(|all| *all = ipam.given().collect());
+        let mut rules = Rules::new(&settings.cluster, settings.node.clone());
+        rules.update(&known.as_update());
         Ok(Self {
+            rules,
+            nodes_behind: true,
             ways: Ways::new(owner.clone()),
             owner,
             kernel: None,
@@ -134,6 +146,7 @@ impl Task {
             ipam: Arc::new(Mutex::new(ipam)),
             leased: BTreeSet::new(),
             wires: BTreeMap::new(),
+            told_pods: false,
             unplugged: Vec::new(),
             machine: Machine::default(),
             plan: Plan::default(),
@@ -180,6 +193,11 @@ impl Task {
                 }
                 () = sleep_until(self.check_at.unwrap_or(far)), if self.check_at.is_some() => self.check().await,
                 () = sleep_until(self.save_at.unwrap_or(far)), if self.save_at.is_some() => self.save().await,
+                () = sleep_until(self.rules.check_at().unwrap_or(far)), if self.rules.check_at().is_some() => {
+                    if let Some(message) = self.rules.check().await {
+                        self.drifted(message);
+                    }
+                }
             }
         }
     }
@@ -210,6 +228,9 @@ impl Task {
             Choice::Auto if !missing.is_empty() => {
                 Some(format!("an own pod network needs root with {}", missing.join(", ")))
             }
+            Choice::Auto if !run::is_installed() => {
+                Some("an own pod network needs the program `nft`, of the package nftables".into())
+            }
             Choice::Auto | Choice::Own => None,
         }
     }
@@ -222,8 +243,10 @@ impl Task {
                 if self.engine().is_none() {
                     self.known.take(&update);
                     self.names.update(&update);
+                    self.rules.update(&update);
                     self.known.owner = (self.settings.cluster.clone(), self.settings.node.to_string());
                     let slow = update.settings.is_none() && update.nodes.is_empty() && update.gone_nodes.is_empty();
+                    self.nodes_behind |= !slow;
                     let at = Instant::now() + if slow { SAVE } else { Duration::ZERO };
                     self.save_at = Some(self.save_at.map_or(at, |save| save.min(at)));
                 }
@@ -241,10 +264,15 @@ impl Task {
                 let plugged = self.plug(&sandbox).await;
                 let _ = answer.send(plugged);
             }
-            Ask::Found(sandboxes) => self.found(sandboxes).await,
+            Ask::Found(sandboxes) => {
+                self.told_pods = true;
+                self.found(sandboxes).await;
+                self.pods_known();
+            }
             Ask::Forget(pod) => {
                 self.leased.remove(&pod);
                 self.wires.remove(&pod);
+                self.behind |= self.rules.forget(pod);
                 if let Err(error) = self.with_ipam(move |ipam| ipam.free(pod)).await {
                     tracing::error!(%error, "a pod's address is not free yet");
                 }
@@ -314,21 +342,53 @@ impl Task {
             Ok(None) => return self.followed(),
             Err(error) => return self.failed(&error),
         };
+        if self.nodes_behind
+            && let Err(error) = self.follow_nodes(&place).await
+        {
+            return self.failed(&error);
+        }
+        self.nodes_behind = false;
+        self.follow_services().await;
+    }
+
+    async fn follow_nodes(&mut self, place: &Place) -> Result<(), KernelError> {
         let new = plan(&place.own, place.settings.mode, self.known.nodes(), &self.machine.own_addresses());
         let mtu = self.machine.uplink_mtu(place.own.address.map(IpAddr::V4));
         let cluster = place.settings.cluster_cidr;
-        let kernel = match self.kernel() {
-            Ok(kernel) => kernel,
-            Err(error) => return self.failed(&error),
-        };
-        match self.ways.follow(&kernel, &place.own, &new, cluster, mtu).await {
-            Ok(()) => {
-                self.told_without(&new);
-                self.plan = new;
-                self.followed();
-            }
+        let kernel = self.kernel()?;
+        self.ways.follow(&kernel, &place.own, &new, cluster, mtu).await?;
+        self.told_without(&new);
+        self.plan = new;
+        Ok(())
+    }
+
+    /// Brings the packet rules to what is known: the last of what an update asks for.
+    async fn follow_services(&mut self) {
+        if let Some(until) = self.rules.waits_until() {
+            // Not said to be followed, and not tried with every question until then.
+            self.behind = false;
+            self.check_at = Some(self.check_at.map_or(until, |at| at.min(until)));
+            return;
+        }
+        match self.rules.apply(|| self.known.as_update()).await {
+            Ok(()) => self.followed(),
             Err(error) => self.failed(&error),
         }
+    }
+
+    /// Lets the rules go on once all pods that run are on the network.
+    fn pods_known(&mut self) {
+        if self.told_pods && self.unplugged.is_empty() && self.rules.waits_until().is_some() {
+            self.rules.pods_known();
+            self.behind |= self.known.settings.is_some();
+        }
+    }
+
+    /// Somebody else changed what pods live by, and it was put right.
+    pub(super) fn drifted(&self, message: String) {
+        tracing::warn!("{message}");
+        // Who reads them may be gone, at the agent's end, or behind: then the log alone has it.
+        let _ = self.settings.drifts.try_send(Drift { message });
     }
 
     fn followed(&mut self) {
@@ -338,7 +398,7 @@ impl Task {
         }
     }
 
-    fn failed(&mut self, error: &KernelError) {
+    fn failed(&mut self, error: &dyn std::error::Error) {
         self.behind = true;
         self.check_at = Some(Instant::now() + RETRY);
         let text = error.to_string();
@@ -373,7 +433,9 @@ impl Task {
             }
         };
         let conflict = self.machine.conflict(&Self::claims(&place.settings));
-        if let Some(why) = conflict.or_else(|| self.machine.rival(&self.owner, place.own.range)) {
+        let rival = || self.machine.rival(&self.owner, place.own.range);
+        let services = || self.machine.rival_of_services(place.own.in_range, place.settings.service_cidr);
+        if let Some(why) = conflict.or_else(rival).or_else(services) {
             self.say(Status::Refused(why));
             return Ok(None);
         }
@@ -383,7 +445,7 @@ impl Task {
                 tracing::info!("this machine forwards packets from now on (net.ipv4.ip_forward): pods live by it");
             }
             let kernel = self.kernel()?;
-            kernel.add_address(LOOPBACK, place.own.in_range, 32, false).await?;
+            host::hold(&kernel, place.own.in_range, place.settings.service_cidr).await?;
             self.names.serve(&kernel, place.settings.dns).await?;
             self.check_at = Some(Instant::now());
             self.say(Status::Own);
@@ -417,7 +479,12 @@ impl Task {
                 if self.complaint.take().is_some() {
                     tracing::info!("the node's network is as it shall be again");
                 }
-                self.followed();
+                if *self.status.borrow() == Status::Own {
+                    self.rules.look_again();
+                    self.follow_services().await;
+                } else {
+                    self.followed();
+                }
             }
             Err(error) => self.failed(&error),
         }
@@ -430,15 +497,18 @@ impl Task {
         self.look().await?;
         let Some(place) = self.ready().await? else { return Ok(()) };
         let kernel = self.kernel()?;
-        kernel.add_address(LOOPBACK, place.own.in_range, 32, false).await?;
+        host::hold(&kernel, place.own.in_range, place.settings.service_cidr).await?;
         self.names.serve(&kernel, place.settings.dns).await?;
         let new = plan(&place.own, place.settings.mode, self.known.nodes(), &self.machine.own_addresses());
         let mtu = self.machine.uplink_mtu(place.own.address.map(IpAddr::V4));
         self.ways.renew(&kernel, &place.own, &new, place.settings.cluster_cidr, mtu).await?;
         self.told_without(&new);
         self.plan = new;
+        self.nodes_behind = false;
         self.open_forward(place.settings.cluster_cidr).await;
-        self.check_pods(&kernel).await
+        self.check_pods(&kernel).await?;
+        self.pods_known();
+        Ok(())
     }
 
     /// Lets pods through Docker's firewall. That it cannot be done keeps nothing else from being

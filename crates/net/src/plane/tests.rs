@@ -12,12 +12,15 @@ use std::{
 
 use evenkeel_model::{
     Uid,
-    net::{NetworkMode, NetworkSettings, NetworkUpdate, NodeNet},
+    net::{
+        Endpoint, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId, ServiceNet,
+        ServicePort,
+    },
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Choice, Plane, Sandbox, Settings, Status, down};
+use super::{Choice, Drift, Plane, PodPort, Sandbox, Settings, Status, down};
 use crate::link::{names::Owner, netns::own_network};
 
 /// Longest wait for anything here.
@@ -71,18 +74,21 @@ impl Drop for Place {
 /// An agent's plane that lives in a place.
 struct Node {
     plane: Plane,
+    drifts: mpsc::Receiver<Drift>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Node {
     fn start(place: &Place, name: &str, address: Ipv4Addr, dir: &Path) -> Self {
+        let (told, drifts) = mpsc::channel(8);
         let settings = Settings {
             cluster: "test".into(),
             node: name.into(),
             address: Some(address.into()),
             dir: dir.to_path_buf(),
             choice: Choice::Own,
+            drifts: told,
         };
         let (send, receive) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel();
@@ -93,7 +99,7 @@ impl Node {
                 let _ = stopped.await;
             });
         });
-        Self { plane: receive.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
+        Self { plane: receive.recv().unwrap(), drifts, stop: Some(stop), thread: Some(thread) }
     }
 
     async fn pod(&self, uid: u128, place: &Place) -> Ipv4Addr {
@@ -127,7 +133,7 @@ impl Drop for Node {
 
 fn sandbox(uid: u128, place: &Place) -> Sandbox {
     let parameters = vec![("net.ipv4.tcp_syncookies".into(), "0".into())];
-    Sandbox { pod: Uid(uid), title: format!("shop/web-{uid}"), pid: place.pid(), parameters }
+    Sandbox { pod: Uid(uid), title: format!("shop/web-{uid}"), pid: place.pid(), parameters, ports: Vec::new() }
 }
 
 fn node(name: &str, address: &str, range: &str) -> NodeNet {
@@ -155,9 +161,14 @@ fn update(number: u64, mode: NetworkMode, nodes: Vec<NodeNet>) -> NetworkUpdate 
 
 /// Asks from one place to a port of an address in another: who the asked one saw.
 fn asked(from: &Place, at: &Place, address: Ipv4Addr) -> Result<SocketAddr, String> {
+    asked_at(from, at, 0, address, None)
+}
+
+/// The same, where the one who is asked listens at `port`, and is asked by another way to it.
+fn asked_at(from: &Place, at: &Place, port: u16, address: Ipv4Addr, by: Option<u16>) -> Result<SocketAddr, String> {
     let (ready, listening) = std::sync::mpsc::channel();
     let server = at.inside(move || {
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
         ready.send(listener.local_addr().unwrap().port()).unwrap();
         listener.set_nonblocking(true).unwrap();
         let end = Instant::now() + Duration::from_secs(2);
@@ -172,7 +183,8 @@ fn asked(from: &Place, at: &Place, address: Ipv4Addr) -> Result<SocketAddr, Stri
         }
         None
     });
-    let port = listening.recv().unwrap();
+    let there = listening.recv().unwrap();
+    let port = by.unwrap_or(there);
     let client = from.inside(move || {
         let to = SocketAddr::from((address, port));
         let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(1)).map_err(|e| e.to_string())?;
@@ -366,12 +378,131 @@ async fn an_agent_that_comes_back_takes_over_what_is_there_and_down_leaves_nothi
         assert_eq!(taken.join().unwrap(), 0, "no file stays");
         let links = place.ip("-o link show");
         assert_eq!(links.lines().count(), 2, "{links}");
-        assert_eq!(place.ip("route show proto 69"), "");
+        assert_eq!(place.ip("route show proto 69"), "", "routes of ours");
         let loopback = place.ip("addr show lo");
         assert!(!loopback.contains("10.4"), "{loopback}");
     }
     // The pods' ends went with them.
     assert!(!pods[0].ip("link show").contains("eth0"));
+}
+
+fn web(number: u64, pods: &[(Ipv4Addr, &str)]) -> NetworkUpdate {
+    let endpoint = |(address, node): &(Ipv4Addr, &str)| Endpoint {
+        address: (*address).into(),
+        node: Some((*node).into()),
+        pod: None,
+        hostname: None,
+        ready: true,
+        serving: true,
+        terminating: false,
+        ports: vec![Some(8080)],
+    };
+    let port = ServicePort { name: String::new(), protocol: PortProtocol::Tcp, port: 80, node_port: Some(30080) };
+    let service = ServiceNet {
+        id: ServiceId { namespace: "shop".into(), name: "web".into() },
+        uid: Uid(77),
+        cluster_ips: vec!["10.43.0.80".parse().unwrap()],
+        external_name: None,
+        ports: vec![port],
+        external_ips: Vec::new(),
+        load_balancer_ips: Vec::new(),
+        affinity_seconds: None,
+        internal_local: false,
+        external_local: false,
+        health_check_port: None,
+        publish_not_ready: false,
+        endpoints: pods.iter().map(endpoint).collect(),
+    };
+    NetworkUpdate {
+        full: false,
+        settings: None,
+        services: vec![Arc::new(service)],
+        ..update(number, NetworkMode::Auto, Vec::new())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_and_ports_of_the_node_lead_to_pods_and_are_there_again_when_flushed() {
+    let (one, other) = two().await;
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut first = Node::start(&one, "n1", "10.77.0.1".parse().unwrap(), dirs[0].path());
+    let second = Node::start(&other, "n2", "10.77.0.2".parse().unwrap(), dirs[1].path());
+    for plane in [&first, &second] {
+        plane.plane.found(Vec::new()).await;
+        plane.update(update(1, NetworkMode::Auto, nodes())).await;
+    }
+    let pods = [Place::new().await, Place::new().await];
+    let a = first.pod(1, &pods[0]).await;
+    second.plane.lease(Uid(2)).await.unwrap().unwrap();
+    let port = PodPort { host_address: None, host_port: 8888, protocol: PortProtocol::Tcp, port: 8080 };
+    let with_port = || Sandbox { ports: vec![port], ..sandbox(2, &pods[1]) };
+    let b = second.plane.plug(with_port()).await.unwrap();
+    for plane in [&first, &second] {
+        plane.update(web(2, &[(b, "n2")])).await;
+    }
+    let service = "10.43.0.80".parse().unwrap();
+    let here: Ipv4Addr = "10.77.0.1".parse().unwrap();
+    let there: Ipv4Addr = "10.77.0.2".parse().unwrap();
+    // The update was said to be followed: at once, not after a while.
+    assert_eq!(
+        asked_at(&pods[0], &pods[1], 8080, service, Some(80)).unwrap().ip(),
+        a,
+        "from a pod, by its own address"
+    );
+    asked_at(&pods[1], &pods[1], 8080, service, Some(80)).expect("its own backend");
+    asked_at(&one, &pods[1], 8080, service, Some(80)).expect("from a node");
+    asked_at(&other, &pods[1], 8080, here, Some(30080)).expect("by the other node's port");
+    asked_at(&one, &pods[1], 8080, there, Some(8888)).expect("hostPort from another machine");
+    asked_at(&pods[0], &pods[1], 8080, there, Some(8888)).expect("hostPort from a pod");
+
+    // Flushed by somebody: there again within a second, and told.
+    let nft = |place: &Place, line: &str| {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &place.pid().to_string(), "-n", "nft"]).args(line.split_whitespace());
+        let out = command.output().unwrap();
+        assert!(out.status.success(), "nft {line}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    nft(&one, "flush ruleset");
+    eventually("the Service is back", || asked_at(&pods[0], &pods[1], 8080, service, Some(80))).await;
+    let drift = tokio::time::timeout(PATIENCE, first.drifts.recv()).await.unwrap().unwrap();
+    assert!(drift.message.contains("was changed by another program"), "{}", drift.message);
+
+    // An agent that comes back, without a server, has the same at once; and nobody behind it is refused.
+    eventually("the Service is on disk", || {
+        let kept = super::Known::read(&dirs[1].path().join(super::KNOWN));
+        if kept.services().is_empty() { Err("none".to_owned()) } else { Ok(()) }
+    })
+    .await;
+    drop(second);
+    asked_at(&one, &pods[1], 8080, there, Some(8888)).expect("rules outlive the agent");
+    let again = Node::start(&other, "n2", "10.77.0.2".parse().unwrap(), dirs[1].path());
+    again.plane.found(vec![with_port()]).await;
+    eventually("the node's port leads to the pod", || asked_at(&one, &pods[1], 8080, there, Some(8888))).await;
+    for plane in [&first, &again] {
+        plane.update(web(3, &[])).await;
+    }
+    let refused = asked_at(&pods[0], &pods[1], 8080, service, Some(80)).unwrap_err();
+    assert!(refused.contains("refused"), "{refused}");
+    again.plane.forget(Uid(2)).await;
+    eventually("the pod's port is closed", || {
+        match asked_at(&one, &pods[1], 8080, there, Some(8888)) {
+            Ok(_) => Err("it is open"),
+            Err(_) => Ok(()),
+        }
+        .map_err(str::to_owned)
+    })
+    .await;
+    drop((first, again));
+    let dir = dirs[1].path().to_path_buf();
+    other
+        .inside(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { down(&dir).await.unwrap() });
+        })
+        .join()
+        .unwrap();
+    assert_eq!(nft(&other, "list tables"), "");
 }
 
 #[tokio::test]
@@ -383,6 +514,7 @@ async fn the_engines_network_is_taken_at_once_and_any_update_counts() {
         address: None,
         dir: dir.path().to_path_buf(),
         choice: Choice::Engine,
+        drifts: mpsc::channel(1).0,
     };
     let plane = Plane::start(settings).unwrap();
     assert!(plane.lease(Uid(1)).await.unwrap().is_none());

@@ -261,6 +261,9 @@ pub struct Report {
     /// The highest `NetworkUpdate.number` that the node's kernel follows.
     #[prost(uint64, optional, tag = "7")]
     pub network: ::core::option::Option<u64>,
+    /// What others did to the node's network, put right since; for people.
+    #[prost(string, repeated, tag = "8")]
+    pub network_drifts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// What happened to a pod: a Kubernetes Event.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -321,6 +324,9 @@ pub struct NodeReport {
     /// The range of its pods' addresses, once a server gave it one.
     #[prost(string, optional, tag = "10")]
     pub pod_cidr: ::core::option::Option<::prost::alloc::string::String>,
+    /// Why its pods are on the container engine's network and not on the cluster's.
+    #[prost(string, optional, tag = "11")]
+    pub engine_network: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Taint {

@@ -26,6 +26,8 @@ const PRESSURES: [(&str, &str); 3] = [
 ];
 /// Condition of a node without a range of addresses for its pods, and its taint.
 pub(super) const NO_NETWORK: (&str, &str) = ("NetworkUnavailable", "node.kubernetes.io/network-unavailable");
+/// Condition of a node that says whether its pods are on the cluster's network.
+const CLUSTER_NETWORK: &str = "ClusterNetwork";
 /// Annotation: names of the labels that the agent set, so that those of a flag that is gone go.
 pub(super) const AGENT_LABELS: &str = "evenkeel.dev/agent-labels";
 /// Annotation: `key:Effect` of the taints that the agent set, for the same reason.
@@ -84,6 +86,7 @@ pub(crate) fn from_report(
             if holds { ("AgentHasPressure", "the agent reports it") } else { ("AgentHasNoPressure", "") };
         set(&mut conditions, kind, if holds { "True" } else { "False" }, reason, message, cx.now);
     }
+    cluster_network(&mut conditions, report.engine_network.as_deref(), cx.now);
     let mut status =
         serde_json::to_value(NodeStatus { conditions: Some(conditions), ..NodeStatus::default() }).unwrap_or_default();
     if let Some(map) = status.as_object_mut() {
@@ -156,6 +159,23 @@ fn taint(node: &mut Object, report: &NodeReport, now: Time) {
     if !same {
         spec.taints = (!taints.is_empty()).then_some(taints);
         *node = node.with_spec(&spec);
+    }
+}
+
+/// Says where Services do not reach a node's pods; nothing of nodes where that never was so.
+fn cluster_network(conditions: &mut Vec<NodeCondition>, engine: Option<&str>, now: Time) {
+    let kind = CLUSTER_NETWORK;
+    match engine {
+        Some(why) => {
+            let message = alloc::format!(
+                "its pods get the container engine's network, without Services and the cluster's names: {why}"
+            );
+            set(conditions, kind, "False", "EngineNetwork", &message, now);
+        }
+        None if conditions.iter().any(|c| c.type_ == kind) => {
+            set(conditions, kind, "True", "OwnNetwork", "its pods have addresses of the cluster", now);
+        }
+        None => {}
     }
 }
 
