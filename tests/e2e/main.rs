@@ -15,6 +15,7 @@ mod engine;
 mod engine_restart;
 mod exec;
 mod first_sync;
+mod forward;
 mod hand;
 mod kubectl;
 mod logs;

@@ -13,6 +13,39 @@
 
 static void on_term(int s) { (void)s; _exit(7); }
 
+/* One connection: `echo` gives back what comes as it comes, `after` all of it once the other end has said all,
+   `first` says all, closes its way and then counts what comes, `rude` answers at once and closes with the rest unread. */
+static void answer(int c, const char *how) {
+    static char b[1 << 16];
+    ssize_t n;
+    if (!strcmp(how, "rude")) {
+        if (read(c, b, 1) == 1 && write(c, "enough", 6) < 0) _exit(1);
+        _exit(0);
+    }
+    if (!strcmp(how, "first")) {
+        long long count = 0;
+        if (write(c, "all I have", 10) < 0) _exit(1);
+        shutdown(c, SHUT_WR);
+        while ((n = read(c, b, sizeof b)) > 0) count += n;
+        printf("heard %lld\n", count); fflush(stdout);
+        _exit(0);
+    }
+    if (!strcmp(how, "after")) {
+        size_t size = 0, room = 0; char *all = 0;
+        while ((n = read(c, b, sizeof b)) > 0) {
+            if (size + (size_t)n > room && !(all = realloc(all, room = 2 * (size + (size_t)n)))) _exit(1);
+            memcpy(all + size, b, (size_t)n); size += (size_t)n;
+        }
+        for (size_t at = 0; at < size; at += (size_t)n)
+            if ((n = write(c, all + at, size - at)) < 0) _exit(1);
+        _exit(0);
+    }
+    while ((n = read(c, b, sizeof b)) > 0)
+        for (ssize_t at = 0, w; at < n; at += w)
+            if ((w = write(c, b + at, (size_t)(n - at))) < 0) _exit(1);
+    _exit(0);
+}
+
 int main(int argc, char **argv) {
     const char *verb = argc > 1 ? argv[1] : "run";
     if (!strcmp(verb, "exit")) return argc > 2 ? atoi(argv[2]) : 0;
@@ -100,6 +133,23 @@ int main(int argc, char **argv) {
         }
         printf("%d\n", n);
         return 0;
+    }
+    if (!strcmp(verb, "tcp")) {                         /* PORT HOW ...: see `answer`; on the loopback alone */
+        for (int i = 2; i + 1 < argc; i += 2) {
+            struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[i])) };
+            int s = socket(AF_INET, SOCK_STREAM, 0), one = 1, c;
+            a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+            setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+            if (bind(s, (struct sockaddr *)&a, sizeof a) || listen(s, 64)) return 1;
+            if (fork()) { close(s); continue; }
+            signal(SIGCHLD, SIG_IGN);
+            for (;;) if ((c = accept(s, 0, 0)) >= 0) {
+                if (!fork()) { close(s); answer(c, argv[i + 1]); }
+                close(c);
+            }
+        }
+        signal(SIGTERM, on_term);
+        for (;;) pause();
     }
     signal(SIGTERM, on_term);
     if (!strcmp(verb, "serve")) {                       /* answers 200 to everything on PORT */

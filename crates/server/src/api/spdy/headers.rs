@@ -127,6 +127,11 @@ fn take_text(bytes: &mut &[u8]) -> Result<String, HeadersError> {
     String::from_utf8(text.to_vec()).map_err(|_| HeadersError::Malformed)
 }
 
+/// An empty stored block, as `Z_SYNC_FLUSH` puts it at the end. Without it Go's reader gives what came
+/// before all the same, but looks for the next block first, finds none, and can never read again: a
+/// client would break off at the second reply.
+const FLUSH: [u8; 5] = [0, 0, 0, !0, !0];
+
 /// Writes blocks of no headers.
 #[derive(Default)]
 pub(crate) struct Writer {
@@ -145,6 +150,7 @@ impl Writer {
         // A stored block that is not the last, its length and the complement of that.
         out.extend_from_slice(&[0, 4, 0, !4, !0]);
         out.extend_from_slice(&0_u32.to_be_bytes());
+        out.extend_from_slice(&FLUSH);
         out
     }
 }
@@ -207,7 +213,11 @@ pub(super) mod tests {
     fn what_we_write_is_read_by_others() {
         let (mut writer, mut reader) = (Writer::default(), Reader::new());
         for _ in 0..3 {
-            assert_eq!(reader.read(&writer.none()), Ok(Headers::new()));
+            let block = writer.none();
+            assert_eq!(reader.read(&block), Ok(Headers::new()));
+            // As a client's own packer ends its blocks; some readers do not go on without it.
+            assert!(block.ends_with(&FLUSH), "{block:x?}");
+            assert!(Packer::new().pack(&[]).ends_with(&FLUSH[1..]));
         }
     }
 

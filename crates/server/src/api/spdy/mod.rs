@@ -20,7 +20,7 @@ use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at},
 };
 
 use self::{
@@ -118,18 +118,21 @@ struct Gone;
 impl Session {
     async fn read(mut self, mut incoming: impl Stream<Item = Bytes> + Unpin) {
         let mut reader = Reader::new();
-        let mut ping = interval(PING);
+        let mut ping = interval_at(Instant::now() + PING, PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Ours are even.
         let mut number = 0_u32;
+        let mut heard = Instant::now();
         loop {
             tokio::select! {
-                piece = timeout(SILENCE, incoming.next()) => {
+                piece = timeout_at(heard + SILENCE, incoming.next()) => {
                     let Ok(Some(piece)) = piece else { return };
                     reader.push(&piece);
                     if self.frames(&mut reader).await.is_err() {
                         return;
                     }
+                    // Not before: a pod that does not read holds its client up, who is none the less there.
+                    heard = Instant::now();
                 }
                 Some(ended) = self.tasks.join_next() => match ended {
                     Ok(request) => self.forget(&request),
@@ -319,6 +322,7 @@ impl Connection {
             }
         };
         let outward = async {
+            let mut opened = false;
             loop {
                 let frame = match from_node.recv().await {
                     Some(StreamOutput::Stdout(bytes)) => Writer::data(self.data, &bytes, false),
@@ -326,8 +330,17 @@ impl Connection {
                         *ended = true;
                         Writer::data(self.data, &[], true)
                     }
-                    Some(StreamOutput::Opened | StreamOutput::Stderr(_)) => continue,
+                    Some(StreamOutput::Opened) => {
+                        opened = true;
+                        continue;
+                    }
+                    Some(StreamOutput::Stderr(_)) => continue,
                     Some(StreamOutput::Ended { .. }) => return Ok(()),
+                    // The pod broke the connection off. kubectl ends itself, with all its connections,
+                    // where it is told of an error: this one is between the pod and its client.
+                    Some(StreamOutput::Failed(error)) if opened && error.kind == FailureKind::Refused => {
+                        return Ok(());
+                    }
                     Some(StreamOutput::Failed(error)) => return Err(error),
                     None => {
                         let text = "the connection to the pod's node was cut off";

@@ -119,8 +119,8 @@ async fn connections_do_not_meet() {
     assert_eq!(client.next().await, Some(data(3, "", true)));
     second.send(StreamOutput::Stdout("on".into())).await.unwrap();
     assert_eq!(client.next().await, Some(data(7, "on", false)));
-    second.send(StreamOutput::Failed(StreamError::new(FailureKind::Refused, "broken off"))).await.unwrap();
-    assert_eq!(client.next().await, Some(data(5, "broken off", true)));
+    second.send(StreamOutput::Failed(StreamError::new(FailureKind::Engine, "broken"))).await.unwrap();
+    assert_eq!(client.next().await, Some(data(5, "broken", true)));
     assert_eq!(client.next().await, Some(data(7, "", true)));
     // The client goes.
     client.connect(9, "82").await;
@@ -128,6 +128,25 @@ async fn connections_do_not_meet() {
     drop(client.to);
     assert_eq!(third.recv.recv().await, None);
     client.session.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_the_pod_breaks_off_is_no_error_of_the_forwarding() {
+    let mut client = Client::start();
+    client.connect(1, "80").await;
+    let (_, node) = client.node().await;
+    let broken = || StreamOutput::Failed(StreamError::new(FailureKind::Refused, "why"));
+    for output in [StreamOutput::Opened, StreamOutput::Stdout("enough".into()), broken()] {
+        node.send(output).await.unwrap();
+    }
+    assert_eq!(client.next().await, Some(data(3, "enough", false)));
+    assert_eq!(client.next().await, Some(data(1, "", true)));
+    assert_eq!(client.next().await, Some(data(3, "", true)));
+    // One that never was is one.
+    client.connect(5, "80").await;
+    let (_, node) = client.node().await;
+    node.send(broken()).await.unwrap();
+    assert_eq!(client.next().await, Some(data(5, "why", true)));
 }
 
 #[tokio::test]
@@ -177,4 +196,26 @@ async fn connections_are_bounded_and_their_places_come_back() {
     assert_eq!(client.next().await, Some(data(most * 4 - 3, "", true)));
     client.connect(most * 4 + 3, "81").await;
     assert_eq!(client.node().await.0.port, 81);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_nothing_is_gone_though_it_is_asked_meanwhile() {
+    let mut client = Client::start();
+    let begun = Instant::now();
+    let mut asked = 0;
+    while let Some(bytes) = client.from.recv().await {
+        client.reader.push(&bytes);
+        while let Some(frame) = client.reader.next().unwrap() {
+            assert!(matches!(frame, Frame::Ping(n) if n % 2 == 0), "{frame:?}");
+            asked += 1;
+        }
+        // One answer keeps it for as long again.
+        if asked == 1 {
+            client.send(Writer::ping(2)).await;
+        }
+    }
+    assert_eq!(begun.elapsed(), PING + SILENCE);
+    // The fourth question and the end fall together.
+    assert!(matches!(asked, 3 | 4), "{asked}");
+    client.session.await.unwrap();
 }
