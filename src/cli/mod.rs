@@ -18,6 +18,7 @@ mod drift;
 mod error;
 mod events;
 mod exec;
+mod forward;
 mod get;
 mod history;
 mod kubeconfig;
@@ -84,6 +85,7 @@ enum Verb {
     Describe(describe::Args),
     Logs(logs::Args),
     Exec(exec::Args),
+    PortForward(forward::Args),
     Events(events::Args),
     #[command(subcommand)]
     Source(Box<source::Verb>),
@@ -193,6 +195,7 @@ async fn ask(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
         Verb::Describe(args) => describe::run(args, cx).await,
         Verb::Logs(args) => logs::run(args, cx).await,
         Verb::Exec(args) => exec::run(args, cx).await,
+        Verb::PortForward(args) => forward::run(args, cx).await,
         Verb::Events(args) => events::run(args, cx).await,
         Verb::Source(verb) => source::run(*verb, cx).await,
         Verb::Sync(args) => sync::run(args, cx).await,

@@ -1,12 +1,16 @@
 //! The pods that a person means: by name, by their workload, by labels.
 //!
-//! Used by `logs` and `exec`.
+//! Used by `logs`, `exec` and `port-forward`.
 
 use anyhow::Result;
 use evenkeel_model::Kind;
 use serde_json::Value;
 
-use super::{error::hinted, objects::items, paths};
+use super::{
+    error::hinted,
+    objects::{items, name, text},
+    paths,
+};
 use crate::client::Client;
 
 /// What was named.
@@ -66,6 +70,19 @@ pub(crate) async fn list(client: &Client, namespace: &str, selector: &str) -> Re
     Ok(all)
 }
 
+/// The pod that somebody is led to: a ready one, else one that runs, the newest of them.
+pub(crate) fn best(pods: &[Value]) -> Option<&Value> {
+    let rank = |pod: &&Value| {
+        let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+        let ready =
+            conditions.into_iter().flatten().any(|c| text(c, "/type") == "Ready" && text(c, "/status") == "True");
+        let ends = pod.pointer("/metadata/deletionTimestamp").is_some();
+        let runs = text(pod, "/status/phase") == "Running";
+        (!ends, ready, runs, text(pod, "/metadata/creationTimestamp").to_owned(), name(pod).to_owned())
+    };
+    pods.iter().max_by_key(rank)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -85,5 +102,20 @@ mod tests {
         let text = selector(&of);
         assert_eq!(text, "app=web,tier in (a,b),!old,zone,env notin (dev)");
         evenkeel_model::Selector::parse(&text).unwrap();
+    }
+    #[test]
+    fn a_ready_pod_is_taken_first() {
+        let pod = |name: &str, ready: &str, created: &str| {
+            json!({"metadata": {"name": name, "creationTimestamp": created},
+                "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}})
+        };
+        let mut all = vec![
+            pod("old", "True", "2026-01-01T00:00:00Z"),
+            pod("new", "True", "2026-01-02T00:00:00Z"),
+            pod("newest", "False", "2026-01-03T00:00:00Z"),
+        ];
+        assert_eq!(best(&all).map(name), Some("new"));
+        all[1]["metadata"]["deletionTimestamp"] = "2026-01-04T00:00:00Z".into();
+        assert_eq!(best(&all).map(name), Some("old"));
     }
 }

@@ -1,4 +1,4 @@
-//! Ports of a pod on this machine, by `kubectl port-forward`: bytes both ways over many connections
+//! Ports of a pod on this machine, by `kubectl port-forward` and by `evenkeel port-forward`: bytes both ways over many connections
 //! at once, ways that end each by themselves, ports that nobody listens at, and a forwarder that is
 //! killed.
 //!
@@ -207,4 +207,45 @@ fn silence(port: u16) -> Vec<u8> {
     // Whether it is closed or broken off is the same here.
     let _ended = connect(port).read_to_end(&mut heard);
     heard
+}
+
+fn evenkeel(cluster: &Cluster, what: &str, ports: &[&str]) -> Forward {
+    Forward::start(cluster.verb(&[&["port-forward", what], ports].concat()))
+}
+
+#[test]
+fn evenkeel_forwards_ports() {
+    let (cluster, pod) = cluster();
+    let [echo, after, first, rude, nobody] = [ECHO, AFTER, FIRST, RUDE, NOBODY].map(|p| format!(":{p}"));
+    let mut forward = evenkeel(&cluster, &pod, &[&echo, &after, &first]);
+    bytes_both_ways(&cluster, &pod, &mut forward);
+    let handled = forward.out.lock().unwrap().iter().filter(|l| l.starts_with("Handling connection for ")).count();
+    assert_eq!(handled, 11);
+
+    // A port that is taken, and one that is not named.
+    let taken = forward.local(ECHO);
+    let refused =
+        cluster.evenkeel_output(&["port-forward", &pod, &format!("{taken}:{ECHO}"), "--address", "127.0.0.1"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && said.contains("cannot be listened at"), "{said}");
+    let refused = cluster.evenkeel_output(&["port-forward", &pod, "web"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && said.contains("has no port named `web`"), "{said}");
+    drop(forward);
+    eventually("no connection is left in the pod", || (processes(&cluster, &pod) == IDLE).then_some(()));
+
+    // What fails ends alone, and a workload's next pod takes over.
+    let mut forward = evenkeel(&cluster, "deployment/web", &[&echo, &rude, &nobody]);
+    assert_eq!(silence(forward.local(NOBODY)), b"");
+    let why = format!("-> {NOBODY}: nothing listens on port {NOBODY} of the pod: connection refused");
+    eventually("it says why", || forward.told().contains(&why).then_some(()));
+    let mut stream = connect(forward.local(RUDE));
+    let _broken_off = stream.write_all(&bytes(0, 200_000));
+    drop(stream);
+    assert_eq!(talk(forward.local(ECHO), b"hello"), b"hello");
+    cluster.kubectl(&["delete", "pod", &pod, "--wait=true"]);
+    cluster.wait_ready("default", "web", 1);
+    assert_eq!(talk(forward.local(ECHO), b"hello"), b"hello");
+    assert!(forward.runs(), "it has ended: {}", forward.told());
+    cluster.audit();
 }

@@ -9,13 +9,8 @@ use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::Result;
 use evenkeel_model::Kind;
-use serde_json::Value;
 
-use super::{
-    Cx,
-    objects::{name, text},
-    paths, pods,
-};
+use super::{Cx, objects::name, paths, pods};
 
 /// Run a command in a container
 ///
@@ -57,7 +52,7 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
         pods::Meant::Pod(pod) => pod,
         pods::Meant::Owner(kind, owner) => {
             let selector = pods::selector_of(&client, kind, &namespace, &owner).await?;
-            best(&pods::list(&client, &namespace, &selector).await?)
+            pods::best(&pods::list(&client, &namespace, &selector).await?).map(name).unwrap_or_default().to_owned()
         }
     };
     let raw = args.tty && args.stdin && std::io::stdin().is_terminal();
@@ -88,40 +83,9 @@ fn path(args: &Args, namespace: &str, pod: &str) -> String {
     format!("{}/exec?{query}", paths::item(Kind::Pod, namespace, pod))
 }
 
-/// The pod that a command goes to: a ready one, else one that runs, the newest of them.
-fn best(pods: &[Value]) -> String {
-    let rank = |pod: &&Value| {
-        let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-        let ready =
-            conditions.into_iter().flatten().any(|c| text(c, "/type") == "Ready" && text(c, "/status") == "True");
-        let ends = pod.pointer("/metadata/deletionTimestamp").is_some();
-        let runs = text(pod, "/status/phase") == "Running";
-        (!ends, ready, runs, text(pod, "/metadata/creationTimestamp").to_owned(), name(pod).to_owned())
-    };
-    pods.iter().max_by_key(rank).map(name).unwrap_or_default().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn a_ready_pod_is_taken_first() {
-        let pod = |name: &str, ready: &str, created: &str| {
-            json!({"metadata": {"name": name, "creationTimestamp": created},
-                "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}})
-        };
-        let mut all = vec![
-            pod("old", "True", "2026-01-01T00:00:00Z"),
-            pod("new", "True", "2026-01-02T00:00:00Z"),
-            pod("newest", "False", "2026-01-03T00:00:00Z"),
-        ];
-        assert_eq!(best(&all), "new");
-        all[1]["metadata"]["deletionTimestamp"] = "2026-01-04T00:00:00Z".into();
-        assert_eq!(best(&all), "old");
-    }
 
     #[test]
     fn every_argument_is_sent_as_it_is() {

@@ -207,19 +207,25 @@ async fn channels(
 ) {
     let (mut sink, source) = socket.split();
     let port = request.port.to_le_bytes();
+    let begun = [on(DATA, &port), on(ERROR, &port)];
     let opened = tokio::select! {
         opened = api.backend.port(pod, request) => opened,
         () = api.stop.cancelled() => Err(StreamError::stopping()),
     };
     let failed = match opened {
-        Err(error) => Some(error),
-        Ok(end) => {
-            let begun = [on(DATA, &port), on(ERROR, &port)];
-            tokio::select! {
-                failed = carry(&mut sink, source, protocol, begun, end) => failed,
-                () = api.stop.cancelled() => Some(StreamError::stopping()),
+        Err(error) => {
+            // A client reads a port before the error's text, too.
+            for message in begun {
+                if tell(&mut sink, Message::Binary(message)).await.is_none() {
+                    return;
+                }
             }
+            Some(error)
         }
+        Ok(end) => tokio::select! {
+            failed = carry(&mut sink, source, protocol, begun, end) => failed,
+            () = api.stop.cancelled() => Some(StreamError::stopping()),
+        },
     };
     if let Some(error) = failed
         && tell(&mut sink, Message::Binary(on(ERROR, error.message.as_bytes()))).await.is_none()

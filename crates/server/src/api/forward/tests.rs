@@ -108,6 +108,8 @@ async fn version_4_ends_with_the_pods_end() {
 async fn failures_are_told_and_a_client_that_goes_is_seen() {
     let fake = fake();
     let mut socket = connect(&fake, &format!("{PATH}?ports={REFUSED}"), "v5.channel.k8s.io").await.unwrap();
+    assert_eq!(next(&mut socket).await.unwrap(), [0, 9, 0]);
+    assert_eq!(next(&mut socket).await.unwrap(), [1, 9, 0]);
     assert_eq!(next(&mut socket).await.unwrap(), b"\x01nothing listens on port 9");
     assert_eq!(next(&mut socket).await, None);
 

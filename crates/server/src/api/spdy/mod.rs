@@ -322,7 +322,6 @@ impl Connection {
             }
         };
         let outward = async {
-            let mut opened = false;
             loop {
                 let frame = match from_node.recv().await {
                     Some(StreamOutput::Stdout(bytes)) => Writer::data(self.data, &bytes, false),
@@ -330,17 +329,11 @@ impl Connection {
                         *ended = true;
                         Writer::data(self.data, &[], true)
                     }
-                    Some(StreamOutput::Opened) => {
-                        opened = true;
-                        continue;
-                    }
-                    Some(StreamOutput::Stderr(_)) => continue,
+                    Some(StreamOutput::Opened | StreamOutput::Stderr(_)) => continue,
                     Some(StreamOutput::Ended { .. }) => return Ok(()),
-                    // The pod broke the connection off. kubectl ends itself, with all its connections,
+                    // The pod broke off what stood already. kubectl ends itself, with all its connections,
                     // where it is told of an error: this one is between the pod and its client.
-                    Some(StreamOutput::Failed(error)) if opened && error.kind == FailureKind::Refused => {
-                        return Ok(());
-                    }
+                    Some(StreamOutput::Failed(error)) if error.kind == FailureKind::Refused => return Ok(()),
                     Some(StreamOutput::Failed(error)) => return Err(error),
                     None => {
                         let text = "the connection to the pod's node was cut off";
