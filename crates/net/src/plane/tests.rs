@@ -421,6 +421,7 @@ fn web(number: u64, pods: &[(Ipv4Addr, &str)]) -> NetworkUpdate {
     }
 }
 
+#[allow(clippy::too_many_lines)] // one story of two nodes
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_and_ports_of_the_node_lead_to_pods_and_are_there_again_when_flushed() {
     let (one, other) = two().await;
