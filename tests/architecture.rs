@@ -26,6 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("conductor", &["model", "core", "store"]),
     ("wire", &["model"]),
     ("net", &["model"]),
+    ("ingress", &["model"]),
     ("runtime", &["model"]),
     ("agent", &["model", "net", "runtime", "wire"]),
     ("server", &["model", "schema", "manifest", "core", "audit", "store", "source", "conductor", "wire"]),

@@ -16,6 +16,7 @@ pub mod causes;
 pub mod content;
 pub mod diagnostic;
 pub mod ids;
+pub mod ingress;
 pub mod key;
 pub mod kind;
 pub mod labels;

@@ -1,0 +1,256 @@
+//! Connections to those who stand behind Services: kept open between requests, bounded, and left
+//! when their end is known.
+//!
+//! A connection of HTTP/1.1 carries one request after the other, one of HTTP/2 many at once. Nothing
+//! is known here of what a request says; whether one may be sent twice is the caller's to know
+//! (`proxy`).
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use thiserror::Error;
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::{body::Upload, sockets};
+
+/// Idle connections that are kept to one address.
+const MOST_IDLE: usize = 64;
+/// Connections to one address at once; beyond it the next address is tried.
+const MOST_OPEN: usize = 1024;
+/// An idle connection is kept this long; many servers close theirs after 5 s and more.
+const IDLE: Duration = Duration::from_secs(30);
+/// One that was idle for longer may be closed by the other end in the very moment; a request that may
+/// not be sent twice does not take it.
+const FRESH: Duration = Duration::from_millis(500);
+/// Whether the other end of HTTP/2 is still there is asked this often.
+const PING: Duration = Duration::from_secs(20);
+/// Requests that one connection of HTTP/2 takes: its windows, large enough for a fast network.
+const WINDOW: u32 = 1 << 20;
+
+/// No connection.
+#[derive(Debug, Error)]
+pub(crate) enum ConnectError {
+    /// Refused, or no way there.
+    #[error("no connection: {0}")]
+    Refused(#[source] io::Error),
+    /// Nobody answered.
+    #[error("no connection within {} ms", .0.as_millis())]
+    Silent(Duration),
+    /// It is there and does not speak HTTP.
+    #[error("the connection failed at its beginning: {0}")]
+    Handshake(#[source] hyper::Error),
+    /// Too many are open.
+    #[error("{MOST_OPEN} connections are open")]
+    Full,
+}
+
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speech {
+    Http1,
+    Http2,
+}
+
+/// A connection that takes a request.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    sender: Sender,
+}
+
+#[derive(Debug)]
+enum Sender {
+    One(http1::SendRequest<Upload>),
+    Many(http2::SendRequest<Upload>),
+}
+
+/// A request that failed, given back where nothing of it was sent.
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    pub(crate) error: hyper::Error,
+    pub(crate) request: Option<Request<Upload>>,
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    idle: Vec<(http1::SendRequest<Upload>, Instant)>,
+    many: Option<http2::SendRequest<Upload>>,
+    open: Arc<AtomicUsize>,
+}
+
+/// All connections.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    hosts: Mutex<HashMap<SocketAddr, Host>>,
+}
+
+/// Counts a connection for as long as it is open.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(count: Arc<AtomicUsize>) -> Result<Self, ConnectError> {
+        if count.fetch_add(1, Ordering::Relaxed) < MOST_OPEN {
+            return Ok(Self(count));
+        }
+        drop(Self(count));
+        Err(ConnectError::Full)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Pool {
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<SocketAddr, Host>) -> T) -> T {
+        act(&mut self.hosts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A connection that was used before, where one waits. `twice` says whether the request may be
+    /// sent again, should the other end close it meanwhile.
+    pub(crate) fn waiting(&self, to: SocketAddr, speech: Speech, twice: bool) -> Option<Lane> {
+        let sender = self.with(|hosts| {
+            let host = hosts.get_mut(&to)?;
+            if speech == Speech::Http2 {
+                return host.many.as_ref().filter(|s| !s.is_closed()).cloned().map(Sender::Many);
+            }
+            let longest = if twice { IDLE } else { FRESH };
+            while let Some((sender, since)) = host.idle.pop() {
+                if since.elapsed() > longest {
+                    // Those below are older still.
+                    if twice {
+                        host.idle.clear();
+                    } else {
+                        host.idle.push((sender, since));
+                    }
+                    return None;
+                }
+                if sender.is_ready() {
+                    return Some(Sender::One(sender));
+                }
+            }
+            None
+        })?;
+        Some(Lane { sender })
+    }
+
+    /// A new connection.
+    pub(crate) async fn connect(
+        &self,
+        to: SocketAddr,
+        speech: Speech,
+        patience: Duration,
+    ) -> Result<Lane, ConnectError> {
+        let open = Open::new(self.with(|hosts| hosts.entry(to).or_default().open.clone()))?;
+        let stream = match timeout(patience, TcpStream::connect(to)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(ConnectError::Refused(error)),
+            Err(_) => return Err(ConnectError::Silent(patience)),
+        };
+        sockets::prepare(&stream);
+        let io = TokioIo::new(stream);
+        let sender = if speech == Speech::Http1 {
+            let (sender, connection) = http1::Builder::new().handshake(io).await.map_err(ConnectError::Handshake)?;
+            // Its failure is told to the request that it carries.
+            tokio::spawn(async move {
+                drop(connection.with_upgrades().await);
+                drop(open);
+            });
+            Sender::One(sender)
+        } else {
+            let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(PING)
+                .initial_stream_window_size(WINDOW)
+                .initial_connection_window_size(WINDOW * 4)
+                .handshake(io)
+                .await
+                .map_err(ConnectError::Handshake)?;
+            tokio::spawn(async move {
+                drop(connection.await);
+                drop(open);
+            });
+            let kept = sender.clone();
+            self.with(|hosts| hosts.entry(to).or_default().many = Some(kept));
+            Sender::Many(sender)
+        };
+        Ok(Lane { sender })
+    }
+
+    /// Takes a connection back as soon as its request is over.
+    pub(crate) fn keep(self: &Arc<Self>, to: SocketAddr, lane: Lane) {
+        let Sender::One(mut sender) = lane.sender else { return };
+        if sender.is_ready() {
+            return self.put(to, sender);
+        }
+        let pool = self.clone();
+        tokio::spawn(async move {
+            if sender.ready().await.is_ok() {
+                pool.put(to, sender);
+            }
+        });
+    }
+
+    fn put(&self, to: SocketAddr, sender: http1::SendRequest<Upload>) {
+        self.with(|hosts| {
+            // Who is gone has no place, and the connection ends here.
+            if let Some(host) = hosts.get_mut(&to) {
+                if host.idle.len() >= MOST_IDLE {
+                    host.idle.remove(0);
+                }
+                host.idle.push((sender, Instant::now()));
+            }
+        });
+    }
+
+    /// No more requests go there: idle connections are closed, others end with what they carry.
+    pub(crate) fn leave<'a>(&self, addresses: impl IntoIterator<Item = &'a SocketAddr>) {
+        self.with(|hosts| {
+            for address in addresses {
+                hosts.remove(address);
+            }
+        });
+    }
+
+    /// Closes what has been idle for long.
+    pub(crate) fn tidy(&self) {
+        self.with(|hosts| {
+            hosts.retain(|_, host| {
+                host.idle.retain(|(sender, since)| since.elapsed() < IDLE && !sender.is_closed());
+                if host.many.as_ref().is_some_and(http2::SendRequest::is_closed) {
+                    host.many = None;
+                }
+                !host.idle.is_empty() || host.many.is_some() || host.open.load(Ordering::Relaxed) > 0
+            });
+        });
+    }
+}
+
+impl Lane {
+    /// Sends a request.
+    pub(crate) async fn send(&mut self, request: Request<Upload>) -> Result<Response<Incoming>, Unsent> {
+        let sent = match &mut self.sender {
+            Sender::One(sender) => sender.try_send_request(request).await,
+            Sender::Many(sender) => sender.try_send_request(request).await,
+        };
+        sent.map_err(|mut e| {
+            let request = e.take_message();
+            Unsent { error: e.into_error(), request }
+        })
+    }
+}
