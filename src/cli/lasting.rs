@@ -82,9 +82,9 @@ pub(super) struct Node {
     /// Address of the node
     #[arg(id = "node_ip", long = "node-ip", value_name = "IP", value_parser = ip)]
     ip: Option<IpAddr>,
-    /// Network of pods: own (addresses of the node's range, which the server gives), engine (the
-    /// container engine's default network), or auto (own where this process may make it)
-    #[arg(long, value_name = "NETWORK", default_value = "engine", hide = true, value_parser = str::parse::<Choice>)]
+    /// Network of pods: own (addresses of the cluster, Services, names), engine (the container engine's
+    /// default network, without these), or auto (own where this process is root and has nft)
+    #[arg(long, value_name = "NETWORK", default_value = "auto", value_parser = str::parse::<Choice>)]
     pod_network: Choice,
     /// Pods that the node takes
     #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_MAX_PODS, value_parser = clap::value_parser!(u32).range(1..=1000))]

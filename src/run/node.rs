@@ -67,6 +67,7 @@ pub(super) fn start(
     });
     let config = DriverConfig {
         network: options.network,
+        engine_elsewhere: false,
         dir: data_dir.join("agent"),
         logic: logic::settings::Config {
             node: options.name.as_str().into(),
@@ -83,7 +84,10 @@ pub(super) fn start(
             reserved: options.reserved,
         },
     };
-    tokio::spawn(async move { evenkeel_agent::driver::run(runtime, config, dial, stop).await.context("the agent") })
+    tokio::spawn(async move {
+        let config = DriverConfig { engine_elsewhere: runtime.is_elsewhere().await, ..config };
+        evenkeel_agent::driver::run(runtime, config, dial, stop).await.context("the agent")
+    })
 }
 
 /// Waits for an agent's end after it was told to stop; a bad one is logged.

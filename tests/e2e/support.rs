@@ -28,6 +28,16 @@ pub use evenkeel_lab::{
 const AT_ONCE: usize = 3;
 
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
+static STARTED: AtomicUsize = AtomicUsize::new(0);
+
+/// Ranges of addresses that no other cluster on this machine has: stories run beside each other, and
+/// an earlier run may have been cut off. Of pods and of Services, 254 each.
+fn ranges() -> [String; 4] {
+    let pid = usize::try_from(std::process::id()).unwrap();
+    let n = (pid * 61 + STARTED.fetch_add(1, Ordering::SeqCst)) % (120 * 128);
+    let range = |third: usize| format!("10.{}.{}.0/24", 130 + n / 128, n % 128 * 2 + third);
+    ["--cluster-cidr".into(), range(0), "--service-cidr".into(), range(1)]
+}
 
 /// Removes what earlier runs left behind: `remove` gets each entry of the temporary directory whose
 /// name is `PREFIX`, the id of a process that has ended, and a rest.
@@ -98,7 +108,7 @@ impl Cluster {
             repo.write(name, text);
         }
         repo.commit("first");
-        let flags = flags.iter().map(ToString::to_string).collect();
+        let flags = ranges().into_iter().chain(flags.iter().map(ToString::to_string)).collect();
         let (data, cache) = (dir.path().join("data"), dir.path().join("kubectl-cache"));
         let client = Client { binary: binary(), data, cache };
         Self { dir, repo, child: None, log: Arc::default(), flags, client, engine: None }
@@ -291,22 +301,23 @@ pub fn http_status(address: &str, path: &str) -> Option<u16> {
     text.split(' ').nth(1)?.parse().ok()
 }
 
-/// Addresses of a cluster's sandboxes that run, on the machine's engine.
-pub fn sandboxes(cluster: &str) -> Vec<String> {
+/// Addresses of a cluster's sandboxes that run, on the machine's engine: those that the agent with
+/// this folder gave.
+pub fn sandboxes(cluster: &str, agent: &Path) -> Vec<String> {
     let filter = format!("label=evenkeel.dev/cluster={cluster}");
-    let ids = docker(&["ps", "-q", "--filter", &filter, "--filter", "label=evenkeel.dev/sandbox"]);
-    let mut command = Command::new("docker");
-    command.args(["inspect", "--format", "{{.NetworkSettings.IPAddress}}"]).args(ids.lines());
-    // A container may go between the two commands; the others are shown all the same.
-    let shown = output(&mut command);
-    String::from_utf8_lossy(&shown.stdout).lines().filter(|l| !l.is_empty()).map(String::from).collect()
+    let sandbox = "label=evenkeel.dev/sandbox";
+    let format = "{{.Label \"evenkeel.dev/pod-uid\"}}";
+    let pods = docker(&["ps", "--filter", &filter, "--filter", sandbox, "--format", format]);
+    let given = fs::read(agent.join("addresses.json")).unwrap_or_default();
+    let given: serde_json::Value = serde_json::from_slice(&given).unwrap_or_default();
+    pods.lines().filter_map(|pod| given["pods"][pod].as_str().map(String::from)).collect()
 }
 
 /// Counts, from outside and without asking Evenkeel, how many pods of a cluster answer.
 pub fn count_answers(cluster: &Cluster) -> Sampler<usize> {
-    let id = cluster.id();
+    let (id, agent) = (cluster.id(), cluster.data().join("agent"));
     Sampler::start(move || {
-        sandboxes(&id).iter().filter(|ip| http_status(&format!("{ip}:8080"), "/readyz") == Some(200)).count()
+        sandboxes(&id, &agent).iter().filter(|ip| http_status(&format!("{ip}:8080"), "/readyz") == Some(200)).count()
     })
 }
 

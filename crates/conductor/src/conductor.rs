@@ -426,6 +426,9 @@ impl<S: Store> Conductor<S> {
             }
             Event::Report { node, stamp, report } => {
                 self.world.nodes.hear(node, now);
+                if let Some(number) = report.network {
+                    self.dispatch.follows(node, number);
+                }
                 if let Some(asked) = report.answers {
                     self.world.nodes.answer(node, asked);
                 }
@@ -554,7 +557,7 @@ impl<S: Store> Conductor<S> {
         }
         let heard = work.acknowledged.into_iter().map(|(node, stamp)| (node, ToAgent::Heard(stamp)));
         let mut to_agents: Vec<(Arc<str>, ToAgent)> = heard.collect();
-        to_agents.extend(self.dispatch.take(&self.world, &self.settings.network, work.heals));
+        to_agents.extend(self.dispatch.take(&self.world, &self.settings.network, work.heals, now));
         let asked = work.roll_calls.into_iter().filter(|node| self.dispatch.speaks_with(node));
         to_agents.extend(asked.map(|node| (node, ToAgent::RollCall { at: now })));
         let busy = !self.dirty.is_empty() || self.recovery.complete(&self.world);
@@ -570,7 +573,7 @@ impl<S: Store> Conductor<S> {
     }
 
     fn next_wake(&self) -> Option<Time> {
-        [self.timers.next(), self.world.recovering].into_iter().flatten().min()
+        [self.timers.next(), self.world.recovering, self.dispatch.next()].into_iter().flatten().min()
     }
 
     /// The disk is full: requests are refused, everything else waits for the next try.

@@ -7,12 +7,12 @@ use std::{
 
 use evenkeel_core::{Changed, World, cx::Heal, network::Layout};
 use evenkeel_model::{
-    Digest, Key, Kind, Object, Uid, canonical, names,
+    Digest, Key, Kind, Object, Time, Uid, canonical, names,
     own::{SourceSpec, SourceStatus},
     session::{Assignment, PodOrder, SourceCopy, ToAgent},
 };
 
-use crate::{network::Network, orders};
+use crate::{endings::Endings, network::Network, orders};
 
 /// One agent's session, as far as the conductor needs it.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ struct Session {
     /// Its number, as its hello has it.
     number: u64,
     seq: u64,
+    /// The network that its kernel follows, once it said.
+    followed: Option<u64>,
     /// Digest of the order last sent, by pod.
     sent: BTreeMap<Uid, Digest>,
 }
@@ -35,6 +37,7 @@ pub(crate) struct Dispatch {
     images_changed: bool,
     images: Images,
     network: Network,
+    endings: Endings,
     /// The sources as they were told last.
     copies: Option<Arc<[SourceCopy]>>,
 }
@@ -84,7 +87,7 @@ impl Images {
 impl Dispatch {
     /// For a world that was loaded.
     pub(crate) fn new(world: &World) -> Self {
-        let mut this = Self { network: Network::of(world), ..Self::default() };
+        let mut this = Self { network: Network::of(world), endings: Endings::of(world), ..Self::default() };
         for set in world.list(Kind::ReplicaSet, "") {
             this.images.update(None, Some(set));
         }
@@ -103,6 +106,18 @@ impl Dispatch {
         self.fresh.remove(node);
         self.touched.remove(node);
         self.forgotten.remove(node);
+    }
+
+    /// An agent said which network its kernel follows.
+    pub(crate) fn follows(&mut self, node: &str, network: u64) {
+        if let Some(session) = self.sessions.get_mut(node) {
+            session.followed = session.followed.max(Some(network));
+        }
+    }
+
+    /// When something is to be sent even if nothing happens.
+    pub(crate) fn next(&self) -> Option<Time> {
+        self.endings.next()
     }
 
     /// Whether a node has a session.
@@ -137,6 +152,9 @@ impl Dispatch {
     fn note_pod(&mut self, changed: &Changed) {
         match (&changed.old, &changed.new) {
             (Some(old), new) if new.as_ref().is_none_or(|n| n.uid != old.uid || n.node != old.node) => {
+                if new.as_ref().is_none_or(|n| n.uid != old.uid) {
+                    self.endings.forget(old.uid);
+                }
                 if let Some(node) = &old.node {
                     self.forgotten.entry(node.clone()).or_default().insert(old.uid);
                 }
@@ -156,8 +174,19 @@ impl Dispatch {
     }
 
     /// The messages for everything that was noted.
-    pub(crate) fn take(&mut self, world: &World, layout: &Layout, heals: Vec<Heal>) -> Vec<(Arc<str>, ToAgent)> {
+    pub(crate) fn take(
+        &mut self,
+        world: &World,
+        layout: &Layout,
+        heals: Vec<Heal>,
+        now: Time,
+    ) -> Vec<(Arc<str>, ToAgent)> {
         let mut out = Vec::new();
+        // An agent that said nothing of it yet is just beginning, and follows nothing.
+        let followed = self.sessions.values().map(|s| s.followed).min().flatten();
+        for (node, pod) in self.endings.due(world, &self.network, followed, now) {
+            self.touched.entry(node).or_default().insert(pod);
+        }
         let touched = std::mem::take(&mut self.touched);
         let mut forgotten = std::mem::take(&mut self.forgotten);
         let fresh = std::mem::take(&mut self.fresh);
@@ -187,7 +216,8 @@ impl Dispatch {
                 out.push((node.clone(), ToAgent::Sources(sources.clone())));
             }
             let images = images.clone().filter(|_| full || self.images_changed);
-            if let Some(assignment) = session.assignment(world, full, &pods, gone, images) {
+            let held = |pod: &Object| self.endings.holds(world, &self.network, pod, now);
+            if let Some(assignment) = session.assignment(world, full, &pods, gone, images, held) {
                 out.push((node.clone(), ToAgent::Assign(Arc::new(assignment))));
             }
         }
@@ -235,6 +265,7 @@ impl Session {
         pods: &[Key],
         gone: BTreeSet<Uid>,
         keep_images: Option<Arc<[String]>>,
+        mut held: impl FnMut(&Object) -> bool,
     ) -> Option<Assignment> {
         if full {
             self.sent.clear();
@@ -242,7 +273,10 @@ impl Session {
         let mut orders: Vec<Arc<PodOrder>> = Vec::new();
         for key in pods {
             let Some(pod) = world.get(key) else { continue };
-            let order = orders::order(world, pod);
+            let mut order = orders::order(world, pod);
+            if held(pod) {
+                order.deletion = None;
+            }
             let digest = fingerprint(&order);
             if self.sent.insert(order.uid, digest) != Some(digest) {
                 orders.push(Arc::new(order));

@@ -10,6 +10,7 @@ mod batch;
 mod conductor;
 mod dirty;
 mod dispatch;
+mod endings;
 mod event;
 mod guard;
 mod held;

@@ -2,7 +2,7 @@
 //!
 //! One [`ServiceNet`] is made for each Service that changed and shared by all sessions. Nothing is told
 //! while the world recovers: what is not known yet would take away what stands. Deliberately not here:
-//! who stands behind a Service (core's `endpoints`), and when a pod may end (`ending`).
+//! who stands behind a Service (core's `endpoints`), and when a pod may end (`endings`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,6 +29,8 @@ pub(crate) struct Network {
     /// As they were told last, so that what says the same is told once.
     told: BTreeMap<Key, Arc<ServiceNet>>,
     told_nodes: BTreeMap<Arc<str>, NodeNet>,
+    /// The number of the last update that said something new.
+    last: u64,
 }
 
 impl Network {
@@ -43,6 +45,20 @@ impl Network {
             }
             _ => {}
         }
+    }
+
+    /// The number of the last update that said something new.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Whether new connections are sent to a pod, by what agents were told last.
+    pub(crate) fn leads_to(&self, world: &World, pod: &Key) -> bool {
+        let Some(object) = world.get(pod) else { return false };
+        let leads = |service: &Arc<ServiceNet>| {
+            service.endpoints.iter().any(|e| !e.terminating && e.pod.as_ref() == Some(&pod.name))
+        };
+        world.services.selecting(&pod.namespace, &object.meta.labels).any(|s| self.told.get(s).is_some_and(leads))
     }
 
     /// Whether anything was noted since.
@@ -97,6 +113,9 @@ impl Network {
             }
         }
         let quiet = difference == blank(0);
+        if !quiet {
+            self.last = difference.number;
+        }
         let mut out = Vec::new();
         for (node, session) in fresh {
             let full = NetworkUpdate {

@@ -5,11 +5,11 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use evenkeel_conductor::{AskId, Conductor, Event, Failure, Output, Start};
-use evenkeel_core::{Answer, Ask, Settings, release::inbound::Seen};
+use evenkeel_core::{Answer, Ask, Settings, ask::DeleteOptions, release::inbound::Seen};
 use evenkeel_model::{
     Doc, Key, Kind, Meta, Place, Revision, Snapshot, Time,
     own::{GitSpec, SourceSpec, SourceStatus},
-    session::{Hello, NodeReport, PodReport, Report, Stamp, ToAgent},
+    session::{Hello, KnownPod, NodeReport, PodReport, Report, Stamp, ToAgent},
 };
 use evenkeel_store::{Crash, MemoryDisk, MemoryStore};
 use serde_json::json;
@@ -22,16 +22,20 @@ fn start(disk: &MemoryDisk, now: Time, recover: Option<BTreeSet<Arc<str>>>) -> C
 }
 
 fn hello() -> Event {
+    Event::Hello(Box::new(first_words()))
+}
+
+fn first_words() -> Hello {
     let amounts =
         |pods: &str| [("cpu", "4"), ("memory", "8Gi"), ("pods", pods)].map(|(k, v)| (k.into(), v.into())).into();
-    Event::Hello(Box::new(Hello {
+    Hello {
         node: "n1".into(),
         session: 1,
         epoch: 0,
         report: NodeReport { capacity: amounts("110"), allocatable: amounts("110"), ..NodeReport::default() },
         pods: Vec::new(),
         sources: Vec::new(),
-    }))
+    }
 }
 
 fn create_source() -> Event {
@@ -408,6 +412,51 @@ fn networks(outputs: &[Output]) -> Vec<(String, Arc<evenkeel_model::net::Network
         .collect()
 }
 
+/// A commit with a Service and a pod behind it.
+fn service_and_pod() -> Event {
+    let labels = json!({"app": "web"});
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]}});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "default", "labels": labels},
+        "spec": {"containers": [{"name": "c", "image": "shop:1"}]}});
+    let doc = |kind, value| Arc::new(Doc::new(Key::new(kind, "default", "web"), value, Place::default(), Vec::new()));
+    let Event::Seen(mut seen) = seen('a', 1) else { panic!("no revision") };
+    let docs = vec![doc(Kind::Service, service), doc(Kind::Pod, pod)];
+    seen.outcome = Ok(Arc::new(Snapshot { docs, ..Snapshot::default() }));
+    Event::Seen(seen)
+}
+
+/// Its pod runs, and is ready or not.
+fn readiness(c: &Conductor<MemoryStore>, seq: u64, ready: bool) -> Event {
+    let pod = c.world().get(&Key::new(Kind::Pod, "default", "web")).unwrap().clone();
+    let ready = if ready { "True" } else { "False" };
+    let status = json!({"phase": "Running", "podIP": "10.42.0.9",
+        "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": T0.rfc3339()}]});
+    let pod = PodReport {
+        uid: pod.uid,
+        namespace: "default".into(),
+        name: "web".into(),
+        status: status.to_string().as_bytes().into(),
+        gone: false,
+        image_ids: [].into(),
+        logs: [].into(),
+    };
+    said(seq, Report { pods: vec![pod], ..Report::default() })
+}
+
+/// Its node begins another session.
+fn again(c: &Conductor<MemoryStore>, session: u64) -> Event {
+    let pod = c.world().get(&Key::new(Kind::Pod, "default", "web")).unwrap();
+    let mut value = pod.to_value();
+    let status = value.as_object_mut().unwrap().remove("status").unwrap();
+    let known = KnownPod { pod: value, uid: pod.uid, status, image_ids: [].into(), drifted: Vec::new() };
+    Event::Hello(Box::new(Hello { session, pods: vec![known], ..first_words() }))
+}
+
+fn said(seq: u64, report: Report) -> Event {
+    Event::Report { node: "n1".into(), stamp: Stamp { session: 1, seq }, report: Box::new(report) }
+}
+
 #[test]
 fn a_session_hears_the_whole_network_first_and_then_what_changed() {
     let mut c = start(&MemoryDisk::new(), T0, None);
@@ -422,39 +471,15 @@ fn a_session_hears_the_whole_network_first_and_then_what_changed() {
     let network = messages.iter().position(|m| matches!(m, ToAgent::Network(_))).unwrap();
     assert!(messages[..network].iter().any(|m| place(m)), "the assignment comes before it");
 
-    let labels = json!({"app": "web"});
-    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"},
-        "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]}});
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "default", "labels": labels},
-        "spec": {"containers": [{"name": "c", "image": "shop:1"}]}});
-    let doc = |kind, value| Arc::new(Doc::new(Key::new(kind, "default", "web"), value, Place::default(), Vec::new()));
-    let Event::Seen(mut seen) = seen('a', 1) else { panic!("no revision") };
-    let docs = vec![doc(Kind::Service, service), doc(Kind::Pod, pod)];
-    seen.outcome = Ok(Arc::new(Snapshot { docs, ..Snapshot::default() }));
-    let told = networks(&settle(&mut c, T0, vec![Event::Seen(seen)]));
+    let told = networks(&settle(&mut c, T0, vec![service_and_pod()]));
     let update = &told.last().unwrap().1;
     assert!(!update.full && update.settings.is_none() && update.number > full.number);
     assert_eq!((&*update.services[0].id.name, update.services[0].endpoints.len()), ("web", 0));
     assert_eq!(update.services[0].cluster_ips.len(), 1);
 
-    let pod = c.world().get(&Key::new(Kind::Pod, "default", "web")).unwrap().clone();
-    let report = |seq, ready: &str| {
-        let status = json!({"phase": "Running", "podIP": "10.42.0.9",
-            "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": T0.rfc3339()}]});
-        let pod = PodReport {
-            uid: pod.uid,
-            namespace: "default".into(),
-            name: "web".into(),
-            status: status.to_string().as_bytes().into(),
-            gone: false,
-            image_ids: [].into(),
-            logs: [].into(),
-        };
-        let report = Box::new(Report { pods: vec![pod], ..Report::default() });
-        Event::Report { node: "n1".into(), stamp: Stamp { session: 1, seq }, report }
-    };
     for (seq, ready) in [(1, true), (2, false)] {
-        let told = networks(&settle(&mut c, T0, vec![report(seq, if ready { "True" } else { "False" })]));
+        let report = readiness(&c, seq, ready);
+        let told = networks(&settle(&mut c, T0, vec![report]));
         let services: Vec<_> = told.iter().flat_map(|(_, u)| &u.services).collect();
         let endpoint = &services.last().unwrap().endpoints[0];
         assert_eq!((endpoint.address.to_string().as_str(), endpoint.ready), ("10.42.0.9", ready));
@@ -463,6 +488,66 @@ fn a_session_hears_the_whole_network_first_and_then_what_changed() {
     // A heartbeat tells nobody anything.
     let beat = Event::Report { node: "n1".into(), stamp: Stamp { session: 1, seq: 2 }, report: Box::default() };
     assert!(networks(&settle(&mut c, T0, vec![beat])).is_empty());
+}
+
+/// The deletion that the pod's node hears of.
+fn ends(outputs: &[Output]) -> bool {
+    let messages = outputs.iter().flat_map(|o| &o.to_agents);
+    let assignments = messages.filter_map(|(_, m)| if let ToAgent::Assign(a) = m { Some(a) } else { None });
+    assignments.flat_map(|a| &a.pods).any(|p| p.deletion.is_some())
+}
+
+fn delete(grace_seconds: Option<i64>) -> Event {
+    let options = DeleteOptions { grace_seconds, ..DeleteOptions::default() };
+    let ask = Ask::DeletePod { pod: Key::new(Kind::Pod, "default", "web"), options };
+    Event::Ask { id: AskId(9), ask: Box::new(ask), user: "admin".into() }
+}
+
+#[test]
+fn a_pod_behind_a_service_ends_when_no_node_sends_anybody_there_any_more() {
+    let behind = || {
+        let mut c = start(&MemoryDisk::new(), T0, None);
+        settle(&mut c, T0, vec![hello(), create_source()]);
+        settle(&mut c, T0, vec![service_and_pod()]);
+        let report = readiness(&c, 1, true);
+        let told = networks(&settle(&mut c, T0, vec![report]));
+        let follows = Report { network: Some(told.last().unwrap().1.number), ..Report::default() };
+        settle(&mut c, T0, vec![said(2, follows)]);
+        c
+    };
+    // Every agent says that its kernel follows.
+    let mut c = behind();
+    let outputs = settle(&mut c, T0, vec![delete(None)]);
+    let told = networks(&outputs);
+    let without = told.last().unwrap().1.number;
+    assert!(told.last().unwrap().1.services[0].endpoints[0].terminating && !ends(&outputs));
+    let early = Report { network: Some(without - 1), ..Report::default() };
+    assert!(!ends(&settle(&mut c, T0, vec![said(3, early)])));
+    // A session that begins anew meanwhile hears no more than it should.
+    let beginning = again(&c, 2);
+    assert!(!ends(&settle(&mut c, T0, vec![Event::Ended { node: "n1".into() }, beginning])));
+    let follows = Report { network: Some(without), ..Report::default() };
+    let report = Event::Report { node: "n1".into(), stamp: Stamp { session: 2, seq: 1 }, report: Box::new(follows) };
+    assert!(ends(&settle(&mut c, T0, vec![report])));
+    // What was told once stays so.
+    let again = again(&c, 3);
+    assert!(ends(&settle(&mut c, T0, vec![Event::Ended { node: "n1".into() }, again])));
+
+    // One that says nothing is not waited for without end.
+    let mut c = behind();
+    let outputs = settle(&mut c, T0, vec![delete(None)]);
+    let wake = outputs.last().unwrap().wake.unwrap();
+    assert!(!ends(&outputs) && wake <= T0 + Duration::from_secs(2));
+    assert!(!ends(&settle(&mut c, T0 + Duration::from_millis(1999), Vec::new())));
+    assert!(ends(&settle(&mut c, T0 + Duration::from_secs(2), Vec::new())));
+
+    // By force at once.
+    let mut c = behind();
+    assert!(!ends(&settle(&mut c, T0, vec![delete(None)])));
+    let pod = c.world().get(&Key::new(Kind::Pod, "default", "web")).unwrap().uid;
+    let outputs = settle(&mut c, T0, vec![delete(Some(0))]);
+    let mut messages = outputs.iter().flat_map(|o| &o.to_agents);
+    assert!(messages.any(|(_, m)| matches!(m, ToAgent::Assign(a) if a.forget.contains(&pod))));
 }
 
 #[test]

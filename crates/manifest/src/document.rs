@@ -67,10 +67,6 @@ fn read_item(file: &mut File<'_>, root: NodeRef<'_>, inherited: Option<Inherited
             let message = format!("{kind} objects are made by Evenkeel alone: take it out of the source");
             file.complain(kind_at, "kind", message, Severity::Error, false);
         }
-        Lookup::Supported(k) if !support::carried(k) => {
-            let message = format!("{kind} ({api_version}) is not supported yet");
-            unsupported(file, root, kind_at, kind, message);
-        }
         Lookup::Supported(k) => object(file, root, k),
         Lookup::NotYet(known) => not_yet(file, root, kind_at, known),
         Lookup::Custom => {

@@ -32,12 +32,6 @@ pub struct Remark {
     pub message: String,
 }
 
-/// Whether nodes carry out what objects of a kind say. The server knows Services and who stands behind
-/// them already; nodes do not lead anybody there yet, so nobody can make one.
-pub fn carried(kind: Kind) -> bool {
-    !matches!(kind, Kind::Service | Kind::Endpoints | Kind::EndpointSlice)
-}
-
 /// Looks at every field that is set. Takes out what the server sets, in place.
 pub fn admit(kind: Kind, value: &mut Value, sink: &mut dyn FnMut(Remark)) {
     walk(of_kind(kind), value, &Trail::Root, sink);
@@ -156,7 +150,7 @@ fn special(object: &Object, map: &Map<String, Value>, at: &Trail<'_>, sink: &mut
 pub fn markdown() -> String {
     let mut out = String::new();
     let mut seen = BTreeSet::new();
-    for kind in Kind::ALL.iter().filter(|k| k.info().origin == Origin::Anyone && carried(**k)) {
+    for kind in Kind::ALL.iter().filter(|k| k.info().origin == Origin::Anyone) {
         let _ = writeln!(out, "## {} (`{}`)\n", kind, kind.info().api_version());
         let mut todo: Vec<&'static Object> = of_kind(*kind).object().into_iter().collect();
         while let Some(object) = todo.pop() {

@@ -61,6 +61,9 @@ pub struct DriverConfig {
     pub dir: PathBuf,
     /// Which network pods get.
     pub network: Choice,
+    /// Whether the engine runs in another PID namespace than this process, so that pods cannot be put
+    /// on a network of the agent's making.
+    pub engine_elsewhere: bool,
 }
 
 /// A session that is being opened.

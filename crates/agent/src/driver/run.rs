@@ -67,6 +67,7 @@ pub async fn run<R: Runtime, D: Dial>(
         address: config.logic.node_ip,
         dir: config.dir.clone(),
         choice: config.network,
+        engine_elsewhere: config.engine_elsewhere,
         drifts,
     })?;
     let worker = Arc::new(Worker::new(runtime.clone(), &config.dir, plane.clone(), config.logic.node_ip)?);

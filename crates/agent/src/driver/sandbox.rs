@@ -171,11 +171,6 @@ fn ports(bindings: &[PortBinding]) -> Result<Vec<PodPort>, String> {
         };
         let host_address = match b.host_ip {
             None => None,
-            Some(IpAddr::V4(a)) if a.is_loopback() => {
-                return Err(refused(
-                    "hostIP 127.0.0.0/8 cannot lead to a pod: packets from there do not leave the machine; leave hostIP out, or give one of the node's addresses",
-                ));
-            }
             Some(IpAddr::V4(a)) => Some(a),
             Some(IpAddr::V6(_)) => return Err(refused("hostIP is an IPv6 address, which is not supported yet")),
         };

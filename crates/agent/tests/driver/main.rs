@@ -160,6 +160,7 @@ impl Lab {
             },
             dir: self.dir.path().join("agent"),
             network: self.network,
+            engine_elsewhere: false,
         };
         self.stop = CancellationToken::new();
         self.agent = Some(tokio::spawn(driver::run(Arc::new(docker()), config, dial, self.stop.clone())));
@@ -431,6 +432,7 @@ async fn an_agent_without_engine_says_so() {
         },
         dir: dir.path().to_owned(),
         network: Choice::Engine,
+        engine_elsewhere: false,
     };
     let runtime = Arc::new(Docker::new("/nonexistent/docker.sock").unwrap());
     let agent = tokio::spawn(driver::run(runtime, config, dial, stop.clone()));

@@ -35,6 +35,8 @@ pub(crate) struct Wire {
     pub(crate) mtu: u32,
     /// `net.*` kernel parameters of the pod, by name.
     pub(crate) parameters: Vec<(String, String)>,
+    /// Whether ports of the node lead to the pod, also from the node's own 127.0.0.1.
+    pub(crate) from_localhost: bool,
 }
 
 /// Plugs a pod in, in place of what was there under its name. Whatever fails, no half is left.
@@ -94,6 +96,10 @@ async fn pod_side(inside: &Kernel, wire: &Wire) -> Result<(), KernelError> {
 pub(crate) async fn node_side(kernel: &Kernel, wire: &Wire, link: u32) -> Result<(), KernelError> {
     parameter(&format!("net.ipv6.conf.{}.disable_ipv6", wire.link), "1")?;
     parameter(&format!("net.ipv4.conf.{}.send_redirects", wire.link), "0")?;
+    if wire.from_localhost {
+        // Packets from 127.0.0.1, whose source is translated on the way, and the answers to them.
+        parameter(&format!("net.ipv4.conf.{}.route_localnet", wire.link), "1")?;
+    }
     kernel.set_up(link, Some(&wire.alias)).await?;
     kernel.set_neighbour(&Neighbour { link, to: wire.address, mac: mac_of(wire.address).to_vec() }).await?;
     kernel.set_route(&route(wire, link)).await

@@ -19,7 +19,7 @@ use super::{
 /// A port of the node that leads to a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostPort {
-    /// `hostIP`; `None` for all of the node's addresses but those of its loopback.
+    /// `hostIP`; `None` for all of the node's addresses and its localhost.
     pub host_address: Option<Ipv4Addr>,
     /// `hostPort`.
     pub host_port: u16,
@@ -173,11 +173,14 @@ impl Book {
     pub(super) fn host_ports(&mut self, pod: &Arc<str>, ports: &[HostPort]) {
         let mut fronts: Vec<(Front, Body)> = ports
             .iter()
-            .map(|p| {
-                let at = p.host_address.filter(|a| !a.is_unspecified()).map_or(At::Node, At::Address);
-                let front = Front { at, protocol: p.protocol, port: p.host_port };
+            .flat_map(|p| {
+                let given = p.host_address.filter(|a| !a.is_unspecified());
+                // The machine itself reaches it by localhost, too, as with Docker's published ports.
+                let at =
+                    given.map_or_else(|| vec![At::Node, At::Address(Ipv4Addr::LOCALHOST)], |a| vec![At::Address(a)]);
                 let every = Answer::Backends([Backend { address: p.address, port: p.port }].into());
-                (front, Body { every, near: None, affinity: None })
+                let body = Body { every, near: None, affinity: None };
+                at.into_iter().map(move |at| (Front { at, protocol: p.protocol, port: p.host_port }, body.clone()))
             })
             .collect();
         fronts.sort_by_key(|(front, _)| *front);

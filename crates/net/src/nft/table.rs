@@ -79,13 +79,18 @@ table ip {table} {{
     out
 }
 
-/// Where packets pass.
+/// Where packets pass. The guard keeps everybody else away from the ports that lead from this machine's
+/// own loopback to a pod: their links let such packets through (`link::pods`).
 fn hooks(out: &mut String, settings: &NetworkSettings, own: Option<Cidr>, place: Place) {
     let (before, after) = (i32::from(place.0) - 100, i32::from(place.0) + 100);
     let (cluster, service, dns) = (settings.cluster_cidr, settings.service_cidr, settings.dns);
     let _ = write!(
         out,
-        "  chain prerouting {{
+        "  chain guard {{
+    type filter hook prerouting priority -300; policy accept;
+    iif != \"lo\" ip daddr 127.0.0.0/8 drop
+  }}
+  chain prerouting {{
     type nat hook prerouting priority {before}; policy accept;
     ip saddr {cluster} jump to_near
     jump to_all

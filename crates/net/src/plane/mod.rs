@@ -53,11 +53,11 @@ const ADDRESSES: &str = "addresses.json";
 pub enum Choice {
     /// An own one where this process may make it and the server gave the node a range, else the
     /// container engine's.
+    #[default]
     Auto,
     /// An own one or none.
     Own,
     /// The container engine's default network.
-    #[default]
     Engine,
 }
 
@@ -87,6 +87,9 @@ pub struct Settings {
     pub dir: PathBuf,
     /// Which network pods get.
     pub choice: Choice,
+    /// Whether the container engine numbers processes otherwise than this process: pods cannot be found
+    /// by these, then.
+    pub engine_elsewhere: bool,
     /// Hears what others did to the network behind the agent's back; what it does not take is only
     /// logged.
     pub drifts: mpsc::Sender<Drift>,
@@ -148,7 +151,7 @@ pub struct Sandbox {
 /// A port of the node that leads to a pod (`hostPort`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PodPort {
-    /// `hostIP`; `None` for all of the node's addresses but those of its loopback.
+    /// `hostIP`; `None` for all of the node's addresses and its localhost.
     pub host_address: Option<Ipv4Addr>,
     /// `hostPort`.
     pub host_port: u16,

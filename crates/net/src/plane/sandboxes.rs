@@ -127,6 +127,7 @@ impl Task {
             node: place.own.in_range,
             mtu: if tunnels { uplink.saturating_sub(TUNNEL_BYTES) } else { uplink },
             parameters: sandbox.parameters.clone(),
+            from_localhost: !sandbox.ports.is_empty(),
         }
     }
 

@@ -228,6 +228,9 @@ impl Task {
             Choice::Auto if !missing.is_empty() => {
                 Some(format!("an own pod network needs root with {}", missing.join(", ")))
             }
+            Choice::Auto if self.settings.engine_elsewhere => {
+                Some("the container engine runs in another PID namespace than the agent".into())
+            }
             Choice::Auto if !run::is_installed() => {
                 Some("an own pod network needs the program `nft`, of the package nftables".into())
             }

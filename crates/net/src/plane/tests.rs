@@ -88,6 +88,7 @@ impl Node {
             address: Some(address.into()),
             dir: dir.to_path_buf(),
             choice: Choice::Own,
+            engine_elsewhere: false,
             drifts: told,
         };
         let (send, receive) = std::sync::mpsc::channel();
@@ -455,6 +456,7 @@ async fn services_and_ports_of_the_node_lead_to_pods_and_are_there_again_when_fl
     asked_at(&other, &pods[1], 8080, here, Some(30080)).expect("by the other node's port");
     asked_at(&one, &pods[1], 8080, there, Some(8888)).expect("hostPort from another machine");
     asked_at(&pods[0], &pods[1], 8080, there, Some(8888)).expect("hostPort from a pod");
+    asked_at(&other, &pods[1], 8080, Ipv4Addr::LOCALHOST, Some(8888)).expect("hostPort by the node's localhost");
 
     // Flushed by somebody: there again within a second, and told.
     let nft = |place: &Place, line: &str| {
@@ -515,6 +517,7 @@ async fn the_engines_network_is_taken_at_once_and_any_update_counts() {
         address: None,
         dir: dir.path().to_path_buf(),
         choice: Choice::Engine,
+        engine_elsewhere: false,
         drifts: mpsc::channel(1).0,
     };
     let plane = Plane::start(settings).unwrap();

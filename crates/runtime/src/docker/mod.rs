@@ -89,6 +89,17 @@ impl Docker {
         &self.socket
     }
 
+    /// Whether the engine's processes are numbered otherwise than this one's, because it runs in another
+    /// PID namespace: then its containers' processes cannot be found by the numbers that it says.
+    /// False where that cannot be told, as of an engine that is away.
+    pub async fn is_elsewhere(&self) -> bool {
+        let Ok(connection) = tokio::net::UnixStream::connect(&self.socket).await else { return false };
+        let Ok(Some(pid)) = connection.peer_cred().map(|peer| peer.pid()) else { return false };
+        // The kernel says 0 for a process that has no number here.
+        let namespace = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/pid"));
+        pid == 0 || matches!((namespace(&pid.to_string()), namespace("self")), (Ok(theirs), Ok(ours)) if theirs != ours)
+    }
+
     /// A client. The library refuses to make one while the socket does not exist, so this is tried
     /// again for each request until it did.
     fn client(&self) -> Result<&Client> {

@@ -3,7 +3,6 @@
 //! Read by discovery and by `rest`. Deliberately not here: who may do it (`auth`).
 
 use evenkeel_model::{Key, Kind, kind::Origin};
-use evenkeel_schema::support;
 
 use super::{scale, status::Failure};
 
@@ -30,7 +29,7 @@ pub(crate) fn verbs(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Source => &["create", "delete", "get", "list", "patch", "update", "watch"],
         Kind::Node => &["delete", "get", "list", "patch", "update", "watch"],
-        kind if kind.info().origin == Origin::Anyone && support::carried(kind) => ALL,
+        kind if kind.info().origin == Origin::Anyone => ALL,
         _ => READ,
     }
 }
@@ -76,7 +75,6 @@ pub(crate) fn refuse(kind: Kind, name: Option<&Key>) -> Failure {
         Kind::Source => {
             "this write of a Source is not supported: use create, replace, merge patch or delete".to_owned()
         }
-        kind if !support::carried(kind) => format!("{what} are not supported yet: nodes do not carry them out"),
         _ => format!("this write of {what} is not supported"),
     };
     let failure = Failure::not_allowed(message);
