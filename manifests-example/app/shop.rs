@@ -5,13 +5,15 @@
 //! as in applications that people have.
 //!
 //! Evenkeel's tests use its other words: `shop exit CODE [AFTER_SECONDS]`, `shop hang`,
-//! `shop log LINE...`, `shop eat`, `shop probe PORT PATH`, `shop touch FILE`, `shop cat FILE`.
+//! `shop log LINE...`, `shop eat`, `shop probe PORT PATH`, `shop touch FILE`, `shop cat FILE`,
+//! `shop get HOST:PORT [PATH]`, `shop load HOST:PORT REQUESTS_A_SECOND SECONDS`.
 
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, ToSocketAddrs},
     process::exit,
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -79,6 +81,17 @@ fn main() {
                 exit(1)
             }
         },
+        "get" => {
+            let address = rest.first().map_or("", String::as_str);
+            match get(address, rest.get(1).map_or("/", String::as_str)) {
+                Ok(body) => print!("{body}"),
+                Err(e) => {
+                    eprintln!("shop: {address}: {e}");
+                    exit(1)
+                }
+            }
+        }
+        "load" => exit(i32::from(load(rest) > 0)),
         "env" => env::vars().for_each(|(name, value)| println!("{name}={value}")),
         other => {
             eprintln!("shop: unknown word {other}");
@@ -145,6 +158,65 @@ fn page(role: &str, version: &str) -> String {
     let prices = fs::read_to_string("/etc/shop/prices.txt").unwrap_or_else(|_| "no prices\n".into());
     let key = if fs::metadata("/etc/shop-key/key").is_ok() { "there" } else { "missing" };
     format!("{greeting} from shop {version}, {role} on {}\nkey: {key}\n{prices}", host.trim())
+}
+
+/// The body of `http://ADDRESS/PATH`, or why there is none; at most two seconds are waited for each
+/// step.
+fn get(address: &str, path: &str) -> Result<String, String> {
+    let step = Duration::from_secs(2);
+    let all: Vec<_> = address.to_socket_addrs().map_err(|e| format!("no address: {e}"))?.collect();
+    let mut last = String::from("no address");
+    for one in all {
+        let mut stream = match TcpStream::connect_timeout(&one, step) {
+            Ok(stream) => stream,
+            Err(e) => {
+                last = format!("{one}: no connection: {e}");
+                continue;
+            }
+        };
+        let mut text = String::new();
+        stream
+            .set_read_timeout(Some(step))
+            .and_then(|()| write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+            .and_then(|()| stream.read_to_string(&mut text))
+            .map_err(|e| format!("{one}: {e} after {} bytes", text.len()))?;
+        let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| format!("{one}: closed after {} bytes", text.len()))?;
+        let status = head.split(' ').nth(1).unwrap_or_default();
+        return if status == "200" { Ok(body.to_string()) } else { Err(format!("{one}: status {status}")) };
+    }
+    Err(last)
+}
+
+/// Asks an address so many times a second for so many seconds, each time by a new connection, and says
+/// how many failed and why the first did.
+fn load(rest: &[String]) -> usize {
+    let number = |i: usize| rest.get(i).and_then(|a| a.parse::<f64>().ok()).unwrap_or(1.0);
+    let (address, rate, seconds) = (rest.first().cloned().unwrap_or_default(), number(1), number(2));
+    let begun = Instant::now();
+    let count = (rate * seconds) as u32;
+    let failed: Arc<Mutex<Vec<String>>> = Arc::default();
+    // Enough that a slow answer delays nobody.
+    let workers = 16;
+    let asking = (0..workers).map(|worker| {
+        let (address, failed) = (address.clone(), failed.clone());
+        thread::spawn(move || {
+            for n in (worker..count).step_by(workers as usize) {
+                let due = begun + Duration::from_secs_f64(f64::from(n) / rate);
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                if let Err(e) = get(&address, "/healthz") {
+                    let after = begun.elapsed().as_secs_f64();
+                    failed.lock().unwrap_or_else(|p| p.into_inner()).push(format!("after {after:.3} s: {e}"));
+                }
+            }
+        })
+    });
+    for worker in asking.collect::<Vec<_>>() {
+        let _ = worker.join();
+    }
+    let failed = failed.lock().unwrap_or_else(|p| p.into_inner());
+    println!("{count} requests, {} failed", failed.len());
+    failed.iter().take(10).for_each(|f| println!("{f}"));
+    failed.len()
 }
 
 /// Whether `http://127.0.0.1:PORT/PATH` answers 200.

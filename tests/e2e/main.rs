@@ -19,6 +19,7 @@ mod forward;
 mod hand;
 mod kubectl;
 mod logs;
+mod networking;
 mod ownership;
 mod pause;
 mod pods;
