@@ -216,6 +216,7 @@ fn load(rest: &[String]) -> usize {
     let failed = failed.lock().unwrap_or_else(|p| p.into_inner());
     println!("{count} requests, {} failed", failed.len());
     failed.iter().take(10).for_each(|f| println!("{f}"));
+    failed.last().iter().for_each(|f| println!("the last {f}"));
     failed.len()
 }
 

@@ -13,6 +13,7 @@ mod common;
 mod drain;
 mod kills;
 mod losing_a_node;
+mod networking;
 mod paused;
 mod rebalance;
 mod upgrade;

@@ -1,11 +1,11 @@
 //! Does one piece of work: the boring half. Each [`Work`] becomes calls of the runtime, the volumes
 //! or the network, and ends with one [`Output`] or [`Failure`]. Nothing is tried again here.
 
-use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use evenkeel_model::Uid;
 use evenkeel_net::plane::Plane;
-use evenkeel_runtime::{ContainerId, ContainerSpec, ContainerState, LogOptions, Runtime, RuntimeError, Stream};
+use evenkeel_runtime::{ContainerId, ContainerSpec, ContainerState, EnvVar, LogOptions, Runtime, RuntimeError, Stream};
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -80,7 +80,10 @@ impl<R: Runtime> Worker<R> {
                 Ok(found)
             }
             Work::CreateSandbox { spec, network } => self.create_sandbox(pod, *spec, &network).await,
-            Work::CreateContainer { sandbox, spec, volumes } => {
+            Work::CreateContainer { sandbox, mut spec, volumes, service_links } => {
+                if service_links {
+                    self.link(&mut spec).await?;
+                }
                 self.create_container(pod, &sandbox, *spec, volumes).await
             }
             Work::Start { id } => {
@@ -133,6 +136,21 @@ impl<R: Runtime> Worker<R> {
             Target::Exec { .. } => turn(&self.execs).await.map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// Puts the variables of Services before the container's own, which win.
+    async fn link(&self, spec: &mut ContainerSpec) -> Result<(), Failure> {
+        let namespace = spec.labels.get(labels::NAMESPACE).map_or("", String::as_str);
+        let links = self.plane.links(namespace).await.map_err(|e| Failure::Network(e.to_string()))?;
+        let own: BTreeSet<&str> = spec.env.iter().map(|v| v.name.as_str()).collect();
+        let mut env: Vec<EnvVar> = links
+            .into_iter()
+            .filter(|(name, _)| !own.contains(name.as_str()))
+            .map(|(name, value)| EnvVar { name, value })
+            .collect();
+        env.append(&mut spec.env);
+        spec.env = env;
+        Ok(())
     }
 
     async fn create_container(

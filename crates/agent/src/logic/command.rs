@@ -99,6 +99,9 @@ pub enum Work {
         spec: Box<ContainerSpec>,
         /// The volumes to mount, resolved by the driver against what it prepared.
         volumes: Vec<VolumeUse>,
+        /// Whether the Services of the pod's namespace go into its environment (`enableServiceLinks`);
+        /// what the pod says itself comes before them.
+        service_links: bool,
     },
     /// Start a created container. Ends with [`Output::Done`].
     Start {

@@ -7,6 +7,7 @@
 
 mod down;
 mod known;
+mod links;
 mod names;
 mod rules;
 mod sandboxes;
@@ -194,6 +195,7 @@ pub enum PlaneError {
 enum Ask {
     Update(Arc<NetworkUpdate>),
     Lease { pod: Uid, answer: oneshot::Sender<Result<Lease, PlaneError>> },
+    Links { namespace: String, answer: oneshot::Sender<Result<Vec<(String, String)>, PlaneError>> },
     Names { answer: oneshot::Sender<Result<ClusterNames, PlaneError>> },
     Plug { sandbox: Sandbox, answer: oneshot::Sender<Result<Ipv4Addr, PlaneError>> },
     Found(Vec<Sandbox>),
@@ -256,6 +258,13 @@ impl Plane {
     /// How names of the cluster are resolved; `None` where pods get the engine's network.
     pub async fn names(&self) -> Result<Option<ClusterNames>, PlaneError> {
         if self.is_own().await? { self.ask(|answer| Ask::Names { answer }).await.map(Some) } else { Ok(None) }
+    }
+
+    /// Variables by which a container of a namespace finds its Services, as they are now; none where pods
+    /// get the engine's network.
+    pub async fn links(&self, namespace: &str) -> Result<Vec<(String, String)>, PlaneError> {
+        let namespace = namespace.to_owned();
+        if self.is_own().await? { self.ask(|answer| Ask::Links { namespace, answer }).await } else { Ok(Vec::new()) }
     }
 
     /// Whether pods get a network of the node's own, once that is known.

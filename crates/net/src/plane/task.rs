@@ -20,8 +20,8 @@ use tokio::{
 };
 
 use super::{
-    ADDRESSES, Addresses, Ask, Choice, ClusterNames, Drift, KNOWN, Known, Sandbox, Settings, Status, names::NameServer,
-    rules::Rules, watch,
+    ADDRESSES, Addresses, Ask, Choice, ClusterNames, Drift, KNOWN, Known, Sandbox, Settings, Status, links,
+    names::NameServer, rules::Rules, watch,
 };
 use crate::{
     link::{
@@ -258,6 +258,10 @@ impl Task {
                 let lease = self.lease(pod).await;
                 // Who asked may have given up; the pod asks again and gets the same.
                 let _ = answer.send(lease);
+            }
+            Ask::Links { namespace, answer } => {
+                let services = self.known.services().iter().filter(|s| *s.id.namespace == *namespace);
+                let _ = answer.send(Ok(links::variables(services.map(|s| &**s))));
             }
             Ask::Names { answer } => {
                 let names = self.own_place().await.map(Place::names);

@@ -1335,7 +1335,7 @@ pub(crate) static CORE_V1_POD_SPEC: Object = Object { name: "core.v1.PodSpec", a
     Field { name: "containers", ty: List(&Object(&CORE_V1_CONTAINER)), required: true, list: ListType::Map(&["name"]), patch: Patch::MergeBy("name"), numbers: &[2], ..F },
     Field { name: "dnsConfig", ty: Object(&CORE_V1_POD_DNSCONFIG), numbers: &[26], ..F },
     Field { name: "dnsPolicy", ty: String, default: Some(Literal::Str("ClusterFirst")), values: &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"], numbers: &[6], ..F },
-    Field { name: "enableServiceLinks", ty: Bool, support: Support::Ignored { accepted: &["true", "false"], note: "there are no Services yet" }, absent: Some(Literal::Bool(true)), numbers: &[30], ..F },
+    Field { name: "enableServiceLinks", ty: Bool, absent: Some(Literal::Bool(true)), numbers: &[30], ..F },
     Field { name: "ephemeralContainers", ty: List(&Object(&CORE_V1_EPHEMERAL_CONTAINER)), list: ListType::Map(&["name"]), patch: Patch::MergeBy("name"), support: Support::Refused { accepted: &[], note: "" }, numbers: &[34], ..F },
     Field { name: "hostAliases", ty: List(&Object(&CORE_V1_HOST_ALIAS)), list: ListType::Map(&["ip"]), patch: Patch::MergeBy("ip"), numbers: &[23], ..F },
     Field { name: "hostIPC", ty: Bool, support: Support::Refused { accepted: &[], note: "" }, absent: Some(Literal::Bool(false)), numbers: &[13], ..F },

@@ -170,7 +170,8 @@ impl Pod {
             self.throw(id);
         }
         self.dirty = true;
-        let work = Work::CreateContainer { sandbox, spec: Box::new(built.spec), volumes: built.volumes };
+        let service_links = self.spec.enable_service_links.unwrap_or(true);
+        let work = Work::CreateContainer { sandbox, spec: Box::new(built.spec), volumes: built.volumes, service_links };
         let op = cx.run(self.uid(), Purpose::Create(i), work);
         self.set(i, State::Creating(op))
     }
