@@ -99,7 +99,7 @@ async fn start_host(options: &ControlOptions, pki: &Pki) -> Result<Host> {
     let known = (!pki.is_new()).then(|| pki.nodes().into_iter().map(Arc::from).collect());
     let options = Options {
         data_dir: options.data_dir.clone(),
-        settings: options.settings.clone(),
+        settings: Settings { root_ca: Some(pki.trust_pem().into()), ..options.settings.clone() },
         seed: u64::from_le_bytes(pki::random()?),
         digest_key: pki.digest_key(),
         encryption_key: options.encryption_key_file.clone(),

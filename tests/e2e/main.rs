@@ -2,6 +2,7 @@
 //! story. Nothing is skipped: a missing part is an error.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
+mod access;
 mod amnesia;
 mod backup;
 mod bad_commits;

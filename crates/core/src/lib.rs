@@ -17,6 +17,7 @@ pub mod cx;
 pub mod drift;
 pub mod edit;
 pub mod network;
+pub mod rbac;
 pub mod release;
 pub mod scheduler;
 pub mod service;

@@ -1,5 +1,6 @@
 //! Settings of the whole server that the core reads. Those of one source are in its `spec`.
 
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use crate::network::Layout;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub contested_window: Duration,
     /// Ranges of addresses. A cluster keeps those it was made with.
     pub network: Layout,
+    /// The certificates by which this server is known, PEM: every namespace has them. None without a CA.
+    pub root_ca: Option<Arc<str>>,
 }
 
 impl Default for Settings {
@@ -70,6 +73,7 @@ impl Default for Settings {
             contested_count: 5,
             contested_window: secs(600),
             network: Layout::default(),
+            root_ca: None,
         }
     }
 }

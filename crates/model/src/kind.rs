@@ -84,6 +84,16 @@ macro_rules! kinds {
 kinds! {
     /// `v1` Namespace.
     Namespace = "" "v1" "namespaces" "namespace" &["ns"], &[], Cluster, Anyone, true;
+    /// `v1` ServiceAccount.
+    ServiceAccount = "" "v1" "serviceaccounts" "serviceaccount" &["sa"], &[], Namespaced, Anyone, false;
+    /// `rbac.authorization.k8s.io/v1` ClusterRole.
+    ClusterRole = "rbac.authorization.k8s.io" "v1" "clusterroles" "clusterrole" &[], &[], Cluster, Anyone, false;
+    /// `rbac.authorization.k8s.io/v1` ClusterRoleBinding.
+    ClusterRoleBinding = "rbac.authorization.k8s.io" "v1" "clusterrolebindings" "clusterrolebinding" &[], &[], Cluster, Anyone, false;
+    /// `rbac.authorization.k8s.io/v1` Role.
+    Role = "rbac.authorization.k8s.io" "v1" "roles" "role" &[], &[], Namespaced, Anyone, false;
+    /// `rbac.authorization.k8s.io/v1` RoleBinding.
+    RoleBinding = "rbac.authorization.k8s.io" "v1" "rolebindings" "rolebinding" &[], &[], Namespaced, Anyone, false;
     /// `v1` ConfigMap.
     ConfigMap = "" "v1" "configmaps" "configmap" &["cm"], &[], Namespaced, Anyone, false;
     /// `v1` Secret.

@@ -26,17 +26,25 @@ struct Data {
 }
 
 /// Groups whose kinds get their definitions.
-const GROUPS: [(&str, &str); 6] = [
+const GROUPS: [(&str, &str); 9] = [
     ("", "core"),
     ("apps", "apps"),
+    ("authentication.k8s.io", "authentication"),
+    ("authorization.k8s.io", "authorization"),
     ("batch", "batch"),
     ("discovery.k8s.io", "discovery"),
     ("policy", "policy"),
     ("networking.k8s.io", "networking"),
+    ("rbac.authorization.k8s.io", "rbac"),
 ];
 /// Kinds that a source may hold: every field reachable from them must be in `support.tsv`.
-const ACCEPTED: [&str; 10] = [
+const ACCEPTED: [&str; 15] = [
     "core.v1.Namespace",
+    "core.v1.ServiceAccount",
+    "rbac.v1.ClusterRole",
+    "rbac.v1.ClusterRoleBinding",
+    "rbac.v1.Role",
+    "rbac.v1.RoleBinding",
     "core.v1.ConfigMap",
     "core.v1.Secret",
     "core.v1.Pod",
@@ -47,6 +55,8 @@ const ACCEPTED: [&str; 10] = [
     "discovery.v1.EndpointSlice",
     "evenkeel.v1alpha1.Source",
 ];
+/// What is asked for below an object, and is no kind of its own in `kinds.tsv`.
+const ASKED: [&str; 1] = ["authentication.v1.TokenRequest"];
 const OWN: [&str; 3] = ["evenkeel.v1alpha1.Source", "evenkeel.v1alpha1.Release", "evenkeel.v1alpha1.Drift"];
 
 fn main() {
@@ -183,7 +193,7 @@ fn definition_of(group: &str, version: &str, kind: &str) -> Option<String> {
 }
 
 fn reachable(data: &Data) -> BTreeSet<String> {
-    let mut todo: Vec<String> = OWN.iter().map(|s| (*s).to_owned()).collect();
+    let mut todo: Vec<String> = OWN.iter().chain(&ASKED).map(|s| (*s).to_owned()).collect();
     todo.extend(data.kinds.iter().filter_map(|k| definition_of(&k[0], &k[1], &k[3])));
     let mut seen = BTreeSet::new();
     while let Some(name) = todo.pop() {
@@ -331,6 +341,9 @@ fn field(data: &Data, definition: &str, row: &Row) -> String {
     }
     parts.extend(support(data, definition, name, ty));
     let numbers: Vec<&str> = row[10].split(' ').next().unwrap_or("").split('.').filter(|n| !n.is_empty()).collect();
+    // Of a whole object these two stand in the envelope; the table takes those of a reference in it for them.
+    let numbers =
+        if ["apiVersion", "kind"].contains(&row[1].as_str()) && numbers.len() > 1 { Vec::new() } else { numbers };
     if !numbers.is_empty() {
         parts.push(format!("numbers: &[{}]", numbers.join(", ")));
     }

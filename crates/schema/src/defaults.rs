@@ -113,6 +113,9 @@ fn conditional(object: &Object, map: &mut Map<String, Value>) {
                 map.insert("name".into(), "".into());
             }
         }
+        "rbac.v1.Subject" if matches!(text(map, "kind"), "User" | "Group") => {
+            set_text(map, "apiGroup", "rbac.authorization.k8s.io");
+        }
         _ => {}
     }
 }
@@ -283,6 +286,16 @@ mod tests {
         assert_eq!(defaulted(Kind::Secret, json!({}))["type"], json!("Opaque"));
         let recreate = defaulted(Kind::Deployment, json!({"spec": {"strategy": {"type": "Recreate"}}}));
         assert_eq!(recreate["spec"]["strategy"], json!({"type": "Recreate"}));
+    }
+
+    #[test]
+    fn subjects_have_the_group_of_their_kind() {
+        let binding = json!({"roleRef": {"kind": "Role", "name": "r"}, "subjects": [
+            {"kind": "User", "name": "an"}, {"kind": "ServiceAccount", "name": "bot"}]});
+        let binding = defaulted(Kind::RoleBinding, binding);
+        assert_eq!(binding["roleRef"]["apiGroup"], "rbac.authorization.k8s.io");
+        assert_eq!(binding["subjects"][0]["apiGroup"], "rbac.authorization.k8s.io");
+        assert_eq!(binding["subjects"][1], json!({"kind": "ServiceAccount", "name": "bot"}));
     }
 
     #[test]

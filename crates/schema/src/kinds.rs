@@ -84,7 +84,7 @@ pub fn lookup(api_version: &str, kind: &str) -> Lookup {
 
 /// The schema of a kind that Evenkeel has.
 pub fn of_kind(kind: Kind) -> &'static Type {
-    static TYPES: [Type; 15] = [
+    static TYPES: [Type; 20] = [
         Type::Object(&t::CORE_V1_NAMESPACE),
         Type::Object(&t::CORE_V1_CONFIG_MAP),
         Type::Object(&t::CORE_V1_SECRET),
@@ -100,6 +100,11 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Type::Object(&t::CORE_V1_SERVICE),
         Type::Object(&t::CORE_V1_ENDPOINTS),
         Type::Object(&t::DISCOVERY_V1_ENDPOINT_SLICE),
+        Type::Object(&t::CORE_V1_SERVICE_ACCOUNT),
+        Type::Object(&t::RBAC_V1_CLUSTER_ROLE),
+        Type::Object(&t::RBAC_V1_CLUSTER_ROLE_BINDING),
+        Type::Object(&t::RBAC_V1_ROLE),
+        Type::Object(&t::RBAC_V1_ROLE_BINDING),
     ];
     match kind {
         Kind::Namespace => &TYPES[0],
@@ -117,6 +122,11 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Kind::Service => &TYPES[12],
         Kind::Endpoints => &TYPES[13],
         Kind::EndpointSlice => &TYPES[14],
+        Kind::ServiceAccount => &TYPES[15],
+        Kind::ClusterRole => &TYPES[16],
+        Kind::ClusterRoleBinding => &TYPES[17],
+        Kind::Role => &TYPES[18],
+        Kind::RoleBinding => &TYPES[19],
     }
 }
 

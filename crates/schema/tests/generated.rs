@@ -11,7 +11,10 @@ use std::path::Path;
 
 use k8s_openapi::{
     Resource,
-    api::{apps::v1 as apps, batch::v1 as batch, core::v1 as core, networking::v1 as networking, policy::v1 as policy},
+    api::{
+        apps::v1 as apps, batch::v1 as batch, core::v1 as core, networking::v1 as networking, policy::v1 as policy,
+        rbac::v1 as rbac,
+    },
 };
 
 #[test]
@@ -38,6 +41,11 @@ fn names_of_kinds_agree_with_k8s_openapi() {
     holds::<core::Namespace>("namespaces");
     holds::<core::Node>("nodes");
     holds::<core::Service>("services");
+    holds::<core::ServiceAccount>("serviceaccounts");
+    holds::<rbac::ClusterRole>("clusterroles");
+    holds::<rbac::ClusterRoleBinding>("clusterrolebindings");
+    holds::<rbac::Role>("roles");
+    holds::<rbac::RoleBinding>("rolebindings");
     holds::<apps::Deployment>("deployments");
     holds::<apps::ReplicaSet>("replicasets");
     holds::<apps::StatefulSet>("statefulsets");

@@ -3,6 +3,8 @@
 //! A controller has a route, which says for a change of any object which of its keys it wants to
 //! look at, and a reconcile, which looks at one key. It is not told why it runs.
 
+pub mod access;
+pub mod account;
 pub mod deployment;
 pub mod disruption;
 pub mod endpoints;
@@ -32,6 +34,10 @@ pub enum ControllerId {
     Sync,
     /// Namespaces: their end.
     Namespace,
+    /// What a namespace has for its pods' identity; key: the Namespace.
+    Account,
+    /// Ready roles, and roles that are the sum of others; key: the ClusterRole.
+    Access,
     /// Deployment to ReplicaSets.
     Deployment,
     /// ReplicaSet to Pods.
@@ -61,6 +67,8 @@ impl ControllerId {
         Self::Release,
         Self::Sync,
         Self::Namespace,
+        Self::Account,
+        Self::Access,
         Self::Deployment,
         Self::ReplicaSet,
         Self::Scheduler,
@@ -79,6 +87,8 @@ impl ControllerId {
             Self::Release => "release",
             Self::Sync => "sync",
             Self::Namespace => "namespace",
+            Self::Account => "account",
+            Self::Access => "access",
             Self::Deployment => "deployment",
             Self::ReplicaSet => "replicaset",
             Self::Scheduler => "scheduler",
@@ -103,6 +113,8 @@ impl Controllers {
         release::engine::route(world, changed, &mut |k| mark(ControllerId::Release, k));
         release::sync::route(world, changed, &mut |k| mark(ControllerId::Sync, k));
         namespace::route(world, changed, &mut |k| mark(ControllerId::Namespace, k));
+        account::route(world, changed, &mut |k| mark(ControllerId::Account, k));
+        access::route(world, changed, &mut |k| mark(ControllerId::Access, k));
         deployment::route(world, changed, &mut |k| mark(ControllerId::Deployment, k));
         replicaset::route(world, changed, &mut |k| mark(ControllerId::ReplicaSet, k));
         scheduler::route(world, changed, &mut |k| mark(ControllerId::Scheduler, k));
@@ -121,6 +133,8 @@ impl Controllers {
             ControllerId::Release => release::engine::reconcile(world, key, cx),
             ControllerId::Sync => release::sync::reconcile(world, key, cx),
             ControllerId::Namespace => namespace::reconcile(world, key, cx),
+            ControllerId::Account => account::reconcile(world, key, cx),
+            ControllerId::Access => access::reconcile(world, key, cx),
             ControllerId::Deployment => deployment::reconcile(world, key, cx),
             ControllerId::ReplicaSet => replicaset::reconcile(world, key, cx),
             ControllerId::Scheduler => scheduler::reconcile(world, key, cx),

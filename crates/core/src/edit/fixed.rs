@@ -29,6 +29,10 @@ pub(super) fn check(live: &Object, new: &Object) -> Result<(), Refusal> {
             "Forbidden: a pod's specification does not change: change its workload, or delete it and create another",
         )),
         Kind::Secret if differs(&["type"]) => Err(invalid(live, "type", IMMUTABLE)),
+        Kind::RoleBinding | Kind::ClusterRoleBinding if differs(&["roleRef"]) => {
+            let new = next.get("roleRef").unwrap_or(&Value::Null);
+            Err(invalid(live, "roleRef", &alloc::format!("Invalid value: {new}: cannot change roleRef")))
+        }
         Kind::ConfigMap | Kind::Secret if at(&old, &["immutable"]) == Some(&Value::Bool(true)) => {
             Err(invalid(live, "data", "Forbidden: field is immutable when `immutable` is set"))
         }

@@ -32,7 +32,7 @@ use crate::{
     ask::{Answer, DeleteOptions, More, Refusal},
     controllers::{pod, replicaset},
     cx::{Cx, EventKind},
-    release::write::{has_generation, string_data, without_status},
+    release::write::{as_kept, has_generation, without_status},
     service,
     world::World,
 };
@@ -123,7 +123,7 @@ fn same_version(live: &Object, wanted: Option<Version>) -> Result<(), Refusal> {
 
 /// A wish's tree as an object, valid, defaults filled in.
 fn of_value(wish: &Wish, mut value: Value) -> Result<Object, Refusal> {
-    string_data(&mut value);
+    as_kept(&mut value);
     let problems = validate::object(wish.key.kind, &value);
     if !problems.is_empty() {
         let fields = problems.into_iter().map(|p| (p.path.to_string(), p.message));
@@ -283,7 +283,7 @@ fn applied(
     let owners = live.map_or_else(|| Ok(Managed::default()), |o| Managed::from_bytes(&o.managed));
     let owners = owners.map_err(|e| Refusal::new(500, "InternalError", e.to_string()))?;
     let mut wanted = wish.value.clone();
-    string_data(&mut wanted);
+    as_kept(&mut wanted);
     let by = Apply { manager: &wish.manager, force, time: cx.now, exclude: FieldSet::EMPTY };
     let merged = apply(Node::of_kind(wish.key.kind), &before, &owners, &wanted, &by).map_err(|conflicts| {
         let message = conflicts.to_string();

@@ -18,7 +18,7 @@ use super::{
     engine::Wakes,
     state::{Rel, Src, releases},
 };
-use crate::{cx::Cx, world::World};
+use crate::{controllers::account, cx::Cx, world::World};
 
 /// Default of `maxUnsettled.age`.
 const UNSETTLED_AGE: Duration = Duration::from_mins(15);
@@ -220,6 +220,9 @@ pub(super) fn mass_delete(world: &World, src: &Src, snapshot: &Snapshot) -> Opti
 /// What lives in a namespace on its own account.
 fn contents<'a>(world: &'a World, namespace: &'a str) -> impl Iterator<Item = Key> + 'a {
     [
+        Kind::ServiceAccount,
+        Kind::Role,
+        Kind::RoleBinding,
         Kind::ConfigMap,
         Kind::Secret,
         Kind::Service,
@@ -231,7 +234,7 @@ fn contents<'a>(world: &'a World, namespace: &'a str) -> impl Iterator<Item = Ke
     ]
     .into_iter()
     .flat_map(move |kind| world.list(kind, namespace))
-    .filter(|o| o.meta.owners.is_empty())
+    .filter(|o| o.meta.owners.is_empty() && !account::given(o))
     .map(|o| o.key.clone())
 }
 

@@ -149,7 +149,7 @@ fn immutable(doc: &Doc, live: &Object, out: &mut Vec<Diagnostic>) {
         }
         Kind::ConfigMap | Kind::Secret => {
             let mut wanted = doc.value.clone();
-            super::write::string_data(&mut wanted);
+            super::write::as_kept(&mut wanted);
             let differs = |f: &str| without(wanted.get(f)) != without(body.get(f));
             if body.get("immutable") == Some(&Value::Bool(true)) {
                 ["data", "binaryData"].into_iter().filter(|f| differs(f)).for_each(&mut refuse);

@@ -8,6 +8,7 @@ use evenkeel_model::{Key, Kind, Object, Snapshot, names};
 
 use super::{engine::source_of, state::Src, write};
 use crate::{
+    controllers::account,
     cx::{Cx, EventKind},
     world::{World, deletion},
 };
@@ -126,6 +127,9 @@ fn built_in(namespace: &str) -> bool {
 /// Whether a Namespace holds what its source did not make, or what must stay.
 fn others_live_in(world: &World, namespace: &str, source: &str) -> bool {
     let kinds = [
+        Kind::ServiceAccount,
+        Kind::Role,
+        Kind::RoleBinding,
         Kind::ConfigMap,
         Kind::Secret,
         Kind::Service,
@@ -137,6 +141,7 @@ fn others_live_in(world: &World, namespace: &str, source: &str) -> bool {
     ];
     kinds.into_iter().flat_map(|k| world.list(k, namespace)).any(|o| {
         !o.deleting()
+            && !account::given(o)
             && (source_of(world, o).as_deref() != Some(source)
                 || o.meta.annotation(names::PRUNE) == Some("false")
                 || o.meta.annotation(names::FORMER).is_some())

@@ -35,7 +35,7 @@ pub(crate) fn mark(world: &World, doc: &Doc) -> String {
 /// source added.
 pub(crate) fn applied(world: &World, doc: &Doc, source: &str, revision: &str, former: Option<&str>) -> Value {
     let mut value = doc.value.clone();
-    string_data(&mut value);
+    as_kept(&mut value);
     let Some(metadata) = value
         .as_object_mut()
         .and_then(|m| m.entry("metadata").or_insert_with(|| Value::Object(Map::new())).as_object_mut())
@@ -60,12 +60,19 @@ pub(crate) fn applied(world: &World, doc: &Doc, source: &str, revision: &str, fo
     value
 }
 
-/// Kubernetes' write-only `stringData` becomes `data`.
-pub(crate) fn string_data(value: &mut Value) {
-    if value.get("kind").and_then(Value::as_str) != Some("Secret") {
+/// What is written in one form and kept in another: Kubernetes' write-only `stringData` becomes `data`, and
+/// a ClusterRole that is the sum of others has no rules of its own, whatever it says (`rules: []`, most of
+/// all): they are the controller's.
+pub(crate) fn as_kept(value: &mut Value) {
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let (role, secret) = (kind == "ClusterRole", kind == "Secret");
+    let Some(map) = value.as_object_mut() else { return };
+    if role && map.get("aggregationRule").is_some_and(Value::is_object) {
+        map.remove("rules");
+    }
+    if !secret {
         return;
     }
-    let Some(map) = value.as_object_mut() else { return };
     let Some(Value::Object(texts)) = map.remove("stringData") else { return };
     let data = map.entry("data").or_insert(Value::Null);
     if !data.is_object() {
@@ -134,7 +141,16 @@ pub(crate) fn without_status(object: &Object) -> Value {
 
 /// ConfigMaps and Secrets have none.
 pub(crate) fn has_generation(kind: Kind) -> bool {
-    !matches!(kind, Kind::ConfigMap | Kind::Secret)
+    !matches!(
+        kind,
+        Kind::ConfigMap
+            | Kind::Secret
+            | Kind::ServiceAccount
+            | Kind::Role
+            | Kind::ClusterRole
+            | Kind::RoleBinding
+            | Kind::ClusterRoleBinding
+    )
 }
 
 /// What an unowned object was, as the annotation [`names::FORMER`] keeps it.

@@ -19,7 +19,10 @@ use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use evenkeel_model::{Content, Digest, Key, Kind, Object, Snapshot, SourceName, Time, Uid, Version};
 use imbl::{OrdMap, OrdSet};
 
-use crate::change::{Change, Changed};
+use crate::{
+    change::{Change, Changed},
+    rbac::Grants,
+};
 
 /// Last lines kept of a container that failed: what a release's cause shows.
 const LOG_LINES: usize = 20;
@@ -62,6 +65,8 @@ pub struct World {
     pub windows: windows::Windows,
     /// Services: whom they select, what they have.
     pub services: services::Services,
+    /// Who may do what.
+    pub grants: Grants,
 }
 
 /// Documents that are kept.
@@ -80,6 +85,8 @@ pub struct KeptSnapshot {
 pub struct View {
     /// The version.
     pub version: Version,
+    /// Who may do what.
+    pub grants: Grants,
     objects: OrdMap<Key, Arc<Object>>,
 }
 
@@ -195,7 +202,7 @@ impl World {
 
     /// What readers shall see.
     pub fn view(&self) -> View {
-        View { version: self.version, objects: self.objects.clone() }
+        View { version: self.version, grants: self.grants.clone(), objects: self.objects.clone() }
     }
 
     /// Takes a write in. Gives what happened to an object, and the write as it must be stored (the
@@ -338,6 +345,9 @@ impl World {
             Kind::Deployment => self.templates.update(changed),
             Kind::Release => self.windows.update(changed),
             Kind::PodDisruptionBudget => self.budgets.update(changed),
+            Kind::Role | Kind::ClusterRole | Kind::RoleBinding | Kind::ClusterRoleBinding => {
+                self.grants.update(changed);
+            }
             Kind::Service => self.services.update(changed),
             Kind::EndpointSlice => self.services.slice_changed(changed),
             Kind::Source => {

@@ -41,6 +41,7 @@ const CONDITIONAL_TEXT: &[(&str, &str)] = &[
     ("core.v1.ServiceSpec", "externalTrafficPolicy"),
     ("core.v1.ServiceSpec", "internalTrafficPolicy"),
     ("discovery.v1.EndpointPort", "protocol"),
+    ("rbac.v1.Subject", "apiGroup"),
 ];
 
 /// Ports that are given where none is named.

@@ -205,6 +205,173 @@ pub(crate) static APPS_V1_STATEFUL_SET_UPDATE_STRATEGY: Object = Object { name: 
     Field { name: "type", ty: String, default: Some(Literal::Str("RollingUpdate")), values: &["RollingUpdate", "OnDelete"], numbers: &[1], ..F },
 ] };
 
+pub(crate) static AUTHENTICATION_V1_BOUND_OBJECT_REFERENCE: Object = Object { name: "authentication.v1.BoundObjectReference", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, numbers: &[2], ..F },
+    Field { name: "kind", ty: String, numbers: &[1], ..F },
+    Field { name: "name", ty: String, numbers: &[3], ..F },
+    Field { name: "uid", ty: String, numbers: &[4], ..F },
+] };
+
+pub(crate) static AUTHENTICATION_V1_SELF_SUBJECT_REVIEW: Object = Object { name: "authentication.v1.SelfSubjectReview", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "status", ty: Object(&AUTHENTICATION_V1_SELF_SUBJECT_REVIEW_STATUS), numbers: &[2], ..F },
+] };
+
+pub(crate) static AUTHENTICATION_V1_SELF_SUBJECT_REVIEW_STATUS: Object = Object { name: "authentication.v1.SelfSubjectReviewStatus", atomic: false, fields: &[
+    Field { name: "userInfo", ty: Object(&AUTHENTICATION_V1_USER_INFO), numbers: &[1], ..F },
+] };
+
+pub(crate) static AUTHENTICATION_V1_TOKEN_REQUEST: Object = Object { name: "authentication.v1.TokenRequest", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "spec", ty: Object(&AUTHENTICATION_V1_TOKEN_REQUEST_SPEC), numbers: &[2], ..F },
+    Field { name: "status", ty: Object(&AUTHENTICATION_V1_TOKEN_REQUEST_STATUS), numbers: &[3], ..F },
+] };
+
+pub(crate) static AUTHENTICATION_V1_TOKEN_REQUEST_SPEC: Object = Object { name: "authentication.v1.TokenRequestSpec", atomic: false, fields: &[
+    Field { name: "audiences", ty: List(&String), numbers: &[1], ..F },
+    Field { name: "boundObjectRef", ty: Object(&AUTHENTICATION_V1_BOUND_OBJECT_REFERENCE), numbers: &[3], ..F },
+    Field { name: "expirationSeconds", ty: Int64, default: Some(Literal::Int(3600)), numbers: &[4], ..F },
+] };
+
+pub(crate) static AUTHENTICATION_V1_TOKEN_REQUEST_STATUS: Object = Object { name: "authentication.v1.TokenRequestStatus", atomic: false, fields: &[
+    Field { name: "expirationTimestamp", ty: Time, numbers: &[2], ..F },
+    Field { name: "token", ty: String, numbers: &[1], ..F },
+] };
+
+pub(crate) static AUTHENTICATION_V1_TOKEN_REVIEW: Object = Object { name: "authentication.v1.TokenReview", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "spec", ty: Object(&AUTHENTICATION_V1_TOKEN_REVIEW_SPEC), required: true, numbers: &[2], ..F },
+    Field { name: "status", ty: Object(&AUTHENTICATION_V1_TOKEN_REVIEW_STATUS), numbers: &[3], ..F },
+] };
+
+pub(crate) static AUTHENTICATION_V1_TOKEN_REVIEW_SPEC: Object = Object { name: "authentication.v1.TokenReviewSpec", atomic: false, fields: &[
+    Field { name: "audiences", ty: List(&String), numbers: &[2], ..F },
+    Field { name: "token", ty: String, required: true, numbers: &[1], ..F },
+] };
+
+pub(crate) static AUTHENTICATION_V1_TOKEN_REVIEW_STATUS: Object = Object { name: "authentication.v1.TokenReviewStatus", atomic: false, fields: &[
+    Field { name: "audiences", ty: List(&String), numbers: &[4], ..F },
+    Field { name: "authenticated", ty: Bool, numbers: &[1], ..F },
+    Field { name: "error", ty: String, numbers: &[3], ..F },
+    Field { name: "user", ty: Object(&AUTHENTICATION_V1_USER_INFO), numbers: &[2], ..F },
+] };
+
+pub(crate) static AUTHENTICATION_V1_USER_INFO: Object = Object { name: "authentication.v1.UserInfo", atomic: false, fields: &[
+    Field { name: "extra", ty: Map(&List(&String)), numbers: &[4], ..F },
+    Field { name: "groups", ty: List(&String), numbers: &[3], ..F },
+    Field { name: "uid", ty: String, numbers: &[2], ..F },
+    Field { name: "username", ty: String, numbers: &[1], ..F },
+] };
+
+pub(crate) static AUTHORIZATION_V1_FIELD_SELECTOR_ATTRIBUTES: Object = Object { name: "authorization.v1.FieldSelectorAttributes", atomic: false, fields: &[
+    Field { name: "rawSelector", ty: String, numbers: &[1], ..F },
+    Field { name: "requirements", ty: List(&Object(&META_V1_FIELD_SELECTOR_REQUIREMENT)), numbers: &[2], ..F },
+] };
+
+pub(crate) static AUTHORIZATION_V1_LABEL_SELECTOR_ATTRIBUTES: Object = Object { name: "authorization.v1.LabelSelectorAttributes", atomic: false, fields: &[
+    Field { name: "rawSelector", ty: String, numbers: &[1], ..F },
+    Field { name: "requirements", ty: List(&Object(&META_V1_LABEL_SELECTOR_REQUIREMENT)), numbers: &[2], ..F },
+] };
+
+pub(crate) static AUTHORIZATION_V1_LOCAL_SUBJECT_ACCESS_REVIEW: Object = Object { name: "authorization.v1.LocalSubjectAccessReview", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "spec", ty: Object(&AUTHORIZATION_V1_SUBJECT_ACCESS_REVIEW_SPEC), required: true, numbers: &[2], ..F },
+    Field { name: "status", ty: Object(&AUTHORIZATION_V1_SUBJECT_ACCESS_REVIEW_STATUS), numbers: &[3], ..F },
+] };
+
+pub(crate) static AUTHORIZATION_V1_NON_RESOURCE_ATTRIBUTES: Object = Object { name: "authorization.v1.NonResourceAttributes", atomic: false, fields: &[
+    Field { name: "path", ty: String, numbers: &[1], ..F },
+    Field { name: "verb", ty: String, numbers: &[2], ..F },
+] };
+
+pub(crate) static AUTHORIZATION_V1_NON_RESOURCE_RULE: Object = Object { name: "authorization.v1.NonResourceRule", atomic: false, fields: &[
+    Field { name: "nonResourceURLs", ty: List(&String), numbers: &[2], ..F },
+    Field { name: "verbs", ty: List(&String), required: true, numbers: &[1], ..F },
+] };
+
+pub(crate) static AUTHORIZATION_V1_RESOURCE_ATTRIBUTES: Object = Object { name: "authorization.v1.ResourceAttributes", atomic: false, fields: &[
+    Field { name: "fieldSelector", ty: Object(&AUTHORIZATION_V1_FIELD_SELECTOR_ATTRIBUTES), numbers: &[8], ..F },
+    Field { name: "group", ty: String, numbers: &[3], ..F },
+    Field { name: "labelSelector", ty: Object(&AUTHORIZATION_V1_LABEL_SELECTOR_ATTRIBUTES), numbers: &[9], ..F },
+    Field { name: "name", ty: String, numbers: &[7], ..F },
+    Field { name: "namespace", ty: String, numbers: &[1], ..F },
+    Field { name: "resource", ty: String, numbers: &[5], ..F },
+    Field { name: "subresource", ty: String, numbers: &[6], ..F },
+    Field { name: "verb", ty: String, numbers: &[2], ..F },
+    Field { name: "version", ty: String, numbers: &[4], ..F },
+] };
+
+pub(crate) static AUTHORIZATION_V1_RESOURCE_RULE: Object = Object { name: "authorization.v1.ResourceRule", atomic: false, fields: &[
+    Field { name: "apiGroups", ty: List(&String), numbers: &[2], ..F },
+    Field { name: "resourceNames", ty: List(&String), numbers: &[4], ..F },
+    Field { name: "resources", ty: List(&String), numbers: &[3], ..F },
+    Field { name: "verbs", ty: List(&String), required: true, numbers: &[1], ..F },
+] };
+
+pub(crate) static AUTHORIZATION_V1_SELF_SUBJECT_ACCESS_REVIEW: Object = Object { name: "authorization.v1.SelfSubjectAccessReview", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "spec", ty: Object(&AUTHORIZATION_V1_SELF_SUBJECT_ACCESS_REVIEW_SPEC), required: true, numbers: &[2], ..F },
+    Field { name: "status", ty: Object(&AUTHORIZATION_V1_SUBJECT_ACCESS_REVIEW_STATUS), numbers: &[3], ..F },
+] };
+
+pub(crate) static AUTHORIZATION_V1_SELF_SUBJECT_ACCESS_REVIEW_SPEC: Object = Object { name: "authorization.v1.SelfSubjectAccessReviewSpec", atomic: false, fields: &[
+    Field { name: "nonResourceAttributes", ty: Object(&AUTHORIZATION_V1_NON_RESOURCE_ATTRIBUTES), numbers: &[2], ..F },
+    Field { name: "resourceAttributes", ty: Object(&AUTHORIZATION_V1_RESOURCE_ATTRIBUTES), numbers: &[1], ..F },
+] };
+
+pub(crate) static AUTHORIZATION_V1_SELF_SUBJECT_RULES_REVIEW: Object = Object { name: "authorization.v1.SelfSubjectRulesReview", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "spec", ty: Object(&AUTHORIZATION_V1_SELF_SUBJECT_RULES_REVIEW_SPEC), required: true, numbers: &[2], ..F },
+    Field { name: "status", ty: Object(&AUTHORIZATION_V1_SUBJECT_RULES_REVIEW_STATUS), numbers: &[3], ..F },
+] };
+
+pub(crate) static AUTHORIZATION_V1_SELF_SUBJECT_RULES_REVIEW_SPEC: Object = Object { name: "authorization.v1.SelfSubjectRulesReviewSpec", atomic: false, fields: &[
+    Field { name: "namespace", ty: String, numbers: &[1], ..F },
+] };
+
+pub(crate) static AUTHORIZATION_V1_SUBJECT_ACCESS_REVIEW: Object = Object { name: "authorization.v1.SubjectAccessReview", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "spec", ty: Object(&AUTHORIZATION_V1_SUBJECT_ACCESS_REVIEW_SPEC), required: true, numbers: &[2], ..F },
+    Field { name: "status", ty: Object(&AUTHORIZATION_V1_SUBJECT_ACCESS_REVIEW_STATUS), numbers: &[3], ..F },
+] };
+
+pub(crate) static AUTHORIZATION_V1_SUBJECT_ACCESS_REVIEW_SPEC: Object = Object { name: "authorization.v1.SubjectAccessReviewSpec", atomic: false, fields: &[
+    Field { name: "extra", ty: Map(&List(&String)), numbers: &[5], ..F },
+    Field { name: "groups", ty: List(&String), numbers: &[4], ..F },
+    Field { name: "nonResourceAttributes", ty: Object(&AUTHORIZATION_V1_NON_RESOURCE_ATTRIBUTES), numbers: &[2], ..F },
+    Field { name: "resourceAttributes", ty: Object(&AUTHORIZATION_V1_RESOURCE_ATTRIBUTES), numbers: &[1], ..F },
+    Field { name: "uid", ty: String, numbers: &[6], ..F },
+    Field { name: "user", ty: String, numbers: &[3], ..F },
+] };
+
+pub(crate) static AUTHORIZATION_V1_SUBJECT_ACCESS_REVIEW_STATUS: Object = Object { name: "authorization.v1.SubjectAccessReviewStatus", atomic: false, fields: &[
+    Field { name: "allowed", ty: Bool, required: true, numbers: &[1], ..F },
+    Field { name: "denied", ty: Bool, numbers: &[4], ..F },
+    Field { name: "evaluationError", ty: String, numbers: &[3], ..F },
+    Field { name: "reason", ty: String, numbers: &[2], ..F },
+] };
+
+pub(crate) static AUTHORIZATION_V1_SUBJECT_RULES_REVIEW_STATUS: Object = Object { name: "authorization.v1.SubjectRulesReviewStatus", atomic: false, fields: &[
+    Field { name: "evaluationError", ty: String, numbers: &[4], ..F },
+    Field { name: "incomplete", ty: Bool, required: true, numbers: &[3], ..F },
+    Field { name: "nonResourceRules", ty: List(&Object(&AUTHORIZATION_V1_NON_RESOURCE_RULE)), required: true, numbers: &[2], ..F },
+    Field { name: "resourceRules", ty: List(&Object(&AUTHORIZATION_V1_RESOURCE_RULE)), required: true, numbers: &[1], ..F },
+] };
+
 pub(crate) static BATCH_V1_CRON_JOB: Object = Object { name: "batch.v1.CronJob", atomic: false, fields: &[
     Field { name: "apiVersion", ty: String, ..F },
     Field { name: "kind", ty: String, ..F },
@@ -366,8 +533,8 @@ pub(crate) static CORE_V1_AZURE_FILE_VOLUME_SOURCE: Object = Object { name: "cor
 ] };
 
 pub(crate) static CORE_V1_BINDING: Object = Object { name: "core.v1.Binding", atomic: false, fields: &[
-    Field { name: "apiVersion", ty: String, numbers: &[2, 5], ..F },
-    Field { name: "kind", ty: String, numbers: &[2, 1], ..F },
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
     Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
     Field { name: "target", ty: Object(&CORE_V1_OBJECT_REFERENCE), required: true, numbers: &[2], ..F },
 ] };
@@ -713,12 +880,12 @@ pub(crate) static CORE_V1_EPHEMERAL_VOLUME_SOURCE: Object = Object { name: "core
 
 pub(crate) static CORE_V1_EVENT: Object = Object { name: "core.v1.Event", atomic: false, fields: &[
     Field { name: "action", ty: String, numbers: &[12], ..F },
-    Field { name: "apiVersion", ty: String, numbers: &[13, 5], ..F },
+    Field { name: "apiVersion", ty: String, ..F },
     Field { name: "count", ty: Int32, numbers: &[8], ..F },
     Field { name: "eventTime", ty: Time, numbers: &[10], ..F },
     Field { name: "firstTimestamp", ty: Time, numbers: &[6], ..F },
     Field { name: "involvedObject", ty: Object(&CORE_V1_OBJECT_REFERENCE), required: true, numbers: &[2], ..F },
-    Field { name: "kind", ty: String, numbers: &[13, 1], ..F },
+    Field { name: "kind", ty: String, ..F },
     Field { name: "lastTimestamp", ty: Time, numbers: &[7], ..F },
     Field { name: "message", ty: String, numbers: &[4], ..F },
     Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), required: true, numbers: &[1], ..F },
@@ -1115,8 +1282,8 @@ pub(crate) static CORE_V1_OBJECT_REFERENCE: Object = Object { name: "core.v1.Obj
 ] };
 
 pub(crate) static CORE_V1_PERSISTENT_VOLUME: Object = Object { name: "core.v1.PersistentVolume", atomic: false, fields: &[
-    Field { name: "apiVersion", ty: String, numbers: &[2, 4, 5], ..F },
-    Field { name: "kind", ty: String, numbers: &[2, 4, 1], ..F },
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
     Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
     Field { name: "spec", ty: Object(&CORE_V1_PERSISTENT_VOLUME_SPEC), numbers: &[2], ..F },
     Field { name: "status", ty: Object(&CORE_V1_PERSISTENT_VOLUME_STATUS), numbers: &[3], ..F },
@@ -1124,7 +1291,7 @@ pub(crate) static CORE_V1_PERSISTENT_VOLUME: Object = Object { name: "core.v1.Pe
 
 pub(crate) static CORE_V1_PERSISTENT_VOLUME_CLAIM: Object = Object { name: "core.v1.PersistentVolumeClaim", atomic: false, fields: &[
     Field { name: "apiVersion", ty: String, ..F },
-    Field { name: "kind", ty: String, numbers: &[2, 8, 2], ..F },
+    Field { name: "kind", ty: String, ..F },
     Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
     Field { name: "spec", ty: Object(&CORE_V1_PERSISTENT_VOLUME_CLAIM_SPEC), numbers: &[2], ..F },
     Field { name: "status", ty: Object(&CORE_V1_PERSISTENT_VOLUME_CLAIM_STATUS), numbers: &[3], ..F },
@@ -1665,12 +1832,12 @@ pub(crate) static CORE_V1_SERVICE: Object = Object { name: "core.v1.Service", at
 ] };
 
 pub(crate) static CORE_V1_SERVICE_ACCOUNT: Object = Object { name: "core.v1.ServiceAccount", atomic: false, fields: &[
-    Field { name: "apiVersion", ty: String, numbers: &[2, 5], ..F },
+    Field { name: "apiVersion", ty: String, ..F },
     Field { name: "automountServiceAccountToken", ty: Bool, numbers: &[4], ..F },
-    Field { name: "imagePullSecrets", ty: List(&Object(&CORE_V1_LOCAL_OBJECT_REFERENCE)), numbers: &[3], ..F },
-    Field { name: "kind", ty: String, numbers: &[2, 1], ..F },
+    Field { name: "imagePullSecrets", ty: List(&Object(&CORE_V1_LOCAL_OBJECT_REFERENCE)), support: Support::Ignored { accepted: &[], note: "a pod names its own" }, numbers: &[3], ..F },
+    Field { name: "kind", ty: String, ..F },
     Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
-    Field { name: "secrets", ty: List(&Object(&CORE_V1_OBJECT_REFERENCE)), list: ListType::Map(&["name"]), patch: Patch::MergeBy("name"), numbers: &[2], ..F },
+    Field { name: "secrets", ty: List(&Object(&CORE_V1_OBJECT_REFERENCE)), list: ListType::Map(&["name"]), patch: Patch::MergeBy("name"), support: Support::Ignored { accepted: &[], note: "tokens are made when they are asked for" }, numbers: &[2], ..F },
 ] };
 
 pub(crate) static CORE_V1_SERVICE_ACCOUNT_TOKEN_PROJECTION: Object = Object { name: "core.v1.ServiceAccountTokenProjection", atomic: false, fields: &[
@@ -2122,6 +2289,12 @@ pub(crate) static META_V1_CONDITION: Object = Object { name: "meta.v1.Condition"
     Field { name: "type", ty: String, required: true, numbers: &[1], ..F },
 ] };
 
+pub(crate) static META_V1_FIELD_SELECTOR_REQUIREMENT: Object = Object { name: "meta.v1.FieldSelectorRequirement", atomic: false, fields: &[
+    Field { name: "key", ty: String, required: true, numbers: &[1], ..F },
+    Field { name: "operator", ty: String, required: true, numbers: &[2], ..F },
+    Field { name: "values", ty: List(&String), numbers: &[3], ..F },
+] };
+
 pub(crate) static META_V1_LABEL_SELECTOR: Object = Object { name: "meta.v1.LabelSelector", atomic: true, fields: &[
     Field { name: "matchExpressions", ty: List(&Object(&META_V1_LABEL_SELECTOR_REQUIREMENT)), numbers: &[2], ..F },
     Field { name: "matchLabels", ty: Map(&String), numbers: &[1], ..F },
@@ -2211,7 +2384,7 @@ pub(crate) static NETWORKING_V1_INGRESS_BACKEND: Object = Object { name: "networ
 
 pub(crate) static NETWORKING_V1_INGRESS_CLASS: Object = Object { name: "networking.v1.IngressClass", atomic: false, fields: &[
     Field { name: "apiVersion", ty: String, ..F },
-    Field { name: "kind", ty: String, numbers: &[2, 2, 2], ..F },
+    Field { name: "kind", ty: String, ..F },
     Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
     Field { name: "spec", ty: Object(&NETWORKING_V1_INGRESS_CLASS_SPEC), numbers: &[2], ..F },
 ] };
@@ -2360,6 +2533,62 @@ pub(crate) static POLICY_V1_POD_DISRUPTION_BUDGET_STATUS: Object = Object { name
     Field { name: "observedGeneration", ty: Int64, numbers: &[1], ..F },
 ] };
 
+pub(crate) static RBAC_V1_AGGREGATION_RULE: Object = Object { name: "rbac.v1.AggregationRule", atomic: false, fields: &[
+    Field { name: "clusterRoleSelectors", ty: List(&Object(&META_V1_LABEL_SELECTOR)), numbers: &[1], ..F },
+] };
+
+pub(crate) static RBAC_V1_CLUSTER_ROLE: Object = Object { name: "rbac.v1.ClusterRole", atomic: false, fields: &[
+    Field { name: "aggregationRule", ty: Object(&RBAC_V1_AGGREGATION_RULE), numbers: &[3], ..F },
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "rules", ty: List(&Object(&RBAC_V1_POLICY_RULE)), numbers: &[2], ..F },
+] };
+
+pub(crate) static RBAC_V1_CLUSTER_ROLE_BINDING: Object = Object { name: "rbac.v1.ClusterRoleBinding", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "roleRef", ty: Object(&RBAC_V1_ROLE_REF), required: true, numbers: &[3], ..F },
+    Field { name: "subjects", ty: List(&Object(&RBAC_V1_SUBJECT)), numbers: &[2], ..F },
+] };
+
+pub(crate) static RBAC_V1_POLICY_RULE: Object = Object { name: "rbac.v1.PolicyRule", atomic: false, fields: &[
+    Field { name: "apiGroups", ty: List(&String), numbers: &[2], ..F },
+    Field { name: "nonResourceURLs", ty: List(&String), numbers: &[5], ..F },
+    Field { name: "resourceNames", ty: List(&String), numbers: &[4], ..F },
+    Field { name: "resources", ty: List(&String), numbers: &[3], ..F },
+    Field { name: "verbs", ty: List(&String), required: true, numbers: &[1], ..F },
+] };
+
+pub(crate) static RBAC_V1_ROLE: Object = Object { name: "rbac.v1.Role", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "rules", ty: List(&Object(&RBAC_V1_POLICY_RULE)), numbers: &[2], ..F },
+] };
+
+pub(crate) static RBAC_V1_ROLE_BINDING: Object = Object { name: "rbac.v1.RoleBinding", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "roleRef", ty: Object(&RBAC_V1_ROLE_REF), required: true, numbers: &[3], ..F },
+    Field { name: "subjects", ty: List(&Object(&RBAC_V1_SUBJECT)), numbers: &[2], ..F },
+] };
+
+pub(crate) static RBAC_V1_ROLE_REF: Object = Object { name: "rbac.v1.RoleRef", atomic: false, fields: &[
+    Field { name: "apiGroup", ty: String, default: Some(Literal::Str("rbac.authorization.k8s.io")), numbers: &[1], ..F },
+    Field { name: "kind", ty: String, required: true, numbers: &[2], ..F },
+    Field { name: "name", ty: String, required: true, numbers: &[3], ..F },
+] };
+
+pub(crate) static RBAC_V1_SUBJECT: Object = Object { name: "rbac.v1.Subject", atomic: false, fields: &[
+    Field { name: "apiGroup", ty: String, numbers: &[2], ..F },
+    Field { name: "kind", ty: String, required: true, numbers: &[1], ..F },
+    Field { name: "name", ty: String, required: true, numbers: &[3], ..F },
+    Field { name: "namespace", ty: String, numbers: &[4], ..F },
+] };
+
 /// Every definition's type by name, in their order.
 pub(crate) static ALL: &[Type] = &[
     Object(&APPS_V1_CONTROLLER_REVISION),
@@ -2387,6 +2616,31 @@ pub(crate) static ALL: &[Type] = &[
     Object(&APPS_V1_STATEFUL_SET_SPEC),
     Object(&APPS_V1_STATEFUL_SET_STATUS),
     Object(&APPS_V1_STATEFUL_SET_UPDATE_STRATEGY),
+    Object(&AUTHENTICATION_V1_BOUND_OBJECT_REFERENCE),
+    Object(&AUTHENTICATION_V1_SELF_SUBJECT_REVIEW),
+    Object(&AUTHENTICATION_V1_SELF_SUBJECT_REVIEW_STATUS),
+    Object(&AUTHENTICATION_V1_TOKEN_REQUEST),
+    Object(&AUTHENTICATION_V1_TOKEN_REQUEST_SPEC),
+    Object(&AUTHENTICATION_V1_TOKEN_REQUEST_STATUS),
+    Object(&AUTHENTICATION_V1_TOKEN_REVIEW),
+    Object(&AUTHENTICATION_V1_TOKEN_REVIEW_SPEC),
+    Object(&AUTHENTICATION_V1_TOKEN_REVIEW_STATUS),
+    Object(&AUTHENTICATION_V1_USER_INFO),
+    Object(&AUTHORIZATION_V1_FIELD_SELECTOR_ATTRIBUTES),
+    Object(&AUTHORIZATION_V1_LABEL_SELECTOR_ATTRIBUTES),
+    Object(&AUTHORIZATION_V1_LOCAL_SUBJECT_ACCESS_REVIEW),
+    Object(&AUTHORIZATION_V1_NON_RESOURCE_ATTRIBUTES),
+    Object(&AUTHORIZATION_V1_NON_RESOURCE_RULE),
+    Object(&AUTHORIZATION_V1_RESOURCE_ATTRIBUTES),
+    Object(&AUTHORIZATION_V1_RESOURCE_RULE),
+    Object(&AUTHORIZATION_V1_SELF_SUBJECT_ACCESS_REVIEW),
+    Object(&AUTHORIZATION_V1_SELF_SUBJECT_ACCESS_REVIEW_SPEC),
+    Object(&AUTHORIZATION_V1_SELF_SUBJECT_RULES_REVIEW),
+    Object(&AUTHORIZATION_V1_SELF_SUBJECT_RULES_REVIEW_SPEC),
+    Object(&AUTHORIZATION_V1_SUBJECT_ACCESS_REVIEW),
+    Object(&AUTHORIZATION_V1_SUBJECT_ACCESS_REVIEW_SPEC),
+    Object(&AUTHORIZATION_V1_SUBJECT_ACCESS_REVIEW_STATUS),
+    Object(&AUTHORIZATION_V1_SUBJECT_RULES_REVIEW_STATUS),
     Object(&BATCH_V1_CRON_JOB),
     Object(&BATCH_V1_CRON_JOB_SPEC),
     Object(&BATCH_V1_CRON_JOB_STATUS),
@@ -2635,6 +2889,7 @@ pub(crate) static ALL: &[Type] = &[
     Object(&EVENKEEL_V1ALPHA1_SOURCE_SPEC),
     Object(&EVENKEEL_V1ALPHA1_SOURCE_STATUS),
     Object(&META_V1_CONDITION),
+    Object(&META_V1_FIELD_SELECTOR_REQUIREMENT),
     Object(&META_V1_LABEL_SELECTOR),
     Object(&META_V1_LABEL_SELECTOR_REQUIREMENT),
     Object(&META_V1_MANAGED_FIELDS_ENTRY),
@@ -2672,4 +2927,12 @@ pub(crate) static ALL: &[Type] = &[
     Object(&POLICY_V1_POD_DISRUPTION_BUDGET),
     Object(&POLICY_V1_POD_DISRUPTION_BUDGET_SPEC),
     Object(&POLICY_V1_POD_DISRUPTION_BUDGET_STATUS),
+    Object(&RBAC_V1_AGGREGATION_RULE),
+    Object(&RBAC_V1_CLUSTER_ROLE),
+    Object(&RBAC_V1_CLUSTER_ROLE_BINDING),
+    Object(&RBAC_V1_POLICY_RULE),
+    Object(&RBAC_V1_ROLE),
+    Object(&RBAC_V1_ROLE_BINDING),
+    Object(&RBAC_V1_ROLE_REF),
+    Object(&RBAC_V1_SUBJECT),
 ];

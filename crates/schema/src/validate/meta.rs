@@ -18,6 +18,9 @@ pub(super) fn metadata(kind: Kind, value: &Value, at: &Trail<'_>, out: &mut Comp
         None => out.required(&at.field("name"), "name or generateName is required"),
         Some(name) => {
             let wrong = match kind {
+                Kind::Role | Kind::RoleBinding | Kind::ClusterRole | Kind::ClusterRoleBinding => {
+                    names::path_segment(name)
+                }
                 Kind::Namespace | Kind::Service | Kind::Source => names::dns_label(name),
                 _ => names::dns_subdomain(name),
             };

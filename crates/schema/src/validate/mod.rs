@@ -16,6 +16,7 @@ mod names;
 mod node;
 mod pod;
 mod probe;
+mod rbac;
 mod service;
 mod source;
 mod table;
@@ -53,7 +54,9 @@ pub fn object(kind: Kind, value: &Value) -> Vec<Problem> {
         Kind::EndpointSlice => service::slice(value, &mut out),
         Kind::Source => source::spec(spec, &at, &mut out),
         Kind::Node => node::spec(spec, &at, &mut out),
-        Kind::Namespace | Kind::Endpoints | Kind::Event | Kind::Release | Kind::Drift => {}
+        Kind::Role | Kind::ClusterRole => rbac::role(kind, value, &mut out),
+        Kind::RoleBinding | Kind::ClusterRoleBinding => rbac::binding(kind, value, &mut out),
+        Kind::Namespace | Kind::ServiceAccount | Kind::Endpoints | Kind::Event | Kind::Release | Kind::Drift => {}
     }
     out.problems
 }

@@ -48,6 +48,17 @@ pub(super) fn dns_subdomain(text: &str) -> Check {
     }
 }
 
+/// A name that may stand in a path, as those of roles: `system:node`.
+pub(super) fn path_segment(text: &str) -> Check {
+    match text {
+        "." => Some("may not be '.'"),
+        ".." => Some("may not be '..'"),
+        t if t.contains('/') => Some("may not contain '/'"),
+        t if t.contains('%') => Some("may not contain '%'"),
+        _ => None,
+    }
+}
+
 fn is_name_part(text: &str) -> bool {
     let b = text.as_bytes();
     b.first().is_some_and(u8::is_ascii_alphanumeric)

@@ -43,6 +43,7 @@ const POD: &[Below] =
 const EXEC: Below = Below { name: "exec", verbs: &["create", "get"] };
 const PORT_FORWARD: Below = Below { name: "portforward", verbs: &["create", "get"] };
 const EVICTION: Below = Below { name: "eviction", verbs: &["create"] };
+const ACCOUNT: &[Below] = &[action("token")];
 const DRIFT: &[Below] = &[STATUS, action("accept"), action("heal")];
 
 /// What lies below an object of a kind.
@@ -50,6 +51,7 @@ pub(crate) fn below(kind: Kind) -> &'static [Below] {
     match kind {
         Kind::Pod => POD,
         Kind::Source => SOURCE,
+        Kind::ServiceAccount => ACCOUNT,
         Kind::Drift => DRIFT,
         kind if scale::has(kind) => &[SCALE, STATUS],
         _ if kind.info().has_status => &[STATUS],

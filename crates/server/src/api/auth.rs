@@ -1,17 +1,26 @@
-//! Who asks, and whether they may.
+//! Who asks.
 //!
-//! The listener reads a verified client certificate into a [`Client`]; `rest` demands one. For now
-//! there is one role: members of [`ADMINS`] may do everything. Tokens come with their issue.
+//! The listener reads a verified client certificate into a [`Client`], which counts first; else a bearer
+//! token of a ServiceAccount does. Who may speak for others says so in headers. Nodes have a service of
+//! their own and nothing here. Deliberately not here: whether somebody may do what they ask (`gate`).
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use axum::http::Extensions;
+use axum::http::{HeaderMap, header, request::Parts};
+use evenkeel_core::rbac::{self, AUTHENTICATED, Act, Resource, User};
+use evenkeel_model::{Key, Kind};
+use tokio::sync::Notify;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use super::status::Failure;
+use super::{Api, gate, path::percent_decode, status::Failure};
+use crate::pki::{Claims, ISSUER, NODES, extra};
 
 /// The group that may do everything, as in Kubernetes.
-pub const ADMINS: &str = "system:masters";
+pub const ADMINS: &str = rbac::MASTERS;
+/// The group of those who have shown nothing.
+const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// Their name.
+const ANONYMOUS: &str = "system:anonymous";
 
 /// A verified certificate's subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,14 +55,142 @@ pub struct Peer {
     pub certificate: Option<Arc<[u8]>>,
 }
 
-/// The user of a request that may do everything.
-pub(crate) fn admin(extensions: &Extensions, verb: &str, path: &str) -> Result<String, Failure> {
-    let Some(Client(Some(identity))) = extensions.get::<Client>() else {
-        return Err(Failure::unauthorized());
+/// Told when somebody without a certificate has shown who they are: the listener then gives their
+/// connection the room and time of a user's.
+#[derive(Debug, Clone, Default)]
+pub struct Shown(pub Arc<Notify>);
+
+/// Who asks, and speaks for whom.
+pub(crate) fn user(api: &Api, parts: &Parts) -> Result<User, Failure> {
+    let user = match parts.extensions.get::<Client>() {
+        Some(Client(Some(identity))) => of_identity(identity, parts)?,
+        _ => of_bearer(api, parts)?,
     };
-    if identity.groups.iter().any(|g| g == ADMINS) {
-        return Ok(identity.user.clone());
+    impersonated(api, user, &parts.headers)
+}
+
+fn of_identity(identity: &Identity, parts: &Parts) -> Result<User, Failure> {
+    let mut user = User { name: identity.user.clone(), groups: identity.groups.clone(), ..User::default() };
+    if user.is_in(NODES) {
+        let act = Act::Path { verb: &parts.method.as_str().to_ascii_lowercase(), path: parts.uri.path() };
+        return Err(gate::forbidden(&user, &act));
     }
-    let user = &identity.user;
-    Err(Failure::new(403, "Forbidden", format!("forbidden: User \"{user}\" cannot {verb} path \"{path}\"")))
+    user.groups.push(AUTHENTICATED.into());
+    Ok(user)
+}
+
+fn of_bearer(api: &Api, parts: &Parts) -> Result<User, Failure> {
+    let token = bearer(&parts.headers).ok_or_else(Failure::unauthorized)?;
+    let user = of_token(api, token, &[ISSUER]).map(|(user, _)| user).map_err(|why| {
+        tracing::debug!(why, "a bearer token does not count");
+        Failure::unauthorized()
+    })?;
+    if let Some(shown) = parts.extensions.get::<Shown>() {
+        shown.0.notify_one();
+    }
+    Ok(user)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|t| !t.is_empty())
+}
+
+/// Whose a token is, and for which of `audiences` it is; else why it does not count.
+pub(crate) fn of_token(api: &Api, token: &str, audiences: &[&str]) -> Result<(User, Vec<String>), &'static str> {
+    let pki = api.pki.as_ref().ok_or("the server has no keys")?;
+    let claims: Claims = pki.accounts().verify(token, (api.now)()).map_err(|error| match error {
+        crate::pki::BadToken::Foreign => "it is no token of this server",
+        crate::pki::BadToken::Signature => "its signature is wrong",
+        crate::pki::BadToken::Time => "it has expired, or is not valid yet",
+    })?;
+    let fits: Vec<String> = claims.aud.iter().filter(|a| audiences.contains(&a.as_str())).cloned().collect();
+    if fits.is_empty() {
+        return Err("it is for somebody else");
+    }
+    let whose = &claims.whose;
+    let view = api.backend.live().view();
+    let there = |kind, bound: &crate::pki::Bound| {
+        view.get(&Key::new(kind, whose.namespace.as_str(), bound.name.as_str())).is_some_and(|o| o.uid == bound.uid)
+    };
+    if !there(Kind::ServiceAccount, &whose.account) {
+        return Err("its ServiceAccount is gone");
+    }
+    if whose.pod.as_ref().is_some_and(|pod| !there(Kind::Pod, pod)) {
+        return Err("its pod is gone");
+    }
+    let mut groups = rbac::account_groups(&whose.namespace);
+    groups.push(AUTHENTICATED.into());
+    let name = rbac::account_user(&whose.namespace, &whose.account.name);
+    Ok((User { name, uid: whose.account.uid.to_string(), groups, extra: extra(&claims) }, fits))
+}
+
+const AS_USER: &str = "impersonate-user";
+const AS_GROUP: &str = "impersonate-group";
+const AS_UID: &str = "impersonate-uid";
+const AS_EXTRA: &str = "impersonate-extra-";
+
+/// The user whom `Impersonate-…` headers name, where the one who asks may be each part of it.
+fn impersonated(api: &Api, user: User, headers: &HeaderMap) -> Result<User, Failure> {
+    let texts = |name: &str| -> Result<Vec<String>, Failure> {
+        headers.get_all(name).iter().map(|v| text(v.to_str(), name)).collect()
+    };
+    let names = texts(AS_USER)?;
+    let (groups, uids) = (texts(AS_GROUP)?, texts(AS_UID)?);
+    let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in headers {
+        if let Some(key) = name.as_str().strip_prefix(AS_EXTRA) {
+            let key = percent_decode(key).ok_or_else(|| Failure::bad_request(format!("{name}: it is not encoded")))?;
+            extra.entry(key).or_default().push(text(value.to_str(), name.as_str())?);
+        }
+    }
+    let Some(name) = names.into_iter().next().filter(|n| !n.is_empty()) else {
+        return if groups.is_empty() && uids.is_empty() && extra.is_empty() {
+            Ok(user)
+        } else {
+            Err(Failure::new(500, "InternalError", "groups, uids and extras are impersonated with a user alone"))
+        };
+    };
+    let view = api.backend.live().view();
+    let check = |resource: Resource<'_>| {
+        let act = Act::Resource(Resource { verb: "impersonate", ..resource });
+        if view.grants.allow(&user, &act) { Ok(()) } else { Err(gate::forbidden(&user, &act)) }
+    };
+    let account = name.strip_prefix(rbac::ACCOUNT_PREFIX).and_then(|rest| rest.split_once(':'));
+    match account {
+        Some((namespace, name)) => {
+            check(Resource { resource: "serviceaccounts", namespace, name, ..Resource::default() })?;
+        }
+        None => check(Resource { resource: "users", name: &name, ..Resource::default() })?,
+    }
+    for group in &groups {
+        check(Resource { resource: "groups", name: group, ..Resource::default() })?;
+    }
+    let of_review = Resource { group: "authentication.k8s.io", ..Resource::default() };
+    for uid in &uids {
+        check(Resource { resource: "uids", name: uid, ..of_review })?;
+    }
+    for (key, values) in &extra {
+        for value in values {
+            check(Resource { resource: "userextras", subresource: key, name: value, ..of_review })?;
+        }
+    }
+    let mut all = match account {
+        Some((namespace, _)) if groups.is_empty() => rbac::account_groups(namespace),
+        _ => groups,
+    };
+    let shown = if name == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };
+    if !all.iter().any(|g| g == shown) {
+        all.push(shown.into());
+    }
+    let other = User { name, uid: uids.into_iter().next().unwrap_or_default(), groups: all, extra };
+    tracing::info!(user = %user.name, speaks_for = %other.name, "somebody speaks for another");
+    if other.is_in(NODES) {
+        return Err(Failure::new(403, "Forbidden", "forbidden: nodes have nothing to ask here"));
+    }
+    Ok(other)
+}
+
+fn text<E>(value: Result<&str, E>, name: &str) -> Result<String, Failure> {
+    value.map(Into::into).map_err(|_| Failure::bad_request(format!("{name}: it is no text")))
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     access::{self, Below},
-    leases,
+    leases, reviews,
 };
 
 /// Groups with their versions, the core group first.
@@ -28,6 +28,9 @@ pub(super) fn groups() -> Vec<(&'static str, &'static str, Vec<Kind>)> {
 fn below_kind(kind: Kind, below: &str) -> Value {
     match (kind, below) {
         (Kind::Pod, "eviction") => json!({"group": "policy", "version": "v1", "kind": "Eviction"}),
+        (Kind::ServiceAccount, "token") => {
+            json!({"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"})
+        }
         (_, "scale") => json!({"group": "autoscaling", "version": "v1", "kind": "Scale"}),
         _ => response_kind(kind),
     }
@@ -66,6 +69,21 @@ pub(crate) fn aggregated(core: bool) -> Value {
                 "resource": "leases", "responseKind": {"group": group, "version": version, "kind": "Lease"},
                 "scope": "Namespaced", "singularResource": "lease", "verbs": leases::VERBS,
             }]}],
+        }));
+        items.extend(reviews::GROUPS.into_iter().map(|group| {
+            let resources: Vec<Value> = reviews::of_group(group)
+                .map(|r| {
+                    json!({
+                        "resource": r.plural, "responseKind": {"group": group, "version": "v1", "kind": r.kind},
+                        "scope": if r.namespaced { "Namespaced" } else { "Cluster" },
+                        "singularResource": r.kind.to_lowercase(), "verbs": ["create"],
+                    })
+                })
+                .collect();
+            json!({
+                "metadata": {"name": group, "creationTimestamp": null},
+                "versions": [{"version": "v1", "resources": resources, "freshness": "Current"}],
+            })
         }));
     }
     json!({
@@ -109,6 +127,7 @@ pub(crate) fn api_groups() -> Value {
     let mut groups: Vec<Value> =
         groups().into_iter().filter(|(g, ..)| !g.is_empty()).map(|(g, v, _)| group_of(g, v)).collect();
     groups.push(group_of(leases::GROUP.0, leases::GROUP.1));
+    groups.extend(reviews::GROUPS.into_iter().map(|group| group_of(group, "v1")));
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
@@ -120,6 +139,7 @@ fn group_of(group: &str, version: &str) -> Value {
 /// `/apis/GROUP`; `None` for an unknown one.
 pub(crate) fn api_group(name: &str) -> Option<Value> {
     let known = groups().into_iter().map(|(group, version, _)| (group, version)).chain([leases::GROUP]);
+    let known = known.chain(reviews::GROUPS.into_iter().map(|group| (group, "v1")));
     let (group, version) = known.into_iter().find(|(g, _)| !g.is_empty() && *g == name)?;
     let mut value = group_of(group, version);
     value["kind"] = "APIGroup".into();
@@ -135,6 +155,16 @@ pub(crate) fn resources(group: &str, version: &str) -> Option<Value> {
             "resources": [{"name": "leases", "singularName": "lease", "namespaced": true, "kind": "Lease",
                 "verbs": leases::VERBS}],
         }));
+    }
+    if reviews::GROUPS.contains(&group) && version == "v1" {
+        let rows: Vec<Value> = reviews::of_group(group)
+            .map(|r| {
+                json!({"name": r.plural, "singularName": r.kind.to_lowercase(), "namespaced": r.namespaced,
+                    "kind": r.kind, "verbs": ["create"]})
+            })
+            .collect();
+        return Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": format!("{group}/v1"),
+            "resources": rows}));
     }
     let (_, _, kinds) = groups().into_iter().find(|(g, v, _)| (*g, *v) == (group, version))?;
     let mut rows = Vec::new();

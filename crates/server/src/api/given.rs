@@ -11,7 +11,7 @@ use axum::{
 };
 use evenkeel_model::{Kind, Severity, Uid, Version};
 use evenkeel_schema::{
-    Path, Step,
+    Path, Step, Type,
     decode::{self, FaultKind},
     of_kind,
     protobuf::{self, ProtobufError},
@@ -89,13 +89,16 @@ impl Warnings {
 
 /// A body as a tree: JSON, YAML or protobuf.
 pub(super) fn tree(kind: Kind, headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Failure> {
+    let info = kind.info();
+    tree_of(of_kind(kind), (info.api_version(), info.kind), headers, bytes)
+}
+
+fn tree_of(ty: &Type, wanted: (String, &str), headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Failure> {
     if body::media_type(headers) != PROTOBUF {
         return body::tree(headers, bytes);
     }
     let broken = |e: ProtobufError| Failure::bad_request(e.to_string());
     let envelope = protobuf::envelope(bytes).map_err(broken)?;
-    let info = kind.info();
-    let wanted = (info.api_version(), info.kind);
     let named = |found: &str, wanted: &str| found.is_empty() || found == wanted;
     if !named(envelope.api_version, &wanted.0) || !named(envelope.kind, wanted.1) {
         let found = format!("{} {}", envelope.api_version, envelope.kind);
@@ -104,12 +107,42 @@ pub(super) fn tree(kind: Kind, headers: &HeaderMap, bytes: &[u8]) -> Result<Valu
             wanted.0, wanted.1
         )));
     }
-    let mut value = protobuf::decode(of_kind(kind), envelope.raw).map_err(broken)?;
+    let mut value = protobuf::decode(ty, envelope.raw).map_err(broken)?;
     if let Some(map) = value.as_object_mut() {
         map.insert("apiVersion".into(), wanted.0.into());
         map.insert("kind".into(), wanted.1.into());
     }
     Ok(value)
+}
+
+/// A body that is no object of a kind that is kept: a question, as a review. Unknown fields say nothing.
+pub(super) fn question(
+    (definition, api_version, kind): (&str, &str, &str),
+    headers: &HeaderMap,
+    bytes: &[u8],
+) -> Result<Value, Failure> {
+    let ty = evenkeel_schema::definition(definition)
+        .ok_or_else(|| Failure::new(500, "InternalError", format!("the tables have no {definition}")))?;
+    let tree = tree_of(ty, (api_version.into(), kind), headers, bytes)?;
+    for (field, expected) in [("apiVersion", api_version), ("kind", kind)] {
+        if let Some(found) = tree.get(field).filter(|found| *found != expected) {
+            let message = format!("{field} in the body is {found}, and this path takes \"{expected}\"");
+            return Err(Failure::bad_request(message));
+        }
+    }
+    let mut wrong = Vec::new();
+    let value = decode::decode(ty, &tree, decode::Options::default(), &mut |fault| {
+        if fault.kind == FaultKind::WrongType {
+            wrong.push(format!("{}: {}", fault.path, fault.message));
+        }
+    });
+    if wrong.is_empty() {
+        return Ok(value);
+    }
+    let wrong = wrong.join(", ");
+    Err(Failure::bad_request(format!(
+        "{kind} in version \"{api_version}\" cannot be handled as a {kind}: wrong types: {wrong}"
+    )))
 }
 
 /// Checks a tree. `namespace` is the one of the path; `before` is the object that is there, whose own

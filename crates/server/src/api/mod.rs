@@ -6,6 +6,9 @@
 
 mod accept;
 mod access;
+#[cfg(test)]
+mod access_tests;
+mod accounts;
 mod auth;
 pub mod backend;
 mod body;
@@ -15,7 +18,9 @@ mod discovery;
 mod exec;
 mod extras;
 mod forward;
+mod gate;
 mod given;
+mod grants;
 mod health;
 mod leases;
 pub mod live;
@@ -32,6 +37,7 @@ mod query;
 mod read;
 mod rebalance;
 mod rest;
+mod reviews;
 mod scale;
 mod select;
 mod serve;
@@ -57,7 +63,7 @@ use tower_http::compression::{CompressionLayer, predicate::Predicate};
 
 use crate::{dispatch::Agents, pki::Pki};
 
-pub use auth::{ADMINS, Client, Identity, Peer};
+pub use auth::{ADMINS, Client, Identity, Peer, Shown};
 pub use backend::{
     AskError, Backend, BackupError, Download, Health, Later, LogRequest, LogStream, ServerCondition, SnapshotError,
 };

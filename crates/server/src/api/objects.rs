@@ -8,6 +8,7 @@ use axum::{body::Bytes, response::Response};
 use evenkeel_core::{
     Ask,
     edit::{Edit, Wish},
+    rbac::{Act, Resource},
 };
 use evenkeel_model::{Key, Kind, Object, Version};
 use evenkeel_schema::{merge, of_kind};
@@ -15,9 +16,9 @@ use serde_json::{Value, json};
 
 use super::{
     backend::AskError,
-    body,
+    body, gate,
     given::{self, Given, Warnings},
-    pods,
+    grants, pods,
     query::{Pairs, Params},
     select::selects,
     sources,
@@ -52,6 +53,7 @@ pub(super) async fn create(
         return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
     }
     let key = Key::new(kind, namespace, given.name.as_str());
+    grants::held(write.api, &write.user, &key, &given.value, None)?;
     let wish = wish(write, key.clone(), given.value, pairs)?;
     Ok(warnings.on(ask(write, Edit::Create(wish), &key).await?))
 }
@@ -62,6 +64,7 @@ pub(super) async fn replace(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &
     let tree = given::tree(key.kind, &write.parts.headers, bytes)?;
     let current = write.current(&key)?.to_value();
     let given = given::read(key.kind, &key.namespace, Some(&key.name), tree, Some(&current), (pairs, &mut warnings))?;
+    grants::held(write.api, &write.user, &key, &given.value, Some(&current))?;
     let wish = wish(write, key.clone(), given.value, pairs)?;
     let edit = Edit::Replace { wish, if_version: given.version, if_uid: given.uid };
     Ok(warnings.on(ask(write, edit, &key).await?))
@@ -83,6 +86,7 @@ pub(super) async fn patch(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &By
         let mut warnings = Warnings::default();
         let current = write.current(&key)?;
         let given = patched(&patch, &current, (pairs, &mut warnings))?;
+        grants::held(write.api, &write.user, &key, &given.value, Some(&current.to_value()))?;
         let asked = patch.names_version();
         let if_version = if asked { given.version } else { Some(current.version) };
         let wish = wish(write, key.clone(), given.value, pairs)?;
@@ -123,7 +127,22 @@ async fn apply(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &Bytes) -> Res
     }
     let mut warnings = Warnings::default();
     let current = write.current(&key).ok().map(|o| o.to_value());
+    if current.is_none() {
+        // It makes what is not there.
+        let info = key.kind.info();
+        let (namespace, name) = (&*key.namespace, &*key.name);
+        let made = Resource {
+            verb: "create",
+            group: info.group,
+            resource: info.plural,
+            namespace,
+            name,
+            ..Resource::default()
+        };
+        gate::check(write.api, &write.user, &Act::Resource(made))?;
+    }
     let given = given::read(key.kind, &key.namespace, Some(&key.name), tree, current.as_ref(), (pairs, &mut warnings))?;
+    grants::held(write.api, &write.user, &key, &given.value, current.as_ref())?;
     let wish = wish(write, key.clone(), given.value, pairs)?;
     let edit = Edit::Apply { wish, force: pairs.flag("force"), if_version: given.version };
     Ok(warnings.on(ask(write, edit, &key).await?))

@@ -15,10 +15,10 @@ use evenkeel_model::{Key, Kind};
 use serde_json::{Value, json};
 
 use super::{
-    Api, accept, access, auth, diff, discovery, exec, extras, forward, leases, logs, openapi,
+    Api, accept, access, auth, diff, discovery, exec, extras, forward, gate, leases, logs, openapi,
     path::{self, Target},
     query::{Pairs, Params},
-    read, rebalance, scale, server,
+    read, rebalance, reviews, scale, server,
     status::{Failure, bytes_response, json_response},
     tokens, watch, write,
 };
@@ -34,7 +34,8 @@ pub(crate) async fn handle(State(api): State<Arc<Api>>, request: Request<Body>) 
 async fn answer(api: &Arc<Api>, request: Request<Body>) -> Result<Response, Failure> {
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path();
-    let user = auth::admin(&parts.extensions, &verb(&parts.method), path)?;
+    let user = auth::user(api, &parts)?;
+    gate::pass(api, &user, &parts.method, &parts.uri)?;
     if let Some(response) = fixed(api, &parts).await? {
         return Ok(response);
     }
@@ -42,10 +43,13 @@ async fn answer(api: &Arc<Api>, request: Request<Body>) -> Result<Response, Fail
         return Ok(response);
     }
     if path == rebalance::PATH {
-        return rebalance::handle(api, &parts, body, user).await;
+        return rebalance::handle(api, &parts, body, user.name).await;
     }
     if path.starts_with(tokens::PATH) {
         return tokens::handle(api, &parts, body).await;
+    }
+    if let Some(review) = reviews::named(path) {
+        return reviews::handle(api, &parts, body, &user, review).await;
     }
     let target = path::parse(path).ok_or_else(Failure::no_path)?;
     if let Target::Below(key, below) = &target
@@ -69,13 +73,6 @@ async fn answer(api: &Arc<Api>, request: Request<Body>) -> Result<Response, Fail
         }
         (&Method::GET | &Method::HEAD, target) => get(api, &parts, target).await,
         (_, target) => write::handle(api, &parts, body, target, user).await,
-    }
-}
-
-fn verb(method: &Method) -> String {
-    match *method {
-        Method::HEAD => "get".into(),
-        _ => method.as_str().to_ascii_lowercase(),
     }
 }
 

@@ -32,7 +32,7 @@ use tower::ServiceExt;
 
 use super::{
     Api,
-    auth::{Client, Identity, Peer},
+    auth::{Client, Identity, Peer, Shown},
     router,
 };
 use crate::{dispatch::Agents, pki::NODES};
@@ -43,7 +43,8 @@ const HANDSHAKES: usize = 512;
 const USERS: usize = 1024;
 /// Connections of nodes at once, two for each: more nodes than one server is for.
 const NODE_CONNECTIONS: usize = 16_384;
-/// Connections without a certificate at once: probes, git hooks, machines that join.
+/// Connections without a certificate at once: probes, git hooks, machines that join, and users until their
+/// first token was read.
 const STRANGERS: usize = 128;
 /// How long one of those may last.
 const STRANGER_LIFE: Duration = Duration::from_mins(1);
@@ -181,22 +182,42 @@ impl Door {
             Client(Some(_)) => (&self.users, None),
             Client(None) => (&self.strangers, Some(STRANGER_LIFE)),
         };
-        let Some(_place) = class.enter() else {
+        let Some(place) = class.enter() else {
             return self.refused(peer, "full", &"there are as many connections of its kind as there may be");
         };
         metrics::gauge!("evenkeel_connections").increment(1);
+        let shown = Shown::default();
+        let mut serving = std::pin::pin!(self.serve(tls, client, end, shown.clone()));
+        let mut place = place;
         match life {
-            None => self.serve(tls, client, end).await,
+            None => serving.await,
             Some(life) => {
-                if timeout(life, self.serve(tls, client, end)).await.is_err() {
-                    tracing::debug!(%peer, "a connection without a certificate lasted too long");
+                let known = tokio::select! {
+                    () = serving.as_mut() => None,
+                    () = sleep(life) => {
+                        tracing::debug!(%peer, "a connection without a certificate lasted too long");
+                        None
+                    }
+                    // By a token: from now on it is one of a user.
+                    () = shown.0.notified() => {
+                        let users = self.users.enter();
+                        if users.is_none() {
+                            self.refused(peer, "full", &"there are as many connections of users as there may be");
+                        }
+                        users
+                    }
+                };
+                if let Some(users) = known {
+                    place = users;
+                    serving.await;
                 }
             }
         }
+        drop(place);
         metrics::gauge!("evenkeel_connections").decrement(1);
     }
 
-    async fn serve(&self, tls: TlsStream<TcpStream>, client: Client, end: Peer) {
+    async fn serve(&self, tls: TlsStream<TcpStream>, client: Client, end: Peer, shown: Shown) {
         let (router, peer) = (self.router.clone(), end.address);
         let asked = Arc::new((AtomicBool::new(false), Notify::new()));
         let first = asked.clone();
@@ -207,6 +228,7 @@ impl Door {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(client.clone());
             request.extensions_mut().insert(end.clone());
+            request.extensions_mut().insert(shown.clone());
             router.clone().oneshot(request)
         });
         let builder = builder();

@@ -10,13 +10,13 @@ use axum::{
     http::{Method, request::Parts},
     response::Response,
 };
-use evenkeel_core::{Answer, Ask, Refusal};
+use evenkeel_core::{Answer, Ask, Refusal, rbac::User};
 use evenkeel_model::{Key, Kind, Object, Revision};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Api, access,
+    Api, access, accounts,
     backend::AskError,
     body, diff, nodes, objects,
     path::Target,
@@ -35,7 +35,7 @@ pub(super) const PATCH_TRIES: usize = 5;
 pub(super) struct Write<'a> {
     pub(super) api: &'a Arc<Api>,
     pub(super) parts: &'a Parts,
-    pub(super) user: String,
+    pub(super) user: User,
 }
 
 /// Answers a request that is no GET.
@@ -44,7 +44,7 @@ pub(crate) async fn handle(
     parts: &Parts,
     body: Body,
     target: Target,
-    user: String,
+    user: User,
 ) -> Result<Response, Failure> {
     let pairs = Pairs::of(&parts.uri)?;
     let write = Write { api, parts, user };
@@ -90,6 +90,9 @@ pub(crate) async fn handle(
         (&Method::POST, Target::Below(key, below)) if below == "diff" => diff::post(&write, key, &bytes).await,
         (&Method::POST, Target::Below(key, below)) if key.kind == Kind::Pod && below == "eviction" => {
             pods::evict(&write, key, &pairs, &bytes).await
+        }
+        (&Method::POST, Target::Below(key, below)) if key.kind == Kind::ServiceAccount && below == "token" => {
+            accounts::token(&write, &key, &bytes)
         }
         (&Method::POST, Target::Below(key, below)) => write.act(key, &below, &bytes).await,
         _ => Err(Failure::no_path()),
@@ -165,7 +168,7 @@ struct NoBody {}
 
 impl Write<'_> {
     pub(super) async fn ask(&self, ask: Ask) -> Result<Answer, AskError> {
-        self.api.backend.ask(ask, self.user.clone()).await
+        self.api.backend.ask(ask, self.user.name.clone()).await
     }
 
     /// Asks, and answers with the object as it is then.

@@ -1,7 +1,7 @@
 //! The CA: made at the first start, kept in files beside the database.
 //!
 //! `ca/` holds `ca.key`, `cluster-id`, `digest.key` and, written last, `ca.crt`: as long as that is
-//! absent the CA is new, so a crash in between costs nothing. The id and the digest key stay when
+//! absent the CA is new, so a crash in between costs nothing. `accounts.key` signs tokens (`accounts`). The id and the digest key stay when
 //! the CA is rotated and when the database is lost. `nodes/` has a file for each node of the cluster
 //! (`members`), `tokens/` one for each token (`tokens`).
 
@@ -22,7 +22,9 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
 use super::{
-    PkiError, files,
+    PkiError,
+    accounts::Accounts,
+    files,
     members::Members,
     rotate::{self, Loaded},
     server_config,
@@ -56,6 +58,7 @@ pub struct Pki {
     pub(super) issuer: Issuer<'static, KeyPair>,
     pub(super) members: Members,
     pub(super) tokens: Tokens,
+    accounts: Accounts,
     pub(super) ca_pem: String,
     /// Every CA, the one that signs first; never empty.
     pub(super) trusted: Vec<CertificateDer<'static>>,
@@ -105,7 +108,19 @@ impl Pki {
             files::text(&dir.join("digest.key"))?.trim().parse().map_err(|_| damaged("digest.key", &"it is no key"))?;
         let members = Members::open(dir.join("nodes"))?;
         let tokens = Tokens::open(dir.join("tokens"))?;
-        Ok(Self { issuer, members, tokens, ca_pem, trusted, cross, cluster_id, digest_key: digest_key.0, new })
+        let accounts = Accounts::open(&dir)?;
+        Ok(Self {
+            issuer,
+            members,
+            tokens,
+            accounts,
+            ca_pem,
+            trusted,
+            cross,
+            cluster_id,
+            digest_key: digest_key.0,
+            new,
+        })
     }
 
     /// The cluster's id: the fingerprint of its first CA.
@@ -126,6 +141,11 @@ impl Pki {
     /// Every CA to be trusted, PEM.
     pub fn trust_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// Tokens of ServiceAccounts.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     /// What a token pins: SHA-256 of the CA's public key (its SubjectPublicKeyInfo, as in RFC 7469).

@@ -5,6 +5,7 @@
 //! certificates of their own (`join`). Deliberately not here: what a certificate's holder may do
 //! (`api::auth`, `dispatch`).
 
+mod accounts;
 mod ca;
 mod files;
 mod join;
@@ -19,6 +20,7 @@ use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 
+pub use accounts::{Accounts, BadToken, Bound, Claims, ISSUER, Whose, extra};
 pub use ca::Pki;
 pub(crate) use files::UNFINISHED;
 pub use join::{CertificateError, Counted, JoinAsk, JoinError, Joined, NODE_LIFE, NODE_PREFIX, NODES, is_node_name};

@@ -7,6 +7,7 @@ mod cluster;
 mod network;
 mod own;
 mod pods;
+mod rbac;
 mod workloads;
 
 use std::time::Duration;
@@ -51,6 +52,9 @@ fn columns(kind: Kind) -> &'static [Column] {
         Kind::ConfigMap => cluster::CONFIG_MAP,
         Kind::Secret => cluster::SECRET,
         Kind::Event => cluster::EVENT,
+        Kind::ServiceAccount => rbac::ACCOUNT,
+        Kind::Role | Kind::ClusterRole => rbac::ROLE,
+        Kind::RoleBinding | Kind::ClusterRoleBinding => rbac::BINDING,
         Kind::Source => own::SOURCE,
         Kind::Release => own::RELEASE,
         Kind::Drift => own::DRIFT,
@@ -71,6 +75,9 @@ fn cells(object: &Object, now: Time) -> Vec<Value> {
         Kind::ConfigMap => cluster::config_map(object, now),
         Kind::Secret => cluster::secret(object, now),
         Kind::Event => cluster::event(object, now),
+        Kind::ServiceAccount => rbac::account(object, now),
+        Kind::Role | Kind::ClusterRole => rbac::role(object),
+        Kind::RoleBinding | Kind::ClusterRoleBinding => rbac::binding(object, now),
         Kind::Source => own::source(object, now),
         Kind::Release => own::release(object, now),
         Kind::Drift => own::drift(object, now),
