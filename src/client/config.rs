@@ -119,6 +119,8 @@ struct User {
     client_key: Option<PathBuf>,
     client_key_data: Option<String>,
     token: Option<String>,
+    #[serde(rename = "tokenFile")]
+    token_file: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -164,8 +166,15 @@ impl Config {
         let certificate = data(user.client_certificate_data, user.client_certificate)?;
         let key = data(user.client_key_data, user.client_key)?;
         let identity = certificate.zip(key);
+        // As kubectl: a file counts before what stands beside it.
+        let token = match data(None, user.token_file)? {
+            Some(bytes) => {
+                Some(String::from_utf8(bytes).map_err(|_| "the token's file is no text".to_owned())?.trim().to_owned())
+            }
+            None => user.token,
+        };
         let path = path.to_owned();
-        Ok(Self { path, host, port, ca, identity, token: user.token, namespace: context.namespace })
+        Ok(Self { path, host, port, ca, identity, token, namespace: context.namespace })
     }
 
     /// `host:port`.
@@ -226,6 +235,15 @@ mod tests {
         assert_eq!((config.server().as_str(), config.ca.as_slice()), ("https://h:1", b"a".as_slice()));
         assert_eq!(config.identity, Some((b"b".to_vec(), b"c".to_vec())));
         assert_eq!(config.namespace.as_deref(), Some("shop"));
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("t"), "abc\n").unwrap();
+        let with = |user: &str| {
+            let text = text.replace("client-certificate-data: Yg==, client-key-data: Yw==", user);
+            Config::parse(&dir.path().join("config"), text.as_bytes()).map(|c| c.token)
+        };
+        assert_eq!(with("token: x"), Ok(Some("x".into())));
+        assert_eq!(with("token: x, tokenFile: t"), Ok(Some("abc".into())));
+        assert!(with("tokenFile: none").is_err());
         let error = Config::parse(Path::new("x"), text.replace("user: u", "user: v").as_bytes()).unwrap_err();
         assert_eq!(error, "it has no user `v`");
     }

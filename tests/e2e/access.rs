@@ -156,3 +156,59 @@ fn tokens_and_roles_outlive_the_server_and_a_namespace_takes_its_own_with_it() {
     assert!(robot(&["auth", "whoami"]).is_err());
     cluster.audit();
 }
+
+#[test]
+fn a_deployer_releases_and_rolls_back_and_nothing_else() {
+    let web = |tag| App { tag, ..App::default() }.yaml();
+    let cluster = Cluster::start(&[("web.json", &web("1.0"))]);
+    cluster.kubectl(&["patch", "source", "repo", "--type=merge", "-p", r#"{"spec": {"watchWindow": "1s"}}"#]);
+    let first = cluster.repo.git(&["rev-parse", "HEAD"]);
+    cluster.wait_good(&first);
+    cluster.repo.write("web.json", &web("1.1"));
+    let second = cluster.repo.commit("more");
+    cluster.wait_good(&second);
+    cluster.kubectl(&["create", "serviceaccount", "ci", "-n", "default"]);
+    cluster.kubectl(&["create", "clusterrolebinding", "ci", "--clusterrole=deployer", "--serviceaccount=default:ci"]);
+    let token = cluster.kubectl(&["create", "token", "ci", "-n", "default"]);
+    let config = kubeconfig(&cluster, "ci", token.trim());
+    let evenkeel = |args: &[&str]| {
+        let mut command = Command::new(crate::support::binary());
+        command.arg("--kubeconfig").arg(&config).args(args).env_remove("KUBECONFIG");
+        let shown = output(&mut command);
+        let said = format!("{}{}", String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
+        if shown.status.success() { Ok(said) } else { Err(said) }
+    };
+    assert!(evenkeel(&["history", "repo"]).unwrap().contains(&second[..10]));
+    evenkeel(&["status"]).unwrap();
+    evenkeel(&["rollback", "repo", "--reason", "the shop is slow"]).unwrap();
+    eventually("the first commit runs again", || {
+        cluster.source()["appliedRevision"].as_str().filter(|r| r.ends_with(&first)).map(|_| ())
+    });
+    assert_eq!(cluster.source()["pinned"]["by"], "system:serviceaccount:default:ci");
+    evenkeel(&["unpin", "repo"]).unwrap();
+    for (args, expected) in [
+        (
+            &["exec", "deployment/web", "-n", "default", "--", "/shop", "env"][..],
+            r#"cannot create resource "pods/exec""#,
+        ),
+        (&["get", "secrets"], r#"cannot list resource "secrets""#),
+        (&["suspend", "repo"], r#"cannot patch resource "sources""#),
+        (&["source", "remove", "repo"], r#"cannot delete resource "sources""#),
+        (&["token", "create"], r#"cannot post path "/evenkeel/tokens""#),
+    ] {
+        let said = evenkeel(args).unwrap_err();
+        assert!(said.contains(expected), "{args:?}: {said}");
+    }
+    // Roles in a file, brought to what it says and no less.
+    let file = cluster.dir.path().join("roles.yaml");
+    let role = r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r", "namespace": "default"},
+        "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}"#;
+    fs::write(&file, role).unwrap();
+    let path = file.to_str().unwrap();
+    cluster.kubectl(&["auth", "reconcile", "-f", path]);
+    fs::write(&file, role.replace("pods", "services")).unwrap();
+    cluster.kubectl(&["auth", "reconcile", "-f", path]);
+    let role = cluster.json(&["role", "r"]).unwrap();
+    assert_eq!(role["rules"].as_array().unwrap().len(), 2, "{role}");
+    cluster.audit();
+}

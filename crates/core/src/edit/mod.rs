@@ -20,7 +20,7 @@ use alloc::{
     vec::Vec,
 };
 
-use evenkeel_model::{Key, Kind, Labels, Meta, Object, Uid, Version, names, own::SourceSpec};
+use evenkeel_model::{Key, Kind, Labels, Meta, Object, Uid, Version, canonical, names, own::SourceSpec};
 use evenkeel_schema::{
     defaults,
     merge::{Apply, FieldSet, Managed, Node, Update, apply, update},
@@ -301,6 +301,19 @@ fn applied(
     replace(world, live, new, Some(merged.managed), wish, user, cx)
 }
 
+/// A ClusterRole that is the sum of others keeps what they add up to until its controller looks.
+fn with_sum(live: &Object, new: &mut Object) {
+    if new.key.kind != Kind::ClusterRole {
+        return;
+    }
+    let mut body = new.body_map();
+    let sum = body.get("aggregationRule").is_some_and(Value::is_object);
+    if sum && let Some(rules) = live.body_map().remove("rules") {
+        body.insert("rules".into(), rules);
+        new.body = canonical::value_bytes(&Value::Object(body)).into();
+    }
+}
+
 /// Writes an object over the one that is there; `managed` is who owns what then, where that is known.
 fn replace(
     world: &World,
@@ -324,6 +337,7 @@ fn replace(
         }
     }
     let mut new = served(world, Some(live), new, cx)?;
+    with_sum(live, &mut new);
     new.uid = live.uid;
     new.version = live.version;
     new.status = live.status.clone();

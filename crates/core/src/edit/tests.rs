@@ -267,3 +267,59 @@ fn a_service_gets_its_address_once() {
     moved["spec"]["clusterIP"] = json!("10.43.9.9");
     assert!(replace(&mut lab, moved).unwrap_err().message.contains("immutable"));
 }
+
+fn role(name: &str, more: Value) -> Value {
+    let mut value =
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}});
+    value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    value
+}
+
+#[test]
+fn a_sum_of_roles_keeps_its_rules_whatever_is_written_over_it() {
+    let mut lab = Lab::new();
+    let pods = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]);
+    let part = json!({"metadata": {"name": "part", "labels": {"of": "all"}}, "rules": pods});
+    create(&mut lab, role("part", part)).unwrap();
+    let sum = |rules: Value, note: &str| {
+        role(
+            "all",
+            json!({"metadata": {"name": "all", "annotations": {"note": note}}, "rules": rules,
+            "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"of": "all"}}]}}),
+        )
+    };
+    create(&mut lab, sum(json!([]), "1")).unwrap();
+    let rules = |lab: &Lab| lab.world.get(&Key::cluster(Kind::ClusterRole, "all")).unwrap().body_map()["rules"].clone();
+    assert_eq!(rules(&lab), pods);
+    // The very write keeps them, before its controller looks.
+    let everything = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
+    let answer = lab.ask(Ask::Edit(Box::new(Edit::Replace {
+        wish: wish(sum(everything, "2")),
+        if_version: None,
+        if_uid: None,
+    })));
+    assert!(answer.is_ok());
+    assert_eq!(rules(&lab), pods);
+    lab.settle();
+    assert_eq!(rules(&lab), pods);
+    apply(&mut lab, "me", sum(json!([]), "3"), true).unwrap();
+    assert_eq!(rules(&lab), pods);
+}
+
+#[test]
+fn a_binding_keeps_its_role() {
+    let mut lab = Lab::new();
+    let binding = |role: &str, user: &str| {
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": "b", "namespace": "shop"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "User", "name": user}]})
+    };
+    create(&mut lab, binding("view", "an")).unwrap();
+    replace(&mut lab, binding("view", "bo")).unwrap();
+    let there = lab.get(Kind::RoleBinding, "b").unwrap();
+    assert_eq!(there["subjects"][0]["apiGroup"], "rbac.authorization.k8s.io", "a user's group is filled in");
+    assert!(there["metadata"].get("generation").is_none());
+    let refused = replace(&mut lab, binding("admin", "bo")).unwrap_err();
+    assert!(refused.code == 422 && refused.message.contains("cannot change roleRef"), "{}", refused.message);
+}

@@ -159,6 +159,12 @@ fn immutable(doc: &Doc, live: &Object, out: &mut Vec<Diagnostic>) {
                 refuse("type");
             }
         }
+        Kind::RoleBinding | Kind::ClusterRoleBinding => {
+            let names = |v: &Value, field: &str| v.get("roleRef").and_then(|r| r.get(field)).cloned();
+            if ["kind", "name"].into_iter().any(|f| names(&doc.value, f) != names(&body, f)) {
+                refuse("roleRef");
+            }
+        }
         Kind::Source => same_origin(doc, live, out),
         _ => {}
     }

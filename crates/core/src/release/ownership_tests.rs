@@ -335,3 +335,37 @@ fn copy_of(lab: &Lab) -> SourceCopy {
     status.conditions.clear();
     SourceCopy { name: "shop".into(), version: object.version, spec: object.spec().unwrap(), status }
 }
+
+#[test]
+fn roles_of_a_source_do_not_drift_and_a_binding_keeps_its_role() {
+    let role = |name: &str, more: serde_json::Value| {
+        let mut value =
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}});
+        value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        doc(value)
+    };
+    let pods = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]);
+    let binding = |role: &str, user: &str| {
+        doc(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": "b", "namespace": "shop"}, "roleRef": {"kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "User", "name": user}]}))
+    };
+    let part = role("part", json!({"metadata": {"name": "part", "labels": {"of": "all"}}, "rules": pods}));
+    let sum = role(
+        "all",
+        json!({"rules": [], "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"of": "all"}}]}}),
+    );
+    let mut lab = shop_with(alloc::vec![part.clone(), sum.clone(), binding("all", "an")]);
+    let all = Key::cluster(Kind::ClusterRole, "all");
+    assert_eq!(lab.world.get(&all).unwrap().body_map()["rules"], pods);
+    let version = lab.world.get(&all).unwrap().version;
+    lab.pass(60);
+    assert_eq!(lab.world.get(&all).unwrap().version, version, "nobody writes it again");
+    assert_eq!(lab.world.list(Kind::Drift, "").count(), 0);
+    // Another subject, but not another role.
+    lab.commit(2, alloc::vec![part.clone(), sum.clone(), binding("all", "bo")]);
+    assert_eq!(lab.get(Kind::RoleBinding, "b").unwrap()["subjects"][0]["name"], "bo");
+    lab.commit(3, alloc::vec![part, sum, binding("view", "bo")]);
+    let told = lab.release(3).diagnostics;
+    assert!(told.iter().any(|d| d.contains("roleRef: the field is immutable")), "{told:?}");
+}

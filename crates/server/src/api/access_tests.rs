@@ -6,11 +6,13 @@ use axum::{Router, body::Body, http::Request};
 use evenkeel_core::rbac::{Act, Resource, User};
 use evenkeel_model::{Key, Kind};
 use serde_json::{Value, json};
+use tokio_rustls::client::TlsStream;
 use tower::ServiceExt as _;
 
 use super::{
-    Client, Identity, access, discovery,
+    Api, Client, Identity, access, discovery,
     reviews::{self, GROUPS},
+    router,
     tests::{Fake, admin, api, pod, with_keys},
 };
 use crate::pki::{NODES, Pki};
@@ -18,6 +20,7 @@ use crate::pki::{NODES, Pki};
 /// A server with keys, the roles that every cluster has, and a ServiceAccount.
 struct Door {
     fake: Arc<Fake>,
+    api: Arc<Api>,
     router: Router,
     _dir: tempfile::TempDir,
 }
@@ -37,10 +40,15 @@ impl Door {
     fn open() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let pki = Arc::new(Pki::open(dir.path()).unwrap());
+        Self::with(&pki, dir)
+    }
+
+    fn with(pki: &Arc<Pki>, dir: tempfile::TempDir) -> Self {
         let fake = Fake::new();
         fake.ready_roles();
         fake.put(pod("web", "Running"));
-        let this = Self { router: with_keys(&fake, &pki), fake, _dir: dir };
+        let api = with_keys(&fake, pki);
+        let this = Self { router: router(api.clone(), None), api, fake, _dir: dir };
         this.account("00000000-0000-4000-8000-0000000000aa");
         this
     }
@@ -481,4 +489,56 @@ async fn without_keys_there_are_no_tokens() {
     let mut request = Request::get("/version").header("authorization", "Bearer x.y.z").body(Body::empty()).unwrap();
     request.extensions_mut().insert(Client(None));
     assert_eq!(api(&fake).oneshot(request).await.unwrap().status(), 401);
+}
+
+/// A connection of somebody without a certificate; it stays open.
+async fn connected(address: std::net::SocketAddr, ca: &str, token: &str) -> Option<TlsStream<tokio::net::TcpStream>> {
+    use rustls_pki_types::pem::PemObject as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(rustls_pki_types::CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+    let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
+    let mut tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.ok()?;
+    let request = format!("GET /version HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
+    tls.write_all(request.as_bytes()).await.ok()?;
+    let mut first = [0; 12];
+    tls.read_exact(&mut first).await.ok()?;
+    Some(tls).filter(|_| first.starts_with(b"HTTP/1.1"))
+}
+
+#[tokio::test]
+async fn whoever_shows_a_token_has_the_room_of_a_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Arc::new(Pki::open(dir.path()).unwrap());
+    let door = Door::with(&pki, dir);
+    let token = door.token(json!({})).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let tls = pki.server_config(&[]).unwrap();
+    let server = tokio::spawn(super::serve(door.api.clone(), None, listener, tls, stop.clone()));
+    // More than there is room for strangers.
+    let most = super::serve::STRANGERS + 8;
+    let mut open = Vec::new();
+    for n in 0..most {
+        open.push(
+            connected(address, pki.trust_pem(), &token).await.unwrap_or_else(|| panic!("connection {n} was refused")),
+        );
+    }
+    // Strangers still find theirs, and no more than that.
+    let mut strangers = Vec::new();
+    while let Some(stranger) = connected(address, pki.trust_pem(), "x").await {
+        strangers.push(stranger);
+        assert!(strangers.len() <= super::serve::STRANGERS);
+    }
+    assert_eq!(strangers.len(), super::serve::STRANGERS);
+    drop((open, strangers));
+    stop.cancel();
+    server.await.unwrap();
 }

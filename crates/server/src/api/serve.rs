@@ -45,7 +45,7 @@ const USERS: usize = 1024;
 const NODE_CONNECTIONS: usize = 16_384;
 /// Connections without a certificate at once: probes, git hooks, machines that join, and users until their
 /// first token was read.
-const STRANGERS: usize = 128;
+pub(super) const STRANGERS: usize = 128;
 /// How long one of those may last.
 const STRANGER_LIFE: Duration = Duration::from_mins(1);
 /// A TLS handshake takes at most this long: it is two round trips and a few ms.

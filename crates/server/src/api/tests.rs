@@ -165,11 +165,11 @@ fn noon() -> Time {
     Time::parse_rfc3339("2026-01-01T12:20:00Z").unwrap()
 }
 
-/// The API over a fake, with keys, and its routes.
-pub(super) fn with_keys(fake: &Arc<Fake>, pki: &Arc<Pki>) -> Router {
+/// The API over a fake, with keys.
+pub(super) fn with_keys(fake: &Arc<Fake>, pki: &Arc<Pki>) -> Arc<Api> {
     let mut api = Api::new(Arc::new(Shared(fake.clone())), CancellationToken::new(), None).with_pki(pki.clone());
     api.now = noon;
-    router(Arc::new(api), None)
+    Arc::new(api)
 }
 
 /// The API over a fake, without its routes.
