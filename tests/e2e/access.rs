@@ -99,6 +99,17 @@ fn roles_of_a_source_are_given_to_a_token() {
 
     roles_by_hand(&cluster);
 
+    // A token that ends with a pod.
+    let pod = cluster.pods("default", "app=web")[0]["metadata"]["name"].as_str().unwrap().to_string();
+    let bound = ["create", "token", "default", "--bound-object-kind=Pod", "--bound-object-name", &pod];
+    let token = cluster.kubectl(&bound);
+    let of_pod = kubeconfig(&cluster, "pod", token.trim());
+    let shown = kubectl(&cluster, &of_pod, &["auth", "whoami", "-o", "json"]).unwrap();
+    let extra = &serde_json::from_str::<serde_json::Value>(&shown).unwrap()["status"]["userInfo"]["extra"];
+    assert_eq!(extra["authentication.kubernetes.io/pod-name"][0], *pod, "{shown}");
+    cluster.kubectl(&["delete", "pod", &pod]);
+    kubectl(&cluster, &of_pod, &["auth", "whoami"]).unwrap_err();
+
     // Speaking for others.
     let as_robot = ["--as", "system:serviceaccount:shop:robot", "-n", "shop"];
     assert_eq!(cluster.kubectl(&[&["auth", "can-i", "get", "pods"][..], &as_robot].concat()).trim(), "yes");
