@@ -6,14 +6,17 @@
 //!
 //! Evenkeel's tests use its other words: `shop exit CODE [AFTER_SECONDS]`, `shop hang`,
 //! `shop log LINE...`, `shop eat`, `shop probe PORT PATH`, `shop touch FILE`, `shop cat FILE`,
-//! `shop get HOST:PORT [PATH]`, `shop load HOST:PORT REQUESTS_A_SECOND SECONDS`.
+//! `shop get HOST:PORT [PATH]`, `shop load HOST:PORT REQUESTS_A_SECOND SECONDS [listen]`.
 
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream, ToSocketAddrs},
     process::exit,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -188,19 +191,31 @@ fn get(address: &str, path: &str) -> Result<String, String> {
 }
 
 /// Asks an address so many times a second for so many seconds, each time by a new connection, and says
-/// how many failed and why the first did.
+/// how many failed and why the first did. With `listen` it ends when its input does.
 fn load(rest: &[String]) -> usize {
     let number = |i: usize| rest.get(i).and_then(|a| a.parse::<f64>().ok()).unwrap_or(1.0);
     let (address, rate, seconds) = (rest.first().cloned().unwrap_or_default(), number(1), number(2));
     let begun = Instant::now();
-    let count = (rate * seconds) as u32;
+    let most = (rate * seconds) as u32;
+    let (over, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    if rest.get(3).is_some_and(|word| word == "listen") {
+        let over = over.clone();
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            over.store(true, Ordering::SeqCst);
+        });
+    }
     let failed: Arc<Mutex<Vec<String>>> = Arc::default();
     // Enough that a slow answer delays nobody.
     let workers = 16;
     let asking = (0..workers).map(|worker| {
-        let (address, failed) = (address.clone(), failed.clone());
+        let (address, failed, over, asked) = (address.clone(), failed.clone(), over.clone(), asked.clone());
         thread::spawn(move || {
-            for n in (worker..count).step_by(workers as usize) {
+            for n in (worker..most).step_by(workers as usize) {
+                if over.load(Ordering::SeqCst) {
+                    break;
+                }
+                asked.fetch_add(1, Ordering::SeqCst);
                 let due = begun + Duration::from_secs_f64(f64::from(n) / rate);
                 thread::sleep(due.saturating_duration_since(Instant::now()));
                 if let Err(e) = get(&address, "/healthz") {
@@ -214,7 +229,7 @@ fn load(rest: &[String]) -> usize {
         let _ = worker.join();
     }
     let failed = failed.lock().unwrap_or_else(|p| p.into_inner());
-    println!("{count} requests, {} failed", failed.len());
+    println!("{} requests, {} failed", asked.load(Ordering::SeqCst), failed.len());
     failed.iter().take(10).for_each(|f| println!("{f}"));
     failed.last().iter().for_each(|f| println!("the last {f}"));
     failed.len()

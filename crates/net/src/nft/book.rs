@@ -86,7 +86,7 @@ pub(super) struct Plan {
     pub(super) full: bool,
     pub(super) deleted: Vec<Key>,
     pub(super) added: Vec<(Key, Value)>,
-    /// UDP fronts whose flows may lead to one that is gone.
+    /// Fronts whose flows may lead to one that is gone.
     pub(super) cut: Vec<Front>,
     /// Up to how many it picks from, for each way.
     needs: Room,
@@ -283,7 +283,7 @@ impl Book {
                     *if sign { more } else { less } += 1;
                 }
             }
-            if front.protocol == PortProtocol::Udp && (plan.full || cuts(before, after)) {
+            if plan.full || cuts(before, after) {
                 plan.cut.push(front);
             }
             plan.fronts.push((front, after.cloned()));

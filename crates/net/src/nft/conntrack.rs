@@ -1,12 +1,16 @@
 //! Flows of UDP that lead to one that is gone are forgotten, so that their next packet goes to one
-//! that is there: conntrack keeps a flow's way for as long as packets come. TCP is left alone: what an
-//! ending program still answers, it may. Deliberately not here: who is there (`book`).
+//! that is there: conntrack keeps a flow's way for as long as packets come. Of TCP only those go that
+//! nobody has answered yet: their next attempt, and a later connection from the same port, would go to
+//! a node without power for two minutes more. Others are left alone: what an ending program still
+//! answers, it may. Deliberately not here: who is there (`book`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     net::Ipv4Addr,
 };
+
+use evenkeel_model::net::PortProtocol;
 
 use super::{
     front::{At, Backend, Front},
@@ -18,11 +22,13 @@ const GET: u16 = (1 << 8) | 1;
 const DELETE: u16 = (1 << 8) | 2;
 
 const IPV4: u8 = 2;
+const TCP: u8 = 6;
 const UDP: u8 = 17;
 
 /// Attributes of a flow: how its packets go, how the answers come, its number, its zone.
 const THERE: u16 = 1;
 const BACK: u16 = 2;
+const STATE: u16 = 4;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
 
@@ -34,6 +40,11 @@ const PROTOCOL: u16 = 2;
 const NUMBER: u16 = 1;
 const SOURCE_PORT: u16 = 2;
 const TARGET_PORT: u16 = 3;
+
+/// And within the state: TCP's, and the one after the first packet.
+const OF_TCP: u16 = 1;
+const STEP: u16 = 1;
+const SYN_SENT: u8 = 1;
 
 /// Forgets flows to these fronts that are answered by none of those who are there now. Says how many.
 pub(super) fn forget(socket: &mut Socket, there: &BTreeMap<Front, BTreeSet<Backend>>) -> io::Result<usize> {
@@ -68,28 +79,31 @@ fn name(all: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A flow of UDP: where its packets were sent, and who answers.
+/// A flow of UDP, or one of TCP that nobody has answered: where its packets were sent, and who answers.
 #[derive(Debug, PartialEq, Eq)]
 struct Flow {
+    protocol: PortProtocol,
     target: Backend,
     answers: Backend,
 }
 
 impl Flow {
     fn read(all: &[u8]) -> Option<Self> {
-        if nested(all, &[THERE, PROTOCOL, NUMBER])? != [UDP] {
-            return None;
-        }
+        let protocol = match nested(all, &[THERE, PROTOCOL, NUMBER])? {
+            [UDP] => PortProtocol::Udp,
+            [TCP] if nested(all, &[STATE, OF_TCP, STEP])? == [SYN_SENT] => PortProtocol::Tcp,
+            _ => return None,
+        };
         let end = |way: u16, address: u16, port: u16| {
             let address: [u8; 4] = *nested(all, &[way, ADDRESSES, address])?.first_chunk()?;
             let port: [u8; 2] = *nested(all, &[way, PROTOCOL, port])?.first_chunk()?;
             Some(Backend { address: Ipv4Addr::from(address), port: u16::from_be_bytes(port) })
         };
-        Some(Self { target: end(THERE, TARGET, TARGET_PORT)?, answers: end(BACK, SOURCE, SOURCE_PORT)? })
+        Some(Self { protocol, target: end(THERE, TARGET, TARGET_PORT)?, answers: end(BACK, SOURCE, SOURCE_PORT)? })
     }
 
     fn is_stale(&self, there: &BTreeMap<Front, BTreeSet<Backend>>) -> bool {
-        let front = |at| Front { at, protocol: evenkeel_model::net::PortProtocol::Udp, port: self.target.port };
+        let front = |at| Front { at, protocol: self.protocol, port: self.target.port };
         if let Some(known) = there.get(&front(At::Address(self.target.address))) {
             return !known.contains(&self.answers);
         }

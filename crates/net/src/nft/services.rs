@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use evenkeel_model::net::NetworkUpdate;
+use evenkeel_model::net::{NetworkUpdate, PortProtocol};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -51,8 +51,8 @@ pub enum ServicesError {
         "the kernel's nftables could not be asked: {0}; Services need root, or CAP_NET_ADMIN, and a kernel with nf_tables"
     )]
     Kernel(#[source] io::Error),
-    /// The rules are in place, but flows of UDP to those who are gone may still be there.
-    #[error("old UDP flows could not be ended: {0}; they end by themselves when no packet comes for two minutes")]
+    /// The rules are in place, but flows to those who are gone may still be there.
+    #[error("old flows could not be ended: {0}; they end by themselves when no packet comes for two minutes")]
     Flows(#[source] io::Error),
 }
 
@@ -87,6 +87,8 @@ pub struct Services {
     doubtful: bool,
     /// What is to be reported.
     drift: Option<Drift>,
+    /// TCP fronts of which somebody went since connections under way were looked at.
+    lost: BTreeSet<Front>,
 }
 
 impl Services {
@@ -102,6 +104,7 @@ impl Services {
             generation: None,
             doubtful: false,
             drift: None,
+            lost: BTreeSet::new(),
         })
     }
 
@@ -155,11 +158,11 @@ impl Services {
         let Some(plan) = tried? else { return Ok(done) };
         done.full = plan.full;
         done.elements = plan.added.len() + plan.deleted.len();
-        let cut = self.cut(&plan);
+        let (udp, tcp): (Vec<Front>, Vec<Front>) =
+            plan.cut.iter().partition(|front| front.protocol == PortProtocol::Udp);
+        self.lost.extend(tcp);
         self.book.done(plan);
-        if let Some(there) = cut {
-            done.flows = self.end_flows(there).await?;
-        }
+        done.flows = self.end_flows(udp).await?;
         Ok(done)
     }
 
@@ -231,17 +234,19 @@ impl Services {
         if self.doubtful || self.drift.is_some() {
             self.apply().await?;
         }
+        // Not with each change: all flows of the node are read for it.
+        let lost: Vec<Front> = std::mem::take(&mut self.lost).into_iter().collect();
+        self.end_flows(lost).await?;
         Ok(self.drift.take())
     }
 
-    /// Who is there now, for the fronts whose old flows are to end.
-    fn cut(&self, plan: &Plan) -> Option<BTreeMap<Front, BTreeSet<Backend>>> {
-        let there = |f: Front| self.book.body(f).map(|b| b.backends().collect()).unwrap_or_default();
-        let all: BTreeMap<_, _> = plan.cut.iter().map(|front| (*front, there(*front))).collect();
-        (!all.is_empty()).then_some(all)
-    }
-
-    async fn end_flows(&self, there: BTreeMap<Front, BTreeSet<Backend>>) -> Result<usize, ServicesError> {
+    /// Ends old flows of these fronts to those who are not there now.
+    async fn end_flows(&self, fronts: Vec<Front>) -> Result<usize, ServicesError> {
+        if fronts.is_empty() {
+            return Ok(0);
+        }
+        let there = |f: &Front| self.book.body(*f).map(|b| b.backends().collect()).unwrap_or_default();
+        let there: BTreeMap<Front, BTreeSet<Backend>> = fronts.iter().map(|front| (*front, there(front))).collect();
         let mut socket = self.watch.socket().map_err(ServicesError::Flows)?;
         // Reading all flows of a busy node takes a while.
         tokio::task::spawn_blocking(move || conntrack::forget(&mut socket, &there))
