@@ -28,7 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("net", &["model"]),
     ("ingress", &["model"]),
     ("runtime", &["model"]),
-    ("agent", &["model", "net", "runtime", "wire"]),
+    ("agent", &["model", "ingress", "net", "runtime", "wire"]),
     ("server", &["model", "schema", "manifest", "core", "audit", "store", "source", "conductor", "wire"]),
     ("lab", &[]),
     ("evenkeel", &["model", "manifest", "core", "store", "source", "server", "agent", "runtime", "wire"]),

@@ -9,10 +9,13 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use evenkeel_agent::{
-    driver::{Choice, DEFAULT_MAX_PODS},
+    driver::{Choice, DEFAULT_MAX_PODS, IngressSettings},
     logic::capacity::Reserved,
 };
-use evenkeel_model::session::{NodeTaint, TaintEffect};
+use evenkeel_model::{
+    Quantity,
+    session::{NodeTaint, TaintEffect},
+};
 use tracing_subscriber::{EnvFilter, fmt};
 
 use super::{Cx, settings::Given, source::Fields};
@@ -86,6 +89,21 @@ pub(super) struct Node {
     /// default network, without these), or auto (own where this process is root and has nft)
     #[arg(long, value_name = "NETWORK", default_value = "auto", value_parser = str::parse::<Choice>)]
     pod_network: Choice,
+    /// Whether Ingresses are served on the node: on (its ports are taken while there are Ingresses) or off
+    #[arg(long, value_name = "WHETHER", default_value = "on", value_parser = ["on", "off"])]
+    ingress: String,
+    /// Port on which Ingresses are served without TLS
+    #[arg(long, value_name = "PORT", default_value_t = 80, value_parser = clap::value_parser!(u16).range(1..))]
+    ingress_http_port: u16,
+    /// Port on which Ingresses are served with TLS
+    #[arg(long, value_name = "PORT", default_value_t = 443, value_parser = clap::value_parser!(u16).range(1..))]
+    ingress_https_port: u16,
+    /// Largest body of a request that an Ingress takes
+    #[arg(long, value_name = "AMOUNT", default_value = "64Mi", value_parser = str::parse::<Quantity>)]
+    ingress_max_body: Quantity,
+    /// Each request of an Ingress has a line in the log
+    #[arg(long)]
+    ingress_access_log: bool,
     /// Pods that the node takes
     #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_MAX_PODS, value_parser = clap::value_parser!(u32).range(1..=1000))]
     max_pods: u32,
@@ -109,6 +127,12 @@ impl Node {
             reserved: self.system_reserved,
             ip: self.ip,
             network: self.pod_network,
+            ingress: (self.ingress == "on").then(|| IngressSettings {
+                http_port: self.ingress_http_port,
+                https_port: self.ingress_https_port,
+                access_log: self.ingress_access_log,
+                max_body: u64::try_from(self.ingress_max_body.units()).unwrap_or(0),
+            }),
             runtime: self.runtime,
         })
     }

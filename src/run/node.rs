@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use evenkeel_agent::{
-    driver::{Choice, Dial, DriverConfig, NodeSettings},
+    driver::{Choice, Dial, DriverConfig, IngressSettings, NodeSettings},
     logic::{self, capacity::Reserved},
 };
 use evenkeel_model::session::NodeTaint;
@@ -37,6 +37,8 @@ pub(crate) struct NodeOptions {
     pub(crate) ip: Option<IpAddr>,
     /// Which network pods get.
     pub(crate) network: Choice,
+    /// How Ingresses are served; `None` where they are not.
+    pub(crate) ingress: Option<IngressSettings>,
     /// The engine, as `unix:///var/run/docker.sock`.
     pub(crate) runtime: String,
 }
@@ -68,6 +70,7 @@ pub(super) fn start(
     let config = DriverConfig {
         network: options.network,
         engine_elsewhere: false,
+        ingress: options.ingress.clone(),
         dir: data_dir.join("agent"),
         logic: logic::settings::Config {
             node: options.name.as_str().into(),

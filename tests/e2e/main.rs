@@ -18,6 +18,7 @@ mod exec;
 mod first_sync;
 mod forward;
 mod hand;
+mod ingress;
 mod kubectl;
 mod logs;
 mod networking;

@@ -142,7 +142,8 @@ fn everybody_reaches_everybody(flags: &[&str]) {
     let mut ready: Vec<String> =
         of("web-each").unwrap()["endpoints"].as_array().unwrap().iter().map(|e| word(&e["addresses"][0])).collect();
     let mut all: Vec<String> = web.iter().map(|(_, _, ip)| ip.clone()).collect();
-    (ready.sort(), all.sort());
+    ready.sort();
+    all.sort();
     assert_eq!(ready, all);
     cluster.audit();
 }

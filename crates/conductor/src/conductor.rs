@@ -7,6 +7,7 @@ use evenkeel_core::{
     ask::handle,
     controllers::{namespace, node, report},
     cx::Heal,
+    ingress,
     release::inbound,
     world::{KeptSnapshot, View, timers::Timers},
 };
@@ -324,9 +325,11 @@ impl<S: Store> Conductor<S> {
     }
 
     fn ensure_defaults(&mut self, now: Time, work: &mut Work) {
-        if self.world.get(&Key::cluster(Kind::Namespace, "default")).is_none() {
+        let lacks = |kind, name| self.world.get(&Key::cluster(kind, name)).is_none();
+        if lacks(Kind::Namespace, "default") || lacks(Kind::IngressClass, ingress::CLASS) {
             let mut cx = Cx::new(now, self.started, &self.settings, &mut self.rng);
             namespace::ensure_defaults(&self.world, &mut cx);
+            ingress::ensure_class(&self.world, &mut cx);
             let wishes = Wishes::of(cx);
             self.take(wishes, work, None);
         }

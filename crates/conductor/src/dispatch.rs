@@ -12,7 +12,7 @@ use evenkeel_model::{
     session::{Assignment, PodOrder, SourceCopy, ToAgent},
 };
 
-use crate::{endings::Endings, network::Network, orders};
+use crate::{endings::Endings, ingress::Ingresses, network::Network, orders};
 
 /// One agent's session, as far as the conductor needs it.
 #[derive(Debug, Default)]
@@ -38,6 +38,7 @@ pub(crate) struct Dispatch {
     images: Images,
     network: Network,
     endings: Endings,
+    ingresses: Ingresses,
     /// The sources as they were told last.
     copies: Option<Arc<[SourceCopy]>>,
 }
@@ -87,7 +88,12 @@ impl Images {
 impl Dispatch {
     /// For a world that was loaded.
     pub(crate) fn new(world: &World) -> Self {
-        let mut this = Self { network: Network::of(world), endings: Endings::of(world), ..Self::default() };
+        let mut this = Self {
+            network: Network::of(world),
+            ingresses: Ingresses::of(world),
+            endings: Endings::of(world),
+            ..Self::default()
+        };
         for set in world.list(Kind::ReplicaSet, "") {
             this.images.update(None, Some(set));
         }
@@ -133,6 +139,7 @@ impl Dispatch {
     /// Notes what a change means for agents.
     pub(crate) fn note(&mut self, world: &World, changed: &Changed) {
         self.network.note(changed);
+        self.ingresses.note(world, changed);
         match changed.key.kind {
             Kind::Pod => self.note_pod(changed),
             Kind::ConfigMap | Kind::Secret if changed.body_changed() => {
@@ -225,12 +232,14 @@ impl Dispatch {
         self.images_changed = false;
         // After the first assignment, by which an agent judges whether it obeys.
         let numbered = |(node, session): (&Arc<str>, &Session)| (node.clone(), session.number);
-        let (all, old): (Vec<_>, Vec<_>) = if self.network.has_news() || !fresh.is_empty() {
+        let (all, old): (Vec<_>, Vec<_>) = if self.network.has_news() || self.ingresses.has_news() || !fresh.is_empty()
+        {
             self.sessions.iter().map(numbered).partition(|(node, _)| fresh.contains(node))
         } else {
             Default::default()
         };
         out.extend(self.network.take(world, layout, &all, &old));
+        out.extend(self.ingresses.take(world, &all, &old));
         for heal in heals {
             if self.sessions.contains_key(&heal.node) {
                 let message = ToAgent::HealDrift { pod: heal.pod, container: heal.container, heal: heal.heal };

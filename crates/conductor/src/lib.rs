@@ -14,6 +14,7 @@ mod endings;
 mod event;
 mod guard;
 mod held;
+mod ingress;
 mod network;
 mod orders;
 mod recovery;

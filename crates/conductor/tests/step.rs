@@ -559,3 +559,57 @@ fn while_recovering_nobody_is_told_that_anything_is_gone() {
     let told = networks(&settle(&mut c, over, Vec::new()));
     assert!(told.iter().any(|(node, update)| node == "n1" && update.full), "{told:?}");
 }
+
+/// What each node was told of Ingresses, in order.
+fn ingresses(outputs: &[Output]) -> Vec<Arc<evenkeel_model::ingress::IngressUpdate>> {
+    let messages = outputs.iter().flat_map(|o| &o.to_agents);
+    messages.filter_map(|(_, m)| if let ToAgent::Ingresses(i) = m { Some(i.clone()) } else { None }).collect()
+}
+
+/// A commit with an Ingress of a class, a Secret that it names and one that it does not.
+fn ingress_and_secrets(commit: char, class: &str, key: &str) -> Event {
+    let meta = |name: &str| json!({"name": name, "namespace": "default"});
+    let ingress = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": meta("web"), "spec": {
+        "ingressClassName": class, "tls": [{"hosts": ["web.example"], "secretName": "web"}],
+        "defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}}});
+    let secret = |name: &str| {
+        let data = json!({"tls.crt": "Y2hhaW4=", "tls.key": key});
+        json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta(name), "data": data})
+    };
+    let doc = |kind, name: &str, value| {
+        Arc::new(Doc::new(Key::new(kind, "default", name), value, Place::default(), Vec::new()))
+    };
+    let Event::Seen(mut seen) = seen(commit, 1) else { panic!("no revision") };
+    let docs = vec![
+        doc(Kind::Secret, "other", secret("other")),
+        doc(Kind::Secret, "web", secret("web")),
+        doc(Kind::Ingress, "web", ingress),
+    ];
+    seen.outcome = Ok(Arc::new(Snapshot { docs, ..Snapshot::default() }));
+    Event::Seen(seen)
+}
+
+#[test]
+fn agents_hear_of_ingresses_that_are_served_and_of_the_secrets_that_they_name_alone() {
+    let mut c = start(&MemoryDisk::new(), T0, None);
+    let told = ingresses(&settle(&mut c, T0, vec![hello(), create_source()]));
+    assert!(told.len() == 1 && told[0].full && told[0].session == 1 && told[0].ingresses.is_empty());
+    assert!(c.world().get(&Key::cluster(Kind::IngressClass, "evenkeel")).is_some(), "it is there of itself");
+
+    let told = ingresses(&settle(&mut c, T0, vec![ingress_and_secrets('a', "evenkeel", "a2V5")]));
+    let (named, certificates): (Vec<_>, Vec<_>) =
+        told.iter().map(|u| (u.ingresses.len(), u.certificates.len())).unzip();
+    assert_eq!((named.iter().sum::<usize>(), certificates.iter().sum::<usize>()), (1, 1), "{told:?}");
+    let certificate = told.iter().flat_map(|u| &u.certificates).next().unwrap();
+    assert_eq!((&*certificate.id.name, &*certificate.key), ("web", "key"));
+    assert!(!format!("{told:?}").contains("\"key\""), "a key is not shown");
+
+    // The same again says nothing; another key says the certificate alone.
+    let told = ingresses(&settle(&mut c, T0, vec![ingress_and_secrets('b', "evenkeel", "YW5vdGhlcg==")]));
+    assert!(told.iter().all(|u| u.ingresses.is_empty()) && told.iter().any(|u| u.certificates.len() == 1), "{told:?}");
+
+    // Another controller's: it stays an object and is not served.
+    let told = ingresses(&settle(&mut c, T0, vec![ingress_and_secrets('d', "nginx", "YW5vdGhlcg==")]));
+    assert!(told.iter().any(|u| u.gone_ingresses.len() == 1 && u.gone_certificates.len() == 1), "{told:?}");
+    assert!(c.world().get(&Key::new(Kind::Ingress, "default", "web")).is_some());
+}

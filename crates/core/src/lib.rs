@@ -16,6 +16,7 @@ pub mod controllers;
 pub mod cx;
 pub mod drift;
 pub mod edit;
+pub mod ingress;
 pub mod network;
 pub mod rbac;
 pub mod release;

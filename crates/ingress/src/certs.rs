@@ -94,7 +94,7 @@ impl Certs {
                         continue;
                     }
                     Some(Err(error)) => error.to_string(),
-                    None => "it is not there, or no Secret of type kubernetes.io/tls".to_owned(),
+                    None => "there is no Secret of this name with tls.crt and tls.key".to_owned(),
                 };
                 missing.push(Missing { ingress: ingress.id.clone(), secret, why });
             }

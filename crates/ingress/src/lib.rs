@@ -52,7 +52,7 @@ const RETRY: Duration = Duration::from_secs(30);
 /// Idle connections to backends are looked at this often.
 const TIDY: Duration = Duration::from_secs(15);
 /// At the end, requests under way get this long.
-const DRAIN: Duration = Duration::from_secs(10);
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// How Ingresses are served.
 #[derive(Debug, Clone)]

@@ -112,6 +112,10 @@ kinds! {
     PodDisruptionBudget = "policy" "v1" "poddisruptionbudgets" "poddisruptionbudget" &["pdb"], &[], Namespaced, Anyone, true;
     /// `discovery.k8s.io/v1` EndpointSlice.
     EndpointSlice = "discovery.k8s.io" "v1" "endpointslices" "endpointslice" &[], &[], Namespaced, Anyone, false;
+    /// `networking.k8s.io/v1` IngressClass.
+    IngressClass = "networking.k8s.io" "v1" "ingressclasses" "ingressclass" &[], &[], Cluster, Anyone, false;
+    /// `networking.k8s.io/v1` Ingress.
+    Ingress = "networking.k8s.io" "v1" "ingresses" "ingress" &["ing"], &[], Namespaced, Anyone, true;
     /// `v1` Node.
     Node = "" "v1" "nodes" "node" &["no"], &[], Cluster, Evenkeel, true;
     /// `v1` Event.

@@ -78,6 +78,10 @@ pub mod names {
     pub const RELEASE: &str = "evenkeel.dev/release";
     /// Annotation on a Namespace: `"true"` refuses writes by hand to objects that a source owns.
     pub const LOCKED: &str = "evenkeel.dev/locked";
+    /// Label of a node, set by its agent: Ingresses are served there.
+    pub const SERVES_INGRESS: &str = "evenkeel.dev/serves-ingress";
+    /// Annotation of an Ingress: `"true"` sends requests without TLS to where there is.
+    pub const HTTPS_REDIRECT: &str = "evenkeel.dev/https-redirect";
     /// Label that Deployment adds to its ReplicaSets and their pods.
     pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
     /// Annotation with a ReplicaSet's rollout number, as Kubernetes writes it.

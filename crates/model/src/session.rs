@@ -14,6 +14,7 @@ use alloc::{boxed::Box, collections::BTreeMap, string::String, sync::Arc, vec::V
 use crate::{
     content::Content,
     ids::{Digest, Uid, Version},
+    ingress::IngressUpdate,
     meta::Deletion,
     net::{Cidr, NetworkUpdate},
     own,
@@ -50,6 +51,8 @@ pub enum ToAgent {
     Heard(Stamp),
     /// Nodes and Services: all of them when the session begins, then what changed.
     Network(Arc<NetworkUpdate>),
+    /// Ingresses and their certificates: all of them when the session begins, then what changed.
+    Ingresses(Arc<IngressUpdate>),
 }
 
 /// The place of a report in its session.

@@ -38,7 +38,7 @@ const GROUPS: [(&str, &str); 9] = [
     ("rbac.authorization.k8s.io", "rbac"),
 ];
 /// Kinds that a source may hold: every field reachable from them must be in `support.tsv`.
-const ACCEPTED: [&str; 15] = [
+const ACCEPTED: [&str; 17] = [
     "core.v1.Namespace",
     "core.v1.ServiceAccount",
     "rbac.v1.ClusterRole",
@@ -53,6 +53,8 @@ const ACCEPTED: [&str; 15] = [
     "policy.v1.PodDisruptionBudget",
     "core.v1.Service",
     "discovery.v1.EndpointSlice",
+    "networking.v1.Ingress",
+    "networking.v1.IngressClass",
     "evenkeel.v1alpha1.Source",
 ];
 /// What is asked for below an object, and is no kind of its own in `kinds.tsv`.

@@ -84,7 +84,7 @@ pub fn lookup(api_version: &str, kind: &str) -> Lookup {
 
 /// The schema of a kind that Evenkeel has.
 pub fn of_kind(kind: Kind) -> &'static Type {
-    static TYPES: [Type; 20] = [
+    static TYPES: [Type; 22] = [
         Type::Object(&t::CORE_V1_NAMESPACE),
         Type::Object(&t::CORE_V1_CONFIG_MAP),
         Type::Object(&t::CORE_V1_SECRET),
@@ -105,6 +105,8 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Type::Object(&t::RBAC_V1_CLUSTER_ROLE_BINDING),
         Type::Object(&t::RBAC_V1_ROLE),
         Type::Object(&t::RBAC_V1_ROLE_BINDING),
+        Type::Object(&t::NETWORKING_V1_INGRESS),
+        Type::Object(&t::NETWORKING_V1_INGRESS_CLASS),
     ];
     match kind {
         Kind::Namespace => &TYPES[0],
@@ -127,6 +129,8 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Kind::ClusterRoleBinding => &TYPES[17],
         Kind::Role => &TYPES[18],
         Kind::RoleBinding => &TYPES[19],
+        Kind::Ingress => &TYPES[20],
+        Kind::IngressClass => &TYPES[21],
     }
 }
 

@@ -4,6 +4,7 @@
 //! none, JSON that is none. Fields and messages that this version does not know are ignored.
 //! Deliberately not here: framing (`parts`), and whether a sender may say what it says.
 
+mod ingress;
 mod network;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -67,6 +68,7 @@ impl From<session::ToAgent> for proto::FromServer {
             session::ToAgent::RollCall { at } => Message::RollCall(proto::RollCall { at_ms: at.0 }),
             session::ToAgent::Heard(at) => Message::Heard(stamp(at)),
             session::ToAgent::Network(update) => Message::Network(network::update(&update)),
+            session::ToAgent::Ingresses(update) => Message::Ingresses(ingress::update(&update)),
         };
         Self { message: Some(message) }
     }
@@ -86,6 +88,7 @@ pub fn to_agent(message: proto::from_server::Message) -> Result<Option<session::
         Message::RollCall(call) => session::ToAgent::RollCall { at: Time(call.at_ms) },
         Message::Heard(at) => session::ToAgent::Heard(read_stamp(at)),
         Message::Network(update) => session::ToAgent::Network(Arc::new(network::read_update(update)?)),
+        Message::Ingresses(update) => session::ToAgent::Ingresses(Arc::new(ingress::read_update(update))),
         _ => return Ok(None),
     }))
 }

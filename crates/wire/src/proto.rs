@@ -25,3 +25,10 @@ impl fmt::Debug for Part {
         f.debug_struct("Part").field("length", &self.bytes.len()).field("last", &self.last).finish_non_exhaustive()
     }
 }
+
+/// Never the key.
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate").field("secret", &self.secret).finish_non_exhaustive()
+    }
+}

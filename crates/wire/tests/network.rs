@@ -120,3 +120,51 @@ fn what_cannot_be_read_is_refused() {
         assert!(error.contains(reason), "{error}");
     }
 }
+
+#[test]
+fn what_is_said_of_ingresses_arrives_and_what_a_later_version_adds_is_left_out() {
+    use evenkeel_model::{
+        Time,
+        ingress::{
+            BackendPort, BackendProtocol, CertificateNet, IngressBackend, IngressId, IngressNet, IngressPath,
+            IngressRule, IngressTls, IngressUpdate, PathKind, SecretId,
+        },
+    };
+    let id = |name: &str| IngressId { namespace: "shop".into(), name: name.into() };
+    let secret = |name: &str| SecretId { namespace: "shop".into(), name: name.into() };
+    let backend = IngressBackend {
+        service: ServiceId { namespace: "shop".into(), name: "web".into() },
+        port: BackendPort::Name("http".into()),
+        protocol: BackendProtocol::H2c,
+    };
+    let path = IngressPath { path: "/a".into(), kind: PathKind::Exact, backend: backend.clone() };
+    let ingress = |name| IngressNet {
+        id: id(name),
+        created: Time(1_700_000_000_000),
+        https_redirect: true,
+        default_backend: Some(backend.clone()),
+        rules: vec![IngressRule { host: Some("*.shop.example".into()), paths: vec![path.clone()] }],
+        tls: vec![IngressTls { hosts: vec!["a".into()], secret: Some("cert".into()) }],
+    };
+    let update = IngressUpdate {
+        session: 7,
+        full: true,
+        ingresses: vec![Arc::new(ingress("one")), Arc::new(ingress("two"))],
+        gone_ingresses: vec![id("gone")],
+        certificates: vec![Arc::new(CertificateNet { id: secret("cert"), chain: "c".into(), key: "secret".into() })],
+        gone_certificates: vec![secret("old")],
+    };
+    let said = proto::FromServer::from(ToAgent::Ingresses(Arc::new(update.clone())));
+    assert!(!format!("{said:?}").contains("secret\""), "{said:?}");
+    let heard = |said: &proto::FromServer| {
+        let again = proto::FromServer::decode(&said.encode_to_vec()[..]).unwrap();
+        let Some(ToAgent::Ingresses(update)) = to_agent(again.message.unwrap()).unwrap() else { panic!("another") };
+        Arc::unwrap_or_clone(update)
+    };
+    assert_eq!(heard(&said), update);
+    let mut later = said;
+    let Some(Message::Ingresses(message)) = &mut later.message else { panic!("another") };
+    let text = String::from_utf8(message.ingresses[0].to_vec()).unwrap();
+    message.ingresses[0] = text.replace("Exact", "Regex").into_bytes().into();
+    assert_eq!(heard(&later).ingresses, [Arc::new(ingress("two"))]);
+}

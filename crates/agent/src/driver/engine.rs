@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evenkeel_model::Time;
+use evenkeel_model::{Time, names};
 use evenkeel_net::plane::Status;
 use evenkeel_runtime::{EngineInfo, Runtime, RuntimeError, RuntimeEvent};
 use evenkeel_wire::NodeReport;
@@ -17,7 +17,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    clock,
+    clock, ingress,
     machine::{Limits, Machine},
     node::{self, NodeSettings},
 };
@@ -99,12 +99,20 @@ pub(super) struct Follower<R> {
     dir: PathBuf,
     /// What the pod network is at: without it the node takes no pods.
     network: watch::Receiver<Status>,
+    /// What the ports of Ingresses are at.
+    ingress: watch::Receiver<evenkeel_ingress::Status>,
     machine: Machine,
     pressures: Pressures,
     /// Since when pressures are counted: a clock that never jumps.
     begun: Instant,
     reported: Option<NodeReport>,
     seen: Seen,
+}
+
+/// What else is told of the node.
+pub(super) struct Beside {
+    pub(super) network: watch::Receiver<Status>,
+    pub(super) ingress: watch::Receiver<evenkeel_ingress::Status>,
 }
 
 /// The engine and its disk.
@@ -123,7 +131,7 @@ impl<R: Runtime> Follower<R> {
         dir: PathBuf,
         send: mpsc::Sender<Input>,
         engine: watch::Sender<Option<Disk>>,
-        network: watch::Receiver<Status>,
+        beside: Beside,
     ) -> Self {
         Self {
             runtime,
@@ -132,7 +140,8 @@ impl<R: Runtime> Follower<R> {
             send,
             engine,
             dir,
-            network,
+            network: beside.network,
+            ingress: beside.ingress,
             machine: Machine::default(),
             pressures: Pressures::default(),
             begun: Instant::now(),
@@ -199,6 +208,10 @@ impl<R: Runtime> Follower<R> {
                     Ok(()) => self.report(None, None).await?,
                     Err(_) => return Err(End::Driver),
                 },
+                // Where they are not served nobody tells of them.
+                Ok(()) = self.ingress.changed(), if self.ingress.has_changed().is_ok() => {
+                    self.report(None, None).await?;
+                }
                 () = self.send.closed() => return Err(End::Driver),
             }
         }
@@ -221,10 +234,13 @@ impl<R: Runtime> Follower<R> {
             Status::Waiting | Status::Own => (None, None),
         };
         let down = down.or(refused.as_deref());
-        let now = NodeReport {
+        let mut now = NodeReport {
             engine_network,
             ..node::report(&self.node, engine, down, &limits, self.pressures.conditions())
         };
+        if ingress::serves(&self.ingress.borrow()) {
+            now.labels.insert(names::SERVES_INGRESS.into(), "true".into());
+        }
         if self.reported.as_ref() != Some(&now) {
             self.reported = Some(now.clone());
             self.tell(Input::Node(Box::new(now))).await?;

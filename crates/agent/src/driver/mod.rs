@@ -11,6 +11,7 @@ mod engine;
 mod exec;
 pub(crate) mod files;
 mod images;
+mod ingress;
 mod journal;
 mod logs;
 mod machine;
@@ -41,6 +42,7 @@ pub use evenkeel_net::plane::Choice;
 
 pub use self::{
     down::{DownError, Removed, down},
+    ingress::IngressSettings,
     journal::{JournalError, JournalStore},
     node::{DEFAULT_MAX_PODS, NodeSettings},
     run::run,
@@ -64,6 +66,8 @@ pub struct DriverConfig {
     /// Whether the engine runs in another PID namespace than this process, so that pods cannot be put
     /// on a network of the agent's making.
     pub engine_elsewhere: bool,
+    /// How Ingresses are served; `None` where they are not.
+    pub ingress: Option<IngressSettings>,
 }
 
 /// A session that is being opened.
@@ -98,6 +102,9 @@ pub enum DriverError {
     /// The pods' addresses cannot be read.
     #[error("the pod network cannot be used")]
     Network(#[from] IpamError),
+    /// Ingresses cannot be served.
+    #[error("Ingresses cannot be served")]
+    Ingress(#[from] evenkeel_ingress::StartError),
     /// Nothing would be left for pods.
     #[error("{0}")]
     Reserve(String),

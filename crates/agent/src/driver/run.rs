@@ -12,7 +12,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Dial, DriverConfig, DriverError,
-    engine::{Disk, Follower},
+    engine::{Beside, Disk, Follower},
+    ingress::Ingresses,
     journal::{JournalError, JournalStore},
     node,
     session::{Heard, Session, SessionState, keep_file},
@@ -70,6 +71,7 @@ pub async fn run<R: Runtime, D: Dial>(
         engine_elsewhere: config.engine_elsewhere,
         drifts,
     })?;
+    let ingress = Ingresses::start(config.ingress.as_ref(), &config.dir)?;
     let worker = Arc::new(Worker::new(runtime.clone(), &config.dir, plane.clone(), config.logic.node_ip)?);
     let selector: Vec<(String, String)> = selector(&config.logic.cluster).into_iter().collect();
     let (send, receive) = mpsc::channel(INPUTS);
@@ -83,7 +85,7 @@ pub async fn run<R: Runtime, D: Dial>(
         config.dir.clone(),
         send.clone(),
         engine_send,
-        plane.status(),
+        Beside { network: plane.status(), ingress: ingress.status() },
     );
     let side = CancellationToken::new();
     let _side_ends_with_this = side.clone().drop_guard();
@@ -97,6 +99,7 @@ pub async fn run<R: Runtime, D: Dial>(
         logic: AgentLogic::new(config.logic),
         clock: Steady::new(),
         worker,
+        ingress,
         selector,
         send,
         receive,
@@ -109,8 +112,10 @@ pub async fn run<R: Runtime, D: Dial>(
         stopping: false,
     };
     driver.take(Input::Restored(Box::new(journal))).await?;
+    let served = driver.ingress.clone();
     driver.turn(&stop).await?;
-    driver.drain().await
+    let (drained, ()) = tokio::join!(driver.drain(), served.stop());
+    drained
 }
 
 /// What the disk refused to take and is still to be written; newest wins.
@@ -166,6 +171,7 @@ struct Loop<R, D> {
     logic: AgentLogic,
     clock: Steady,
     worker: Arc<Worker<R>>,
+    ingress: Ingresses,
     selector: Vec<(String, String)>,
     send: mpsc::Sender<Input>,
     receive: mpsc::Receiver<Input>,
@@ -304,7 +310,11 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
                 self.keep.send_replace(Some(images));
             }
             // One after the other, as they came.
-            Command::Network(update) => self.worker.plane.update(update).await,
+            Command::Network(update) => {
+                self.ingress.network(&update);
+                self.worker.plane.update(update).await;
+            }
+            Command::Ingresses(update) => self.ingress.update(&update),
             // Nothing is begun while stopping; the journal's kinds were gathered.
             Command::Run { .. }
             | Command::List { .. }

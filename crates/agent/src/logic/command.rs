@@ -11,7 +11,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use evenkeel_model::{Uid, net::NetworkUpdate};
+use evenkeel_model::{Uid, ingress::IngressUpdate, net::NetworkUpdate};
 use evenkeel_runtime::{
     ContainerId, ContainerInfo, ContainerSpec, ImageInfo, Propagation, RegistryAuth, Resources, RuntimeError,
     RuntimeEvent, SandboxSpec,
@@ -59,6 +59,8 @@ pub enum Command {
     /// Bring the node's network there, in the order of these. Once the kernel follows one, and all
     /// before it, tell [`Input::NetworkApplied`]; where several wait, of the last one alone.
     Network(Arc<NetworkUpdate>),
+    /// Serve these Ingresses, in the order of these.
+    Ingresses(Arc<IngressUpdate>),
 }
 
 /// One thing to do for a pod.

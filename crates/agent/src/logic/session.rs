@@ -211,6 +211,12 @@ impl AgentLogic {
                     out.push(Command::Network(update));
                 }
             }
+            ToAgent::Ingresses(update) => {
+                let obeyed = matches!(self.session.state, State::At(_));
+                if obeyed && update.session == self.session.number() {
+                    out.push(Command::Ingresses(update));
+                }
+            }
         }
     }
 

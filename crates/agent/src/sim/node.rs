@@ -204,7 +204,7 @@ impl SimNode {
                     self.unsynced.push(Undo::Record(Box::new(before)));
                 }
                 Command::Reconnect { reason } => self.reconnect = Some(reason),
-                Command::KeepImages(_) => {}
+                Command::KeepImages(_) | Command::Ingresses(_) => {}
                 // A simulated kernel follows after a moment.
                 Command::Network(update) => {
                     let at = now + self.runtime.latency();

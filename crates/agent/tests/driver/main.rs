@@ -161,6 +161,7 @@ impl Lab {
             dir: self.dir.path().join("agent"),
             network: self.network,
             engine_elsewhere: false,
+            ingress: None,
         };
         self.stop = CancellationToken::new();
         self.agent = Some(tokio::spawn(driver::run(Arc::new(docker()), config, dial, self.stop.clone())));
@@ -433,6 +434,7 @@ async fn an_agent_without_engine_says_so() {
         dir: dir.path().to_owned(),
         network: Choice::Engine,
         engine_elsewhere: false,
+        ingress: None,
     };
     let runtime = Arc::new(Docker::new("/nonexistent/docker.sock").unwrap());
     let agent = tokio::spawn(driver::run(runtime, config, dial, stop.clone()));

@@ -9,6 +9,7 @@ pub mod deployment;
 pub mod disruption;
 pub mod endpoints;
 pub mod gc;
+pub mod ingress;
 pub mod namespace;
 pub mod node;
 pub mod orphan;
@@ -50,6 +51,8 @@ pub enum ControllerId {
     Disruption,
     /// Who stands behind a Service; key: the Service.
     Endpoints,
+    /// Status of Ingresses.
+    Ingress,
     /// Life of a node.
     Node,
     /// Garbage collection by owner references; key: the dependent.
@@ -75,6 +78,7 @@ impl ControllerId {
         Self::Pod,
         Self::Disruption,
         Self::Endpoints,
+        Self::Ingress,
         Self::Node,
         Self::Gc,
         Self::Drift,
@@ -95,6 +99,7 @@ impl ControllerId {
             Self::Pod => "pod",
             Self::Disruption => "disruption",
             Self::Endpoints => "endpoints",
+            Self::Ingress => "ingress",
             Self::Node => "node",
             Self::Gc => "gc",
             Self::Drift => "drift",
@@ -121,6 +126,7 @@ impl Controllers {
         pod::route(world, changed, &mut |k| mark(ControllerId::Pod, k));
         disruption::route(world, changed, &mut |k| mark(ControllerId::Disruption, k));
         endpoints::route(world, changed, &mut |k| mark(ControllerId::Endpoints, k));
+        ingress::route(world, changed, &mut |k| mark(ControllerId::Ingress, k));
         node::route(world, changed, &mut |k| mark(ControllerId::Node, k));
         gc::route(world, changed, &mut |k| mark(ControllerId::Gc, k));
         drift::route(world, changed, &mut |k| mark(ControllerId::Drift, k));
@@ -141,6 +147,7 @@ impl Controllers {
             ControllerId::Pod => pod::reconcile(world, key, cx),
             ControllerId::Disruption => disruption::reconcile(world, key, cx),
             ControllerId::Endpoints => endpoints::reconcile(world, key, cx),
+            ControllerId::Ingress => ingress::reconcile(world, key, cx),
             ControllerId::Node => node::reconcile(world, key, cx),
             ControllerId::Gc => gc::reconcile(world, key, cx),
             ControllerId::Drift => drift::reconcile(world, key, cx),

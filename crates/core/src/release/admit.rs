@@ -227,6 +227,7 @@ fn contents<'a>(world: &'a World, namespace: &'a str) -> impl Iterator<Item = Ke
         Kind::Secret,
         Kind::Service,
         Kind::EndpointSlice,
+        Kind::Ingress,
         Kind::PodDisruptionBudget,
         Kind::Pod,
         Kind::ReplicaSet,

@@ -134,6 +134,7 @@ fn others_live_in(world: &World, namespace: &str, source: &str) -> bool {
         Kind::Secret,
         Kind::Service,
         Kind::EndpointSlice,
+        Kind::Ingress,
         Kind::PodDisruptionBudget,
         Kind::Pod,
         Kind::ReplicaSet,

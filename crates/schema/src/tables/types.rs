@@ -2346,7 +2346,7 @@ pub(crate) static META_V1_OWNER_REFERENCE: Object = Object { name: "meta.v1.Owne
 pub(crate) static NETWORKING_V1_HTTPINGRESS_PATH: Object = Object { name: "networking.v1.HTTPIngressPath", atomic: false, fields: &[
     Field { name: "backend", ty: Object(&NETWORKING_V1_INGRESS_BACKEND), required: true, numbers: &[2], ..F },
     Field { name: "path", ty: String, numbers: &[1], ..F },
-    Field { name: "pathType", ty: String, required: true, numbers: &[3], ..F },
+    Field { name: "pathType", ty: String, required: true, values: &["Exact", "Prefix", "ImplementationSpecific"], numbers: &[3], ..F },
 ] };
 
 pub(crate) static NETWORKING_V1_HTTPINGRESS_RULE_VALUE: Object = Object { name: "networking.v1.HTTPIngressRuleValue", atomic: false, fields: &[
@@ -2373,12 +2373,12 @@ pub(crate) static NETWORKING_V1_INGRESS: Object = Object { name: "networking.v1.
     Field { name: "apiVersion", ty: String, ..F },
     Field { name: "kind", ty: String, ..F },
     Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
-    Field { name: "spec", ty: Object(&NETWORKING_V1_INGRESS_SPEC), numbers: &[2], ..F },
-    Field { name: "status", ty: Object(&NETWORKING_V1_INGRESS_STATUS), numbers: &[3], ..F },
+    Field { name: "spec", ty: Object(&NETWORKING_V1_INGRESS_SPEC), required: true, numbers: &[2], ..F },
+    Field { name: "status", ty: Object(&NETWORKING_V1_INGRESS_STATUS), support: Support::Dropped, numbers: &[3], ..F },
 ] };
 
 pub(crate) static NETWORKING_V1_INGRESS_BACKEND: Object = Object { name: "networking.v1.IngressBackend", atomic: false, fields: &[
-    Field { name: "resource", ty: Object(&CORE_V1_TYPED_LOCAL_OBJECT_REFERENCE), numbers: &[3], ..F },
+    Field { name: "resource", ty: Object(&CORE_V1_TYPED_LOCAL_OBJECT_REFERENCE), support: Support::Refused { accepted: &[], note: "a Service answers requests" }, numbers: &[3], ..F },
     Field { name: "service", ty: Object(&NETWORKING_V1_INGRESS_SERVICE_BACKEND), numbers: &[4], ..F },
 ] };
 
@@ -2399,7 +2399,7 @@ pub(crate) static NETWORKING_V1_INGRESS_CLASS_PARAMETERS_REFERENCE: Object = Obj
 
 pub(crate) static NETWORKING_V1_INGRESS_CLASS_SPEC: Object = Object { name: "networking.v1.IngressClassSpec", atomic: false, fields: &[
     Field { name: "controller", ty: String, numbers: &[1], ..F },
-    Field { name: "parameters", ty: Object(&NETWORKING_V1_INGRESS_CLASS_PARAMETERS_REFERENCE), numbers: &[2], ..F },
+    Field { name: "parameters", ty: Object(&NETWORKING_V1_INGRESS_CLASS_PARAMETERS_REFERENCE), support: Support::Refused { accepted: &[], note: "" }, numbers: &[2], ..F },
 ] };
 
 pub(crate) static NETWORKING_V1_INGRESS_LOAD_BALANCER_INGRESS: Object = Object { name: "networking.v1.IngressLoadBalancerIngress", atomic: false, fields: &[
@@ -2425,7 +2425,7 @@ pub(crate) static NETWORKING_V1_INGRESS_RULE: Object = Object { name: "networkin
 
 pub(crate) static NETWORKING_V1_INGRESS_SERVICE_BACKEND: Object = Object { name: "networking.v1.IngressServiceBackend", atomic: false, fields: &[
     Field { name: "name", ty: String, required: true, numbers: &[1], ..F },
-    Field { name: "port", ty: Object(&NETWORKING_V1_SERVICE_BACKEND_PORT), numbers: &[2], ..F },
+    Field { name: "port", ty: Object(&NETWORKING_V1_SERVICE_BACKEND_PORT), required: true, numbers: &[2], ..F },
 ] };
 
 pub(crate) static NETWORKING_V1_INGRESS_SPEC: Object = Object { name: "networking.v1.IngressSpec", atomic: false, fields: &[
@@ -2489,7 +2489,7 @@ pub(crate) static NETWORKING_V1_PARENT_REFERENCE: Object = Object { name: "netwo
 
 pub(crate) static NETWORKING_V1_SERVICE_BACKEND_PORT: Object = Object { name: "networking.v1.ServiceBackendPort", atomic: false, fields: &[
     Field { name: "name", ty: String, numbers: &[1], ..F },
-    Field { name: "number", ty: Int32, numbers: &[2], ..F },
+    Field { name: "number", ty: Int32, range: Some((0, 65535)), numbers: &[2], ..F },
 ] };
 
 pub(crate) static NETWORKING_V1_SERVICE_CIDR: Object = Object { name: "networking.v1.ServiceCIDR", atomic: false, fields: &[

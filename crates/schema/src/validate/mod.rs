@@ -11,6 +11,7 @@ mod complaints;
 mod config;
 mod container;
 mod environment;
+mod ingress;
 mod meta;
 mod names;
 mod node;
@@ -52,6 +53,8 @@ pub fn object(kind: Kind, value: &Value) -> Vec<Problem> {
         Kind::PodDisruptionBudget => budget::spec(spec, &at, &mut out),
         Kind::Service => service::spec(spec, &at, &mut out),
         Kind::EndpointSlice => service::slice(value, &mut out),
+        Kind::Ingress => ingress::ingress(value, &mut out),
+        Kind::IngressClass => ingress::class(spec, &at, &mut out),
         Kind::Source => source::spec(spec, &at, &mut out),
         Kind::Node => node::spec(spec, &at, &mut out),
         Kind::Role | Kind::ClusterRole => rbac::role(kind, value, &mut out),

@@ -479,8 +479,15 @@ async fn discovery_in_both_forms_and_openapi() {
     insta::assert_snapshot!(serde_json::to_string_pretty(of("apps")).unwrap());
     let (_, groups) = get(&fake, "/apis").await;
     let names: Vec<&str> = groups["groups"].as_array().unwrap().iter().filter_map(|g| g["name"].as_str()).collect();
-    let known =
-        ["rbac.authorization.k8s.io", "apps", "policy", "discovery.k8s.io", "evenkeel.dev", "coordination.k8s.io"];
+    let known = [
+        "rbac.authorization.k8s.io",
+        "apps",
+        "policy",
+        "discovery.k8s.io",
+        "networking.k8s.io",
+        "evenkeel.dev",
+        "coordination.k8s.io",
+    ];
     assert!(known.iter().all(|group| names.contains(group)), "{names:?}");
     assert_eq!(of("authorization.k8s.io")["versions"][0]["resources"][0]["scope"], "Namespaced");
     assert_eq!(of("coordination.k8s.io")["versions"][0]["resources"][0]["resource"], "leases");

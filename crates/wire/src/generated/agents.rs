@@ -90,7 +90,7 @@ pub mod from_agent {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FromServer {
-    #[prost(oneof = "from_server::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 15")]
+    #[prost(oneof = "from_server::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15")]
     pub message: ::core::option::Option<from_server::Message>,
 }
 /// Nested message and enum types in `FromServer`.
@@ -116,6 +116,8 @@ pub mod from_server {
         RollCall(super::RollCall),
         #[prost(message, tag = "9")]
         Network(super::NetworkUpdate),
+        #[prost(message, tag = "10")]
+        Ingresses(super::IngressUpdate),
         /// A piece of an encoded FromServer that is too big for one message.
         #[prost(message, tag = "15")]
         Part(super::Part),
@@ -599,6 +601,41 @@ pub struct Endpoint {
     /// For each of the Service's ports, in their order; 0 where it has none of that name.
     #[prost(uint32, repeated, tag = "8")]
     pub ports: ::prost::alloc::vec::Vec<u32>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct IngressUpdate {
+    /// The session that it belongs to.
+    #[prost(uint64, tag = "1")]
+    pub session: u64,
+    /// What it does not name is gone.
+    #[prost(bool, tag = "2")]
+    pub full: bool,
+    /// JSON of `evenkeel_model::ingress::IngressNet`; one that cannot be read is left out.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub ingresses: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    #[prost(message, repeated, tag = "4")]
+    pub gone_ingresses: ::prost::alloc::vec::Vec<ObjectName>,
+    #[prost(message, repeated, tag = "5")]
+    pub certificates: ::prost::alloc::vec::Vec<Certificate>,
+    #[prost(message, repeated, tag = "6")]
+    pub gone_certificates: ::prost::alloc::vec::Vec<ObjectName>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObjectName {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Certificate {
+    #[prost(message, optional, tag = "1")]
+    pub secret: ::core::option::Option<ObjectName>,
+    #[prost(string, tag = "2")]
+    pub chain_pem: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub key_pem: ::prost::alloc::string::String,
 }
 /// From the agent: what a container prints or a port sends, and the end.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

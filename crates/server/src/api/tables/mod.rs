@@ -4,6 +4,7 @@
 //! selected, and anything of a terminal.
 
 mod cluster;
+mod ingress;
 mod network;
 mod own;
 mod pods;
@@ -47,6 +48,8 @@ fn columns(kind: Kind) -> &'static [Column] {
         Kind::Service => network::SERVICE,
         Kind::Endpoints => network::ENDPOINTS,
         Kind::EndpointSlice => network::SLICE,
+        Kind::Ingress => ingress::INGRESS,
+        Kind::IngressClass => ingress::CLASS,
         Kind::Node => cluster::NODE,
         Kind::Namespace => cluster::NAMESPACE,
         Kind::ConfigMap => cluster::CONFIG_MAP,
@@ -70,6 +73,8 @@ fn cells(object: &Object, now: Time) -> Vec<Value> {
         Kind::Service => network::service(object, now),
         Kind::Endpoints => network::endpoints(object, now),
         Kind::EndpointSlice => network::slice(object, now),
+        Kind::Ingress => ingress::ingress(object, now),
+        Kind::IngressClass => ingress::class(object, now),
         Kind::Node => cluster::node(object, now),
         Kind::Namespace => cluster::namespace(object, now),
         Kind::ConfigMap => cluster::config_map(object, now),

@@ -1,0 +1,98 @@
+//! Ingresses of this node: started with the agent where they are asked for, fed with what the server
+//! says, and ended with it. Deliberately not here: how requests are led (`evenkeel-ingress`).
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
+
+use evenkeel_ingress::{Ingress, Limits, Port, Settings, StartError, Status};
+use evenkeel_model::{ingress::IngressUpdate, net::NetworkUpdate};
+use tokio::sync::watch;
+
+/// How Ingresses are served, by the agent's flags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngressSettings {
+    /// Port of HTTP.
+    pub http_port: u16,
+    /// Port of TLS.
+    pub https_port: u16,
+    /// Each request has a line in the log.
+    pub access_log: bool,
+    /// Bytes of a request's body.
+    pub max_body: u64,
+}
+
+impl Default for IngressSettings {
+    fn default() -> Self {
+        Self { http_port: 80, https_port: 443, access_log: false, max_body: Limits::default().body }
+    }
+}
+
+/// This node's, where it serves any.
+#[derive(Clone)]
+pub(super) struct Ingresses(Option<Ingress>);
+
+impl Ingresses {
+    /// Starts serving what was known when the agent ended.
+    pub(super) fn start(settings: Option<&IngressSettings>, dir: &Path) -> Result<Self, StartError> {
+        let Some(given) = settings else { return Ok(Self(None)) };
+        let at = |port: u16| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        Ingress::start(Settings {
+            dir: dir.to_owned(),
+            http: at(given.http_port),
+            https: at(given.https_port),
+            access_log: given.access_log,
+            limits: Limits { body: given.max_body, ..Limits::default() },
+        })
+        .map(|ingress| Self(Some(ingress)))
+    }
+
+    /// Takes what the server said of Services.
+    pub(super) fn network(&self, update: &NetworkUpdate) {
+        if let Some(ingress) = &self.0 {
+            ingress.network(update);
+        }
+    }
+
+    /// Takes what the server said of Ingresses.
+    pub(super) fn update(&self, update: &Arc<IngressUpdate>) {
+        if let Some(ingress) = &self.0 {
+            ingress.ingresses(update);
+        }
+    }
+
+    /// What its ports are at.
+    pub(super) fn status(&self) -> watch::Receiver<Status> {
+        self.0.as_ref().map_or_else(|| watch::channel(Status::default()).1, Ingress::status)
+    }
+
+    /// Lets requests under way end, within a bound.
+    pub(super) async fn stop(&self) {
+        if let Some(ingress) = &self.0 {
+            ingress.stop().await;
+        }
+    }
+}
+
+/// Whether a node can be told as one that serves: each port that there is a use for is had.
+pub(super) fn serves(status: &Status) -> bool {
+    let refused = |port: &Port| matches!(port, Port::Refused(_));
+    matches!(status.http, Port::Open(_)) && !refused(&status.https)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_serves_where_it_has_the_ports() {
+        let open = || Port::Open(SocketAddr::from(([0, 0, 0, 0], 80)));
+        let status = |http, https| Status { http, https };
+        assert!(serves(&status(open(), Port::Unused)) && serves(&status(open(), open())));
+        assert!(!serves(&Status::default()));
+        assert!(!serves(&status(open(), Port::Refused("taken".into()))));
+        assert!(!serves(&status(Port::Refused("taken".into()), Port::Unused)));
+    }
+}
