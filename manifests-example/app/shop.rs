@@ -160,7 +160,12 @@ fn page(role: &str, version: &str) -> String {
     let greeting = env::var("GREETING").unwrap_or_else(|_| "Hello".into());
     let prices = fs::read_to_string("/etc/shop/prices.txt").unwrap_or_else(|_| "no prices\n".into());
     let key = if fs::metadata("/etc/shop-key/key").is_ok() { "there" } else { "missing" };
-    format!("{greeting} from shop {version}, {role} on {}\nkey: {key}\n{prices}", host.trim())
+    let asked = env::var("API").map(|api| match get(&api, "/") {
+        Ok(page) => format!("the api says: {}\n", page.lines().next().unwrap_or_default()),
+        Err(why) => format!("the api does not answer: {why}\n"),
+    });
+    let asked = asked.unwrap_or_default();
+    format!("{greeting} from shop {version}, {role} on {}\nkey: {key}\n{prices}{asked}", host.trim())
 }
 
 /// The body of `http://ADDRESS/PATH`, or why there is none; at most two seconds are waited for each

@@ -1,6 +1,8 @@
 //! A commit becomes running containers; what git says is what runs.
 
-use crate::support::{App, Cluster, http_status};
+use std::process::Command;
+
+use crate::support::{App, Cluster, eventually, http_status, output};
 
 #[test]
 fn a_commit_becomes_running_containers() {
@@ -39,4 +41,13 @@ fn the_example_runs_as_its_readme_says() {
     cluster.wait_ready("shop", "api", 2);
     let status = cluster.evenkeel(&["status"]);
     assert!(status.contains("web") && status.contains("3/3"), "{status}");
+    // The page, which asks the other application by its name.
+    let address = cluster.json(&["service", "web", "-n", "shop"]).unwrap()["spec"]["clusterIP"].clone();
+    let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/target/example/shop");
+    let page = eventually("the page has the api's word", || {
+        let got = output(Command::new(shop).args(["get", &format!("{}:80", address.as_str().unwrap())]));
+        let page = String::from_utf8_lossy(&got.stdout).into_owned();
+        page.contains("the api says: Hello from shop 1.0, api").then_some(page)
+    });
+    assert!(page.starts_with("Welcome from shop 1.0, web"), "{page}");
 }
