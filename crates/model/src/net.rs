@@ -247,6 +247,27 @@ pub struct ServiceNet {
     pub endpoints: Vec<Endpoint>,
 }
 
+impl ServiceNet {
+    /// A Service with nothing: no address, no port, and nobody behind it.
+    pub fn new(id: ServiceId, uid: Uid) -> Self {
+        Self {
+            id,
+            uid,
+            cluster_ips: Vec::new(),
+            external_name: None,
+            ports: Vec::new(),
+            external_ips: Vec::new(),
+            load_balancer_ips: Vec::new(),
+            affinity_seconds: None,
+            internal_local: false,
+            external_local: false,
+            health_check_port: None,
+            publish_not_ready: false,
+            endpoints: Vec::new(),
+        }
+    }
+}
+
 /// A port of a Service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServicePort {

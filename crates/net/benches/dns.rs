@@ -73,19 +73,13 @@ fn service(n: usize, shift: usize) -> ServiceNet {
         ports: vec![Some(8080)],
     };
     ServiceNet {
-        id: ServiceId { namespace: format!("ns{}", n % 50).into(), name: format!("svc-{n}").into() },
-        uid: Uid(n as u128),
         cluster_ips: if headless { Vec::new() } else { vec![address(43, n + shift)] },
-        external_name: None,
         ports: vec![ServicePort { name: "http".into(), protocol: PortProtocol::Tcp, port: 80, node_port: None }],
-        external_ips: Vec::new(),
-        load_balancer_ips: Vec::new(),
-        affinity_seconds: None,
-        internal_local: false,
-        external_local: false,
-        health_check_port: None,
-        publish_not_ready: false,
         endpoints: (0..3).map(endpoint).collect(),
+        ..ServiceNet::new(
+            ServiceId { namespace: format!("ns{}", n % 50).into(), name: format!("svc-{n}").into() },
+            Uid(n as u128),
+        )
     }
 }
 

@@ -40,19 +40,13 @@ fn service(n: u16, last: u8) -> Arc<ServiceNet> {
         ports: vec![Some(8080)],
     };
     Arc::new(ServiceNet {
-        id: ServiceId { namespace: "default".into(), name: format!("service-{n}").into() },
-        uid: Uid::from_random(n.into()),
         cluster_ips: vec![Ipv4Addr::new(10, 43, high, low).into()],
-        external_name: None,
         ports: vec![ServicePort { name: String::new(), protocol: PortProtocol::Tcp, port: 80, node_port: None }],
-        external_ips: Vec::new(),
-        load_balancer_ips: Vec::new(),
-        affinity_seconds: None,
-        internal_local: false,
-        external_local: false,
-        health_check_port: None,
-        publish_not_ready: false,
         endpoints: vec![endpoint(1, 2), endpoint(2, 2), endpoint(3, last)],
+        ..ServiceNet::new(
+            ServiceId { namespace: "default".into(), name: format!("service-{n}").into() },
+            Uid::from_random(n.into()),
+        )
     })
 }
 

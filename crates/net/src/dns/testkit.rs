@@ -38,19 +38,9 @@ pub(super) fn id(name: &str) -> ServiceId {
 pub(super) fn service(name: &str, addresses: &[&str]) -> ServiceNet {
     let port = |name: &str, protocol, port| ServicePort { name: name.into(), protocol, port, node_port: None };
     ServiceNet {
-        id: id(name),
-        uid: Uid(1),
         cluster_ips: addresses.iter().map(|a| ip(a)).collect(),
-        external_name: None,
         ports: vec![port("http", PortProtocol::Tcp, 80), port("dns", PortProtocol::Udp, 53)],
-        external_ips: Vec::new(),
-        load_balancer_ips: Vec::new(),
-        affinity_seconds: None,
-        internal_local: false,
-        external_local: false,
-        health_check_port: None,
-        publish_not_ready: false,
-        endpoints: Vec::new(),
+        ..ServiceNet::new(id(name), Uid(1))
     }
 }
 

@@ -11,19 +11,9 @@ use evenkeel_model::{
 pub(super) fn service(name: &str, n: u16) -> ServiceNet {
     let [high, low] = n.to_be_bytes();
     ServiceNet {
-        id: ServiceId { namespace: "default".into(), name: name.into() },
-        uid: Uid::from_random(u128::from(n)),
         cluster_ips: vec![Ipv4Addr::new(10, 43, high, low).into()],
-        external_name: None,
         ports: vec![ServicePort { name: String::new(), protocol: PortProtocol::Tcp, port: 80, node_port: None }],
-        external_ips: Vec::new(),
-        load_balancer_ips: Vec::new(),
-        affinity_seconds: None,
-        internal_local: false,
-        external_local: false,
-        health_check_port: None,
-        publish_not_ready: false,
-        endpoints: Vec::new(),
+        ..ServiceNet::new(ServiceId { namespace: "default".into(), name: name.into() }, Uid::from_random(u128::from(n)))
     }
 }
 

@@ -53,19 +53,9 @@ mod tests {
     fn variables_are_kubernetes_own() {
         let port = |name: &str, protocol, port| ServicePort { name: name.into(), protocol, port, node_port: None };
         let mut service = ServiceNet {
-            id: ServiceId { namespace: "shop".into(), name: "redis-primary".into() },
-            uid: Uid(1),
             cluster_ips: vec!["10.43.0.11".parse().unwrap()],
-            external_name: None,
             ports: vec![port("client", PortProtocol::Tcp, 6379), port("gossip-2", PortProtocol::Udp, 7000)],
-            external_ips: Vec::new(),
-            load_balancer_ips: Vec::new(),
-            affinity_seconds: None,
-            internal_local: false,
-            external_local: false,
-            health_check_port: None,
-            publish_not_ready: false,
-            endpoints: Vec::new(),
+            ..ServiceNet::new(ServiceId { namespace: "shop".into(), name: "redis-primary".into() }, Uid(1))
         };
         let all: Vec<String> = variables([&service]).into_iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(

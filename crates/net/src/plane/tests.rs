@@ -400,19 +400,10 @@ fn web(number: u64, pods: &[(Ipv4Addr, &str)]) -> NetworkUpdate {
     };
     let port = ServicePort { name: String::new(), protocol: PortProtocol::Tcp, port: 80, node_port: Some(30080) };
     let service = ServiceNet {
-        id: ServiceId { namespace: "shop".into(), name: "web".into() },
-        uid: Uid(77),
         cluster_ips: vec!["10.43.0.80".parse().unwrap()],
-        external_name: None,
         ports: vec![port],
-        external_ips: Vec::new(),
-        load_balancer_ips: Vec::new(),
-        affinity_seconds: None,
-        internal_local: false,
-        external_local: false,
-        health_check_port: None,
-        publish_not_ready: false,
         endpoints: pods.iter().map(endpoint).collect(),
+        ..ServiceNet::new(ServiceId { namespace: "shop".into(), name: "web".into() }, Uid(77))
     };
     NetworkUpdate {
         full: false,

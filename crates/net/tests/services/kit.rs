@@ -209,18 +209,9 @@ fn ip(words: &[&str]) {
 /// A Service `default/web`, 10.43.0.1:80 to port 8080 of these, by both protocols where `port` says.
 pub(crate) fn service(protocol: PortProtocol, endpoints: &[(&str, &str)]) -> ServiceNet {
     ServiceNet {
-        id: ServiceId { namespace: "default".into(), name: "web".into() },
-        uid: Uid::from_random(1),
         cluster_ips: vec![Ipv4Addr::new(10, 43, 0, 1).into()],
-        external_name: None,
         ports: vec![ServicePort { name: String::new(), protocol, port: 80, node_port: Some(30080) }],
         external_ips: vec!["192.0.2.50".parse().unwrap()],
-        load_balancer_ips: Vec::new(),
-        affinity_seconds: None,
-        internal_local: false,
-        external_local: false,
-        health_check_port: None,
-        publish_not_ready: false,
         endpoints: endpoints
             .iter()
             .map(|(address, node)| Endpoint {
@@ -234,6 +225,7 @@ pub(crate) fn service(protocol: PortProtocol, endpoints: &[(&str, &str)]) -> Ser
                 ports: vec![Some(8080)],
             })
             .collect(),
+        ..ServiceNet::new(ServiceId { namespace: "default".into(), name: "web".into() }, Uid::from_random(1))
     }
 }
 
