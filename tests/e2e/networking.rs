@@ -99,12 +99,20 @@ fn a_service_says_who_stands_behind_it_and_flushed_rules_are_a_drift() {
         let error = in_client(&cluster, &["get", &format!("{host}:80")]).unwrap_err();
         assert!(error.contains("refused"), "{error}");
     }
+    let described = cluster.evenkeel(&["describe", "service", "web"]);
+    assert!(described.contains("nobody: no pod of namespace default has the labels app=web"), "{described}");
     // Objects that no source owns, by kubectl's own commands.
     cluster.kubectl(&["create", "deployment", "till", "--image=shop.example/shop:1.0", "--replicas=2"]);
     cluster.kubectl(&["expose", "deployment", "till", "--port=80", "--target-port=8080"]);
     cluster.kubectl(&["wait", "--for=condition=Available", "--timeout=60s", "deployment/till"]);
     let said = eventually("the exposed one answers", || in_client(&cluster, &["get", "till:80"]).ok());
     assert!(said.contains("from shop 1.0"), "{said}");
+    let described = cluster.evenkeel(&["describe", "service", "till"]);
+    assert_eq!(
+        described.lines().filter(|l| l.trim().starts_with("till-") && l.ends_with(" ready")).count(),
+        2,
+        "{described}"
+    );
     let table = cluster.kubectl(&["get", "services,endpointslices"]);
     assert!(table.contains("service/till") && table.contains("endpointslice.discovery.k8s.io/till-"), "{table}");
 

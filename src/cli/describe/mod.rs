@@ -1,5 +1,7 @@
 //! `evenkeel describe`: one object in words, with its events.
 
+mod behind;
+
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -18,7 +20,7 @@ use crate::client::Client;
 /// Show one object in full, with its events
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  evenkeel describe pod web-5d7f-abcde -n shop\n  evenkeel describe release shop-0123456789\n  evenkeel describe deployment/web"
+    after_help = "Examples:\n  evenkeel describe pod web-5d7f-abcde -n shop\n  evenkeel describe release shop-0123456789\n  evenkeel describe deployment/web\n  evenkeel describe service web"
 )]
 pub(crate) struct Args {
     /// KIND or KIND/NAME
@@ -91,6 +93,9 @@ async fn describe(client: &Client, kind: Kind, object: &Value, out: &mut Out) ->
     let known = ["apiVersion", "kind", "metadata"];
     for (field, value) in shown.as_object().into_iter().flatten().filter(|(k, _)| !known.contains(&k.as_str())) {
         block(out, field, value)?;
+    }
+    if kind == Kind::Service {
+        behind::show(client, object, out).await?;
     }
     events(client, object, out).await
 }
