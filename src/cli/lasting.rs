@@ -64,6 +64,7 @@ impl Control {
             encryption_key_file: key,
             settings: self.settings.settings()?,
             backups: self.settings.backups(),
+            access_log: self.settings.access_log(),
             story,
         })
     }

@@ -10,7 +10,7 @@ use clap::{Args, value_parser};
 use evenkeel_agent::driver::HEARTBEAT;
 use evenkeel_core::{Settings, network::Layout};
 use evenkeel_model::net::{Cidr, NetworkMode};
-use evenkeel_server::host::BackupOptions;
+use evenkeel_server::{api::Logged, host::BackupOptions};
 use humantime::parse_duration;
 
 use super::error::hinted;
@@ -83,6 +83,10 @@ pub(crate) struct Given {
     /// How many of these copies stay [default: 7]
     #[arg(long, value_name = "COUNT", value_parser = value_parser!(u16).range(1..))]
     backup_keep: Option<u16>,
+    /// Which requests are logged, in access/ of the data directory: off, changes (what changes something
+    /// or leads into a pod, reads of Secrets, what is refused) or all [default: changes]
+    #[arg(long, value_name = "WHICH", value_parser = logged)]
+    access_log: Option<Logged>,
 }
 
 /// What a heartbeat has for its way: a grace without it makes nodes that are well Unknown.
@@ -114,6 +118,16 @@ fn mode(text: &str) -> Result<NetworkMode, String> {
     }
 }
 
+/// Which requests are logged.
+fn logged(text: &str) -> Result<Logged, String> {
+    match text {
+        "off" => Ok(Logged::Off),
+        "changes" => Ok(Logged::Changes),
+        "all" => Ok(Logged::All),
+        _ => Err("one of off, changes and all".into()),
+    }
+}
+
 /// Counts of what is kept: at least one, and no more than memory is for.
 fn count() -> clap::builder::RangedU64ValueParser {
     value_parser!(u64).range(1..=100_000)
@@ -127,6 +141,11 @@ impl Given {
             interval: self.backup_interval.unwrap_or(own.interval),
             keep: self.backup_keep.map_or(own.keep, usize::from),
         }
+    }
+
+    /// Which requests are logged.
+    pub(crate) fn access_log(&self) -> Logged {
+        self.access_log.unwrap_or_default()
     }
 
     /// The ranges of addresses, as they go together.
@@ -203,6 +222,7 @@ mod tests {
             "--node-cidr-size=24",
             "--cluster-domain=cluster.local",
             "--network=auto",
+            "--access-log=changes",
         ]);
         let none = Line::parse_from(["x"]);
         assert_eq!(format!("{:?}", written.given.settings().unwrap()), format!("{:?}", Settings::default()));
@@ -211,6 +231,7 @@ mod tests {
             (written.given.backups(), none.given.backups()),
             (BackupOptions::default(), BackupOptions::default())
         );
+        assert_eq!((written.given.access_log(), none.given.access_log()), (Logged::default(), Logged::default()));
         assert!(Line::parse_from(["x", "--backup-interval=0"]).given.backups().interval.is_zero());
         assert!(Line::try_parse_from(["x", "--event-count=0"]).is_err());
     }

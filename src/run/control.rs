@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use evenkeel_core::Settings;
 use evenkeel_model::own::SourceSpec;
 use evenkeel_server::{
-    api::{self, Api},
+    api::{self, AccessLog, Api, Logged},
     dispatch::Agents,
     host::{BackupOptions, Host, Options},
     pki::{self, Pki},
@@ -40,6 +40,8 @@ pub(crate) struct ControlOptions {
     pub(crate) settings: Settings,
     /// Copies of the database that the server makes by itself.
     pub(crate) backups: BackupOptions,
+    /// Which requests are logged.
+    pub(crate) access_log: Logged,
     /// Whether the story is told in sentences; else as lines of JSON.
     pub(crate) story: bool,
 }
@@ -61,6 +63,7 @@ pub(super) struct Control {
     pub(super) added: JoinHandle<Result<()>>,
     stop: CancellationToken,
     api: JoinHandle<()>,
+    log: Option<Arc<AccessLog>>,
 }
 
 impl Control {
@@ -78,11 +81,13 @@ impl Control {
         let url = format!("https://{}:{port}", bracketed(&host_name));
         let kubeconfig = pki.admin_kubeconfig(&options.data_dir, &url).context("the administrator's kubeconfig")?;
         let story = terminal::start(host.story(), !options.story, stop.clone());
-        let served = Api::new(Arc::new(host.clone()), stop.clone(), metrics).with_pki(pki.clone());
+        let log = AccessLog::open(&options.data_dir, options.access_log).context("the log of requests")?.map(Arc::new);
+        let served =
+            Api::new(Arc::new(host.clone()), stop.clone(), metrics).with_pki(pki.clone()).with_log(log.clone());
         let agents = Agents::new(host.clone(), pki.clone(), stop.clone());
         let api = tokio::spawn(api::serve(Arc::new(served), Some(agents), listener, tls, stop.clone()));
         let added = tokio::spawn(add_source(host.clone(), options.source.clone(), stop.clone()));
-        Ok(Self { host, pki, url, kubeconfig, story, added, stop, api })
+        Ok(Self { host, pki, url, kubeconfig, story, added, stop, api, log })
     }
 
     /// Ends it. What agents have said last is still taken.
@@ -91,6 +96,10 @@ impl Control {
         self.host.stop().await;
         // A listener that panicked has been logged by its task.
         let _ended = self.api.await;
+        if let Some(log) = self.log {
+            // One that panicked has been logged by its task.
+            let _ended = tokio::task::spawn_blocking(move || log.end()).await;
+        }
         self.story.end().await;
     }
 }

@@ -168,6 +168,26 @@ fn tokens_and_roles_outlive_the_server_and_a_namespace_takes_its_own_with_it() {
     cluster.audit();
 }
 
+/// What the log of requests has of a user.
+fn logged(cluster: &Cluster, user: &str) -> Vec<String> {
+    let log = fs::read_to_string(cluster.data().join("access/access.log")).unwrap();
+    let lines = log.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok());
+    let of_user = lines.filter(|l| l["user"] == user);
+    of_user
+        .map(|l| {
+            let text = |f: &str| l[f].as_str().unwrap_or_default().to_string();
+            format!(
+                "{} {}{} {} {}",
+                text("verb"),
+                text("resource"),
+                text("path"),
+                text("subresource"),
+                text("decision")
+            )
+        })
+        .collect()
+}
+
 #[test]
 fn a_deployer_releases_and_rolls_back_and_nothing_else() {
     let web = |tag| App { tag, ..App::default() }.yaml();
@@ -210,6 +230,19 @@ fn a_deployer_releases_and_rolls_back_and_nothing_else() {
         let said = evenkeel(args).unwrap_err();
         assert!(said.contains(expected), "{args:?}: {said}");
     }
+    // All of it stands in the log.
+    let expected = [
+        "create sources rollback allowed",
+        "create sources unpin allowed",
+        "create pods exec forbidden",
+        "list secrets  forbidden",
+        "patch sources  forbidden",
+        "delete sources  forbidden",
+        "post /evenkeel/tokens  forbidden",
+    ];
+    eventually("all of it is logged", || {
+        (logged(&cluster, "system:serviceaccount:default:ci") == expected).then_some(())
+    });
     // Roles in a file, brought to what it says and no less.
     let file = cluster.dir.path().join("roles.yaml");
     let role = r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r", "namespace": "default"},

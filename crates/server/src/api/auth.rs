@@ -12,7 +12,7 @@ use evenkeel_model::{Key, Kind};
 use tokio::sync::Notify;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use super::{Api, gate, path::percent_decode, status::Failure};
+use super::{Api, access_log::Who, gate, path::percent_decode, status::Failure};
 use crate::pki::{Claims, ISSUER, NODES, extra};
 
 /// The group that may do everything, as in Kubernetes.
@@ -60,17 +60,24 @@ pub struct Peer {
 #[derive(Debug, Clone, Default)]
 pub struct Shown(pub Arc<Notify>);
 
-/// Who asks, and speaks for whom.
-pub(crate) fn user(api: &Api, parts: &Parts) -> Result<User, Failure> {
-    let user = match parts.extensions.get::<Client>() {
-        Some(Client(Some(identity))) => of_identity(identity, parts)?,
+/// Who asks, and speaks for whom; `who` has what is known of it, also where the answer is a refusal.
+pub(crate) fn user(api: &Api, parts: &Parts, who: &mut Who) -> Result<User, Failure> {
+    let asks = match parts.extensions.get::<Client>() {
+        Some(Client(Some(identity))) => of_identity(identity, parts, who)?,
         _ => of_bearer(api, parts)?,
     };
-    impersonated(api, user, &parts.headers)
+    who.user = Some(asks.clone());
+    let name = asks.name.clone();
+    let user = impersonated(api, asks, &parts.headers)?;
+    if user.name != name {
+        *who = Who { user: Some(user.clone()), by: Some(name) };
+    }
+    Ok(user)
 }
 
-fn of_identity(identity: &Identity, parts: &Parts) -> Result<User, Failure> {
+fn of_identity(identity: &Identity, parts: &Parts, who: &mut Who) -> Result<User, Failure> {
     let mut user = User { name: identity.user.clone(), groups: identity.groups.clone(), ..User::default() };
+    who.user = Some(user.clone());
     if user.is_in(NODES) {
         let act = Act::Path { verb: &parts.method.as_str().to_ascii_lowercase(), path: parts.uri.path() };
         return Err(gate::forbidden(&user, &act));

@@ -55,7 +55,7 @@ pub(crate) fn forbidden(user: &User, act: &Act<'_>) -> Failure {
 
 /// What a request asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Asked {
+pub(super) struct Asked {
     verb: String,
     path: String,
     /// Empty where the path names no objects.
@@ -67,7 +67,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn act(&self) -> Act<'_> {
+    pub(super) fn act(&self) -> Act<'_> {
         if self.resource.is_empty() {
             return Act::Path { verb: &self.verb, path: &self.path };
         }
@@ -81,7 +81,7 @@ impl Asked {
         })
     }
 
-    fn of(method: &Method, uri: &Uri) -> Result<Self, Failure> {
+    pub(super) fn of(method: &Method, uri: &Uri) -> Result<Self, Failure> {
         let path = uri.path();
         let mut asked = Self { verb: method.as_str().to_ascii_lowercase(), path: path.into(), ..Self::default() };
         let decoded: Option<Vec<String>> = path.split('/').filter(|s| !s.is_empty()).map(percent_decode).collect();

@@ -6,6 +6,7 @@
 
 mod accept;
 mod access;
+mod access_log;
 #[cfg(test)]
 mod access_tests;
 mod accounts;
@@ -63,6 +64,7 @@ use tower_http::compression::{CompressionLayer, predicate::Predicate};
 
 use crate::{dispatch::Agents, pki::Pki};
 
+pub use access_log::{AccessLog, Logged};
 pub use auth::{ADMINS, Client, Identity, Peer, Shown};
 pub use backend::{
     AskError, Backend, BackupError, Download, Health, Later, LogRequest, LogStream, ServerCondition, SnapshotError,
@@ -81,6 +83,8 @@ pub struct Api {
     /// Free places of commands in containers.
     commands: Arc<Semaphore>,
     pki: Option<Arc<Pki>>,
+    /// Where requests are noted.
+    log: Option<Arc<AccessLog>>,
 }
 
 impl std::fmt::Debug for Api {
@@ -94,13 +98,28 @@ impl Api {
     /// [`install_metrics`] gave; without it `/metrics` is 404.
     pub fn new(backend: Arc<dyn Backend>, stop: CancellationToken, metrics: Option<PrometheusHandle>) -> Self {
         let commands = Arc::new(Semaphore::new(exec::COMMANDS));
-        Self { backend, now: crate::host::wall, stop, kept: read::KeptViews::default(), metrics, commands, pki: None }
+        Self {
+            backend,
+            now: crate::host::wall,
+            stop,
+            kept: read::KeptViews::default(),
+            metrics,
+            commands,
+            pki: None,
+            log: None,
+        }
     }
 
     /// With the tokens and nodes of a CA. Without one there are no tokens to be had.
     #[must_use]
     pub fn with_pki(self, pki: Arc<Pki>) -> Self {
         Self { pki: Some(pki), ..self }
+    }
+
+    /// With a log of requests.
+    #[must_use]
+    pub fn with_log(self, log: Option<Arc<AccessLog>>) -> Self {
+        Self { log, ..self }
     }
 }
 

@@ -15,7 +15,9 @@ use evenkeel_model::{Key, Kind};
 use serde_json::{Value, json};
 
 use super::{
-    Api, accept, access, auth, diff, discovery, exec, extras, forward, gate, leases, logs, openapi,
+    Api, Peer, accept, access,
+    access_log::{Made, Seen, Who},
+    auth, diff, discovery, exec, extras, forward, gate, leases, logs, openapi,
     path::{self, Target},
     query::{Pairs, Params},
     read, rebalance, reviews, scale, server,
@@ -28,13 +30,22 @@ const MINOR: &str = "36";
 
 /// Answers a request.
 pub(crate) async fn handle(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
-    answer(&api, request).await.unwrap_or_else(IntoResponse::into_response)
+    let mut who = Who::default();
+    let Some(log) = &api.log else {
+        return answer(&api, request, &mut who).await.unwrap_or_else(IntoResponse::into_response);
+    };
+    let from = request.extensions().get::<Peer>().map(|p| p.address);
+    let seen = Seen::new(request.method(), request.uri(), request.headers(), from);
+    let mut response = answer(&api, request, &mut who).await.unwrap_or_else(IntoResponse::into_response);
+    let made = response.extensions_mut().remove::<Made>();
+    log.note(&seen, &who, (api.now)(), response.status(), made.as_ref()).await;
+    response
 }
 
-async fn answer(api: &Arc<Api>, request: Request<Body>) -> Result<Response, Failure> {
+async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result<Response, Failure> {
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path();
-    let user = auth::user(api, &parts)?;
+    let user = auth::user(api, &parts, who)?;
     gate::pass(api, &user, &parts.method, &parts.uri)?;
     if let Some(response) = fixed(api, &parts).await? {
         return Ok(response);

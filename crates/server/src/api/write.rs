@@ -16,7 +16,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Api, access, accounts,
+    Api, access,
+    access_log::Made,
+    accounts,
     backend::AskError,
     body, diff, nodes, objects,
     path::Target,
@@ -185,7 +187,11 @@ impl Write<'_> {
                 Err(_) if self.parts.method == Method::DELETE => Ok(json_response(200, &status_of_deleted(&key))),
                 Err(gone) => Err(gone),
             },
-            Answer::Created(key) => Ok(bytes_response(201, self.current(&key)?.to_json())),
+            Answer::Created(key) => {
+                let mut response = bytes_response(201, self.current(&key)?.to_json());
+                response.extensions_mut().insert(Made((*key.name).into()));
+                Ok(response)
+            }
             Answer::Would(object) => Ok(bytes_response(code, object.to_json())),
             Answer::WouldCreate(object) => Ok(bytes_response(201, object.to_json())),
             Answer::Deleted(object) => Ok(json_response(200, &deleted(&object))),
