@@ -100,8 +100,8 @@ pub(super) struct Node {
     #[arg(long, value_name = "PORT", default_value_t = 443, value_parser = clap::value_parser!(u16).range(1..))]
     ingress_https_port: u16,
     /// Largest body of a request that an Ingress takes
-    #[arg(long, value_name = "AMOUNT", default_value = "64Mi", value_parser = str::parse::<Quantity>)]
-    ingress_max_body: Quantity,
+    #[arg(long, value_name = "AMOUNT", default_value = "64Mi", value_parser = bytes)]
+    ingress_max_body: u64,
     /// Each request of an Ingress has a line in the log
     #[arg(long)]
     ingress_access_log: bool,
@@ -128,11 +128,11 @@ impl Node {
             reserved: self.system_reserved,
             ip: self.ip,
             network: self.pod_network,
-            ingress: (self.ingress == "on").then(|| IngressSettings {
+            ingress: (self.ingress == "on").then_some(IngressSettings {
                 http_port: self.ingress_http_port,
                 https_port: self.ingress_https_port,
                 access_log: self.ingress_access_log,
-                max_body: u64::try_from(self.ingress_max_body.units()).unwrap_or(0),
+                max_body: self.ingress_max_body,
             }),
             runtime: self.runtime,
         })
@@ -249,6 +249,12 @@ fn advertise(text: &str) -> Result<(String, Option<u16>), String> {
 /// Labels that say what the machine is: the agent sets them.
 const OWN_LABELS: [&str; 3] = ["kubernetes.io/arch", "kubernetes.io/os", "kubernetes.io/hostname"];
 
+/// An amount of bytes, as Kubernetes writes it.
+fn bytes(text: &str) -> Result<u64, String> {
+    let amount = text.parse::<Quantity>().ok().and_then(|q| u64::try_from(q.units()).ok());
+    amount.filter(|n| *n > 0).ok_or_else(|| format!("`{text}` is no amount of bytes above zero, as 64Mi or 1Gi"))
+}
+
 /// A label, as `KEY=VALUE`.
 pub(super) fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not KEY=VALUE"))?;
@@ -307,6 +313,14 @@ mod tests {
             assert!(listen(wrong).unwrap_err().contains(hint), "{wrong}: {}", listen(wrong).unwrap_err());
         }
         assert!(ip("node-1").unwrap_err().contains("no name"));
+    }
+
+    #[test]
+    fn amounts_of_bytes() {
+        assert_eq!((bytes("64Mi").unwrap(), bytes("1G").unwrap()), (64 << 20, 1_000_000_000));
+        for wrong in ["", "0", "-1", "many", "1m5"] {
+            assert!(bytes(wrong).unwrap_err().contains("64Mi"), "{wrong}");
+        }
     }
 
     #[test]

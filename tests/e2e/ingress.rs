@@ -82,7 +82,12 @@ fn requests_find_their_service_by_host_and_path_with_tls_and_without() {
     let tls = json!([{"hosts": ["shop.example"], "secretName": "shop-tls"}]);
     let (web, api) = (app("web", "1.0"), app("api", "1.1"));
     let (of_web, of_api, way) = (service("web"), service("api"), ingress(&rules, &tls));
+    let mut redirects: Value =
+        serde_json::from_str(&ingress(&[rule(Some("secure.example"), "/", "web")], &tls)).unwrap();
+    redirects["metadata"] = json!({"name": "secure", "annotations": {"evenkeel.dev/https-redirect": "true"}});
+    let redirects = redirects.to_string();
     let files = [
+        ("secure.json", &*redirects),
         ("web.json", &*web),
         ("api.json", &*api),
         ("web-service.json", &*of_web),
@@ -103,6 +108,16 @@ fn requests_find_their_service_by_host_and_path_with_tls_and_without() {
     let (_, text) = eventually("the other one", || ask("a.shop.example").filter(|(code, _)| *code == 200));
     assert!(text.contains("shop 1.1"), "{text}");
     assert_eq!(ask("other.example").unwrap().0, 404);
+    let moved = output(Command::new("curl").args([
+        "-sS",
+        "-w",
+        "%{http_code} %{redirect_url}",
+        "-H",
+        "Host: secure.example",
+        &plain,
+    ]));
+    let to = format!("308 https://secure.example:{}/", ports[1]);
+    assert_eq!(String::from_utf8(moved.stdout).unwrap(), to);
 
     let at = format!("shop.example:{}:127.0.0.1", ports[1]);
     let secure = format!("https://shop.example:{}/", ports[1]);

@@ -224,11 +224,12 @@ async fn send(
     let twice = request.body().is_none() && is_safe(request.method());
     let progress = request.body().progress();
     let mut tried = Vec::with_capacity(1);
+    let mut fresh = plan.fresh;
     let mut last = None;
     while tried.len() < MOST_TRIES {
         let Some(to) = shared.ill.next(all, first, &tried) else { break };
         account.endpoint = Some(to);
-        let waiting = if plan.fresh { None } else { shared.pool.waiting(to, plan.speech, twice) };
+        let waiting = if fresh { None } else { shared.pool.waiting(to, plan.speech, twice) };
         let used = waiting.is_some();
         let lane = match waiting {
             Some(lane) => Ok(lane),
@@ -243,6 +244,9 @@ async fn send(
                 continue;
             }
         };
+        // Where a connection that waited fails, the next try has one of its own: others may have gone
+        // with it, and no request goes round them for ever.
+        fresh |= used;
         let copy = (twice && used).then(|| head_of(&request));
         let Some(sent) = answer_of(&mut lane, request, &progress, plan.answer).await else {
             return Err(refuse(StatusCode::GATEWAY_TIMEOUT, "the backend does not answer"));
@@ -256,7 +260,6 @@ async fn send(
                 return Ok(response);
             }
             Err(Unsent { request: Some(back), .. }) => {
-                // Over a new connection the same one is not tried for ever.
                 if !used {
                     tried.push(to);
                 }

@@ -69,6 +69,12 @@ fn read_item(file: &mut File<'_>, root: NodeRef<'_>, inherited: Option<Inherited
         }
         Lookup::Supported(k) => object(file, root, k),
         Lookup::NotYet(known) => not_yet(file, root, kind_at, known),
+        Lookup::Custom if api_version.starts_with("gateway.networking.k8s.io/") => {
+            let message = format!(
+                "{kind} of {api_version}: the Gateway API is not supported yet; an Ingress leads requests in from outside"
+            );
+            unsupported(file, root, kind_at, kind, message);
+        }
         Lookup::Custom => {
             let message = format!("{kind} of {api_version}: custom resources are not supported yet");
             unsupported(file, root, kind_at, kind, message);

@@ -10,8 +10,9 @@ use serde_json::Value;
 /// The prefix of all of them.
 const PREFIX: &str = "evenkeel.dev/";
 /// What people may write as annotations. Those of the second list are `true` or `false`.
-const SETTINGS: [&str; 4] = [names::TAKE_FROM, names::PRUNE, names::ROLL_ON_CONFIG, names::LOCKED];
-const SWITCHES: [&str; 3] = [names::PRUNE, names::ROLL_ON_CONFIG, names::LOCKED];
+const SETTINGS: [&str; 5] =
+    [names::TAKE_FROM, names::PRUNE, names::ROLL_ON_CONFIG, names::LOCKED, names::HTTPS_REDIRECT];
+const SWITCHES: [&str; 4] = [names::PRUNE, names::ROLL_ON_CONFIG, names::LOCKED, names::HTTPS_REDIRECT];
 
 /// Annotations that come with objects taken from a cluster, and who writes them.
 const OTHERS: [(&str, &str); 2] = [
@@ -69,14 +70,16 @@ mod tests {
 
     #[test]
     fn own_names_are_checked() {
-        let (value, found) =
-            run(json!({"metadata": {"labels": {"evenkeel.dev/source": "x", "app": "y"}, "annotations": {
-            "evenkeel.dev/prun": "false", "evenkeel.dev/prune": "no", "evenkeel.dev/locked": "true",
-            "evenkeel.dev/revision": "x", "deployment.kubernetes.io/revision": "3", "a/b": "c"}}}));
+        let (value, found) = run(
+            json!({"metadata": {"labels": {"evenkeel.dev/source": "x", "app": "y"}, "annotations": {
+            "evenkeel.dev/prun": "false", "evenkeel.dev/prune": "no", "evenkeel.dev/locked": "true", "evenkeel.dev/https-redirect": "yes",
+            "evenkeel.dev/revision": "x", "deployment.kubernetes.io/revision": "3", "a/b": "c"}}}),
+        );
         assert_eq!(
             found,
             [
                 "Error metadata.labels[evenkeel.dev/source]: labels under `evenkeel.dev/` are written by Evenkeel alone: take `evenkeel.dev/source` out",
+                "Error metadata.annotations[evenkeel.dev/https-redirect]: `evenkeel.dev/https-redirect` is \"true\" or \"false\"",
                 "Error metadata.annotations[evenkeel.dev/prun]: unknown annotation `evenkeel.dev/prun`, did you mean `evenkeel.dev/prune`?",
                 "Error metadata.annotations[evenkeel.dev/prune]: `evenkeel.dev/prune` is \"true\" or \"false\"",
                 "Error metadata.annotations[evenkeel.dev/revision]: annotations under `evenkeel.dev/` are Evenkeel's own, and it has no `evenkeel.dev/revision` for manifests",

@@ -10,6 +10,7 @@ use crate::{
     change::Change,
     controllers::{namespace, pod},
     cx::{Cx, EventKind},
+    ingress,
     world::World,
 };
 
@@ -25,6 +26,14 @@ pub(super) fn handle(
     unlocked(world, object)?;
     if key.kind == Kind::Namespace && namespace::DEFAULTS.contains(&&*key.name) {
         let message = format!("namespaces \"{}\" is forbidden: this namespace may not be deleted", key.name);
+        return Err(Refusal::new(403, "Forbidden", message));
+    }
+    if key.kind == Kind::IngressClass && &*key.name == ingress::CLASS {
+        let message = format!(
+            "ingressclasses.networking.k8s.io \"{}\" is forbidden: this class may not be deleted; annotate it \
+             ingressclass.kubernetes.io/is-default-class: \"false\" to have another default",
+            key.name
+        );
         return Err(Refusal::new(403, "Forbidden", message));
     }
     let change = pod::end(world, object, options, cx.now);

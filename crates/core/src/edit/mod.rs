@@ -44,7 +44,8 @@ const NAME_TRIES: usize = 8;
 /// Prefix of Evenkeel's own labels and annotations.
 const OWN: &str = "evenkeel.dev/";
 /// Those of them that people write.
-const SETTINGS: [&str; 4] = [names::TAKE_FROM, names::PRUNE, names::ROLL_ON_CONFIG, names::LOCKED];
+const SETTINGS: [&str; 5] =
+    [names::TAKE_FROM, names::PRUNE, names::ROLL_ON_CONFIG, names::LOCKED, names::HTTPS_REDIRECT];
 
 /// An object as somebody wishes it.
 #[derive(Debug, Clone, PartialEq)]

@@ -228,6 +228,11 @@ fn namespaces_go_with_what_is_in_them_and_built_in_ones_stay() {
     edit(&mut lab, Edit::Delete { key: key.clone(), options: at_once.clone() }).unwrap();
     assert!(lab.world.get(&key).is_none());
     assert_eq!(create(&mut lab, inside).unwrap_err().code, 404);
+    let class = json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "evenkeel"},
+        "spec": {"controller": crate::ingress::CONTROLLER}});
+    create(&mut lab, class).unwrap();
+    let class = Key::cluster(Kind::IngressClass, crate::ingress::CLASS);
+    assert_eq!(edit(&mut lab, Edit::Delete { key: class, options: at_once.clone() }).unwrap_err().code, 403);
     let built_in = Key::cluster(Kind::Namespace, "default");
     assert_eq!(edit(&mut lab, Edit::Delete { key: built_in, options: at_once }).unwrap_err().code, 403);
 }

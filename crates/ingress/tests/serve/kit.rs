@@ -232,6 +232,11 @@ impl Backend {
         Self { at, connections, requests, stop, task }
     }
 
+    /// It takes nothing new, and ends when its last request does.
+    pub(crate) fn ends(&self) {
+        self.stop.cancel();
+    }
+
     /// Ends it, and waits for its last connection.
     pub(crate) async fn end(self) {
         self.stop.cancel();

@@ -123,3 +123,43 @@ async fn a_backend_that_speaks_no_http_is_told() {
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     assert!(answer.text.contains("does not speak HTTP"), "{}", answer.text);
 }
+
+/// HTTP/2 says goodbye while a stream is still open: the connection is there and takes nothing more.
+#[tokio::test]
+async fn a_connection_that_said_goodbye_is_left_for_another_endpoint() {
+    let go = Arc::new(tokio::sync::Notify::new());
+    let wait = go.clone();
+    let slow = Backend::with(move |request: Request<hyper::body::Incoming>| {
+        let wait = wait.clone();
+        async move {
+            if request.uri().path() == "/slow" {
+                wait.notified().await;
+            }
+            hyper::Response::new(Full::<Bytes>::from("slow"))
+        }
+    })
+    .await;
+    let other = Backend::named("other").await;
+    let node = Node::start(Limits::default());
+    node.services(vec![crate::kit::service("web", &[slow.at])]);
+    let mut way = crate::kit::ingress("web", &[("web.example", "/", "web")]);
+    way.rules[0].paths[0].backend.protocol = evenkeel_model::ingress::BackendProtocol::H2c;
+    node.ingresses(vec![way], Vec::new());
+    let at = node.http().await;
+    let waits = tokio::spawn(async move { get(at, "web.example", "/slow").await });
+    let begun = std::time::Instant::now();
+    while slow.requests.load(Ordering::Relaxed) == 0 {
+        assert!(begun.elapsed() < crate::kit::PATIENCE);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Both are in the Service: what was said goodbye to is known by the connection alone.
+    node.services(vec![crate::kit::service("web", &[slow.at, other.at])]);
+    slow.ends();
+    for _ in 0..20 {
+        let answer = get(at, "web.example", "/").await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    }
+    go.notify_one();
+    let slowly = waits.await.unwrap();
+    assert_eq!((slowly.status, &*slowly.text), (StatusCode::OK, "slow"), "what was under way ends well");
+}
