@@ -86,6 +86,8 @@ pub(in super::super) struct Run {
     pub paused: bool,
     /// A signal that someone else sent through the engine.
     pub signal: Option<(Time, i32)>,
+    /// When the engine told that memory ran out.
+    pub oom: Option<Time>,
     /// A comparison found it dead or gone; the next one decides.
     pub suspect: bool,
     pub probes: Vec<Probing>,
@@ -101,6 +103,7 @@ impl Run {
             stop: None,
             paused: false,
             signal: None,
+            oom: None,
             suspect: false,
             probes: Vec::new(),
         }

@@ -10,7 +10,7 @@ use evenkeel_model::{
     Time,
     podstatus::{REASON_DRIFT, REASON_ENGINE},
 };
-use evenkeel_runtime::{ContainerInfo, ContainerState, RuntimeError};
+use evenkeel_runtime::{ContainerId, ContainerInfo, ContainerState, RuntimeError};
 use evenkeel_wire::DriftAction;
 
 use super::{
@@ -28,6 +28,9 @@ use crate::logic::{
 
 /// Exit code where none is known: as after SIGKILL.
 const KILLED: i32 = 137;
+/// Reasons of ends.
+const REASON_OOM: &str = "OOMKilled";
+const REASON_ERROR: &str = "Error";
 /// Signals after which a program is expected to end.
 const DEADLY: [i32; 6] = [2, 3, 6, 9, 11, 15];
 
@@ -185,6 +188,8 @@ impl Pod {
         let signal = run.signal.filter(|(at, signal)| {
             cx.now.since(*at) <= SIGNAL_WINDOW && (DEADLY.contains(signal) || end.code == 128 + signal)
         });
+        let told = run.oom.is_some_and(|at| cx.now.since(at) <= SIGNAL_WINDOW);
+        let end = &End { oom: end.oom || told, ..end.clone() };
         let oom = end.oom && end.code == KILLED;
         if oom || (signal.is_none() && !end.gone) {
             return self.ended(i, run, end, Cause::Own, "", cx);
@@ -199,6 +204,26 @@ impl Pod {
         cx.drifts.record(cx.now, &cx.config.settings, drift.clone());
         self.containers[i].open.push((Fix::Restart, drift));
         self.ended(i, run, end, Cause::Disturbed(Some(REASON_DRIFT)), "stopped from outside", cx);
+    }
+
+    /// The engine tells that memory ran out. It may say so only after the end that this explains, and
+    /// the end itself then does not.
+    pub(super) fn out_of_memory(&mut self, i: usize, id: &ContainerId, cx: &mut Cx<'_>) {
+        if let State::Running(run) | State::Ending { run, .. } = &mut self.containers[i].state {
+            run.oom = Some(cx.now);
+            return;
+        }
+        let last = self.containers[i].book.last.as_mut();
+        if let Some(last) = last.filter(|t| t.id == *id && t.code == KILLED && t.reason == REASON_ERROR) {
+            last.reason = REASON_OOM.into();
+            self.dirty = true;
+            self.tell_of_oom(i, cx);
+        }
+    }
+
+    fn tell_of_oom(&mut self, i: usize, cx: &mut Cx<'_>) {
+        let message = format!("Container {} was killed: out of memory", self.containers[i].spec.name);
+        self.tell_of(i, Tone::Warning, REASON_OOM, &message, cx);
     }
 
     fn note_last(&mut self, i: usize, run: &Run, end: &End, reason: &str, message: &str, now: Time) {
@@ -220,14 +245,13 @@ impl Pod {
     pub(super) fn ended(&mut self, i: usize, run: &Run, end: &End, cause: Cause, message: &str, cx: &mut Cx<'_>) {
         let reason = match cause {
             Cause::Disturbed(Some(reason)) => reason,
-            _ if end.oom && end.code == KILLED => "OOMKilled",
+            _ if end.oom && end.code == KILLED => REASON_OOM,
             _ if end.code == 0 => "Completed",
-            _ => "Error",
+            _ => REASON_ERROR,
         };
         self.note_last(i, run, end, reason, message, cx.now);
-        if reason == "OOMKilled" {
-            let message = format!("Container {} was killed: out of memory", self.containers[i].spec.name);
-            self.tell_of(i, Tone::Warning, "OOMKilled", &message, cx);
+        if reason == REASON_OOM {
+            self.tell_of_oom(i, cx);
         }
         let (own, drifted) = (cause == Cause::Own, cause == Cause::Disturbed(Some(REASON_DRIFT)));
         let held = drifted && !self.order.self_heal;

@@ -82,7 +82,8 @@ impl Pod {
                 }
             }
             EventAction::Started => self.started_by_someone(i, event, cx),
-            EventAction::Created | EventAction::Oom => {}
+            EventAction::Oom => self.out_of_memory(i, &event.id, cx),
+            EventAction::Created => {}
         }
     }
 
