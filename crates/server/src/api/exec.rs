@@ -27,7 +27,7 @@ use futures_util::{
 };
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, mpsc},
-    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
 };
 
 use super::{
@@ -159,7 +159,8 @@ async fn carry(api: &Api, sink: &mut Sink, source: &mut Source, protocol: Protoc
 async fn outward(sink: &mut Sink, recv: &mut mpsc::Receiver<StreamOutput>, heard: &Notify) -> Option<Bytes> {
     // The client learns that its command was begun.
     tell(sink, Message::Binary(channels::begun())).await?;
-    let mut ping = interval(PING);
+    // Not at once: a client that answers after a short command has ended writes into a closed connection.
+    let mut ping = interval_at(Instant::now() + PING, PING);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut idle = Instant::now() + IDLE;
     loop {
