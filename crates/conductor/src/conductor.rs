@@ -429,8 +429,8 @@ impl<S: Store> Conductor<S> {
             }
             Event::Report { node, stamp, report } => {
                 self.world.nodes.hear(node, now);
-                if let Some(number) = report.network {
-                    self.dispatch.follows(node, number);
+                if self.dispatch.heard(node, report, now) {
+                    self.hang_up(node, work);
                 }
                 if let Some(asked) = report.answers {
                     self.world.nodes.answer(node, asked);

@@ -3,16 +3,20 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use evenkeel_core::{Changed, World, cx::Heal, network::Layout};
 use evenkeel_model::{
     Digest, Key, Kind, Object, Time, Uid, canonical, names,
     own::{SourceSpec, SourceStatus},
-    session::{Assignment, PodOrder, SourceCopy, ToAgent},
+    session::{Assignment, PodOrder, Report, SourceCopy, ToAgent},
 };
 
 use crate::{endings::Endings, ingress::Ingresses, network::Network, orders};
+
+/// An assignment that an agent does not say to have after this is lost; heartbeats come every 10 s.
+const LOST_AFTER: Duration = Duration::from_secs(15);
 
 /// One agent's session, as far as the conductor needs it.
 #[derive(Debug, Default)]
@@ -20,6 +24,8 @@ struct Session {
     /// Its number, as its hello has it.
     number: u64,
     seq: u64,
+    /// When the last assignment was sent.
+    assigned_at: Time,
     /// The network that its kernel follows, once it said.
     followed: Option<u64>,
     /// Digest of the order last sent, by pod.
@@ -114,11 +120,12 @@ impl Dispatch {
         self.forgotten.remove(node);
     }
 
-    /// An agent said which network its kernel follows.
-    pub(crate) fn follows(&mut self, node: &str, network: u64) {
-        if let Some(session) = self.sessions.get_mut(node) {
-            session.followed = session.followed.max(Some(network));
-        }
+    /// What an agent says of how far it is. True where it should have taken a later assignment long ago:
+    /// that was lost, and nothing came after it by which the agent could know.
+    pub(crate) fn heard(&mut self, node: &str, report: &Report, now: Time) -> bool {
+        let Some(session) = self.sessions.get_mut(node) else { return false };
+        session.followed = session.followed.max(report.network);
+        report.assigned.is_some_and(|taken| taken < session.seq && now.since(session.assigned_at) > LOST_AFTER)
     }
 
     /// When something is to be sent even if nothing happens.
@@ -224,7 +231,7 @@ impl Dispatch {
             }
             let images = images.clone().filter(|_| full || self.images_changed);
             let held = |pod: &Object| self.endings.holds(world, &self.network, pod, now);
-            if let Some(assignment) = session.assignment(world, full, &pods, gone, images, held) {
+            if let Some(assignment) = session.assignment(world, (full, now), &pods, gone, images, held) {
                 out.push((node.clone(), ToAgent::Assign(Arc::new(assignment))));
             }
         }
@@ -270,7 +277,7 @@ impl Session {
     fn assignment(
         &mut self,
         world: &World,
-        full: bool,
+        (full, now): (bool, Time),
         pods: &[Key],
         gone: BTreeSet<Uid>,
         keep_images: Option<Arc<[String]>>,
@@ -296,6 +303,7 @@ impl Session {
             return None;
         }
         self.seq += 1;
+        self.assigned_at = now;
         Some(Assignment {
             epoch: world.epoch,
             session: self.number,

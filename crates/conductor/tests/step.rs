@@ -490,6 +490,20 @@ fn a_session_hears_the_whole_network_first_and_then_what_changed() {
     assert!(networks(&settle(&mut c, T0, vec![beat])).is_empty());
 }
 
+#[test]
+fn an_assignment_that_was_lost_without_a_successor_ends_the_session() {
+    let mut c = start(&MemoryDisk::new(), T0, None);
+    settle(&mut c, T0, vec![hello(), create_source()]);
+    let outputs = settle(&mut c, T0, vec![service_and_pod()]);
+    let messages = outputs.iter().flat_map(|o| &o.to_agents);
+    let last = messages.filter_map(|(_, m)| if let ToAgent::Assign(a) = m { Some(a.seq) } else { None }).max().unwrap();
+    let beat = |assigned| said(0, Report { assigned: Some(assigned), ..Report::default() });
+    let hung = |outputs: &[Output]| outputs.iter().any(|o| !o.hang_up.is_empty());
+    assert!(!hung(&settle(&mut c, T0 + Duration::from_secs(10), vec![beat(last - 1)])), "it may be on its way");
+    assert!(!hung(&settle(&mut c, T0 + Duration::from_secs(20), vec![beat(last)])));
+    assert!(hung(&settle(&mut c, T0 + Duration::from_secs(20), vec![beat(last - 1)])));
+}
+
 /// The deletion that the pod's node hears of.
 fn ends(outputs: &[Output]) -> bool {
     let messages = outputs.iter().flat_map(|o| &o.to_agents);

@@ -197,6 +197,10 @@ pub struct Report {
     /// people, bounded by the agent.
     #[serde(default)]
     pub network_drifts: Vec<String>,
+    /// [`Assignment::seq`] of the last assignment of this session that the agent took; `None` before the
+    /// first. Heartbeats have it, too: it tells the server of one that was lost and had no successor.
+    #[serde(default)]
+    pub assigned: Option<u64>,
 }
 
 /// Something that happened to a pod: it becomes a Kubernetes Event.

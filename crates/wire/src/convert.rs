@@ -248,6 +248,7 @@ pub fn report(at: session::Stamp, r: &session::Report) -> proto::Report {
         answers_ms: r.answers.map(|at| at.0),
         network: r.network,
         network_drifts: r.network_drifts.clone(),
+        assigned: r.assigned,
     }
 }
 
@@ -261,6 +262,7 @@ pub fn read_report(r: proto::Report) -> Result<(session::Stamp, session::Report)
         answers: r.answers_ms.map(Time),
         network: r.network,
         network_drifts: r.network_drifts,
+        assigned: r.assigned,
     };
     Ok((r.stamp.map(read_stamp).unwrap_or_default(), report))
 }

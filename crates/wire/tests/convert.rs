@@ -139,7 +139,8 @@ fn full_report() -> Report {
         events: vec![happened],
         answers,
         network: None,
-        network_drifts: vec!["flushed".into()],
+        network_drifts: Vec::new(),
+        assigned: None,
     }
 }
 

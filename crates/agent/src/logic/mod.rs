@@ -360,6 +360,7 @@ impl AgentLogic {
             answers: self.session.take_roll_call(),
             network: self.session.take_network(),
             network_drifts: self.session.take_network_drifts(),
+            assigned: self.session.assigned(),
             ..self.outbox.take()
         };
         ToServer::Report { stamp: self.session.tell(&report), report: Box::new(report) }

@@ -116,6 +116,11 @@ impl Session {
         news
     }
 
+    /// The last assignment that was taken.
+    pub(super) fn assigned(&self) -> Option<u64> {
+        if let State::At(seq) = self.state { Some(seq) } else { None }
+    }
+
     pub(super) fn network_drifted(&mut self, message: String) {
         self.network_drifts.push_back(message);
         let surplus = self.network_drifts.len().saturating_sub(MAX_NETWORK_DRIFTS);

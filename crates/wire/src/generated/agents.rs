@@ -266,6 +266,9 @@ pub struct Report {
     /// What others did to the node's network, put right since; for people.
     #[prost(string, repeated, tag = "8")]
     pub network_drifts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// `Assignment.seq` of the last one that the agent took in this session.
+    #[prost(uint64, optional, tag = "9")]
+    pub assigned: ::core::option::Option<u64>,
 }
 /// What happened to a pod: a Kubernetes Event.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
