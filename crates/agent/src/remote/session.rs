@@ -68,8 +68,9 @@ impl Link {
 }
 
 /// Runs one session until it ends; `why` says to the driver what ended it.
-pub(super) async fn run(link: Arc<Link>, channel: Channel, end: ServerEnd, why: Why) {
-    let ended = serve(&link, channel, end).await;
+pub(super) async fn run(link: Arc<Link>, channel: Channel, mut end: ServerEnd, why: Why) {
+    // Its end stays open until the reason is said: the driver asks for it as soon as it closes.
+    let ended = serve(&link, channel, &mut end).await;
     if let Err(status) = ended {
         if status.code() == Code::PermissionDenied {
             link.forgotten.store(true, Ordering::Release);
@@ -78,8 +79,8 @@ pub(super) async fn run(link: Arc<Link>, channel: Channel, end: ServerEnd, why: 
     }
 }
 
-async fn serve(link: &Arc<Link>, channel: Channel, end: ServerEnd) -> Result<(), Status> {
-    let ServerEnd { send: to_driver, recv: mut from_driver } = end;
+async fn serve(link: &Arc<Link>, channel: Channel, end: &mut ServerEnd) -> Result<(), Status> {
+    let (to_driver, from_driver) = (end.send.clone(), &mut end.recv);
     let first = timeout(HELLO, from_driver.recv()).await;
     let Ok(Some(ToServer::Hello(hello))) = first else { return Ok(()) };
     let hello = evenkeel_wire::proto::Hello {
@@ -118,7 +119,7 @@ async fn say(send: &mpsc::Sender<FromAgent>, message: from_agent::Message) -> Re
 
 /// What the driver says, and answers to pings.
 async fn speak(
-    mut from_driver: mpsc::Receiver<ToServer>,
+    from_driver: &mut mpsc::Receiver<ToServer>,
     mut pings: mpsc::Receiver<u64>,
     send: &mpsc::Sender<FromAgent>,
 ) -> Result<(), Status> {
