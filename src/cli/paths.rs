@@ -37,6 +37,15 @@ pub(crate) fn kind(word: &str) -> Result<Kind> {
     })
 }
 
+/// KIND NAME or KIND/NAME: the word of the kind, and the name where there is one.
+pub(crate) fn kind_and_name(word: &str, name: Option<String>) -> Result<(&str, Option<String>)> {
+    match (word.split_once('/'), name) {
+        (Some((kind, name)), None) => Ok((kind, Some(name.to_owned()))),
+        (None, name) => Ok((word, name)),
+        (Some(_), Some(_)) => Err(hinted("KIND/NAME takes no second name", "one object at a time")),
+    }
+}
+
 /// Kinds of a list of words; `all` is every kind of that category.
 pub(crate) fn kinds(words: &str) -> Result<Vec<Kind>> {
     let mut out = Vec::new();

@@ -37,11 +37,8 @@ pub(crate) struct Args {
 /// Runs the verb.
 pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
     let client = cx.client()?;
-    let (kind, wanted) = match (args.kind.split_once('/'), args.name) {
-        (Some((kind, name)), None) => (kind, name.to_owned()),
-        (None, Some(name)) => (args.kind.as_str(), name),
-        (None, None) => return Err(hinted("why takes a kind and a name", "as `evenkeel why pod web-5d7f-abcde`")),
-        (Some(_), Some(_)) => return Err(hinted("KIND/NAME takes no second name", "one object at a time")),
+    let (kind, Some(wanted)) = paths::kind_and_name(&args.kind, args.name)? else {
+        return Err(hinted("why takes a kind and a name", "as `evenkeel why pod web-5d7f-abcde`"));
     };
     let kind = paths::kind(kind)?;
     let namespace = args.scope.of(&client);

@@ -96,7 +96,7 @@ impl Dispatch {
     pub(crate) fn new(world: &World) -> Self {
         let mut this = Self {
             network: Network::of(world),
-            ingresses: Ingresses::of(world),
+            ingresses: Ingresses::loaded(),
             endings: Endings::of(world),
             ..Self::default()
         };
@@ -197,7 +197,7 @@ impl Dispatch {
     ) -> Vec<(Arc<str>, ToAgent)> {
         let mut out = Vec::new();
         // An agent that said nothing of it yet is just beginning, and follows nothing.
-        let followed = self.sessions.values().map(|s| s.followed).min().flatten();
+        let followed = || self.sessions.values().map(|s| s.followed).min().flatten();
         for (node, pod) in self.endings.due(world, &self.network, followed, now) {
             self.touched.entry(node).or_default().insert(pod);
         }

@@ -8,7 +8,7 @@
 //! `endpoints`), and how nodes are told (`network`).
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
@@ -21,86 +21,89 @@ use crate::network::Network;
 /// Longest wait for agents.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Pods that are to end.
+/// Pods that are to end. Each step asks for those that are held: they are few, and none most of the time.
 #[derive(Debug, Default)]
-pub(crate) struct Endings(BTreeMap<Uid, Ending>);
+pub(crate) struct Endings {
+    /// Those whose nodes do not know of it yet.
+    held: BTreeMap<Uid, Held>,
+    /// Those whose nodes were told, and must not hear anything else.
+    told: BTreeSet<Uid>,
+}
 
 #[derive(Debug)]
-enum Ending {
-    /// Its node does not know of it yet.
-    Held {
-        node: Arc<str>,
-        key: Key,
-        until: Time,
-        /// The network that every agent must follow; `None` until there is one without the pod.
-        after: Option<u64>,
-    },
-    /// Its node was told, and must not hear anything else.
-    Told,
+struct Held {
+    node: Arc<str>,
+    key: Key,
+    until: Time,
+    /// The network that every agent must follow; `None` until there is one without the pod.
+    after: Option<u64>,
 }
 
 impl Endings {
     /// For a world that was loaded: what was asked for before a restart is not held again.
     pub(crate) fn of(world: &World) -> Self {
         let ending = world.list(Kind::Pod, "").filter(|pod| pod.meta.deletion.is_some());
-        Self(ending.map(|pod| (pod.uid, Ending::Told)).collect())
+        Self { held: BTreeMap::new(), told: ending.map(|pod| pod.uid).collect() }
     }
 
     /// Whether the pod's node is not to hear of its deletion yet.
     pub(crate) fn holds(&mut self, world: &World, network: &Network, pod: &Object, now: Time) -> bool {
         let Some(deletion) = pod.meta.deletion else { return false };
         let Some(node) = &pod.node else { return false };
-        match self.0.entry(pod.uid) {
-            Entry::Occupied(mut known) => {
-                // By force it goes at once, also when that comes later.
-                if deletion.grace_seconds == 0 {
-                    known.insert(Ending::Told);
-                }
-                matches!(known.get(), Ending::Held { .. })
-            }
-            Entry::Vacant(new) => {
-                let key = &pod.key;
-                let held = network.leads_to(world, key) && deletion.grace_seconds > 0 && world.recovering.is_none();
-                new.insert(if held {
-                    Ending::Held { node: node.clone(), key: key.clone(), until: now + PATIENCE, after: None }
-                } else {
-                    Ending::Told
-                });
-                held
-            }
+        if self.told.contains(&pod.uid) {
+            return false;
         }
+        // By force it goes at once, also when that comes later.
+        let waits = deletion.grace_seconds > 0
+            && (self.held.contains_key(&pod.uid) || network.leads_to(world, &pod.key) && world.recovering.is_none());
+        if !waits {
+            self.held.remove(&pod.uid);
+            self.told.insert(pod.uid);
+            return false;
+        }
+        let fresh = || Held { node: node.clone(), key: pod.key.clone(), until: now + PATIENCE, after: None };
+        self.held.entry(pod.uid).or_insert_with(fresh);
+        true
     }
 
     /// A pod is gone.
     pub(crate) fn forget(&mut self, pod: Uid) {
-        self.0.remove(&pod);
+        self.held.remove(&pod);
+        self.told.remove(&pod);
     }
 
-    /// The pods whose nodes are to hear of their deletion now: `followed` is the network that all
-    /// agents follow, `None` where one said nothing yet.
+    /// The pods whose nodes are to hear of their deletion now: `followed` gives the network that all
+    /// agents follow, `None` where one said nothing yet; it is asked only where a pod is held.
     pub(crate) fn due(
         &mut self,
         world: &World,
         network: &Network,
-        followed: Option<u64>,
+        followed: impl FnOnce() -> Option<u64>,
         now: Time,
     ) -> Vec<(Arc<str>, Key)> {
-        let mut due = Vec::new();
-        for ending in self.0.values_mut() {
-            let Ending::Held { node, key, until, after } = ending else { continue };
-            if after.is_none() && !network.leads_to(world, key) {
-                *after = Some(network.last());
-            }
-            if *until <= now || after.is_some_and(|after| followed.is_some_and(|f| f >= after)) {
-                due.push((node.clone(), key.clone()));
-                *ending = Ending::Told;
-            }
+        if self.held.is_empty() {
+            return Vec::new();
         }
+        let followed = followed();
+        let mut due = Vec::new();
+        let told = &mut self.told;
+        self.held.retain(|uid, held| {
+            if held.after.is_none() && !network.leads_to(world, &held.key) {
+                held.after = Some(network.last());
+            }
+            let followed = held.after.zip(followed).is_some_and(|(after, all)| all >= after);
+            let waits = held.until > now && !followed;
+            if !waits {
+                due.push((held.node.clone(), held.key.clone()));
+                told.insert(*uid);
+            }
+            waits
+        });
         due
     }
 
     /// When the next one is told in any case.
     pub(crate) fn next(&self) -> Option<Time> {
-        self.0.values().filter_map(|e| if let Ending::Held { until, .. } = e { Some(*until) } else { None }).min()
+        self.held.values().map(|held| held.until).min()
     }
 }

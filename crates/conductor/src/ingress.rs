@@ -4,10 +4,7 @@
 //! As with the network, nothing is told while the world recovers, and what is told is made once and
 //! shared by all sessions.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use evenkeel_core::{
     Changed, World,
@@ -19,6 +16,8 @@ use evenkeel_model::{
     session::ToAgent,
 };
 
+use crate::told::{News, Told};
+
 /// What changed since agents were told last, and what they were told.
 #[derive(Debug, Default)]
 pub(crate) struct Ingresses {
@@ -27,8 +26,8 @@ pub(crate) struct Ingresses {
     secrets: BTreeSet<Key>,
     /// Which Ingresses are served may have changed.
     all: bool,
-    told: BTreeMap<Key, Arc<IngressNet>>,
-    certificates: BTreeMap<Key, Arc<CertificateNet>>,
+    told: Told<Key, Arc<IngressNet>>,
+    certificates: Told<Key, Arc<CertificateNet>>,
     /// Secrets that Ingresses name.
     named: BTreeSet<Key>,
 }
@@ -93,15 +92,11 @@ impl Ingresses {
         }
         let changed = !ingresses.is_empty();
         for key in ingresses {
-            match world.get(&key).and_then(|i| ingress_net(world, i)) {
-                Some(net) if self.told.get(&key).is_some_and(|told| **told == net) => {}
-                Some(net) => {
-                    let net = Arc::new(net);
-                    self.told.insert(key, net.clone());
-                    difference.ingresses.push(net);
-                }
-                None if self.told.remove(&key).is_some() => difference.gone_ingresses.push(id(&key)),
-                None => {}
+            let now = world.get(&key).and_then(|i| ingress_net(world, i)).map(Arc::new);
+            match self.told.tell(key.clone(), now) {
+                News::Is(net) => difference.ingresses.push(net),
+                News::Gone => difference.gone_ingresses.push(id(&key)),
+                News::Same => {}
             }
         }
         let mut look = std::mem::take(&mut self.secrets);
@@ -111,23 +106,18 @@ impl Ingresses {
             self.named = named;
         }
         for key in look {
-            let now = if self.named.contains(&key) { world.get(&key).and_then(|s| certificate_net(s)) } else { None };
-            match now {
-                Some(net) if self.certificates.get(&key).is_some_and(|told| **told == net) => {}
-                Some(net) => {
-                    let net = Arc::new(net);
-                    self.certificates.insert(key, net.clone());
-                    difference.certificates.push(net);
-                }
-                None if self.certificates.remove(&key).is_some() => difference.gone_certificates.push(secret_id(&key)),
-                None => {}
+            let named = world.get(&key).filter(|_| self.named.contains(&key));
+            match self.certificates.tell(key.clone(), named.and_then(|s| certificate_net(s)).map(Arc::new)) {
+                News::Is(net) => difference.certificates.push(net),
+                News::Gone => difference.gone_certificates.push(secret_id(&key)),
+                News::Same => {}
             }
         }
         difference
     }
 
     /// Everything that there is in a world that was loaded.
-    pub(crate) fn of(_world: &World) -> Self {
+    pub(crate) fn loaded() -> Self {
         Self { all: true, ..Self::default() }
     }
 }

@@ -4,10 +4,7 @@
 //! while the world recovers: what is not known yet would take away what stands. Deliberately not here:
 //! who stands behind a Service (core's `endpoints`), and when a pod may end (`endings`).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use evenkeel_core::{
     Changed, World,
@@ -21,14 +18,15 @@ use evenkeel_model::{
     session::ToAgent,
 };
 
+use crate::told::{News, Told};
+
 /// What changed since agents were told last, and who hears all of it.
 #[derive(Debug, Default)]
 pub(crate) struct Network {
     nodes: BTreeSet<Arc<str>>,
     services: BTreeSet<Key>,
-    /// As they were told last, so that what says the same is told once.
-    told: BTreeMap<Key, Arc<ServiceNet>>,
-    told_nodes: BTreeMap<Arc<str>, NodeNet>,
+    told: Told<Key, Arc<ServiceNet>>,
+    told_nodes: Told<Arc<str>, NodeNet>,
     /// The number of the last update that said something new.
     last: u64,
 }
@@ -90,26 +88,19 @@ impl Network {
         };
         let mut difference = blank(0);
         for name in std::mem::take(&mut self.nodes) {
-            match world.get(&Key::cluster(Kind::Node, name.clone())).map(|node| node_net(world, node)) {
-                Some(node) if self.told_nodes.get(&name) == Some(&node) => {}
-                Some(node) => {
-                    self.told_nodes.insert(name, node.clone());
-                    difference.nodes.push(node);
-                }
-                None if self.told_nodes.remove(&name).is_some() => difference.gone_nodes.push(name),
-                None => {}
+            let now = world.get(&Key::cluster(Kind::Node, name.clone())).map(|node| node_net(world, node));
+            match self.told_nodes.tell(name.clone(), now) {
+                News::Is(node) => difference.nodes.push(node),
+                News::Gone => difference.gone_nodes.push(name),
+                News::Same => {}
             }
         }
         for key in std::mem::take(&mut self.services) {
-            match world.get(&key).map(|service| service_net(world, service)) {
-                Some(net) if self.told.get(&key).is_some_and(|told| **told == net) => {}
-                Some(net) => {
-                    let net = Arc::new(net);
-                    self.told.insert(key, net.clone());
-                    difference.services.push(net);
-                }
-                None if self.told.remove(&key).is_some() => difference.gone_services.push(id(&key)),
-                None => {}
+            let now = world.get(&key).map(|service| Arc::new(service_net(world, service)));
+            match self.told.tell(key.clone(), now) {
+                News::Is(net) => difference.services.push(net),
+                News::Gone => difference.gone_services.push(id(&key)),
+                News::Same => {}
             }
         }
         let quiet = difference == blank(0);

@@ -51,18 +51,8 @@ pub(crate) fn endpoint(address: &str, port: u16) -> Endpoint {
 
 pub(crate) fn service(name: &str, endpoints: Vec<Endpoint>) -> Arc<ServiceNet> {
     Arc::new(ServiceNet {
-        id: id(name),
-        uid: Uid(1),
-        cluster_ips: Vec::new(),
-        external_name: None,
         ports: vec![ServicePort { name: "http".into(), protocol: PortProtocol::Tcp, port: 80, node_port: None }],
-        external_ips: Vec::new(),
-        load_balancer_ips: Vec::new(),
-        affinity_seconds: None,
-        internal_local: false,
-        external_local: false,
-        health_check_port: None,
-        publish_not_ready: false,
         endpoints,
+        ..ServiceNet::new(id(name), Uid(1))
     })
 }

@@ -35,11 +35,8 @@ pub(crate) struct Args {
 /// Runs the verb.
 pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
     let client = cx.client()?;
-    let (kind, wanted) = match (args.kind.split_once('/'), args.name) {
-        (Some((kind, name)), None) => (paths::kind(kind)?, Some(name.to_owned())),
-        (None, name) => (paths::kind(&args.kind)?, name),
-        (Some(_), Some(_)) => return Err(hinted("KIND/NAME takes no second name", "one object at a time")),
-    };
+    let (kind, wanted) = paths::kind_and_name(&args.kind, args.name)?;
+    let kind = paths::kind(kind)?;
     let namespace = args.scope.of(&client);
     let objects = find(&client, kind, &namespace, wanted.as_deref()).await?;
     for (i, object) in objects.iter().enumerate() {

@@ -360,7 +360,7 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
     }
 }
 
-/// Tells how far the kernel follows the network that the server says.
+/// Tells what others did to the node's network.
 async fn tell_drifts(mut drifts: mpsc::Receiver<plane::Drift>, send: mpsc::Sender<Input>) {
     while let Some(plane::Drift { message }) = drifts.recv().await {
         if send.send(Input::NetworkDrift { message }).await.is_err() {
@@ -369,6 +369,7 @@ async fn tell_drifts(mut drifts: mpsc::Receiver<plane::Drift>, send: mpsc::Sende
     }
 }
 
+/// Tells how far the kernel follows the network that the server says.
 async fn tell_applied(mut applied: watch::Receiver<u64>, send: mpsc::Sender<Input>) {
     while applied.changed().await.is_ok() {
         let number = *applied.borrow_and_update();

@@ -110,19 +110,9 @@ impl Node {
 
 pub(crate) fn service(name: &str, endpoints: &[SocketAddr]) -> ServiceNet {
     ServiceNet {
-        id: ServiceId { namespace: "shop".into(), name: name.into() },
-        uid: Uid(1),
-        cluster_ips: Vec::new(),
-        external_name: None,
         ports: vec![ServicePort { name: "http".into(), protocol: PortProtocol::Tcp, port: 80, node_port: None }],
-        external_ips: Vec::new(),
-        load_balancer_ips: Vec::new(),
-        affinity_seconds: None,
-        internal_local: false,
-        external_local: false,
-        health_check_port: None,
-        publish_not_ready: false,
         endpoints: endpoints.iter().map(|a| endpoint(*a)).collect(),
+        ..ServiceNet::new(ServiceId { namespace: "shop".into(), name: name.into() }, Uid(1))
     }
 }
 

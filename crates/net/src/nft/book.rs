@@ -48,7 +48,6 @@ pub(super) struct Book {
     own_cidr: Option<Cidr>,
     settings: Option<NetworkSettings>,
     services: BTreeMap<ServiceId, Arc<ServiceNet>>,
-    pods: BTreeMap<Arc<str>, Vec<HostPort>>,
     /// The fronts of each owner.
     owned: BTreeMap<Owner, Vec<Front>>,
     /// Who asks for each front, the first first.
@@ -102,7 +101,6 @@ impl Book {
             own_cidr: None,
             settings: None,
             services: BTreeMap::new(),
-            pods: BTreeMap::new(),
             owned: BTreeMap::new(),
             claims: BTreeMap::new(),
             dirty: BTreeSet::new(),
@@ -185,17 +183,7 @@ impl Book {
             .collect();
         fronts.sort_by_key(|(front, _)| *front);
         fronts.dedup_by_key(|(front, _)| *front);
-        if ports.is_empty() {
-            self.pods.remove(pod);
-        } else {
-            self.pods.insert(pod.clone(), ports.to_vec());
-        }
         self.claim(&Owner::Pod(pod.clone()), fronts);
-    }
-
-    /// Pods that have ports of the node.
-    pub(super) fn pods_with_host_ports(&self) -> Vec<Arc<str>> {
-        self.pods.keys().cloned().collect()
     }
 
     /// What an owner asks for, instead of what it asked for before.

@@ -126,15 +126,6 @@ impl Services {
         self.book.host_ports(pod, ports);
     }
 
-    /// Takes the ports of the node away from all pods but these.
-    pub fn keep_host_ports(&mut self, pods: &BTreeSet<Arc<str>>) {
-        for pod in self.book.pods_with_host_ports() {
-            if !pods.contains(&pod) {
-                self.book.host_ports(&pod, &[]);
-            }
-        }
-    }
-
     /// Ports at which the node says whether it has somebody for a Service
     /// (`healthCheckNodePort`), for [`super::HealthServer`].
     pub fn health_ports(&self) -> BTreeMap<u16, HealthPort> {

@@ -126,12 +126,13 @@ impl Task {
         let own = settings.choice != Choice::Engine;
         let known = if own { Known::read(&settings.dir.join(KNOWN)) } else { Known::default() };
         let names = NameServer::new(settings.node.clone());
+        let kept = known.as_update();
         if known.settings.is_some() {
-            names.update(&known.as_update());
+            names.update(&kept);
         }
         addresses.with(|all| *all = ipam.given().collect());
         let mut rules = Rules::new(&settings.cluster, settings.node.clone());
-        rules.update(&known.as_update());
+        rules.update(&kept);
         Ok(Self {
             rules,
             nodes_behind: true,

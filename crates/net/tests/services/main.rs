@@ -386,7 +386,7 @@ fn a_port_of_the_node_leads_to_its_pod() {
         services.set_host_ports(&pod, &[HostPort { host_address: Some("192.0.2.9".parse().unwrap()), ..port }]);
         services.apply().await.unwrap();
         assert_eq!(net.tcp("out", &to).unwrap_err().kind(), ErrorKind::ConnectionRefused);
-        services.keep_host_ports(&[].into());
+        services.set_host_ports(&pod, &[]);
         assert!(services.apply().await.unwrap().elements > 0);
         assert!(!net.nft("node", "list ruleset").contains("8443"));
     });
