@@ -25,17 +25,38 @@ use std::{
 /// handler it would be killed only after its grace. The standard library has no handlers, hence
 /// these few lines of C interface, the only unsafe code here.
 mod stop {
+    use std::{
+        io::Read,
+        os::fd::AsRawFd,
+        os::unix::net::UnixStream,
+        sync::atomic::{AtomicI32, AtomicUsize, Ordering},
+        thread,
+        time::{Duration, Instant},
+    };
+
     const SIGTERM: i32 = 15;
     const SIGINT: i32 = 2;
 
     unsafe extern "C" {
         fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
+        fn write(file: i32, bytes: *const u8, count: usize) -> isize;
         fn _exit(code: i32) -> !;
     }
 
+    /// Where a signal is written to by those that end what they have begun.
+    static TOLD: AtomicI32 = AtomicI32::new(-1);
+    /// Requests under way.
+    static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+
     extern "C" fn leave(_: i32) {
-        // SAFETY: `_exit` is async-signal-safe and takes any code.
-        unsafe { _exit(0) }
+        let file = TOLD.load(Ordering::SeqCst);
+        // SAFETY: `_exit` and `write` are async-signal-safe; the byte lives for ever, the socket as
+        // long as the process.
+        unsafe {
+            if file < 0 || write(file, b"x".as_ptr(), 1) < 1 {
+                _exit(0)
+            }
+        }
     }
 
     pub fn at_once() {
@@ -43,6 +64,40 @@ mod stop {
         unsafe {
             signal(SIGTERM, leave);
             signal(SIGINT, leave);
+        }
+    }
+
+    /// From now on a signal ends the process when no request has been under way for a moment, or after
+    /// five seconds: who has been let in gets an answer.
+    pub fn after_the_last_request() {
+        let Ok((mut heard, told)) = UnixStream::pair() else { return };
+        TOLD.store(told.as_raw_fd(), Ordering::SeqCst);
+        thread::spawn(move || {
+            let _told = told;
+            let _ = heard.read_exact(&mut [0]);
+            let (asked, moment) = (Instant::now(), Duration::from_millis(10));
+            let mut quiet = 0;
+            while quiet < 5 && asked.elapsed() < Duration::from_secs(5) {
+                thread::sleep(moment);
+                quiet = if UNDER_WAY.load(Ordering::SeqCst) == 0 { quiet + 1 } else { 0 };
+            }
+            std::process::exit(0)
+        });
+    }
+
+    /// A request, from its connection to its answer.
+    pub struct Request(());
+
+    impl Request {
+        pub fn begun() -> Self {
+            UNDER_WAY.fetch_add(1, Ordering::SeqCst);
+            Self(())
+        }
+    }
+
+    impl Drop for Request {
+        fn drop(&mut self) {
+            UNDER_WAY.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }
@@ -127,10 +182,15 @@ fn serve(role: &str) {
         }
     };
     println!("shop {version}: {role} listens on {port}");
+    stop::after_the_last_request();
     for stream in listener.incoming().flatten() {
+        let request = stop::Request::begun();
         let (role, version) = (role.to_string(), version.clone());
         let ready = started.elapsed() >= ready_after;
-        thread::spawn(move || answer(stream, &role, &version, ready));
+        thread::spawn(move || {
+            let _request = request;
+            answer(stream, &role, &version, ready);
+        });
     }
 }
 
