@@ -153,6 +153,8 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
             let after = Duration::from_millis(world.rng.below(30_000));
             world.later(after, Item::StartAgent(n));
         }
+        // One that is off stays so until whoever switched it off says otherwise.
+        Fault::PowerOff { node, .. } | Fault::Remove { node, .. } if !world.machines[node].powered => {}
         Fault::PowerOff { node, lose_writes, time } => {
             power_off(world, node, lose_writes);
             world.later(time, Item::PowerOn(node));

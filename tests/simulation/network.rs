@@ -111,8 +111,16 @@ impl World {
         };
         match message {
             ToServer::Hello(hello) => {
+                // A hello is the first message of its stream: what comes of a stream that has ended, or of
+                // one before it, opens none.
+                let open = server.lines.get(&n) == Some(&connection);
+                if !open && server.heard.get(&n).is_some_and(|newest| *newest >= connection) {
+                    return self.refuse(n, connection);
+                }
+                server.heard.insert(n, connection);
                 server.lines.insert(n, connection);
                 server.push(Event::Hello(hello));
+                self.tell(|| format!("n{n}'s hello of connection {connection} arrives"));
             }
             ToServer::Report { stamp, report } => {
                 let open = server.lines.get(&n) == Some(&connection);

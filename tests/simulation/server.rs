@@ -31,6 +31,8 @@ pub(crate) struct Server {
     pub(crate) busy: Time,
     /// The current connection of each node, as the real table of sessions has it.
     pub(crate) lines: BTreeMap<usize, u64>,
+    /// The newest connection of each node that said hello.
+    pub(crate) heard: BTreeMap<usize, u64>,
     pub(crate) clock: SimClock,
     /// It did not run for a while, or its clock jumped: the host notices, and tells the conductor.
     gap: bool,
@@ -49,8 +51,8 @@ impl Server {
         let at = clock.wall(now);
         let start = Start { now: at, seed, digest_key: [7; 32], settings, recover };
         let conductor = Conductor::start(MemoryStore::open(disk, at), start)?;
-        let (inbox, lines) = (VecDeque::new(), BTreeMap::new());
-        Ok(Self { conductor, life, inbox, wake: Some(at), busy: now, lines, clock, gap: false })
+        let (inbox, lines, heard) = (VecDeque::new(), BTreeMap::new(), BTreeMap::new());
+        Ok(Self { conductor, life, inbox, wake: Some(at), busy: now, lines, heard, clock, gap: false })
     }
 
     /// Something arrives.

@@ -180,7 +180,12 @@ impl Watch {
 
     /// Keeps what the next audit compares with.
     fn remember(&mut self, nodes: &BTreeSet<Arc<str>>, views: Vec<NodeView>, whole: bool) {
-        self.views.retain(|name, _| !nodes.contains(name.as_str()));
+        // One without power says nothing, and has what it had: none of it runs.
+        for view in self.views.iter_mut().filter(|(name, _)| nodes.contains(name.as_str())).map(|(_, view)| view) {
+            let containers = view.pods.iter_mut().flat_map(|pod| &mut pod.containers);
+            containers.for_each(|container| container.running = false);
+            view.foreign.iter_mut().for_each(|foreign| foreign.running = false);
+        }
         self.views.extend(views.into_iter().map(|v| (v.name.clone(), v)));
         let touched = std::mem::take(&mut self.touched);
         match &mut self.before {
@@ -263,6 +268,15 @@ impl Watch {
             if !name.is_empty() {
                 pod.containers.push(ContainerView { name, running: c.info.state.is_alive(), ready: true, restarts: 0 });
             }
+        }
+        // Of some it knows only that it was to run them: that is as much as their containers would tell.
+        for order in machine.sim.orders() {
+            pods.entry(order.uid).or_insert_with(|| PodView {
+                uid: order.uid,
+                namespace: order.namespace.to_string(),
+                name: order.name.to_string(),
+                ..PodView::default()
+            });
         }
         view.pods = pods.into_values().collect();
         view

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use evenkeel_model::{Rng, Time, Uid};
-use evenkeel_wire::{Hello, NodeReport, ToAgent, ToServer};
+use evenkeel_wire::{Hello, NodeReport, PodOrder, ToAgent, ToServer};
 
 use super::{
     clock::SimClock,
@@ -127,6 +127,11 @@ impl SimNode {
     /// What is on the agent's disk.
     pub fn journal(&self) -> Journal {
         Journal { agent: self.record.clone(), pods: self.disk.values().cloned().collect() }
+    }
+
+    /// The pods on the agent's disk.
+    pub fn orders(&self) -> impl Iterator<Item = &PodOrder> {
+        self.disk.values().map(|pod| &*pod.order)
     }
 
     /// Puts this on the agent's disk (the agent must be down).
