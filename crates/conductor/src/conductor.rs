@@ -13,11 +13,9 @@ use evenkeel_core::{
 };
 use evenkeel_model::{
     Key, Kind, Rng, Time, Version,
-    own::Condition,
     session::{Hello, Stamp, ToAgent},
 };
 use evenkeel_store::{Op, Origin, RECOVERING, Store, StoreError};
-use serde_json::Value;
 use tracing::{debug, error, warn};
 
 use crate::{
@@ -29,6 +27,7 @@ use crate::{
     held::Held,
     recovery::{self, Recovery},
     sessions::{Sessions, Verdict},
+    stalled::Stalled,
 };
 
 /// Events taken into one batch. A count, not a clock, so that a replay cuts at the same places.
@@ -69,6 +68,7 @@ pub struct Conductor<S> {
     dispatch: Dispatch,
     sessions: Sessions,
     writers: Writers,
+    stalled: Stalled,
     recovery: Recovery,
     /// Since when it watches without a pause.
     started: Time,
@@ -151,7 +151,7 @@ impl<S: Store> Conductor<S> {
             }
             None => Recovery::default(),
         };
-        let dispatch = Dispatch::new(&world);
+        let (dispatch, stalled) = (Dispatch::new(&world), Stalled::of(&world));
         let mut this = Self {
             store,
             world,
@@ -162,6 +162,7 @@ impl<S: Store> Conductor<S> {
             dispatch,
             sessions: Sessions::default(),
             writers: Writers::default(),
+            stalled,
             recovery,
             started: start.now,
             last_step: start.now,
@@ -315,11 +316,16 @@ impl<S: Store> Conductor<S> {
             }
             if guilty.contains(&Guilty::Controller(controller, key.clone())) {
                 self.writers.park(controller, key.clone());
-                self.stall(now, &key, &format!("controller {} panicked", controller.name()), &mut work);
+                let why = format!("controller {} panicked", controller.name());
+                self.stall(now, &key.clone(), (controller, key), &why, &mut work);
                 continue;
             }
             guard::caught(|| self.run(now, controller, &key, &mut work))
                 .map_err(|message| (Guilty::Controller(controller, key), message))?;
+        }
+        if self.dirty.is_empty() {
+            let changes = self.stalled.take_back(&self.world, &self.writers, now);
+            self.take(Wishes { changes, ..Wishes::default() }, &mut work, None);
         }
         Ok(work)
     }
@@ -467,7 +473,7 @@ impl<S: Store> Conductor<S> {
             let names: Vec<&str> = writers.iter().map(|w| w.name()).collect();
             let why = format!("parked: it was written again and again by {}", names.join(" and "));
             warn!(%object, why);
-            self.stall(now, &object, &why, work);
+            self.stall(now, &object, (controller, key.clone()), &why, work);
         }
     }
 
@@ -515,20 +521,10 @@ impl<S: Store> Conductor<S> {
         stalled
     }
 
-    /// Sets the condition `Stalled` on an object.
-    fn stall(&mut self, now: Time, key: &Key, why: &str, work: &mut Work) {
-        let Some(object) = self.world.get(key) else { return };
-        let mut status =
-            object.status::<Value>().ok().flatten().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-        let Some(map) = status.as_object_mut() else { return };
-        let mut conditions: Vec<Condition> =
-            map.get("conditions").and_then(|c| serde_json::from_value(c.clone()).ok()).unwrap_or_default();
-        if !Condition::set(&mut conditions, "Stalled", true, "ControllerParked", why, now) {
-            return;
-        }
-        map.insert("conditions".into(), serde_json::to_value(&conditions).unwrap_or_default());
-        let object = Arc::new(object.with_status(&status));
-        self.take(Wishes { changes: vec![Change::Put(object)], ..Wishes::default() }, work, None);
+    /// Says at an object why nobody takes it on.
+    fn stall(&mut self, now: Time, object: &Key, parked: (ControllerId, Key), why: &str, work: &mut Work) {
+        let changes = self.stalled.set(&self.world, (object, parked), why, now).into_iter().collect();
+        self.take(Wishes { changes, ..Wishes::default() }, work, None);
     }
 
     fn commit(&mut self, before: &World, work: &Work) -> Result<(), StoreError> {

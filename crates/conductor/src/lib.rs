@@ -19,6 +19,7 @@ mod network;
 mod orders;
 mod recovery;
 mod sessions;
+mod stalled;
 mod told;
 
 pub use conductor::{BATCH_EVENTS, Conductor, Start};
