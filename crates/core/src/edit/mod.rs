@@ -60,6 +60,9 @@ pub struct Wish {
     pub subresource: &'static str,
     /// Everything is checked, nothing is written.
     pub dry_run: bool,
+    /// Who owned the fields before this write, where the request says so itself
+    /// (`metadata.managedFields` of an update); else it is as the object has it.
+    pub managed: Option<Managed>,
 }
 
 /// A write by hand.
@@ -354,7 +357,7 @@ fn replace(
     };
     fixed::check(live, &new)?;
     let managed = managed.unwrap_or_else(|| {
-        let owners = Managed::from_bytes(&live.managed).unwrap_or_default();
+        let owners = wish.managed.clone().unwrap_or_else(|| Managed::from_bytes(&live.managed).unwrap_or_default());
         let by = Update { manager: &wish.manager, time: cx.now, subresource: wish.subresource };
         update(Node::of_kind(key.kind), &without_status(live), &without_status(&new), &owners, &by)
     });
@@ -366,7 +369,8 @@ fn replace(
         cx.delete(key.clone());
         return Ok(Answer::Deleted(live.clone()));
     }
-    if !new.same_content(live) {
+    let handed_over = wish.managed.is_some() && new.managed != live.managed;
+    if handed_over || !new.same_content(live) {
         if new.body != live.body && owner(world, live).is_some() {
             let text = format!("{user} has changed {key} by hand ({})", wish.manager);
             cx.event(world, live, EventKind::Normal, "ChangedByHand", &text);

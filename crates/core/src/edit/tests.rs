@@ -1,9 +1,10 @@
 //! Writes by hand, against a small cluster.
 #![allow(clippy::needless_pass_by_value)] // so that tests read well
 
-use alloc::{boxed::Box, string::ToString};
+use alloc::{boxed::Box, format, string::ToString, vec::Vec};
 
 use evenkeel_model::{Key, Kind, Uid, Version, names, own::SourceSpec};
+use evenkeel_schema::merge::Managed;
 use serde_json::{Value, json};
 
 use super::{Edit, Wish};
@@ -14,7 +15,7 @@ use crate::{
 
 fn wish(value: Value) -> Wish {
     let key = evenkeel_model::Object::from_value(value.clone()).unwrap().key;
-    Wish { key, value, manager: "kubectl".into(), subresource: "", dry_run: false }
+    Wish { key, value, manager: "kubectl".into(), subresource: "", dry_run: false, managed: None }
 }
 
 fn edit(lab: &mut Lab, edit: Edit) -> Result<Answer, Refusal> {
@@ -38,6 +39,33 @@ fn apply(lab: &mut Lab, manager: &str, value: Value, force: bool) -> Result<Answ
 
 fn map(name: &str, data: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}, "data": data})
+}
+
+#[test]
+fn an_update_may_say_itself_who_owned_what() {
+    let mut lab = Lab::new();
+    create(&mut lab, map("c", json!({"a": "1"}))).unwrap();
+    let key = Key::new(Kind::ConfigMap, "shop", "c");
+    let owners = |lab: &Lab| {
+        let object = lab.world.get(&key).unwrap().to_value();
+        let list = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+        list.iter().map(|m| format!("{} {}", m["manager"], m["operation"]).replace('"', "")).collect::<Vec<_>>()
+    };
+    assert_eq!(owners(&lab), ["kubectl Update"]);
+    // As kubectl hands over from apply on the client's side to that on the server's.
+    let object = lab.world.get(&key).unwrap().to_value();
+    let mut list = object["metadata"]["managedFields"].clone();
+    list[0]["operation"] = "Apply".into();
+    let managed = Managed::from_bytes(list.to_string().as_bytes()).unwrap();
+    let handed = Wish { managed: Some(managed), ..wish(map("c", json!({"a": "1"}))) };
+    edit(&mut lab, Edit::Replace { wish: handed, if_version: None, if_uid: None }).unwrap();
+    assert_eq!(owners(&lab), ["kubectl Apply"]);
+    // Nobody owns anything any more; what is set by the same write has its owner.
+    let anew = Wish { managed: Some(Managed::default()), ..wish(map("c", json!({"a": "1", "b": "2"}))) };
+    edit(&mut lab, Edit::Replace { wish: anew, if_version: None, if_uid: None }).unwrap();
+    assert_eq!(owners(&lab), ["kubectl Update"]);
+    let fields = lab.world.get(&key).unwrap().to_value()["metadata"]["managedFields"][0]["fieldsV1"].clone();
+    assert_eq!(fields, json!({"f:data": {"f:b": {}}}));
 }
 
 fn delete(lab: &mut Lab, kind: Kind, name: &str, propagation: Propagation) -> Result<Answer, Refusal> {

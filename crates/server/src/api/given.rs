@@ -13,11 +13,12 @@ use evenkeel_model::{Kind, Severity, Uid, Version};
 use evenkeel_schema::{
     Path, Step, Type,
     decode::{self, FaultKind},
+    merge::Managed,
     of_kind,
     protobuf::{self, ProtobufError},
     support,
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{body, protobuf::MEDIA as PROTOBUF, query::Pairs, status::Failure};
 
@@ -59,6 +60,8 @@ pub(super) struct Given {
     pub(super) version: Option<Version>,
     /// `metadata.uid`.
     pub(super) uid: Option<Uid>,
+    /// `metadata.managedFields`, where they are others than the object's.
+    pub(super) managed: Option<Managed>,
 }
 
 /// What the caller is told beside the answer.
@@ -166,6 +169,7 @@ pub(super) fn read(
     }
     // A write of the object itself never touches its status.
     map.remove("status");
+    let managed = managed(&mut map, before)?;
     let mut value = decoded(kind, &Value::Object(map), Validation::read(pairs)?, warnings)?;
     let text = |value: &Value, field: &str| {
         value.get("metadata").and_then(|m| m.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -202,7 +206,27 @@ pub(super) fn read(
             metadata.insert("name".into(), name.into());
         }
     }
-    Ok(Given { name: name.map_or(found, str::to_owned), value, version, uid })
+    Ok(Given { name: name.map_or(found, str::to_owned), value, version, uid, managed })
+}
+
+/// Takes `metadata.managedFields` out: who owns what is kept apart. As in Kubernetes nothing and an empty
+/// list leave it as it is, and a list with one empty entry begins anew.
+fn managed(map: &mut Map<String, Value>, before: Option<&Value>) -> Result<Option<Managed>, Failure> {
+    const FIELD: &str = "managedFields";
+    let metadata = map.get_mut("metadata").and_then(Value::as_object_mut);
+    let list = match metadata.and_then(|m| m.remove(FIELD)) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Array(list)) if list.is_empty() => return Ok(None),
+        Some(list) => list,
+    };
+    if before.and_then(|b| b.get("metadata")).and_then(|m| m.get(FIELD)) == Some(&list) {
+        return Ok(None);
+    }
+    if list == json!([{}]) {
+        return Ok(Some(Managed::default()));
+    }
+    let managed = Managed::from_bytes(list.to_string().as_bytes());
+    managed.map(Some).map_err(|e| Failure::new(422, "Invalid", format!("metadata.managedFields: Invalid value: {e}")))
 }
 
 fn decoded(kind: Kind, tree: &Value, validation: Validation, warnings: &mut Warnings) -> Result<Value, Failure> {
@@ -284,8 +308,6 @@ pub(super) fn manager(pairs: &Pairs, headers: &HeaderMap) -> Result<String, Fail
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn run(value: Value, query: &str) -> (Result<Given, Failure>, Vec<String>) {

@@ -65,7 +65,7 @@ pub(super) async fn replace(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &
     let current = write.current(&key)?.to_value();
     let given = given::read(key.kind, &key.namespace, Some(&key.name), tree, Some(&current), (pairs, &mut warnings))?;
     grants::held(write.api, &write.user, &key, &given.value, Some(&current))?;
-    let wish = wish(write, key.clone(), given.value, pairs)?;
+    let wish = Wish { managed: given.managed, ..wish(write, key.clone(), given.value, pairs)? };
     let edit = Edit::Replace { wish, if_version: given.version, if_uid: given.uid };
     Ok(warnings.on(ask(write, edit, &key).await?))
 }
@@ -89,7 +89,7 @@ pub(super) async fn patch(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &By
         grants::held(write.api, &write.user, &key, &given.value, Some(&current.to_value()))?;
         let asked = patch.names_version();
         let if_version = if asked { given.version } else { Some(current.version) };
-        let wish = wish(write, key.clone(), given.value, pairs)?;
+        let wish = Wish { managed: given.managed, ..wish(write, key.clone(), given.value, pairs)? };
         let edit = Edit::Replace { wish, if_version, if_uid: given.uid };
         match write.ask(Ask::Edit(Box::new(edit))).await {
             Err(AskError::Refused(r)) if r.code == 409 && !asked && tries < PATCH_TRIES => {}
@@ -102,15 +102,7 @@ pub(super) async fn patch(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &By
 fn patched(patch: &Patch, current: &Object, how: (&Pairs, &mut Warnings)) -> Result<Given, Failure> {
     let key = &current.key;
     let before = current.to_value();
-    let mut tree = before.clone();
-    // Whose a field is follows from what a patch does.
-    if let Some(metadata) = tree.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("managedFields");
-    }
-    let mut tree = patch.on(key.kind, &tree)?;
-    if let Some(metadata) = tree.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("managedFields");
-    }
+    let tree = patch.on(key.kind, &before)?;
     given::read(key.kind, &key.namespace, Some(&key.name), tree, Some(&before), how)
 }
 
@@ -186,7 +178,7 @@ pub(super) async fn delete_collection(
 
 fn wish(write: &Write<'_>, key: Key, value: Value, pairs: &Pairs) -> Result<Wish, Failure> {
     let manager = given::manager(pairs, &write.parts.headers)?;
-    Ok(Wish { key, value, manager, subresource: "", dry_run: pods::dry_run(&[], pairs)? })
+    Ok(Wish { key, value, manager, subresource: "", dry_run: pods::dry_run(&[], pairs)?, managed: None })
 }
 
 async fn ask(write: &Write<'_>, edit: Edit, key: &Key) -> Result<Response, Failure> {

@@ -104,6 +104,7 @@ pub(super) async fn write(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &By
             manager: given::manager(pairs, &write.parts.headers)?,
             subresource: "scale",
             dry_run: pods::dry_run(&[], pairs)?,
+            managed: None,
         };
         let edit = Edit::Replace { wish, if_version, if_uid: None };
         match write.ask(Ask::Edit(Box::new(edit))).await {
