@@ -85,6 +85,59 @@ fn a_command_has_its_streams_and_its_exit_code() {
     cluster.audit();
 }
 
+#[test]
+fn kubectl_attaches_to_a_containers_own_process() {
+    let mut cluster = Cluster::prepare(&[], &[]);
+    let (mount, volume) = tools(&cluster);
+    cluster.up();
+    let pod = |name: &str, args: &str| {
+        format!(
+            r#"{{"apiVersion": "v1", "kind": "Pod", "metadata": {{"name": "{name}"}}, "spec": {{"restartPolicy": "Never",
+            {volume}, "containers": [{{"name": "c", "image": "shop.example/shop:1.0", "command": ["/tools/program", {args}],
+            "stdin": true, "stdinOnce": true, {mount}}}]}}}}"#
+        )
+    };
+    let made = through(kubectl(&cluster, &["create", "-f", "-"]), pod("echo", r#""echo""#).as_bytes());
+    assert!(made.status.success(), "{made:?}");
+    cluster.kubectl(&["wait", "--for=condition=Ready", "pod/echo", "--timeout=60s"]);
+    // What goes in comes out, and the container ends with its input, of which there is one.
+    let sent = (0..1_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<u8>>();
+    let back = through(kubectl(&cluster, &["attach", "-i", "-q", "echo"]), &sent);
+    assert!(back.stdout == sent, "{} of {} bytes: {}", back.stdout.len(), sent.len(), text(&back.stderr));
+    cluster.kubectl(&["wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/echo", "--timeout=60s"]);
+    let late = output(&mut kubectl(&cluster, &["attach", "echo"]));
+    let said = text(&late.stderr);
+    assert!(!late.status.success() && said.contains("completed pod"), "{said}");
+
+    // Who leaves takes nothing along.
+    let made = output(&mut kubectl(&cluster, &["run", "web", "--image=shop.example/shop:1.0"]));
+    assert!(made.status.success(), "{made:?}");
+    cluster.kubectl(&["wait", "--for=condition=Ready", "pod/web", "--timeout=60s"]);
+    let mut attached =
+        kubectl(&cluster, &["attach", "web"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("the server tells of it", || cluster.said().contains("somebody attaches pod=web").then_some(()));
+    attached.kill().unwrap();
+    attached.wait().unwrap();
+    let pod = cluster.json(&["pod", "web"]).unwrap();
+    assert_eq!(pod["status"]["phase"], "Running", "{pod:#}");
+    assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0, "{pod:#}");
+
+    // As people try an image out: input goes to the first process, its output and exit code come back.
+    let run = ["run", "once", "--rm", "-i", "-q", "--restart=Never", "--image=shop.example/shop:1.0"];
+    let overrides = format!(r#"--overrides={}"#, pod_overrides(&mount, &volume));
+    let back = through(kubectl(&cluster, &[&run[..], &[&overrides]].concat()), b"hello\n");
+    assert!(text(&back.stdout).starts_with("hello\n"), "{back:?}");
+    cluster.audit();
+}
+
+/// Of `kubectl run once`: the program in place of the image's.
+fn pod_overrides(mount: &str, volume: &str) -> String {
+    format!(
+        r#"{{"spec": {{{volume}, "containers": [{{"name": "once", "image": "shop.example/shop:1.0", "stdin": true,
+        "stdinOnce": true, "command": ["/tools/program", "echo"], {mount}}}]}}}}"#
+    )
+}
+
 /// A pseudo-terminal with a process in it, which has it as its controlling terminal.
 struct Terminal {
     control: File,

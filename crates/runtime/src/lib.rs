@@ -120,6 +120,12 @@ pub trait Runtime: Send + Sync + 'static {
     /// cannot be reached from here; it is left to the container then.
     fn exec_end(&self, exec: &ExecId) -> impl Future<Output = Result<()>> + Send;
 
+    /// Connects to the standard streams of a running container's own process.
+    fn attach(&self, id: &ContainerId, stdin: bool) -> impl Future<Output = Result<AttachSession>> + Send;
+
+    /// Sets the size of a container's terminal, in characters.
+    fn resize(&self, id: &ContainerId, width: u16, height: u16) -> impl Future<Output = Result<()>> + Send;
+
     /// What a running container uses now.
     fn stats(&self, id: &ContainerId) -> impl Future<Output = Result<Stats>> + Send;
 

@@ -451,6 +451,20 @@ pub struct ExecSession {
     pub output: LogStream,
 }
 
+/// The standard streams of a container's own process, from now on. Dropping it leaves the process alone.
+pub struct AttachSession {
+    /// Its standard input, where the container was made with one; shutting it down is the end of it.
+    pub stdin: Pin<Box<dyn AsyncWrite + Send>>,
+    /// Its output, to the container's end.
+    pub output: LogStream,
+}
+
+impl fmt::Debug for AttachSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AttachSession").finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for ExecSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExecSession").field("id", &self.id).finish_non_exhaustive()

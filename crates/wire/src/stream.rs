@@ -30,7 +30,7 @@ const DEPTH: usize = 4;
 /// has no such bound: a command may be busy for long before it reads on.
 pub const PROGRESS: Duration = Duration::from_mins(1);
 
-/// What is wanted of a node. Attaching will be a further kind.
+/// What is wanted of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum StreamRequest {
@@ -38,6 +38,8 @@ pub enum StreamRequest {
     Logs(LogsRequest),
     /// A command run in a container.
     Exec(ExecRequest),
+    /// The streams of a container's own process.
+    Attach(AttachRequest),
     /// A connection to a TCP port of a pod.
     Port(PortRequest),
 }
@@ -85,6 +87,19 @@ pub struct ExecRequest {
     pub container: String,
     /// The program and its arguments; not empty.
     pub command: Vec<String>,
+    /// Its standard streams.
+    pub streams: ExecStreams,
+}
+
+/// A container's own process, and which of its standard streams are connected. The stream ends with the
+/// container, or leaves it running when its caller goes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AttachRequest {
+    /// The pod.
+    pub pod: Uid,
+    /// A container of it that runs.
+    pub container: String,
     /// Its standard streams.
     pub streams: ExecStreams,
 }

@@ -1,16 +1,18 @@
-//! A command in a container, with its standard streams on a stream to its caller.
+//! A command in a container, or the container's own process, with its standard streams on a stream to
+//! the caller.
 //!
 //! Called by `streams`. Both ways run at once and wait for each other's reader: output for the
 //! caller, at most [`evenkeel_wire::stream::PROGRESS`]; input for the command, as long as it takes
 //! (a database that works off one statement for minutes reads no further). When the caller goes,
-//! the command is ended.
+//! the command is ended; a container's own process runs on.
 
 use evenkeel_runtime::{
-    ContainerId, ContainerInfo, ContainerState, ExecId, ExecSession, ExecSpec, Runtime, RuntimeError, StartFailure,
-    Stream,
+    AttachSession, ContainerId, ContainerInfo, ContainerState, ExecId, ExecSession, ExecSpec, LogStream, Result as Ran,
+    Runtime, RuntimeError, StartFailure, Stream,
 };
 use evenkeel_wire::stream::{
-    self, ExecRequest, ExecStreams, FailureKind, NodeEnd, SendError, StreamError, StreamInput, StreamOutput,
+    self, AttachRequest, ExecRequest, ExecStreams, FailureKind, NodeEnd, SendError, StreamError, StreamInput,
+    StreamOutput,
 };
 use futures_util::StreamExt as _;
 use tokio::{
@@ -37,10 +39,7 @@ pub(super) async fn serve<R: Runtime>(
     if request.command.is_empty() {
         return Err(StreamError::new(FailureKind::Invalid, "there is no command to run").into());
     }
-    let (stdin, tty) = match request.streams {
-        ExecStreams::Pipes { stdin, .. } => (stdin, false),
-        ExecStreams::Terminal { stdin } => (stdin, true),
-    };
+    let (stdin, tty) = input(request.streams);
     let spec = ExecSpec { command: request.command, stdin, tty };
     let session = match runtime.exec_start(&id, &spec).await {
         Ok(session) => session,
@@ -50,8 +49,8 @@ pub(super) async fn serve<R: Runtime>(
         }
         Err(error) => return Err(error.into()),
     };
-    let exec = session.id.clone();
-    let ended = carry(runtime, end, session, request.streams).await;
+    let ExecSession { id: exec, stdin, output } = session;
+    let ended = carry(runtime, end, (stdin, output), &Process::Command(exec.clone()), request.streams).await;
     if let Err(Broken::Caller(_)) = &ended
         && let Err(error) = runtime.exec_end(&exec).await
     {
@@ -59,6 +58,51 @@ pub(super) async fn serve<R: Runtime>(
     }
     ended
 }
+
+/// Connects to the container's own process until it ends, or the caller goes.
+pub(super) async fn attach<R: Runtime>(
+    runtime: &R,
+    end: &mut NodeEnd,
+    request: AttachRequest,
+    found: Vec<ContainerInfo>,
+) -> Result<i32, Broken> {
+    let id = running(&request.container, found)?;
+    let AttachSession { stdin, output } = runtime.attach(&id, input(request.streams).0).await?;
+    carry(runtime, end, (stdin, output), &Process::Container(id), request.streams).await
+}
+
+/// Whether standard input is connected, and whether there is a terminal.
+fn input(streams: ExecStreams) -> (bool, bool) {
+    match streams {
+        ExecStreams::Pipes { stdin, .. } => (stdin, false),
+        ExecStreams::Terminal { stdin } => (stdin, true),
+    }
+}
+
+/// Whose streams they are.
+enum Process {
+    Command(ExecId),
+    Container(ContainerId),
+}
+
+impl Process {
+    async fn resize<R: Runtime>(&self, runtime: &R, width: u16, height: u16) -> Ran<()> {
+        match self {
+            Self::Command(id) => runtime.exec_resize(id, width, height).await,
+            Self::Container(id) => runtime.resize(id, width, height).await,
+        }
+    }
+
+    /// Its exit code when its output has ended. That of a container's own process is in the pod's status.
+    async fn exit_code<R: Runtime>(&self, runtime: &R) -> Ran<i64> {
+        match self {
+            Self::Command(id) => runtime.exec_wait(id).await,
+            Self::Container(_) => Ok(0),
+        }
+    }
+}
+
+type Stdin = std::pin::Pin<Box<dyn AsyncWrite + Send>>;
 
 /// The container that runs now.
 fn running(name: &str, found: Vec<ContainerInfo>) -> Result<ContainerId, StreamError> {
@@ -81,10 +125,10 @@ fn running(name: &str, found: Vec<ContainerInfo>) -> Result<ContainerId, StreamE
 async fn carry<R: Runtime>(
     runtime: &R,
     end: &mut NodeEnd,
-    session: ExecSession,
+    (stdin, mut output): (Stdin, LogStream),
+    process: &Process,
     streams: ExecStreams,
 ) -> Result<i32, Broken> {
-    let ExecSession { id, stdin, mut output } = session;
     let (send, recv) = (&end.send, &mut end.recv);
     stream::put(send, StreamOutput::Opened).await?;
     let (want_out, want_err) = match streams {
@@ -106,23 +150,18 @@ async fn carry<R: Runtime>(
                 stream::put(send, message).await?;
             }
         }
-        let code = runtime.exec_wait(&id).await?;
+        let code = process.exit_code(runtime).await?;
         Ok(i32::try_from(code).unwrap_or(NOT_EXECUTABLE))
     };
     tokio::select! {
         ended = print => ended,
-        () = feed(runtime, &id, recv, stdin) => Err(SendError::Gone.into()),
+        () = feed(runtime, process, recv, stdin) => Err(SendError::Gone.into()),
         () = send.closed() => Err(SendError::Gone.into()),
     }
 }
 
 /// Passes on what the caller sends, until it goes.
-async fn feed<R: Runtime>(
-    runtime: &R,
-    id: &ExecId,
-    recv: &mut mpsc::Receiver<StreamInput>,
-    stdin: std::pin::Pin<Box<dyn AsyncWrite + Send>>,
-) {
+async fn feed<R: Runtime>(runtime: &R, process: &Process, recv: &mut mpsc::Receiver<StreamInput>, stdin: Stdin) {
     let mut stdin = Some(stdin);
     while let Some(message) = recv.recv().await {
         match (message, &mut stdin) {
@@ -137,7 +176,7 @@ async fn feed<R: Runtime>(
                 stdin = None;
             }
             (StreamInput::Resize { width, height }, _) => {
-                if let Err(error) = runtime.exec_resize(id, width, height).await {
+                if let Err(error) = process.resize(runtime, width, height).await {
                     tracing::debug!(%error, "a terminal's size could not be set");
                 }
             }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use evenkeel_runtime::{LogOptions, Runtime, RuntimeError};
 use evenkeel_wire::stream::{
-    self, CallerEnd, ExecRequest, FailureKind, LogsRequest, NodeEnd, PortRequest, SendError, StreamError, StreamInput,
-    StreamOutput, StreamRequest,
+    self, AttachRequest, CallerEnd, ExecRequest, FailureKind, LogsRequest, NodeEnd, PortRequest, SendError,
+    StreamError, StreamInput, StreamOutput, StreamRequest,
 };
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
@@ -63,6 +63,7 @@ impl<R: Runtime> Streams<R> {
         let last = match request {
             StreamRequest::Logs(request) => self.log(end, request).await,
             StreamRequest::Exec(request) => self.exec(end, request).await,
+            StreamRequest::Attach(request) => self.attach(end, request).await,
             StreamRequest::Port(request) => self.port(end, request).await,
         };
         match last {
@@ -106,6 +107,11 @@ impl<R: Runtime> Streams<R> {
     async fn exec(&self, end: &mut NodeEnd, request: ExecRequest) -> Result<i32, Broken> {
         let found = self.logs.find(request.pod, &request.container).await?;
         exec::serve(self.logs.runtime(), end, request, found).await
+    }
+
+    async fn attach(&self, end: &mut NodeEnd, request: AttachRequest) -> Result<i32, Broken> {
+        let found = self.logs.find(request.pod, &request.container).await?;
+        exec::attach(self.logs.runtime(), end, request, found).await
     }
 
     async fn port(&self, end: &mut NodeEnd, request: PortRequest) -> Result<i32, Broken> {

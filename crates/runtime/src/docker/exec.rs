@@ -10,6 +10,7 @@ use bollard::{
     Docker as Client,
     errors::Error,
     exec::{CreateExecOptions, ResizeExecOptions},
+    query_parameters::ResizeContainerTTYOptionsBuilder,
 };
 use futures_util::StreamExt as _;
 use rustix::{
@@ -19,7 +20,9 @@ use rustix::{
 use tokio::time::{Instant, sleep};
 
 use super::{Docker, READ_TIMEOUT, WRITE_TIMEOUT, classify, raw, raw::Form};
-use crate::{ContainerId, ExecId, ExecLimits, ExecSession, ExecSpec, LogChunk, LogStream, Result, RuntimeError};
+use crate::{
+    AttachSession, ContainerId, ExecId, ExecLimits, ExecSession, ExecSpec, LogChunk, LogStream, Result, RuntimeError,
+};
 
 /// The engine ends the output a moment before it knows the exit code; a command that has closed
 /// its output may run on for long.
@@ -78,6 +81,21 @@ impl Docker {
         let id = ExecId(made.id);
         let output = checked(client, id.clone(), raw::read(read, form));
         Ok(ExecSession { id, stdin: Box::pin(write), output })
+    }
+
+    pub(super) async fn begin_attach(&self, id: ContainerId, stdin: bool) -> Result<AttachSession> {
+        let form = self.form(&id).await?;
+        let path = format!("/containers/{}/attach?stream=1&stdout=1&stderr=1&stdin={}", id.0, u8::from(stdin));
+        // An empty body: what is sent beyond the head is the process's input.
+        let connection = self.hijack(&path, String::new()).await?;
+        let (read, write) = tokio::io::split(connection);
+        Ok(AttachSession { stdin: Box::pin(write), output: raw::read(read, form) })
+    }
+
+    pub(super) async fn resize_container(&self, id: ContainerId, width: u16, height: u16) -> Result<()> {
+        let options = ResizeContainerTTYOptionsBuilder::default().h(height.into()).w(width.into()).build();
+        let request = self.client()?.resize_container_tty(&id.0, options);
+        Self::within("resize", READ_TIMEOUT, request).await?.map_err(classify::general)
     }
 
     pub(super) async fn resize(&self, id: ExecId, width: u16, height: u16) -> Result<()> {

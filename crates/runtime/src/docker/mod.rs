@@ -29,9 +29,9 @@ use bytes::Bytes;
 use evenkeel_model::Time;
 
 use crate::{
-    ContainerId, ContainerInfo, ContainerSpec, EngineInfo, EventStream, ExecId, ExecLimits, ExecResult, ExecSession,
-    ExecSpec, ImageInfo, LogOptions, LogStream, RegistryAuth, Resources, Result, Runtime, RuntimeError, SandboxSpec,
-    Stats,
+    AttachSession, ContainerId, ContainerInfo, ContainerSpec, EngineInfo, EventStream, ExecId, ExecLimits, ExecResult,
+    ExecSession, ExecSpec, ImageInfo, LogOptions, LogStream, RegistryAuth, Resources, Result, Runtime, RuntimeError,
+    SandboxSpec, Stats,
 };
 
 /// Reads answer in milliseconds; longer than this the engine hangs.
@@ -255,6 +255,14 @@ impl Runtime for Docker {
 
     fn exec_end(&self, exec: &ExecId) -> impl Future<Output = Result<()>> + Send {
         self.end_exec(exec.clone())
+    }
+
+    fn attach(&self, id: &ContainerId, stdin: bool) -> impl Future<Output = Result<AttachSession>> + Send {
+        self.begin_attach(id.clone(), stdin)
+    }
+
+    fn resize(&self, id: &ContainerId, width: u16, height: u16) -> impl Future<Output = Result<()>> + Send {
+        self.resize_container(id.clone(), width, height)
     }
 
     fn stats(&self, id: &ContainerId) -> impl Future<Output = Result<Stats>> + Send {

@@ -37,10 +37,15 @@ impl Docker {
             .boxed())
     }
 
-    pub(super) async fn log_stream(&self, id: ContainerId, options: LogOptions) -> Result<LogStream> {
+    /// How the engine sends a container's output.
+    pub(super) async fn form(&self, id: &ContainerId) -> Result<Form> {
         let request = self.client()?.inspect_container(&id.0, None);
         let found = Self::within("inspect container", READ_TIMEOUT, request).await?.map_err(classify::general)?;
-        let form = if found.config.and_then(|c| c.tty).unwrap_or(false) { Form::Plain } else { Form::Framed };
+        Ok(if found.config.and_then(|c| c.tty).unwrap_or(false) { Form::Plain } else { Form::Framed })
+    }
+
+    pub(super) async fn log_stream(&self, id: ContainerId, options: LogOptions) -> Result<LogStream> {
+        let form = self.form(&id).await?;
         let tail = options.tail.map_or_else(|| "all".to_owned(), |n| n.to_string());
         let since = options.since.map(|at| format!("&since={}.{:03}", at.secs(), at.0.rem_euclid(1000)));
         let path = format!(

@@ -11,7 +11,7 @@ use evenkeel_core::{
     scheduler::rebalance::{Rebalance, Wish},
 };
 use evenkeel_model::{Object, Snapshot, SourceName, Time};
-use evenkeel_wire::stream::{CallerEnd, ExecRequest, PortRequest, StreamError};
+use evenkeel_wire::stream::{AttachRequest, CallerEnd, ExecRequest, PortRequest, StreamError};
 use futures_util::Stream;
 use serde_json::Value;
 use thiserror::Error;
@@ -39,6 +39,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Runs a command in a container of a pod that is bound to a node.
     fn exec(&self, pod: Arc<Object>, request: ExecRequest) -> Later<Result<CallerEnd, StreamError>>;
+
+    /// Connects to the process of a container of a pod that is bound to a node.
+    fn attach(&self, pod: Arc<Object>, request: AttachRequest) -> Later<Result<CallerEnd, StreamError>>;
 
     /// Connects to a TCP port of a pod that is bound to a node.
     fn port(&self, pod: Arc<Object>, request: PortRequest) -> Later<Result<CallerEnd, StreamError>>;

@@ -1,4 +1,4 @@
-//! `pods/NAME/exec`: a command in a container, over WebSocket.
+//! `pods/NAME/exec` and `attach`: a command in a container, or its own process, over WebSocket.
 //!
 //! Called by `rest`. Checks the request, takes the connection over, and moves messages between the
 //! client and the node until one of them goes. What is wrong with the request is an HTTP answer;
@@ -19,7 +19,7 @@ use axum::{
 use bytes::Bytes;
 use evenkeel_model::{Key, Object};
 use evenkeel_wire::stream::{
-    CallerEnd, ExecRequest, ExecStreams, FailureKind, PROGRESS, StreamError, StreamInput, StreamOutput,
+    AttachRequest, CallerEnd, ExecRequest, ExecStreams, FailureKind, PROGRESS, StreamError, StreamInput, StreamOutput,
 };
 use futures_util::{
     SinkExt as _, StreamExt as _,
@@ -54,21 +54,38 @@ const IDLE: Duration = Duration::from_hours(4);
 /// A client gets this long to close when it was told the end.
 const CLOSING: Duration = Duration::from_secs(5);
 
+/// What a client wants to be connected to.
+enum Wanted {
+    Command(ExecRequest),
+    Process(AttachRequest),
+}
+
 /// Answers by taking the connection over.
-pub(crate) async fn open(api: &Arc<Api>, key: &Key, parts: &mut Parts, pairs: &Pairs) -> Result<Response, Failure> {
+pub(crate) async fn open(
+    api: &Arc<Api>,
+    (key, attach): (&Key, bool),
+    parts: &mut Parts,
+    pairs: &Pairs,
+) -> Result<Response, Failure> {
     let pod = api.backend.live().view().get(key).cloned().ok_or_else(|| Failure::not_found(key))?;
     let container = logs::container(&pod, pairs.get("container"))?;
     if pod.node.is_none() {
         let message = format!("pod {} does not have a host assigned", key.name);
         return Err(Failure::bad_request(message));
     }
-    let request = ExecRequest { pod: pod.uid, container, command: command(pairs)?, streams: streams(pairs)? };
+    let streams = streams(pairs)?;
+    let request = if attach {
+        Wanted::Process(AttachRequest { pod: pod.uid, container: container.clone(), streams })
+    } else {
+        Wanted::Command(ExecRequest { pod: pod.uid, container: container.clone(), command: command(pairs)?, streams })
+    };
     let (upgrade, protocol) = upgrade(parts).await?;
     let turn = api.commands.clone().try_acquire_owned().map_err(|_| Failure {
         retry_after: Some(1),
         ..Failure::new(429, "TooManyRequests", format!("{COMMANDS} commands run already, as many as may"))
     })?;
-    tracing::info!(pod = %key.name, namespace = %key.namespace, container = request.container, "a command is run");
+    let what = if attach { "somebody attaches" } else { "a command is run" };
+    tracing::info!(pod = %key.name, namespace = %key.namespace, container, "{what}");
     let api = api.clone();
     Ok(upgrade.on_upgrade(move |socket| run(api, socket, protocol, pod, request, turn)))
 }
@@ -121,13 +138,17 @@ async fn run(
     socket: WebSocket,
     protocol: Protocol,
     pod: Arc<Object>,
-    request: ExecRequest,
+    request: Wanted,
     _turn: OwnedSemaphorePermit,
 ) {
     metrics::gauge!("evenkeel_commands").increment(1);
     let (mut sink, mut source) = socket.split();
+    let opening = match request {
+        Wanted::Command(request) => api.backend.exec(pod, request),
+        Wanted::Process(request) => api.backend.attach(pod, request),
+    };
     let opened = tokio::select! {
-        opened = api.backend.exec(pod, request) => opened,
+        opened = opening => opened,
         () = api.stop.cancelled() => Err(StreamError::stopping()),
     };
     let last = match opened {

@@ -67,9 +67,9 @@ async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result
         && key.kind == Kind::Pod
     {
         match below.as_str() {
-            "exec" => {
+            "exec" | "attach" => {
                 let pairs = Pairs::of(&parts.uri)?;
-                return exec::open(api, key, &mut parts, &pairs).await;
+                return exec::open(api, (key, below == "attach"), &mut parts, &pairs).await;
             }
             "portforward" => {
                 let pairs = Pairs::of(&parts.uri)?;

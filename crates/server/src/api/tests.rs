@@ -12,7 +12,7 @@ use evenkeel_core::{
     scheduler::rebalance::{Rebalance, Wish},
 };
 use evenkeel_model::{Key, Kind, Object, SourceName, Version};
-use evenkeel_wire::stream::{CallerEnd, ExecRequest, FailureKind, NodeEnd, PortRequest, StreamError};
+use evenkeel_wire::stream::{AttachRequest, CallerEnd, ExecRequest, FailureKind, NodeEnd, PortRequest, StreamError};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -30,6 +30,7 @@ pub(super) struct Fake {
     nudged: Mutex<Vec<SourceName>>,
     /// Commands that were begun, with the node's ends of their streams.
     pub(super) commands: Mutex<Vec<(ExecRequest, NodeEnd)>>,
+    pub(super) attached: Mutex<Vec<(AttachRequest, NodeEnd)>>,
     pub(super) ports: Mutex<Vec<(PortRequest, NodeEnd)>>,
 }
 
@@ -44,6 +45,7 @@ impl Fake {
             answer: Mutex::new(Err(refused)),
             nudged: Mutex::default(),
             commands: Mutex::default(),
+            attached: Mutex::default(),
             ports: Mutex::default(),
         })
     }
@@ -111,6 +113,12 @@ impl Backend for Shared {
     fn exec(&self, _: Arc<Object>, request: ExecRequest) -> Later<Result<CallerEnd, StreamError>> {
         let (caller, node) = evenkeel_wire::stream::pair();
         self.0.commands.lock().unwrap().push((request, node));
+        Box::pin(async move { Ok(caller) })
+    }
+
+    fn attach(&self, _: Arc<Object>, request: AttachRequest) -> Later<Result<CallerEnd, StreamError>> {
+        let (caller, node) = evenkeel_wire::stream::pair();
+        self.0.attached.lock().unwrap().push((request, node));
         Box::pin(async move { Ok(caller) })
     }
 

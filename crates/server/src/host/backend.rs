@@ -14,7 +14,7 @@ use evenkeel_core::{
     scheduler::rebalance::{self, Rebalance, Wish},
 };
 use evenkeel_model::{Kind, Object, Snapshot, SourceName, Time};
-use evenkeel_wire::stream::{CallerEnd, ExecRequest, PortRequest, StreamError, StreamRequest};
+use evenkeel_wire::stream::{AttachRequest, CallerEnd, ExecRequest, PortRequest, StreamError, StreamRequest};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
 
@@ -90,6 +90,11 @@ impl Backend for Host {
     fn exec(&self, pod: Arc<Object>, request: ExecRequest) -> Later<Result<CallerEnd, StreamError>> {
         let shared = self.shared.clone();
         Box::pin(async move { streams::open(&shared, &pod, StreamRequest::Exec(request)).await })
+    }
+
+    fn attach(&self, pod: Arc<Object>, request: AttachRequest) -> Later<Result<CallerEnd, StreamError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move { streams::open(&shared, &pod, StreamRequest::Attach(request)).await })
     }
 
     fn port(&self, pod: Arc<Object>, request: PortRequest) -> Later<Result<CallerEnd, StreamError>> {
