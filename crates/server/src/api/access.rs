@@ -37,9 +37,18 @@ pub(crate) fn verbs(kind: Kind) -> &'static [&'static str] {
 const SOURCE: &[Below] =
     &[STATUS, action("sync"), action("retry"), action("rollback"), action("unpin"), action("diff"), PLACE];
 const PLACE: Below = Below { name: "place", verbs: &["get"] };
-const POD: &[Below] =
-    &[STATUS, Below { name: "log", verbs: &["get"] }, EXEC, PORT_FORWARD, EVICTION, action("adopt"), action("remove")];
+const POD: &[Below] = &[
+    STATUS,
+    Below { name: "log", verbs: &["get"] },
+    ATTACH,
+    EXEC,
+    PORT_FORWARD,
+    EVICTION,
+    action("adopt"),
+    action("remove"),
+];
 /// Kubernetes names both verbs; a WebSocket begins with GET, and SPDY (POST) is refused.
+const ATTACH: Below = Below { name: "attach", verbs: &["create", "get"] };
 const EXEC: Below = Below { name: "exec", verbs: &["create", "get"] };
 const PORT_FORWARD: Below = Below { name: "portforward", verbs: &["create", "get"] };
 const EVICTION: Below = Below { name: "eviction", verbs: &["create"] };

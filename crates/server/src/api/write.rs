@@ -142,8 +142,7 @@ fn refuse_early(method: &Method, target: &Target) -> Result<(), Failure> {
                 Some(b) if b.verbs.contains(&"create") && *method == Method::POST => Ok(()),
                 Some(b) if b.verbs.contains(&"update") && [Method::PUT, Method::PATCH].contains(method) => Ok(()),
                 Some(_) => Err(no_such_below(key.kind, key, below)),
-                None if matches!(key.kind, Kind::Source | Kind::Drift) => Err(Failure::no_path()),
-                None => Err(access::refuse(key.kind, Some(key))),
+                None => Err(Failure::no_path()),
             }
         }
     }
