@@ -8,10 +8,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use evenkeel_core::Settings;
+use evenkeel_core::{Settings, network::Layout, settings::ApiPlace};
 use evenkeel_model::own::SourceSpec;
 use evenkeel_server::{
-    api::{self, AccessLog, Api, Logged},
+    api::{self, AccessLog, Api, Entrance, Logged},
     dispatch::Agents,
     host::{BackupOptions, Host, Options},
     pki::{self, Pki},
@@ -20,7 +20,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{source, terminal};
+use super::{pods, source, terminal};
 
 /// What the control half is told.
 #[derive(Debug, Clone)]
@@ -63,12 +63,20 @@ pub(super) struct Control {
     pub(super) added: JoinHandle<Result<()>>,
     stop: CancellationToken,
     api: JoinHandle<()>,
+    /// For pods, where it listens for its own machine alone.
+    inner: Option<JoinHandle<()>>,
     log: Option<Arc<AccessLog>>,
 }
 
 impl Control {
-    /// Starts it. `names` are further names of this machine for the server's certificate.
-    pub(super) async fn start(options: &ControlOptions, names: &[String], stop: CancellationToken) -> Result<Self> {
+    /// Starts it. `names` are further names of this machine for the server's certificate, `node` is the
+    /// one of this very process.
+    pub(super) async fn start(
+        options: &ControlOptions,
+        names: &[String],
+        node: Option<&str>,
+        stop: CancellationToken,
+    ) -> Result<Self> {
         let metrics = api::install_metrics();
         let pki = Arc::new(Pki::open(&options.data_dir).context("the certificates")?);
         let listener = TcpListener::bind(options.listen).await.with_context(|| listen_hint(options.listen))?;
@@ -76,8 +84,11 @@ impl Control {
         let (host_name, port) = called(options.advertise.as_ref(), address);
         let mut hosts = vec![address.ip().to_string(), host_name.clone()];
         hosts.extend(names.iter().cloned());
+        let layout = &options.settings.network;
+        hosts.extend(inside(layout));
+        let place = place(&host_name, port, address, node).await;
         let tls = pki.server_config(&hosts).context("the server's certificate")?;
-        let host = start_host(options, &pki).await?;
+        let host = start_host(options, &pki, place.clone()).await?;
         let url = format!("https://{}:{port}", bracketed(&host_name));
         let kubeconfig = pki.admin_kubeconfig(&options.data_dir, &url).context("the administrator's kubeconfig")?;
         let story = terminal::start(host.story(), !options.story, stop.clone());
@@ -85,9 +96,19 @@ impl Control {
         let served =
             Api::new(Arc::new(host.clone()), stop.clone(), metrics).with_pki(pki.clone()).with_log(log.clone());
         let agents = Agents::new(host.clone(), pki.clone(), stop.clone());
-        let api = tokio::spawn(api::serve(Arc::new(served), Some(agents), listener, tls, stop.clone()));
+        let served = Arc::new(served);
+        let inner = match place {
+            ApiPlace::OnNode { node, port } if address.ip().is_loopback() => {
+                let (host, api, tls, stop) = (host.clone(), served.clone(), tls.clone(), stop.clone());
+                let inner = pods::Inner { host, api, tls, node, port, pods: layout.net.cluster_cidr, stop };
+                Some(tokio::spawn(inner.run()))
+            }
+            _ => None,
+        };
+        let entrance = Entrance { listener, from: None };
+        let api = tokio::spawn(api::serve(served, Some(agents), entrance, tls, stop.clone()));
         let added = tokio::spawn(add_source(host.clone(), options.source.clone(), stop.clone()));
-        Ok(Self { host, pki, url, kubeconfig, story, added, stop, api, log })
+        Ok(Self { host, pki, url, kubeconfig, story, added, stop, api, inner, log })
     }
 
     /// Ends it. What agents have said last is still taken.
@@ -96,6 +117,9 @@ impl Control {
         self.host.stop().await;
         // A listener that panicked has been logged by its task.
         let _ended = self.api.await;
+        if let Some(inner) = self.inner {
+            let _ended = inner.await;
+        }
         if let Some(log) = self.log {
             // One that panicked has been logged by its task.
             let _ended = tokio::task::spawn_blocking(move || log.end()).await;
@@ -104,11 +128,11 @@ impl Control {
     }
 }
 
-async fn start_host(options: &ControlOptions, pki: &Pki) -> Result<Host> {
+async fn start_host(options: &ControlOptions, pki: &Pki, api: ApiPlace) -> Result<Host> {
     let known = (!pki.is_new()).then(|| pki.nodes().into_iter().map(Arc::from).collect());
     let options = Options {
         data_dir: options.data_dir.clone(),
-        settings: Settings { root_ca: Some(pki.trust_pem().into()), ..options.settings.clone() },
+        settings: Settings { root_ca: Some(pki.trust_pem().into()), api, ..options.settings.clone() },
         seed: u64::from_le_bytes(pki::random()?),
         digest_key: pki.digest_key(),
         encryption_key: options.encryption_key_file.clone(),
@@ -142,6 +166,41 @@ fn called(advertise: Option<&(String, Option<u16>)>, address: SocketAddr) -> (St
         Some((host, port)) => (host.clone(), port.unwrap_or(address.port())),
         None if address.ip().is_unspecified() => (own_address(address.ip()).to_string(), address.port()),
         None => (address.ip().to_string(), address.port()),
+    }
+}
+
+/// The names and the address by which pods call it, in every cluster.
+fn inside(layout: &Layout) -> Vec<String> {
+    let service = "kubernetes.default.svc";
+    let short = ["kubernetes", "kubernetes.default", service].map(Into::into);
+    // Clients are written for the usual domain, whatever the cluster's is.
+    let long = [format!("{service}.{}", layout.net.domain), format!("{service}.cluster.local")];
+    short.into_iter().chain(long).chain([layout.api().to_string()]).collect()
+}
+
+/// Where pods and nodes reach it: by the name or address that others call it, or on the node of this
+/// process where it has none that leads here from outside.
+async fn place(host: &str, port: u16, address: SocketAddr, node: Option<&str>) -> ApiPlace {
+    let found = match host.parse::<IpAddr>() {
+        Ok(ip) => Some(ip),
+        Err(_) => match tokio::net::lookup_host((host, port)).await {
+            Ok(all) => all.map(|a| a.ip()).find(IpAddr::is_ipv4),
+            Err(error) => {
+                warn!(host, %error, "the address of this server's name is not known");
+                None
+            }
+        },
+    };
+    match (found.filter(|ip| ip.is_ipv4() && !ip.is_loopback()), node) {
+        (Some(ip), _) => ApiPlace::Address(SocketAddr::new(ip, port)),
+        (None, Some(node)) => ApiPlace::OnNode { node: node.into(), port: address.port() },
+        (None, None) => {
+            warn!(
+                host,
+                "pods do not reach the API: --advertise takes an IPv4 address by which nodes reach this server"
+            );
+            ApiPlace::Unknown
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod access;
 pub(crate) mod agent;
 mod control;
 mod node;
+mod pods;
 mod process;
 pub(crate) mod server;
 mod source;

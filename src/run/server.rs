@@ -16,7 +16,7 @@ use super::{
 pub(crate) async fn run(options: ControlOptions, host_name: String) -> Result<()> {
     raise_file_limit();
     let stop = CancellationToken::new();
-    let mut server = Control::start(&options, &[host_name], stop.clone()).await?;
+    let mut server = Control::start(&options, &[host_name], None, stop.clone()).await?;
     if options.story {
         server.say_start(&options, None);
     }

@@ -30,7 +30,7 @@ pub(crate) async fn run(control: ControlOptions, node: NodeOptions) -> Result<()
     let runtime = node::engine(&node.runtime).await?;
     let mut names = vec![node.name.clone()];
     names.extend(node.ip.map(|ip| ip.to_string()));
-    let mut server = Control::start(&control, &names, stop.clone()).await?;
+    let mut server = Control::start(&control, &names, Some(&node.name), stop.clone()).await?;
     if control.story {
         server.say_start(&control, Some(&node.name));
     }

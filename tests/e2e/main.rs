@@ -19,6 +19,7 @@ mod first_sync;
 mod forward;
 mod hand;
 mod ingress;
+mod inside;
 mod kubectl;
 mod logs;
 mod networking;

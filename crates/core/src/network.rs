@@ -17,9 +17,11 @@ use core::{
 
 use evenkeel_model::net::{Cidr, NetworkMode, NetworkSettings};
 
-use crate::world::World;
+use crate::{controllers, world::World};
 
-/// Which address of the service range is the DNS server's, as usual.
+/// Which address of the service range is the API's, as in Kubernetes.
+const API: u64 = 1;
+/// Which one is the DNS server's, as usual.
 const DNS: u64 = 10;
 /// The smallest service range: room for the API, the DNS server and some Services.
 const SMALLEST_SERVICES: u8 = 28;
@@ -134,6 +136,17 @@ impl Layout {
         })
     }
 
+    /// The address of the Service `default/kubernetes`.
+    pub fn api(&self) -> IpAddr {
+        let services = self.net.service_cidr;
+        services.nth(API).unwrap_or_else(|| services.network()).into()
+    }
+
+    /// The address of a node's own in its range.
+    pub fn node_address(range: Cidr) -> Option<IpAddr> {
+        range.nth(1).map(IpAddr::V4)
+    }
+
     /// For how many nodes there is room.
     pub fn nodes(&self) -> u64 {
         self.net.cluster_cidr.parts(self.node_prefix)
@@ -161,7 +174,11 @@ impl Layout {
             }
         }
         let services = self.net.service_cidr;
-        let outside = world.services.addresses().find(|(address, _)| !services.contains(**address));
+        // That of the API is given anew.
+        let outside = world
+            .services
+            .addresses()
+            .find(|(address, key)| !services.contains(**address) && !controllers::api::is_the_service(key));
         if let Some((address, key)) = outside {
             return Err(LayoutError::new(
                 format!(

@@ -19,7 +19,7 @@ use evenkeel_model::{Key, Object, Rng, canonical};
 use evenkeel_schema::validate::NODE_PORTS;
 use serde_json::{Map, Value, json};
 
-use crate::{cx::Cx, network::Layout, world::World};
+use crate::{controllers::api, cx::Cx, network::Layout, world::World};
 
 /// `clusterIP` of a Service that has none by intent.
 pub const HEADLESS: &str = "None";
@@ -134,6 +134,9 @@ pub(crate) fn address_is_free(world: &World, layout: &Layout, key: &Key, text: &
     if ip == layout.net.dns {
         return Err(format!("{text} is the address of the cluster's DNS server"));
     }
+    if ip == layout.api() && !api::is_the_service(key) {
+        return Err(format!("{text} is the address of the API's Service default/kubernetes"));
+    }
     match world.services.of_address(&ip) {
         Some(other) if other != key => {
             Err(format!("provided IP is already allocated: {text} is that of {}/{}", other.namespace, other.name))
@@ -166,7 +169,9 @@ fn free_in(world: &World, layout: &Layout, from: u32, count: u32, rng: &mut Rng)
         let mut taken = world.services.addresses_from(Ipv4Addr::from(from).into()).peekable();
         while candidate < end {
             let ip = Ipv4Addr::from(candidate);
-            if taken.next_if(|t| **t == IpAddr::V4(ip)).is_none() && layout.net.dns != IpAddr::V4(ip) {
+            if taken.next_if(|t| **t == IpAddr::V4(ip)).is_none()
+                && ![layout.net.dns, layout.api()].contains(&IpAddr::V4(ip))
+            {
                 return Some(ip);
             }
             candidate += 1;

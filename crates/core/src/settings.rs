@@ -1,9 +1,28 @@
 //! Settings of the whole server that the core reads. Those of one source are in its `spec`.
 
 use alloc::sync::Arc;
-use core::time::Duration;
+use core::{net::SocketAddr, time::Duration};
 
 use crate::network::Layout;
+
+/// Where pods and nodes find this server's API: the Service `default/kubernetes` leads there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ApiPlace {
+    /// There is no such Service.
+    #[default]
+    Nowhere,
+    /// At an address that all nodes reach.
+    Address(SocketAddr),
+    /// On a node's own address in the cluster's network: it serves its own machine alone.
+    OnNode {
+        /// The node.
+        node: Arc<str>,
+        /// The port.
+        port: u16,
+    },
+    /// The Service is there, and leads nowhere: no address is known that others reach.
+    Unknown,
+}
 
 /// Times and limits, with the defaults that the documentation names.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +67,8 @@ pub struct Settings {
     pub network: Layout,
     /// The certificates by which this server is known, PEM: every namespace has them. None without a CA.
     pub root_ca: Option<Arc<str>>,
+    /// Where pods find the API.
+    pub api: ApiPlace,
 }
 
 impl Default for Settings {
@@ -74,6 +95,7 @@ impl Default for Settings {
             contested_window: secs(600),
             network: Layout::default(),
             root_ca: None,
+            api: ApiPlace::Nowhere,
         }
     }
 }

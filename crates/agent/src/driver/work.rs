@@ -1,7 +1,13 @@
 //! Does one piece of work: the boring half. Each [`Work`] becomes calls of the runtime, the volumes
 //! or the network, and ends with one [`Output`] or [`Failure`]. Nothing is tried again here.
 
-use std::{collections::BTreeSet, net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use evenkeel_model::Uid;
 use evenkeel_net::plane::Plane;
@@ -17,6 +23,7 @@ use super::{
 };
 use crate::logic::{
     command::{Failure, Output, Target, VolumeUse, Work},
+    env::settle,
     labels,
 };
 
@@ -81,9 +88,7 @@ impl<R: Runtime> Worker<R> {
             }
             Work::CreateSandbox { spec, network } => self.create_sandbox(pod, *spec, &network).await,
             Work::CreateContainer { sandbox, mut spec, volumes, service_links } => {
-                if service_links {
-                    self.link(&mut spec).await?;
-                }
+                self.link(&mut spec, service_links).await?;
                 self.create_container(pod, &sandbox, *spec, volumes).await
             }
             Work::Start { id } => {
@@ -138,15 +143,19 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    /// Puts the variables of Services before the container's own, which win.
-    async fn link(&self, spec: &mut ContainerSpec) -> Result<(), Failure> {
+    /// Puts the variables of Services before the container's own, which win, and into what asks for them:
+    /// that of the API, and if `all` those of the pod's namespace.
+    async fn link(&self, spec: &mut ContainerSpec, all: bool) -> Result<(), Failure> {
         let namespace = spec.labels.get(labels::NAMESPACE).map_or("", String::as_str);
-        let links = self.plane.links(namespace).await.map_err(|e| Failure::Network(e.to_string()))?;
+        let links = self.plane.links(namespace, all).await.map_err(|e| Failure::Network(e.to_string()))?;
+        let known: BTreeMap<&str, &str> = links.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let values = spec.env.iter_mut().map(|v| &mut v.value);
+        values.chain(&mut spec.command).chain(&mut spec.args).for_each(|text| settle(text, &known));
         let own: BTreeSet<&str> = spec.env.iter().map(|v| v.name.as_str()).collect();
         let mut env: Vec<EnvVar> = links
-            .into_iter()
+            .iter()
             .filter(|(name, _)| !own.contains(name.as_str()))
-            .map(|(name, value)| EnvVar { name, value })
+            .map(|(name, value)| EnvVar { name: name.clone(), value: value.clone() })
             .collect();
         env.append(&mut spec.env);
         spec.env = env;

@@ -68,7 +68,7 @@ fn volumes(c: &Container, known: &BTreeMap<String, String>) -> Result<Vec<Volume
         let sub_path = match (&m.sub_path, &m.sub_path_expr) {
             (_, Some(expr)) if !expr.is_empty() => {
                 let path = env::expand(expr, known);
-                if path.contains("$(") {
+                if env::is_open(&path) {
                     return Err(format!("subPathExpr of {} names an unknown variable", m.name));
                 }
                 Some(path)

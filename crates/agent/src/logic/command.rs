@@ -101,8 +101,8 @@ pub enum Work {
         spec: Box<ContainerSpec>,
         /// The volumes to mount, resolved by the driver against what it prepared.
         volumes: Vec<VolumeUse>,
-        /// Whether the Services of the pod's namespace go into its environment (`enableServiceLinks`);
-        /// what the pod says itself comes before them.
+        /// Whether the Services of the pod's namespace go into its environment (`enableServiceLinks`), too:
+        /// the API's own always does; what the pod says itself comes before them.
         service_links: bool,
     },
     /// Start a created container. Ends with [`Output::Done`].

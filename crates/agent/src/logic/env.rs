@@ -156,7 +156,40 @@ fn resource_value(facts: &Facts<'_>, container: &Container, r: &ResourceFieldSel
     Ok((value.0.div_euclid(divisor) + i128::from(value.0.rem_euclid(divisor) != 0)).to_string())
 }
 
-/// `$(VAR)` replaced by what is known; an unknown one stays as it is; `$$` is one `$`.
+/// Stands before the parentheses of a variable that may be one of a Service: which there are is known when
+/// the container is made ([`settle`]). No variable and no argument can hold it.
+const LATER: char = '\0';
+
+/// Whether something of a text is settled later.
+pub(super) fn is_open(text: &str) -> bool {
+    text.contains(LATER)
+}
+
+/// Puts the variables of Services in, where [`expand`] left room for them; what is unknown stays as it was
+/// written.
+pub(crate) fn settle(text: &mut String, links: &BTreeMap<&str, &str>) {
+    if !is_open(text) {
+        return;
+    }
+    let mut parts = text.split(LATER);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let name = part.strip_prefix('(').and_then(|p| p.split_once(')'));
+        match name.and_then(|(name, after)| links.get(name).map(|value| (value, after))) {
+            Some((value, after)) => {
+                out.push_str(value);
+                out.push_str(after);
+            }
+            None => {
+                out.push('$');
+                out.push_str(part);
+            }
+        }
+    }
+    *text = out;
+}
+
+/// `$(VAR)` replaced by what is known; `$$` is one `$`. An unknown one is left to [`settle`].
 pub(super) fn expand(text: &str, known: &BTreeMap<String, String>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -170,7 +203,8 @@ pub(super) fn expand(text: &str, known: &BTreeMap<String, String>) -> String {
             if let Some(value) = known.get(name) {
                 out.push_str(value);
             } else {
-                out.push_str("$(");
+                out.push(LATER);
+                out.push('(');
                 out.push_str(name);
                 out.push(')');
             }
@@ -198,7 +232,23 @@ mod tests {
             ("$A $", "$A $"),
             ("$(A", "$(A"),
         ] {
-            assert_eq!(expand(text, &known), expected, "{text}");
+            let mut expanded = expand(text, &known);
+            settle(&mut expanded, &BTreeMap::new());
+            assert_eq!(expanded, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn variables_of_services_come_last_and_are_not_expanded_again() {
+        let known =
+            BTreeMap::from([("A".to_owned(), "1".to_owned()), ("B".to_owned(), expand("<$(X)>", &BTreeMap::new()))]);
+        let links = BTreeMap::from([("X", "10.0.0.1"), ("A", "other"), ("Y", "$(A)")]);
+        for (text, expected) in
+            [("$(X):80", "10.0.0.1:80"), ("$$(X) $(A)", "$(X) 1"), ("$(B)$(C)$(Y)", "<10.0.0.1>$(C)$(A)")]
+        {
+            let mut text = expand(text, &known);
+            settle(&mut text, &links);
+            assert_eq!(text, expected);
         }
     }
 }

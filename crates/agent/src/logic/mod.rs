@@ -10,7 +10,7 @@ mod build;
 pub mod capacity;
 pub mod command;
 mod drift;
-mod env;
+pub(crate) mod env;
 mod happened;
 pub mod journal;
 pub mod labels;

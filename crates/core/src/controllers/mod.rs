@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod account;
+pub mod api;
 pub mod deployment;
 pub mod disruption;
 pub mod endpoints;
@@ -39,6 +40,8 @@ pub enum ControllerId {
     Account,
     /// Ready roles, and roles that are the sum of others; key: the ClusterRole.
     Access,
+    /// The Service that leads to the API; key: it.
+    Api,
     /// Deployment to ReplicaSets.
     Deployment,
     /// ReplicaSet to Pods.
@@ -72,6 +75,7 @@ impl ControllerId {
         Self::Namespace,
         Self::Account,
         Self::Access,
+        Self::Api,
         Self::Deployment,
         Self::ReplicaSet,
         Self::Scheduler,
@@ -93,6 +97,7 @@ impl ControllerId {
             Self::Namespace => "namespace",
             Self::Account => "account",
             Self::Access => "access",
+            Self::Api => "api",
             Self::Deployment => "deployment",
             Self::ReplicaSet => "replicaset",
             Self::Scheduler => "scheduler",
@@ -120,6 +125,7 @@ impl Controllers {
         namespace::route(world, changed, &mut |k| mark(ControllerId::Namespace, k));
         account::route(world, changed, &mut |k| mark(ControllerId::Account, k));
         access::route(world, changed, &mut |k| mark(ControllerId::Access, k));
+        api::route(world, changed, &mut |k| mark(ControllerId::Api, k));
         deployment::route(world, changed, &mut |k| mark(ControllerId::Deployment, k));
         replicaset::route(world, changed, &mut |k| mark(ControllerId::ReplicaSet, k));
         scheduler::route(world, changed, &mut |k| mark(ControllerId::Scheduler, k));
@@ -141,6 +147,7 @@ impl Controllers {
             ControllerId::Namespace => namespace::reconcile(world, key, cx),
             ControllerId::Account => account::reconcile(world, key, cx),
             ControllerId::Access => access::reconcile(world, key, cx),
+            ControllerId::Api => api::reconcile(world, key, cx),
             ControllerId::Deployment => deployment::reconcile(world, key, cx),
             ControllerId::ReplicaSet => replicaset::reconcile(world, key, cx),
             ControllerId::Scheduler => scheduler::reconcile(world, key, cx),

@@ -14,6 +14,7 @@ use evenkeel_model::{Diagnostic, Doc, Key, Kind, Object, Reference, Severity, Sn
 use serde_json::Value;
 
 use crate::{
+    controllers::api,
     network::Layout,
     service,
     world::{World, desired::taken_from},
@@ -41,6 +42,10 @@ pub(super) fn run(world: &World, source: &str, snapshot: &Snapshot, layout: &Lay
 fn services(world: &World, snapshot: &Snapshot, layout: &Layout, out: &mut Vec<Diagnostic>) {
     let mut asked: BTreeMap<String, &Key> = BTreeMap::new();
     for doc in snapshot.docs.iter().filter(|d| d.key.kind == Kind::Service) {
+        if api::is_the_service(&doc.key) {
+            let why = "the Service default/kubernetes leads to the API, and is the server's own".to_string();
+            out.push(complaint(doc, "metadata.name", why));
+        }
         let Some(spec) = doc.value.get("spec").and_then(Value::as_object) else { continue };
         let live = world.get(&doc.key).filter(|o| !o.deleting()).map(|o| &**o);
         for (path, why) in service::objections(world, layout, &doc.key, spec, live) {

@@ -5,6 +5,22 @@ use std::net::IpAddr;
 
 use evenkeel_model::net::{PortProtocol, ServiceNet};
 
+/// The API's Service: every container finds it.
+const API: (&str, &str) = ("default", "kubernetes");
+
+/// The Services that a container of a namespace is told of: the API's and, if `all`, those of its namespace,
+/// whose own `kubernetes` counts before the API's, as in Kubernetes.
+pub(super) fn seen<'a>(
+    services: impl Iterator<Item = &'a ServiceNet> + Clone,
+    namespace: &str,
+    all: bool,
+) -> impl Iterator<Item = &'a ServiceNet> {
+    let own = move |s: &&ServiceNet| all && *s.id.namespace == *namespace;
+    let hidden = services.clone().filter(own).any(|s| *s.id.name == *API.1);
+    let api = move |s: &&ServiceNet| !hidden && (&*s.id.namespace, &*s.id.name) == API;
+    services.filter(move |s| own(s) || api(s))
+}
+
 /// The variables of Services, in order; a Service without an address has none.
 pub(super) fn variables<'a>(services: impl IntoIterator<Item = &'a ServiceNet>) -> Vec<(String, String)> {
     let mut out = Vec::new();
@@ -76,6 +92,17 @@ mod tests {
                 "REDIS_PRIMARY_PORT_7000_UDP_ADDR=10.43.0.11",
             ]
         );
+        let id = |namespace: &str, name: &str| ServiceId { namespace: namespace.into(), name: name.into() };
+        let named = [("default", "kubernetes"), ("default", "web"), ("odd", "kubernetes"), ("shop", "redis")];
+        let all: Vec<ServiceNet> = named.map(|(a, b)| ServiceNet::new(id(a, b), Uid(1))).into();
+        let told = |namespace: &str, linked| {
+            seen(all.iter(), namespace, linked).map(|s| format!("{}/{}", s.id.namespace, s.id.name)).collect::<Vec<_>>()
+        };
+        assert_eq!(told("shop", true), ["default/kubernetes", "shop/redis"]);
+        assert_eq!(told("shop", false), ["default/kubernetes"]);
+        assert_eq!(told("default", true), ["default/kubernetes", "default/web"]);
+        assert_eq!(told("odd", true), ["odd/kubernetes"]);
+        assert_eq!(told("odd", false), ["default/kubernetes"]);
         service.cluster_ips.clear();
         assert!(variables([&service]).is_empty(), "a headless one is found by its name alone");
     }

@@ -195,7 +195,7 @@ pub enum PlaneError {
 enum Ask {
     Update(Arc<NetworkUpdate>),
     Lease { pod: Uid, answer: oneshot::Sender<Result<Lease, PlaneError>> },
-    Links { namespace: String, answer: oneshot::Sender<Result<Vec<(String, String)>, PlaneError>> },
+    Links { namespace: String, all: bool, answer: oneshot::Sender<Result<Vec<(String, String)>, PlaneError>> },
     Names { answer: oneshot::Sender<Result<ClusterNames, PlaneError>> },
     Plug { sandbox: Sandbox, answer: oneshot::Sender<Result<Ipv4Addr, PlaneError>> },
     Found(Vec<Sandbox>),
@@ -260,11 +260,15 @@ impl Plane {
         if self.is_own().await? { self.ask(|answer| Ask::Names { answer }).await.map(Some) } else { Ok(None) }
     }
 
-    /// Variables by which a container of a namespace finds its Services, as they are now; none where pods
-    /// get the engine's network.
-    pub async fn links(&self, namespace: &str) -> Result<Vec<(String, String)>, PlaneError> {
+    /// Variables by which a container of a namespace finds the API and, if `all`, its Services, as they are
+    /// now; none where pods get the engine's network.
+    pub async fn links(&self, namespace: &str, all: bool) -> Result<Vec<(String, String)>, PlaneError> {
         let namespace = namespace.to_owned();
-        if self.is_own().await? { self.ask(|answer| Ask::Links { namespace, answer }).await } else { Ok(Vec::new()) }
+        if self.is_own().await? {
+            self.ask(|answer| Ask::Links { namespace, all, answer }).await
+        } else {
+            Ok(Vec::new())
+        }
     }
 
     /// Whether pods get a network of the node's own, once that is known.

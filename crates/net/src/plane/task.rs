@@ -260,9 +260,9 @@ impl Task {
                 // Who asked may have given up; the pod asks again and gets the same.
                 let _ = answer.send(lease);
             }
-            Ask::Links { namespace, answer } => {
-                let services = self.known.services().iter().filter(|s| *s.id.namespace == *namespace);
-                let _ = answer.send(Ok(links::variables(services.map(|s| &**s))));
+            Ask::Links { namespace, all, answer } => {
+                let services = self.known.services().iter().map(|s| &**s);
+                let _ = answer.send(Ok(links::variables(links::seen(services, &namespace, all))));
             }
             Ask::Names { answer } => {
                 let names = self.own_place().await.map(Place::names);

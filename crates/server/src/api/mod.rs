@@ -71,7 +71,7 @@ pub use backend::{
 };
 pub use health::install_metrics;
 pub use live::{Live, Subscription, Taken, TooOld, WatchEvent};
-pub use serve::serve;
+pub use serve::{Entrance, serve};
 
 /// The state of the API.
 pub struct Api {

@@ -14,6 +14,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, http::Request};
+use evenkeel_model::net::Cidr;
 use evenkeel_wire::stream::{WINDOW, WINDOWS};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -68,11 +69,20 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Refused connections are all counted; this often one is logged.
 const TELL: Duration = Duration::from_secs(1);
 
+/// Where connections come from.
+#[derive(Debug)]
+pub struct Entrance {
+    /// The socket.
+    pub listener: TcpListener,
+    /// Who else comes is turned away; `None` takes everybody.
+    pub from: Option<Cidr>,
+}
+
 /// Serves the API, and agents, until `stop` is cancelled.
 pub async fn serve(
     api: Arc<Api>,
     agents: Option<Agents>,
-    listener: TcpListener,
+    entrance: Entrance,
     tls: Arc<ServerConfig>,
     stop: CancellationToken,
 ) {
@@ -85,6 +95,7 @@ pub async fn serve(
         told: Mutex::new(None),
         stop: stop.clone(),
     });
+    let Entrance { listener, from } = entrance;
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     loop {
         let (turn, accepted) = tokio::select! {
@@ -92,6 +103,9 @@ pub async fn serve(
             next = accept(&listener, &handshakes) => next,
         };
         match accepted {
+            Ok((_, peer)) if from.is_some_and(|range| !range.contains(peer.ip())) => {
+                door.refused(peer, "foreign", &"it is not of the cluster's network");
+            }
             Ok((tcp, peer)) => {
                 let door = door.clone();
                 tokio::spawn(async move { door.connection(tcp, peer, turn).await });

@@ -26,8 +26,9 @@ use std::{
 };
 
 use evenkeel_core::{Settings, network::LayoutError};
-use evenkeel_model::Object;
+use evenkeel_model::{Key, Kind, Object, net::Cidr};
 use evenkeel_store::{DirLock, EncryptionKey, KeyError, StoreError};
+use k8s_openapi::api::core::v1::NodeSpec;
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
@@ -220,6 +221,27 @@ impl Host {
     /// An object as last committed.
     pub fn get(&self, key: &evenkeel_model::Key) -> Option<Arc<Object>> {
         self.shared.live.view().get(key).cloned()
+    }
+
+    /// Waits for a node to have another range of addresses than `but`; `None` when the server ends.
+    pub async fn node_range(&self, node: &str, but: Option<Cidr>) -> Option<Cidr> {
+        let live = &self.shared.live;
+        let key = Key::cluster(Kind::Node, node);
+        loop {
+            let view = live.view();
+            let spec: Option<NodeSpec> = view.get(&key).and_then(|o| o.spec().ok());
+            let range = spec.and_then(|s| s.pod_cidr?.parse().ok());
+            if range.is_some() && range != but {
+                return range;
+            }
+            let mut changes = match live.subscribe(Kind::Node, view.version) {
+                Ok(changes) => changes,
+                // The view is older than all that is kept by now.
+                Err(_) => continue,
+            };
+            // What it was is looked at anew, also where the store was loaded again.
+            let _changed = changes.next(live).await?;
+        }
     }
 
     /// Ends the followers and sessions and the conductor's thread, in this order, and lets go of
