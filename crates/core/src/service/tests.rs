@@ -105,8 +105,8 @@ fn nothing_is_given_twice_and_all_of_a_range_is_given() {
                         assert_eq!(before, ip, "it stays");
                     }
                 }
-                // Of 16 addresses the first, the last and the DNS server's are nobody's.
-                Err(why) => assert!(has.len() == 13 && why.contains("no address is left"), "{why}, {}", has.len()),
+                // Of 16 addresses the first, the last, the API's and the DNS server's are nobody's.
+                Err(why) => assert!(has.len() == 12 && why.contains("no address is left"), "{why}, {}", has.len()),
             }
             let ports = b.world.services.node_ports_from(0).count();
             assert_eq!(ports, has.len());
