@@ -175,15 +175,12 @@ pub(crate) fn settle(text: &mut String, links: &BTreeMap<&str, &str>) {
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let name = part.strip_prefix('(').and_then(|p| p.split_once(')'));
-        match name.and_then(|(name, after)| links.get(name).map(|value| (value, after))) {
-            Some((value, after)) => {
-                out.push_str(value);
-                out.push_str(after);
-            }
-            None => {
-                out.push('$');
-                out.push_str(part);
-            }
+        if let Some((value, after)) = name.and_then(|(name, after)| Some((links.get(name)?, after))) {
+            out.push_str(value);
+            out.push_str(after);
+        } else {
+            out.push('$');
+            out.push_str(part);
         }
     }
     *text = out;

@@ -234,11 +234,8 @@ impl Host {
             if range.is_some() && range != but {
                 return range;
             }
-            let mut changes = match live.subscribe(Kind::Node, view.version) {
-                Ok(changes) => changes,
-                // The view is older than all that is kept by now.
-                Err(_) => continue,
-            };
+            // Else the view is older by now than all that is kept.
+            let Ok(mut changes) = live.subscribe(Kind::Node, view.version) else { continue };
             // What it was is looked at anew, also where the store was loaded again.
             let _changed = changes.next(live).await?;
         }
