@@ -124,7 +124,7 @@ fn kubectl_attaches_to_a_containers_own_process() {
 
     // As people try an image out: input goes to the first process, its output and exit code come back.
     let run = ["run", "once", "--rm", "-i", "-q", "--restart=Never", "--image=shop.example/shop:1.0"];
-    let overrides = format!(r#"--overrides={}"#, pod_overrides(&mount, &volume));
+    let overrides = format!("--overrides={}", pod_overrides(&mount, &volume));
     let back = through(kubectl(&cluster, &[&run[..], &[&overrides]].concat()), b"hello\n");
     assert!(text(&back.stdout).starts_with("hello\n"), "{back:?}");
     cluster.audit();
