@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use evenkeel_core::{Settings, network::Layout, settings::ApiPlace};
 use evenkeel_model::own::SourceSpec;
 use evenkeel_server::{
-    api::{self, AccessLog, Api, Entrance, Logged},
+    api::{self, AccessLog, Api, Logged},
     dispatch::Agents,
     host::{BackupOptions, Host, Options},
     pki::{self, Pki},
@@ -105,8 +105,7 @@ impl Control {
             }
             _ => None,
         };
-        let entrance = Entrance { listener, from: None };
-        let api = tokio::spawn(api::serve(served, Some(agents), entrance, tls, stop.clone()));
+        let api = tokio::spawn(api::serve(served, Some(agents), listener, tls, stop.clone()));
         let added = tokio::spawn(add_source(host.clone(), options.source.clone(), stop.clone()));
         Ok(Self { host, pki, url, kubeconfig, story, added, stop, api, inner, log })
     }

@@ -47,13 +47,7 @@ impl Server {
         let stop = CancellationToken::new();
         let served = Api::new(Arc::new(host.clone()), stop.clone(), None).with_pki(pki.clone());
         let agents = Agents::new(host.clone(), pki.clone(), stop.clone());
-        let api = tokio::spawn(api::serve(
-            Arc::new(served),
-            Some(agents),
-            api::Entrance { listener, from: None },
-            tls,
-            stop.clone(),
-        ));
+        let api = tokio::spawn(api::serve(Arc::new(served), Some(agents), listener, tls, stop.clone()));
         Self { address, pki, host, stop, api }
     }
 

@@ -522,8 +522,7 @@ async fn whoever_shows_a_token_has_the_room_of_a_user() {
     let address = listener.local_addr().unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
     let tls = pki.server_config(&[]).unwrap();
-    let server =
-        tokio::spawn(super::serve(door.api.clone(), None, super::Entrance { listener, from: None }, tls, stop.clone()));
+    let server = tokio::spawn(super::serve(door.api.clone(), None, listener, tls, stop.clone()));
     // More than there is room for strangers.
     let most = super::serve::STRANGERS + 8;
     let mut open = Vec::new();

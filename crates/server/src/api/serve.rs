@@ -78,11 +78,18 @@ pub struct Entrance {
     pub from: Option<Cidr>,
 }
 
+impl From<TcpListener> for Entrance {
+    /// Takes everybody.
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, from: None }
+    }
+}
+
 /// Serves the API, and agents, until `stop` is cancelled.
 pub async fn serve(
     api: Arc<Api>,
     agents: Option<Agents>,
-    entrance: Entrance,
+    entrance: impl Into<Entrance>,
     tls: Arc<ServerConfig>,
     stop: CancellationToken,
 ) {
@@ -95,7 +102,7 @@ pub async fn serve(
         told: Mutex::new(None),
         stop: stop.clone(),
     });
-    let Entrance { listener, from } = entrance;
+    let Entrance { listener, from } = entrance.into();
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     loop {
         let (turn, accepted) = tokio::select! {

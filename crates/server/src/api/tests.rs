@@ -704,13 +704,7 @@ async fn the_certificate_of_the_kubeconfig_opens_the_door() {
     };
     let api = Arc::new(Api::new(Arc::new(Shared(Fake::new())), CancellationToken::new(), None));
     let stop = CancellationToken::new();
-    let server = tokio::spawn(serve(
-        api,
-        None,
-        Entrance { listener, from: None },
-        pki.server_config(&[]).unwrap(),
-        stop.clone(),
-    ));
+    let server = tokio::spawn(serve(api, None, listener, pki.server_config(&[]).unwrap(), stop.clone()));
     let client = || {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(&field("certificate-authority-data")).unwrap()).unwrap();
