@@ -145,7 +145,7 @@ impl Dispatch {
 
     /// Notes what a change means for agents.
     pub(crate) fn note(&mut self, world: &World, changed: &Changed) {
-        self.network.note(changed);
+        self.network.note(world, changed);
         self.ingresses.note(world, changed);
         match changed.key.kind {
             Kind::Pod => self.note_pod(changed),
@@ -237,7 +237,6 @@ impl Dispatch {
         }
         self.sources_changed = false;
         self.images_changed = false;
-        // After the first assignment, by which an agent judges whether it obeys.
         let numbered = |(node, session): (&Arc<str>, &Session)| (node.clone(), session.number);
         let (all, old): (Vec<_>, Vec<_>) = if self.network.has_news() || self.ingresses.has_news() || !fresh.is_empty()
         {
@@ -245,7 +244,9 @@ impl Dispatch {
         } else {
             Default::default()
         };
-        out.extend(self.network.take(world, layout, &all, &old));
+        let network = self.network.take(world, layout, &all, &old);
+        out.splice(0..0, network.before);
+        out.extend(network.after);
         out.extend(self.ingresses.take(world, &all, &old));
         for heal in heals {
             if self.sessions.contains_key(&heal.node) {

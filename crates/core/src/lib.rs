@@ -18,6 +18,7 @@ pub mod drift;
 pub mod edit;
 pub mod ingress;
 pub mod network;
+pub mod policy;
 pub mod rbac;
 pub mod release;
 pub mod scheduler;

@@ -239,6 +239,7 @@ mod tests {
             gone_nodes: Vec::new(),
             services,
             gone_services: gone.iter().map(|n| id(n)).collect(),
+            policy: evenkeel_model::policy::PolicyUpdate::default(),
         }
     }
 

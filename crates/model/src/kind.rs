@@ -98,6 +98,8 @@ kinds! {
     ConfigMap = "" "v1" "configmaps" "configmap" &["cm"], &[], Namespaced, Anyone, false;
     /// `v1` Secret.
     Secret = "" "v1" "secrets" "secret" &[], &[], Namespaced, Anyone, false;
+    /// `networking.k8s.io/v1` NetworkPolicy: before pods, which shall not begin without it.
+    NetworkPolicy = "networking.k8s.io" "v1" "networkpolicies" "networkpolicy" &["netpol"], &[], Namespaced, Anyone, false;
     /// `v1` Service.
     Service = "" "v1" "services" "service" &["svc"], &["all"], Namespaced, Anyone, true;
     /// `v1` Endpoints.

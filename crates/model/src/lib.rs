@@ -25,6 +25,7 @@ pub mod net;
 pub mod object;
 pub mod own;
 pub mod podstatus;
+pub mod policy;
 pub mod quantity;
 pub mod revision;
 pub mod rng;

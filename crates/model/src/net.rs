@@ -20,7 +20,7 @@ use core::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use thiserror::Error;
 
-use crate::ids::Uid;
+use crate::{ids::Uid, policy::PolicyUpdate};
 
 /// A range of IPv4 addresses in CIDR notation, its host bits zero: `10.42.0.0/16`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,6 +165,9 @@ pub struct NetworkUpdate {
     pub services: Vec<Arc<ServiceNet>>,
     /// Services that are gone.
     pub gone_services: Vec<ServiceId>,
+    /// NetworkPolicies and the pods of which they speak.
+    #[serde(default)]
+    pub policy: PolicyUpdate,
 }
 
 /// How the cluster's network is laid out. Fixed when a cluster is made.

@@ -99,6 +99,7 @@ fn update(full: bool, services: Vec<ServiceNet>) -> NetworkUpdate {
         gone_nodes: Vec::new(),
         services: services.into_iter().map(Arc::new).collect(),
         gone_services: Vec::new(),
+        policy: evenkeel_model::policy::PolicyUpdate::default(),
     }
 }
 

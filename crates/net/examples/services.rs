@@ -71,6 +71,7 @@ fn update(full: bool, services: Vec<Arc<ServiceNet>>) -> NetworkUpdate {
         gone_nodes: Vec::new(),
         services,
         gone_services: Vec::new(),
+        policy: evenkeel_model::policy::PolicyUpdate::default(),
     }
 }
 

@@ -38,7 +38,7 @@ const GROUPS: [(&str, &str); 9] = [
     ("rbac.authorization.k8s.io", "rbac"),
 ];
 /// Kinds that a source may hold: every field reachable from them must be in `support.tsv`.
-const ACCEPTED: [&str; 17] = [
+const ACCEPTED: [&str; 18] = [
     "core.v1.Namespace",
     "core.v1.ServiceAccount",
     "rbac.v1.ClusterRole",
@@ -55,6 +55,7 @@ const ACCEPTED: [&str; 17] = [
     "discovery.v1.EndpointSlice",
     "networking.v1.Ingress",
     "networking.v1.IngressClass",
+    "networking.v1.NetworkPolicy",
     "evenkeel.v1alpha1.Source",
 ];
 /// What is asked for below an object, and is no kind of its own in `kinds.tsv`.

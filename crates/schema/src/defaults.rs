@@ -105,6 +105,7 @@ fn conditional(object: &Object, map: &mut Map<String, Value>) {
                 map.insert("rollingUpdate".into(), json!({}));
             }
         }
+        "networking.v1.NetworkPolicySpec" => policy(map),
         "core.v1.ServiceSpec" => service(map),
         "core.v1.ServicePort" => service_port(map),
         "discovery.v1.EndpointPort" => {
@@ -117,6 +118,15 @@ fn conditional(object: &Object, map: &mut Map<String, Value>) {
             set_text(map, "apiGroup", "rbac.authorization.k8s.io");
         }
         _ => {}
+    }
+}
+
+/// A policy that does not say so isolates what it has rules of, and always what comes.
+fn policy(map: &mut Map<String, Value>) {
+    let some = |field: &str| map.get(field).and_then(Value::as_array).is_some_and(|a| !a.is_empty());
+    if !some("policyTypes") {
+        let types = if some("egress") { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) };
+        map.insert("policyTypes".into(), types);
     }
 }
 

@@ -84,7 +84,7 @@ pub fn lookup(api_version: &str, kind: &str) -> Lookup {
 
 /// The schema of a kind that Evenkeel has.
 pub fn of_kind(kind: Kind) -> &'static Type {
-    static TYPES: [Type; 22] = [
+    static TYPES: [Type; 23] = [
         Type::Object(&t::CORE_V1_NAMESPACE),
         Type::Object(&t::CORE_V1_CONFIG_MAP),
         Type::Object(&t::CORE_V1_SECRET),
@@ -107,6 +107,7 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Type::Object(&t::RBAC_V1_ROLE_BINDING),
         Type::Object(&t::NETWORKING_V1_INGRESS),
         Type::Object(&t::NETWORKING_V1_INGRESS_CLASS),
+        Type::Object(&t::NETWORKING_V1_NETWORK_POLICY),
     ];
     match kind {
         Kind::Namespace => &TYPES[0],
@@ -131,6 +132,7 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Kind::RoleBinding => &TYPES[19],
         Kind::Ingress => &TYPES[20],
         Kind::IngressClass => &TYPES[21],
+        Kind::NetworkPolicy => &TYPES[22],
     }
 }
 

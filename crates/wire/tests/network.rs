@@ -9,6 +9,7 @@ use evenkeel_model::{
         Endpoint, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId, ServiceNet,
         ServicePort,
     },
+    policy::{NamedPort, Peer, PodNet, PolicyId, PolicyNet, PolicyPort, PolicyRule, PolicyUpdate, PortMatch},
 };
 use evenkeel_wire::{
     ToAgent,
@@ -74,6 +75,37 @@ fn update() -> NetworkUpdate {
         gone_nodes: vec!["n3".into()],
         services: vec![Arc::new(service())],
         gone_services: vec![ServiceId { namespace: "shop".into(), name: "old".into() }],
+        policy: policy(),
+    }
+}
+
+fn policy() -> PolicyUpdate {
+    let block = Peer::Block { cidr: "10.0.0.0/8".parse().unwrap(), except: vec!["10.1.0.0/16".parse().unwrap()] };
+    let port = |protocol, ports| PolicyPort { protocol, ports };
+    let id = |name: &str| PolicyId { namespace: "shop".into(), name: name.into() };
+    PolicyUpdate {
+        policies: vec![Arc::new(PolicyNet {
+            id: id("web"),
+            subjects: "shop/app=web".into(),
+            ingress: Some(vec![PolicyRule {
+                peers: Some(vec![Peer::Pods("[]/app=till".into()), block]),
+                ports: Some(vec![
+                    port(PortProtocol::Tcp, PortMatch::Range(80, 90)),
+                    port(PortProtocol::Udp, PortMatch::Named("dns".into())),
+                    port(PortProtocol::Udp, PortMatch::All),
+                ]),
+            }]),
+            egress: None,
+        })],
+        gone_policies: vec![id("old")],
+        pods: vec![Arc::new(PodNet {
+            uid: Uid(9),
+            node: Some("n1".into()),
+            address: Some("10.42.1.2".parse().unwrap()),
+            selections: vec!["shop/app=web".into()],
+            ports: vec![NamedPort { name: "http".into(), protocol: PortProtocol::Tcp, port: 8080 }],
+        })],
+        gone_pods: vec![Uid(10)],
     }
 }
 
@@ -109,11 +141,13 @@ fn a_port_of_a_protocol_that_is_not_known_is_left_out_everywhere() {
 #[test]
 fn what_cannot_be_read_is_refused() {
     type Tamper = fn(&mut proto::NetworkUpdate);
-    let cases: [(Tamper, &str); 4] = [
+    let cases: [(Tamper, &str); 6] = [
         (|m| m.services[0].cluster_ips[0] = vec![1, 2, 3].into(), "4 nor 16"),
         (|m| m.services[0].ports[0].port = 70_000, "65535"),
         (|m| m.services[0].endpoints[0].ports = vec![1], "another number"),
         (|m| m.nodes[1].pod_cidr = Some("10.42.1.1/24".into()), "10.42.1.0/24"),
+        (|m| m.policies[0] = b"{}"[..].into(), "a network policy"),
+        (|m| m.gone_pods[0] = "ten".into(), "ten"),
     ];
     for (tamper, reason) in cases {
         let error = heard(update(), tamper).unwrap_err();

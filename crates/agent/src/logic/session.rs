@@ -9,7 +9,7 @@
 //! - Drifts are told again in the next session, unless the server said that it has them: nothing
 //!   else repeats them. What else a session tells is in the next one's hello.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use evenkeel_model::{Time, Uid, net::NetworkUpdate};
 use evenkeel_wire::{Assignment, ContainerDrift, Report, Stamp, ToAgent};
@@ -59,6 +59,8 @@ pub(super) struct Session {
     /// Drifts of this session's reports that the server has not said to have, at most
     /// [`MAX_DRIFTS`], oldest first.
     unheard: VecDeque<(u64, ContainerDrift)>,
+    /// What was said of the network before the first assignment.
+    early: Option<Arc<NetworkUpdate>>,
     /// The last wait for a first assignment that did not come; zero after one that did.
     waited: Duration,
 }
@@ -75,6 +77,7 @@ impl Session {
         self.told = Stamp { session: number, seq: 0 };
         self.roll_call = None;
         self.network = (None, None);
+        self.early = None;
         self.state = State::Fresh(now + self.patience());
         std::mem::take(&mut self.unheard).into_iter().map(|(_, drift)| drift).collect()
     }
@@ -155,6 +158,10 @@ impl Session {
         }
     }
 
+    fn is_fresh(&self) -> bool {
+        matches!(self.state, State::Fresh(_))
+    }
+
     /// When the wait for the first assignment ends.
     pub(super) fn deadline(&self) -> Option<Time> {
         match self.state {
@@ -208,6 +215,10 @@ impl AgentLogic {
             }
             ToAgent::RollCall { at } => self.session.roll_call = Some(at),
             ToAgent::Heard(stamp) => self.session.heard(stamp),
+            ToAgent::Network(update) if update.session == self.session.number() && self.session.is_fresh() => {
+                // What isolates pods comes before them. Whether it counts, the assignment says.
+                self.session.early = Some(update);
+            }
             ToAgent::Network(update) => {
                 // The first assignment comes before it and tells whether this server is obeyed.
                 let obeyed = matches!(self.session.state, State::At(_));
@@ -249,6 +260,7 @@ impl AgentLogic {
             Place::Next => {
                 self.session.state = State::At(assignment.seq);
                 self.session.waited = Duration::ZERO;
+                out.extend(self.session.early.take().map(Command::Network));
             }
             Place::Again => return,
             Place::Gap => {
@@ -494,6 +506,7 @@ mod tests {
                 gone_nodes,
                 services,
                 gone_services,
+                policy: Default::default(),
             })
         };
         let taken = |logic: &mut AgentLogic, session| {
@@ -502,8 +515,9 @@ mod tests {
         };
         let this = logic.session.number();
         assert!(!taken(&mut logic, this), "nobody knows yet whether this server is obeyed");
-        let first = assignment(&logic, 1, true);
-        assert!(!breaks(&mut logic, T0, first));
+        let first = ToAgent::Assign(Arc::new(assignment(&logic, 1, true)));
+        let out = logic.step(T0, Input::Server(first));
+        assert!(matches!(out[0], Command::Network(_)), "what came early is before all else: {out:?}");
         assert!(taken(&mut logic, this) && !taken(&mut logic, this - 1));
         logic.next_message();
         for (applied, said) in [(7, Some(7)), (7, None), (6, None), (9, Some(9))] {

@@ -45,6 +45,7 @@ fn update(session: u64, number: u64) -> NetworkUpdate {
         gone_nodes: Vec::new(),
         services: Vec::new(),
         gone_services: Vec::new(),
+        policy: evenkeel_model::policy::PolicyUpdate::default(),
     }
 }
 

@@ -228,6 +228,7 @@ fn contents<'a>(world: &'a World, namespace: &'a str) -> impl Iterator<Item = Ke
         Kind::Service,
         Kind::EndpointSlice,
         Kind::Ingress,
+        Kind::NetworkPolicy,
         Kind::PodDisruptionBudget,
         Kind::Pod,
         Kind::ReplicaSet,

@@ -135,6 +135,7 @@ fn others_live_in(world: &World, namespace: &str, source: &str) -> bool {
         Kind::Service,
         Kind::EndpointSlice,
         Kind::Ingress,
+        Kind::NetworkPolicy,
         Kind::PodDisruptionBudget,
         Kind::Pod,
         Kind::ReplicaSet,

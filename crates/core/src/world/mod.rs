@@ -9,6 +9,7 @@ pub mod deletion;
 pub mod desired;
 pub mod nodes;
 pub mod pods;
+pub mod policies;
 pub mod services;
 pub mod templates;
 pub mod timers;
@@ -65,6 +66,8 @@ pub struct World {
     pub windows: windows::Windows,
     /// Services: whom they select, what they have.
     pub services: services::Services,
+    /// NetworkPolicies: which of their selectors take a pod.
+    pub policies: policies::Policies,
     /// Who may do what.
     pub grants: Grants,
 }
@@ -348,6 +351,7 @@ impl World {
             Kind::Role | Kind::ClusterRole | Kind::RoleBinding | Kind::ClusterRoleBinding => {
                 self.grants.update(changed);
             }
+            Kind::NetworkPolicy => self.policies.update(changed),
             Kind::Service => self.services.update(changed),
             Kind::EndpointSlice => self.services.slice_changed(changed),
             Kind::Source => {

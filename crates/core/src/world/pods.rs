@@ -67,6 +67,8 @@ pub struct PodShape {
     pub hostname: Option<Arc<str>>,
     /// See `hostname`.
     pub subdomain: Option<Arc<str>>,
+    /// `hostNetwork`.
+    pub host_network: bool,
 }
 
 /// What is told of a pod's troubles: whether its status is worth reading for a cause.
@@ -513,6 +515,7 @@ fn shape_of(body: &[u8]) -> PodShape {
         ports,
         hostname: name(spec.hostname),
         subdomain: name(spec.subdomain),
+        host_network: spec.host_network == Some(true),
     }
 }
 

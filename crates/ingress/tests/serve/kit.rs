@@ -86,6 +86,7 @@ impl Node {
             gone_nodes: Vec::new(),
             services: services.into_iter().map(Arc::new).collect(),
             gone_services: Vec::new(),
+            policy: evenkeel_model::policy::PolicyUpdate::default(),
         });
     }
 

@@ -77,6 +77,7 @@ pub(super) fn update(full: bool, services: Vec<ServiceNet>, gone: &[&str]) -> Ne
         gone_nodes: Vec::new(),
         services: services.into_iter().map(Arc::new).collect(),
         gone_services: gone.iter().map(|name| id(name)).collect(),
+        policy: evenkeel_model::policy::PolicyUpdate::default(),
     }
 }
 

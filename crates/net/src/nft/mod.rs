@@ -1,9 +1,10 @@
-//! Packet rules by nftables: Services at their addresses, on this node.
+//! Packet rules by nftables: Services at their addresses and NetworkPolicies, on this node.
 //!
 //! - [`run`] starts `nft` itself, for everyone who needs it.
 //! - [`services`] is what the agent holds: it takes in what the server says and keeps one table.
 //! - `front` says who answers where, `element` and `table` how nftables is told, `book` what has to
 //!   change. All of these are pure.
+//! - `policy` says what packets of isolated pods are judged by, and what of it has to change.
 //! - `watch` hears of changes by others, `conntrack` ends flows to those who are gone.
 //! - [`health`] answers balancers outside.
 
@@ -13,6 +14,7 @@ mod element;
 mod front;
 pub mod health;
 mod netlink;
+mod policy;
 pub mod run;
 pub mod services;
 mod table;

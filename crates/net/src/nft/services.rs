@@ -18,11 +18,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    net::Ipv4Addr,
     sync::Arc,
     time::Duration,
 };
 
-use evenkeel_model::net::{NetworkUpdate, PortProtocol};
+use evenkeel_model::{
+    Uid,
+    net::{NetworkUpdate, PortProtocol},
+};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -31,6 +35,7 @@ use super::{
     conntrack,
     front::{Backend, Front},
     health::HealthPort,
+    policy::{self, Policies},
     run::{Nft, NftError},
     table::Place,
     watch::Watch,
@@ -80,6 +85,7 @@ pub struct Services {
     nft: Nft,
     table: String,
     book: Book,
+    policies: Policies,
     watch: Watch,
     /// The kernel's count of changes after our last one.
     generation: Option<u32>,
@@ -100,6 +106,7 @@ impl Services {
             nft,
             watch: Watch::new(table.clone()).map_err(ServicesError::Kernel)?,
             book: Book::new(table.clone(), node.into()),
+            policies: Policies::new(node.into()),
             table,
             generation: None,
             doubtful: false,
@@ -118,6 +125,13 @@ impl Services {
     /// settings are taken from it too.
     pub fn update(&mut self, update: &NetworkUpdate) {
         self.book.update(update);
+        self.policies.update(update);
+    }
+
+    /// Takes in the address that this node gave a pod, `None` when it is free again: whom policies
+    /// isolate is judged by it.
+    pub fn set_address(&mut self, pod: Uid, address: Option<Ipv4Addr>) {
+        self.policies.set_address(pod, address);
     }
 
     /// Takes in all ports of the node that lead to a pod (any name that is the pod's alone, as its
@@ -146,9 +160,14 @@ impl Services {
             other => other,
         };
         let mut done = Applied::default();
-        let Some(plan) = tried? else { return Ok(done) };
+        let (plan, policies) = tried?;
+        if let Some(policies) = policies {
+            done.elements = policies.elements;
+            self.policies.done(policies);
+        }
+        let Some(plan) = plan else { return Ok(done) };
         done.full = plan.full;
-        done.elements = plan.added.len() + plan.deleted.len();
+        done.elements += plan.added.len() + plan.deleted.len();
         let (udp, tcp): (Vec<Front>, Vec<Front>) =
             plan.cut.iter().partition(|front| front.protocol == PortProtocol::Udp);
         self.lost.extend(tcp);
@@ -159,23 +178,31 @@ impl Services {
 
     /// Plans and runs a batch, and sees to it that nobody else's change in the same moment is taken for
     /// it. When it fails, nothing is known of the table.
-    async fn attempt(&mut self) -> Result<Option<Plan>, ServicesError> {
+    async fn attempt(&mut self) -> Result<(Option<Plan>, Option<policy::Plan>), ServicesError> {
         let before = self.watch.generation().map_err(ServicesError::Kernel)?;
         self.notice()?;
         let doubtful = std::mem::take(&mut self.doubtful);
         if doubtful {
-            self.book.forget();
+            self.forget();
         }
-        let Some(plan) = self.book.plan() else { return Ok(None) };
-        let place = if plan.full { self.place().await? } else { Place::default() };
+        let plan = self.book.plan();
+        let full = plan.as_ref().is_some_and(|p| p.full);
+        let policies = self.policies.plan(&self.table, full);
+        if plan.is_none() && policies.is_none() {
+            return Ok((None, None));
+        }
+        let place = if full { self.place().await? } else { Place::default() };
         // Somebody who wrote meanwhile is known by the count alone; where that happened, the next load
         // is listened to.
-        let deaf = plan.full && !doubtful;
+        let deaf = full && !doubtful;
         if deaf {
             self.watch.close_ears();
         }
-        if let Err(e) = self.nft.batch(&self.book.text(&plan, place)).await {
-            self.book.forget();
+        // One transaction: nobody who is isolated is open in between.
+        let mut text = plan.as_ref().map(|p| self.book.text(p, place)).unwrap_or_default();
+        text.extend(policies.as_ref().map(|p| p.text.as_str()));
+        if let Err(e) = self.nft.batch(&text).await {
+            self.forget();
             return Err(e.into());
         }
         let seen = self.watch.look().map_err(ServicesError::Kernel)?;
@@ -184,7 +211,13 @@ impl Services {
         let alone = after == before.wrapping_add(1) || heard_alone;
         self.doubtful = !alone;
         self.generation = alone.then_some(after);
-        Ok(Some(plan))
+        Ok((plan, policies))
+    }
+
+    /// What the kernel holds is not known any more.
+    fn forget(&mut self) {
+        self.book.forget();
+        self.policies.forget();
     }
 
     /// Where a new table is to stand: behind the one that is there.
@@ -207,7 +240,7 @@ impl Services {
         if !self.book.is_applied() || (seen.touched == 0 && !unseen) {
             return Ok(());
         }
-        self.book.forget();
+        self.forget();
         let what = if seen.touched > 0 {
             "was changed by another program"
         } else {

@@ -11,7 +11,10 @@ use std::fmt::Write as _;
 
 use evenkeel_model::net::{Cidr, NetworkSettings};
 
-use super::element::{NEAR, Picker};
+use super::{
+    element::{NEAR, Picker},
+    policy,
+};
 
 /// Most clients that are remembered for affinity; a new one beyond is sent anywhere. About 200 bytes
 /// of the kernel's memory each.
@@ -75,6 +78,7 @@ table ip {table} {{
   }}
 "
     );
+    out.push_str(policy::SKELETON);
     hooks(&mut out, settings, own, place);
     out
 }

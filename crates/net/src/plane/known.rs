@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, fs, io, net::IpAddr, path::Path, sync::Arc};
 
-use evenkeel_model::net::{Cidr, NetworkSettings, NetworkUpdate, NodeNet, ServiceNet};
+use evenkeel_model::{
+    net::{Cidr, NetworkSettings, NetworkUpdate, NodeNet, ServiceNet},
+    policy::{PodNet, PolicyNet, PolicyUpdate},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::link::ipam::replace;
@@ -28,6 +31,11 @@ pub struct Known {
     nodes: Vec<NodeNet>,
     #[serde(default)]
     services: Vec<Arc<ServiceNet>>,
+    #[serde(default)]
+    policies: Vec<Arc<PolicyNet>>,
+    /// Pods of which policies speak, by uid.
+    #[serde(default)]
+    pods: Vec<Arc<PodNet>>,
 }
 
 impl Known {
@@ -63,9 +71,16 @@ impl Known {
             self.nodes.sort_by(|a, b| a.name.cmp(&b.name));
             self.services.clone_from(&update.services);
             self.services.sort_by(|a, b| a.id.cmp(&b.id));
+            self.policies.clone_from(&update.policy.policies);
+            self.policies.sort_by(|a, b| a.id.cmp(&b.id));
+            self.pods.clone_from(&update.policy.pods);
+            self.pods.sort_by_key(|p| p.uid);
         } else {
             merge(&mut self.nodes, &update.nodes, &update.gone_nodes, |n| n.name.clone());
             merge(&mut self.services, &update.services, &update.gone_services, |s| s.id.clone());
+            let policy = &update.policy;
+            merge(&mut self.policies, &policy.policies, &policy.gone_policies, |p| p.id.clone());
+            merge(&mut self.pods, &policy.pods, &policy.gone_pods, |p| p.uid);
         }
         if let Some(settings) = &update.settings {
             self.settings = Some(settings.clone());
@@ -83,6 +98,11 @@ impl Known {
             gone_nodes: Vec::new(),
             services: self.services.clone(),
             gone_services: Vec::new(),
+            policy: PolicyUpdate {
+                policies: self.policies.clone(),
+                pods: self.pods.clone(),
+                ..PolicyUpdate::default()
+            },
         }
     }
 
@@ -154,6 +174,7 @@ mod tests {
             gone_nodes: gone.iter().map(|n| (*n).into()).collect(),
             services: Vec::new(),
             gone_services: Vec::new(),
+            policy: PolicyUpdate::default(),
         }
     }
 

@@ -31,6 +31,10 @@ pub(super) struct Rules {
     services: Option<Services>,
     /// Ports of pods, also for those who come before `services`.
     ports: BTreeMap<Uid, Vec<HostPort>>,
+    /// Addresses of this node's pods, likewise.
+    addresses: BTreeMap<Uid, Ipv4Addr>,
+    /// Whether there may be NetworkPolicies.
+    policies: bool,
     health: HealthServer,
     /// Services with a port for balancers, and whether these ports may differ from what is answered.
     with_health: BTreeSet<ServiceId>,
@@ -43,13 +47,16 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn new(cluster: &str, node: Arc<str>) -> Self {
+    /// `addresses` are those of the pods that there were.
+    pub(super) fn new(cluster: &str, node: Arc<str>, addresses: BTreeMap<Uid, Ipv4Addr>) -> Self {
         let now = Instant::now();
         Self {
             cluster: cluster.into(),
             node,
             services: None,
             ports: BTreeMap::new(),
+            addresses,
+            policies: false,
             health: HealthServer::default(),
             with_health: BTreeSet::new(),
             health_stale: true,
@@ -73,9 +80,20 @@ impl Rules {
             self.health_stale |= has || had;
         }
         self.health_stale |= update.full || update.gone_services.iter().any(|id| self.with_health.remove(id));
+        self.policies |= !update.policy.policies.is_empty();
         if let Some(services) = &mut self.services {
             services.update(update);
         }
+    }
+
+    /// The address of a pod, before the pod has it. Says whether something is to be applied before.
+    pub(super) fn set_address(&mut self, pod: Uid, address: Ipv4Addr) -> bool {
+        if self.addresses.insert(pod, address) != Some(address)
+            && let Some(services) = &mut self.services
+        {
+            services.set_address(pod, Some(address));
+        }
+        self.policies
     }
 
     /// The ports of the node that lead to a pod, all of them. Says whether something is to be applied.
@@ -104,8 +122,18 @@ impl Rules {
     }
 
     /// Takes a pod's ports away. Says whether something is to be applied.
-    pub(super) fn forget(&mut self, pod: Uid) -> bool {
+    pub(super) fn unplugged(&mut self, pod: Uid) -> bool {
         self.set_ports(pod, Ipv4Addr::UNSPECIFIED, &[])
+    }
+
+    /// A pod is gone, and its address free. Says whether something is to be applied.
+    pub(super) fn forget(&mut self, pod: Uid) -> bool {
+        if self.addresses.remove(&pod).is_some()
+            && let Some(services) = &mut self.services
+        {
+            services.set_address(pod, None);
+        }
+        self.unplugged(pod) || self.policies
     }
 
     /// The pods that run have been told of.
@@ -127,6 +155,9 @@ impl Rules {
                 new.update(&known());
                 for (pod, ports) in &self.ports {
                     new.set_host_ports(&name(*pod), ports);
+                }
+                for (pod, address) in &self.addresses {
+                    new.set_address(*pod, Some(*address));
                 }
                 none.insert(new)
             }

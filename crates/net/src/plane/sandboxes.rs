@@ -50,7 +50,7 @@ impl Task {
         }
         for pod in gone {
             self.wires.remove(&pod);
-            self.rules.forget(pod);
+            self.rules.unplugged(pod);
         }
         let again = std::mem::take(&mut self.unplugged);
         self.found(again).await;
@@ -107,6 +107,10 @@ impl Task {
         let address = self.give(sandbox.pod, place.own.range).await?;
         let wire = self.wire(sandbox, &place, address);
         let kernel = self.kernel()?;
+        // Isolated before its first packet.
+        if self.rules.set_address(sandbox.pod, address) {
+            self.rules.apply(|| self.known.as_update()).await?;
+        }
         pods::plug(&kernel, &wire, &network).await?;
         self.leased.remove(&sandbox.pod);
         let title = sandbox.title.clone();

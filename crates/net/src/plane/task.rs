@@ -13,6 +13,7 @@ use std::{
 use evenkeel_model::{
     Uid,
     net::{Cidr, NetworkSettings},
+    policy::PodNet,
 };
 use tokio::{
     sync::{mpsc, watch as channel},
@@ -131,7 +132,7 @@ impl Task {
             names.update(&kept);
         }
         addresses.with(|all| *all = ipam.given().collect());
-        let mut rules = Rules::new(&settings.cluster, settings.node.clone());
+        let mut rules = Rules::new(&settings.cluster, settings.node.clone(), ipam.given().collect());
         rules.update(&kept);
         Ok(Self {
             rules,
@@ -182,11 +183,11 @@ impl Task {
                     for ask in batch.drain(..) {
                         self.take(ask).await;
                     }
-                    if self.behind {
-                        self.follow().await;
-                    }
                     if self.save_at.is_some_and(|at| at <= Instant::now()) {
                         self.save().await;
+                    }
+                    if self.behind {
+                        self.follow().await;
                     }
                 }
                 Some(()) = changed.recv() => {
@@ -242,7 +243,8 @@ impl Task {
     async fn take(&mut self, ask: Ask) {
         match ask {
             Ask::Update(update) => {
-                self.number = Some(update.number);
+                // What is told ahead of the whole has none.
+                self.number = Some(update.number).filter(|n| *n != 0).or(self.number);
                 self.behind = true;
                 if self.engine().is_none() {
                     self.known.take(&update);
@@ -251,6 +253,9 @@ impl Task {
                     self.known.owner = (self.settings.cluster.clone(), self.settings.node.to_string());
                     let slow = update.settings.is_none() && update.nodes.is_empty() && update.gone_nodes.is_empty();
                     self.nodes_behind |= !slow;
+                    // An agent that starts again isolates its pods as before.
+                    let own = |p: &Arc<PodNet>| p.node.as_ref() == Some(&self.settings.node);
+                    let slow = slow && update.policy.policies.is_empty() && !update.policy.pods.iter().any(own);
                     let at = Instant::now() + if slow { SAVE } else { Duration::ZERO };
                     self.save_at = Some(self.save_at.map_or(at, |save| save.min(at)));
                 }

@@ -157,6 +157,7 @@ fn update(number: u64, mode: NetworkMode, nodes: Vec<NodeNet>) -> NetworkUpdate 
         gone_nodes: Vec::new(),
         services: Vec::new(),
         gone_services: Vec::new(),
+        policy: evenkeel_model::policy::PolicyUpdate::default(),
     }
 }
 

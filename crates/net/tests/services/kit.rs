@@ -251,5 +251,6 @@ pub(crate) fn full(services: Vec<ServiceNet>) -> NetworkUpdate {
         gone_nodes: Vec::new(),
         services: services.into_iter().map(Arc::new).collect(),
         gone_services: Vec::new(),
+        policy: evenkeel_model::policy::PolicyUpdate::default(),
     }
 }

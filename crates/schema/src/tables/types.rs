@@ -2470,7 +2470,7 @@ pub(crate) static NETWORKING_V1_NETWORK_POLICY_PEER: Object = Object { name: "ne
 pub(crate) static NETWORKING_V1_NETWORK_POLICY_PORT: Object = Object { name: "networking.v1.NetworkPolicyPort", atomic: false, fields: &[
     Field { name: "endPort", ty: Int32, numbers: &[3], ..F },
     Field { name: "port", ty: IntOrString, numbers: &[2], ..F },
-    Field { name: "protocol", ty: String, default: Some(Literal::Str("TCP")), numbers: &[1], ..F },
+    Field { name: "protocol", ty: String, default: Some(Literal::Str("TCP")), support: Support::Refused { accepted: &["TCP", "UDP"], note: "" }, numbers: &[1], ..F },
 ] };
 
 pub(crate) static NETWORKING_V1_NETWORK_POLICY_SPEC: Object = Object { name: "networking.v1.NetworkPolicySpec", atomic: false, fields: &[

@@ -16,6 +16,7 @@ mod meta;
 mod names;
 mod node;
 mod pod;
+mod policy;
 mod probe;
 mod rbac;
 mod service;
@@ -55,6 +56,7 @@ pub fn object(kind: Kind, value: &Value) -> Vec<Problem> {
         Kind::EndpointSlice => service::slice(value, &mut out),
         Kind::Ingress => ingress::ingress(value, &mut out),
         Kind::IngressClass => ingress::class(spec, &at, &mut out),
+        Kind::NetworkPolicy => policy::spec(spec, &at, &mut out),
         Kind::Source => source::spec(spec, &at, &mut out),
         Kind::Node => node::spec(spec, &at, &mut out),
         Kind::Role | Kind::ClusterRole => rbac::role(kind, value, &mut out),

@@ -6,10 +6,14 @@
 use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use evenkeel_model::net::{
-    Cidr, Endpoint, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId, ServiceNet,
-    ServicePort,
+use evenkeel_model::{
+    net::{
+        Cidr, Endpoint, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId, ServiceNet,
+        ServicePort,
+    },
+    policy::{PolicyId, PolicyUpdate},
 };
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Result, bad, uid};
 use crate::proto;
@@ -24,7 +28,25 @@ pub(super) fn update(u: &NetworkUpdate) -> proto::NetworkUpdate {
         gone_nodes: u.gone_nodes.iter().map(ToString::to_string).collect(),
         services: u.services.iter().map(|s| service(s)).collect(),
         gone_services: u.gone_services.iter().map(id).collect(),
+        policies: u.policy.policies.iter().map(json).collect(),
+        gone_policies: u.policy.gone_policies.iter().map(policy_name).collect(),
+        pods: u.policy.pods.iter().map(json).collect(),
+        gone_pods: u.policy.gone_pods.iter().map(ToString::to_string).collect(),
     }
+}
+
+/// They have text, numbers and lists alone, which all have a JSON.
+fn json<T: Serialize>(value: &T) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+/// What of a policy is not understood is refused: left out, it would let through what it forbids.
+fn read_json<T: DeserializeOwned>(bytes: &Bytes) -> Result<Arc<T>> {
+    serde_json::from_slice(bytes).map(Arc::new).map_err(|e| bad("a network policy", e))
+}
+
+fn policy_name(id: &PolicyId) -> proto::ObjectName {
+    proto::ObjectName { namespace: id.namespace.to_string(), name: id.name.to_string() }
 }
 
 pub(super) fn read_update(u: proto::NetworkUpdate) -> Result<NetworkUpdate> {
@@ -37,6 +59,16 @@ pub(super) fn read_update(u: proto::NetworkUpdate) -> Result<NetworkUpdate> {
         gone_nodes: u.gone_nodes.into_iter().map(Into::into).collect(),
         services: u.services.into_iter().map(|s| read_service(s).map(Arc::new)).collect::<Result<_>>()?,
         gone_services: u.gone_services.into_iter().map(read_id).collect(),
+        policy: PolicyUpdate {
+            policies: u.policies.iter().map(read_json).collect::<Result<_>>()?,
+            gone_policies: u
+                .gone_policies
+                .into_iter()
+                .map(|n| PolicyId { namespace: n.namespace.into(), name: n.name.into() })
+                .collect(),
+            pods: u.pods.iter().map(read_json).collect::<Result<_>>()?,
+            gone_pods: u.gone_pods.iter().map(|text| uid(text)).collect::<Result<_>>()?,
+        },
     })
 }
 

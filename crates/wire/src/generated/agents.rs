@@ -512,6 +512,16 @@ pub struct NetworkUpdate {
     pub services: ::prost::alloc::vec::Vec<ServiceNet>,
     #[prost(message, repeated, tag = "8")]
     pub gone_services: ::prost::alloc::vec::Vec<ServiceId>,
+    /// JSON of `evenkeel_model::policy::PolicyNet`. What cannot be read is an error, not left out.
+    #[prost(bytes = "bytes", repeated, tag = "9")]
+    pub policies: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    #[prost(message, repeated, tag = "10")]
+    pub gone_policies: ::prost::alloc::vec::Vec<ObjectName>,
+    /// JSON of `evenkeel_model::policy::PodNet`, likewise; gone ones by uid.
+    #[prost(bytes = "bytes", repeated, tag = "11")]
+    pub pods: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    #[prost(string, repeated, tag = "12")]
+    pub gone_pods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Addresses are their 4 or 16 bytes, ranges are text in CIDR notation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,9 +1,12 @@
-//! Rows of Services, Endpoints and EndpointSlices.
+//! Rows of Services, Endpoints, EndpointSlices and NetworkPolicies.
 
 use std::fmt::Write as _;
 
-use evenkeel_model::{Object, Time};
-use k8s_openapi::api::core::v1::{ServicePort, ServiceSpec, ServiceStatus};
+use evenkeel_model::{Object, Selector, Time, labels::Requirement};
+use k8s_openapi::api::{
+    core::v1::{ServicePort, ServiceSpec, ServiceStatus},
+    networking::v1::NetworkPolicySpec,
+};
 use serde_json::Value;
 
 use super::{Column, age, name, text, wide};
@@ -21,6 +24,8 @@ pub(super) const SERVICE: &[Column] = &[
 pub(super) const ENDPOINTS: &[Column] = &[text("Name"), text("Endpoints"), text("Age")];
 
 pub(super) const SLICE: &[Column] = &[text("Name"), text("AddressType"), text("Ports"), text("Endpoints"), text("Age")];
+
+pub(super) const POLICY: &[Column] = &[text("Name"), text("Pod-Selector"), text("Age")];
 
 /// Endpoints that a row shows before it only counts them, as in Kubernetes.
 const SHOWN: usize = 3;
@@ -114,4 +119,53 @@ pub(super) fn slice(object: &Object, now: Time) -> Vec<Value> {
     let addresses = if addresses.is_empty() { "<unset>".to_owned() } else { some(&addresses) };
     let kind = body["addressType"].as_str().unwrap_or_default();
     vec![name(object), kind.into(), ports.into(), addresses.into(), age(object, now)]
+}
+
+pub(super) fn policy(object: &Object, now: Time) -> Vec<Value> {
+    let spec = object.spec::<NetworkPolicySpec>().unwrap_or_default();
+    let selector = spec.pod_selector.as_ref().and_then(|s| Selector::from_k8s(s).ok()).unwrap_or_default();
+    let mut all: Vec<(&str, String)> = selector.0.iter().map(demand).collect();
+    all.sort();
+    let all: Vec<String> = all.into_iter().map(|(_, text)| text).collect();
+    vec![name(object), or_none(&all).into(), age(object, now)]
+}
+
+/// A demand on labels with its label, as Kubernetes prints it.
+fn demand(requirement: &Requirement) -> (&str, String) {
+    let sorted = |values: &[String]| {
+        let mut values = values.to_vec();
+        values.sort();
+        values.join(",")
+    };
+    match requirement {
+        Requirement::In(key, values) if values.len() == 1 => (key, format!("{key}={}", values[0])),
+        Requirement::In(key, values) => (key, format!("{key} in ({})", sorted(values))),
+        Requirement::NotIn(key, values) => (key, format!("{key} notin ({})", sorted(values))),
+        Requirement::Exists(key) => (key, key.clone()),
+        Requirement::Absent(key) => (key, format!("!{key}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_model::{Key, Kind, Meta, Uid, canonical};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_policys_row_says_what_kubectl_says() {
+        let shown = |selector: Value| {
+            let body = canonical::value_bytes(&json!({"spec": {"podSelector": selector}}));
+            let key = Key::new(Kind::NetworkPolicy, "shop", "web");
+            let row = policy(&Object::new(key, Uid(1), Meta::default(), body.into()), Time(0));
+            row[1].as_str().unwrap().to_owned()
+        };
+        assert_eq!(shown(json!({})), "<none>");
+        let expression =
+            |key: &str, operator: &str, values: &[&str]| json!({"key": key, "operator": operator, "values": values});
+        let selector = json!({"matchLabels": {"tier": "front"}, "matchExpressions": [
+            expression("app", "In", &["b", "a"]), expression("x", "NotIn", &["y"]), expression("z", "DoesNotExist", &[])]});
+        assert_eq!(shown(selector), "app in (a,b),tier=front,x notin (y),!z");
+    }
 }
