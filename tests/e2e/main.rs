@@ -26,6 +26,7 @@ mod networking;
 mod ownership;
 mod pause;
 mod pods;
+mod policy;
 mod rollback;
 mod rolling_update;
 mod secrets;

@@ -15,5 +15,6 @@ mod kills;
 mod losing_a_node;
 mod networking;
 mod paused;
+mod policy;
 mod rebalance;
 mod upgrade;

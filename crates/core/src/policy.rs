@@ -23,9 +23,11 @@ use k8s_openapi::{
     api::networking::v1::{IPBlock, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec},
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
+use serde_json::Value;
 
 use crate::{
     change::Changed,
+    controllers::{node::object::CLUSTER_NETWORK, podstatus},
     network::Layout,
     world::{
         World,
@@ -233,3 +235,23 @@ pub fn touched(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
         _ => {}
     }
 }
+
+/// Whether a node's pods have the container engine's network, where nothing is enforced.
+pub(crate) fn lacks_network(node: &Object) -> bool {
+    let condition = podstatus::condition(node, CLUSTER_NETWORK);
+    condition.is_some_and(|c| c.get("status").and_then(Value::as_str) == Some("False"))
+}
+
+/// Why no policy can be: no node enforces it.
+pub(crate) fn objection(world: &World) -> Option<String> {
+    let mut nodes = world.list(Kind::Node, "").peekable();
+    nodes.peek()?;
+    nodes.all(|n| lacks_network(n)).then(|| {
+        "a NetworkPolicy is not supported where pods get the container engine's network, as on every node of this \
+         cluster: nothing would enforce it (see --pod-network, and the nodes' condition ClusterNetwork)"
+            .to_string()
+    })
+}
+
+#[cfg(test)]
+mod tests;

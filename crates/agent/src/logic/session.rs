@@ -506,7 +506,7 @@ mod tests {
                 gone_nodes,
                 services,
                 gone_services,
-                policy: Default::default(),
+                policy: evenkeel_model::policy::PolicyUpdate::default(),
             })
         };
         let taken = |logic: &mut AgentLogic, session| {

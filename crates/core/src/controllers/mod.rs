@@ -16,6 +16,7 @@ pub mod node;
 pub mod orphan;
 pub mod pod;
 pub(crate) mod podstatus;
+pub mod policy;
 pub mod replicaset;
 pub mod report;
 pub mod retention;
@@ -56,6 +57,8 @@ pub enum ControllerId {
     Endpoints,
     /// Status of Ingresses.
     Ingress,
+    /// Where NetworkPolicies are not enforced.
+    Policy,
     /// Life of a node.
     Node,
     /// Garbage collection by owner references; key: the dependent.
@@ -83,6 +86,7 @@ impl ControllerId {
         Self::Disruption,
         Self::Endpoints,
         Self::Ingress,
+        Self::Policy,
         Self::Node,
         Self::Gc,
         Self::Drift,
@@ -105,6 +109,7 @@ impl ControllerId {
             Self::Disruption => "disruption",
             Self::Endpoints => "endpoints",
             Self::Ingress => "ingress",
+            Self::Policy => "policy",
             Self::Node => "node",
             Self::Gc => "gc",
             Self::Drift => "drift",
@@ -133,6 +138,7 @@ impl Controllers {
         disruption::route(world, changed, &mut |k| mark(ControllerId::Disruption, k));
         endpoints::route(world, changed, &mut |k| mark(ControllerId::Endpoints, k));
         ingress::route(world, changed, &mut |k| mark(ControllerId::Ingress, k));
+        policy::route(world, changed, &mut |k| mark(ControllerId::Policy, k));
         node::route(world, changed, &mut |k| mark(ControllerId::Node, k));
         gc::route(world, changed, &mut |k| mark(ControllerId::Gc, k));
         drift::route(world, changed, &mut |k| mark(ControllerId::Drift, k));
@@ -155,6 +161,7 @@ impl Controllers {
             ControllerId::Disruption => disruption::reconcile(world, key, cx),
             ControllerId::Endpoints => endpoints::reconcile(world, key, cx),
             ControllerId::Ingress => ingress::reconcile(world, key, cx),
+            ControllerId::Policy => policy::reconcile(world, key, cx),
             ControllerId::Node => node::reconcile(world, key, cx),
             ControllerId::Gc => gc::reconcile(world, key, cx),
             ControllerId::Drift => drift::reconcile(world, key, cx),

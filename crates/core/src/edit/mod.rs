@@ -32,6 +32,7 @@ use crate::{
     ask::{Answer, DeleteOptions, More, Refusal},
     controllers::{pod, replicaset},
     cx::{Cx, EventKind},
+    policy,
     release::write::{as_kept, has_generation, without_status},
     service,
     world::World,
@@ -177,6 +178,11 @@ fn make(
         ..object.meta
     };
     object.status = Arc::from([]);
+    if object.key.kind == Kind::NetworkPolicy
+        && let Some(why) = policy::objection(world)
+    {
+        return Err(Refusal::fields(&object.key, [("spec".into(), why)].into()));
+    }
     object = served(world, None, object, cx)?;
     if object.key.kind == Kind::Pod {
         replicaset::admitted(&mut object, cx.settings.default_toleration);

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::{
     controllers::api,
     network::Layout,
-    service,
+    policy, service,
     world::{World, desired::taken_from},
 };
 
@@ -30,8 +30,12 @@ pub(super) fn run(world: &World, source: &str, snapshot: &Snapshot, layout: &Lay
         for reference in &doc.references {
             mentioned(world, snapshot, doc, reference, &mut out);
         }
-        if let Some(live) = world.get(&doc.key) {
-            immutable(doc, live, &mut out);
+        match world.get(&doc.key) {
+            Some(live) => immutable(doc, live, &mut out),
+            None if doc.key.kind == Kind::NetworkPolicy => {
+                out.extend(policy::objection(world).map(|why| complaint(doc, "spec", why)));
+            }
+            None => {}
         }
     }
     out.sort();

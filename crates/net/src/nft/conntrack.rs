@@ -2,7 +2,7 @@
 //! that is there: conntrack keeps a flow's way for as long as packets come. Of TCP only those go that
 //! nobody has answered yet: their next attempt, and a later connection from the same port, would go to
 //! a node without power for two minutes more. Others are left alone: what an ending program still
-//! answers, it may. Deliberately not here: who is there (`book`).
+//! answers, it may; but not what began while policies that forbid it were away. Deliberately not here: who is there (`book`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +15,7 @@ use evenkeel_model::net::PortProtocol;
 use super::{
     front::{At, Backend, Front},
     netlink::{ACK, DUMP, Socket, nested, write},
+    policy,
 };
 
 /// Netfilter's number for conntrack with the two requests.
@@ -48,11 +49,34 @@ const SYN_SENT: u8 = 1;
 
 /// Forgets flows to these fronts that are answered by none of those who are there now. Says how many.
 pub(super) fn forget(socket: &mut Socket, there: &BTreeMap<Front, BTreeSet<Backend>>) -> io::Result<usize> {
+    end(socket, |message| Flow::read(message).is_some_and(|flow| flow.is_stale(there)))
+}
+
+/// Forgets flows that policies do not let through, but not those of these addresses, which are the
+/// machine's own. Their next packet is judged as a first one is. Says how many.
+pub(super) fn forbid(
+    socket: &mut Socket,
+    own: &BTreeSet<Ipv4Addr>,
+    allows: impl Fn(policy::Flow) -> bool,
+) -> io::Result<usize> {
+    end(socket, |message| {
+        let protocol = match nested(message, &[THERE, PROTOCOL, NUMBER]) {
+            Some([UDP]) => PortProtocol::Udp,
+            Some([TCP]) => PortProtocol::Tcp,
+            _ => return false,
+        };
+        let (Some(from), Some(to)) = (asks(message), endpoint(message, BACK, SOURCE, SOURCE_PORT)) else {
+            return false;
+        };
+        !own.contains(&from) && !allows(policy::Flow { from, to: to.address, port: to.port, protocol })
+    })
+}
+
+/// Ends the flows of which this is true.
+fn end(socket: &mut Socket, is: impl Fn(&[u8]) -> bool) -> io::Result<usize> {
     let mut gone: Vec<Vec<u8>> = Vec::new();
     socket.request(GET, DUMP, IPV4, &[], |message| {
-        if let Some(flow) = Flow::read(message.rest())
-            && flow.is_stale(there)
-        {
+        if is(message.rest()) {
             gone.push(name(message.rest()));
         }
     })?;
@@ -79,6 +103,18 @@ fn name(all: &[u8]) -> Vec<u8> {
     out
 }
 
+fn endpoint(all: &[u8], way: u16, address: u16, port: u16) -> Option<Backend> {
+    let address: [u8; 4] = *nested(all, &[way, ADDRESSES, address])?.first_chunk()?;
+    let port: [u8; 2] = *nested(all, &[way, PROTOCOL, port])?.first_chunk()?;
+    Some(Backend { address: Ipv4Addr::from(address), port: u16::from_be_bytes(port) })
+}
+
+/// Who asks, before any translation.
+fn asks(all: &[u8]) -> Option<Ipv4Addr> {
+    let address: [u8; 4] = *nested(all, &[THERE, ADDRESSES, SOURCE])?.first_chunk()?;
+    Some(address.into())
+}
+
 /// A flow of UDP, or one of TCP that nobody has answered: where its packets were sent, and who answers.
 #[derive(Debug, PartialEq, Eq)]
 struct Flow {
@@ -94,12 +130,8 @@ impl Flow {
             [TCP] if nested(all, &[STATE, OF_TCP, STEP])? == [SYN_SENT] => PortProtocol::Tcp,
             _ => return None,
         };
-        let end = |way: u16, address: u16, port: u16| {
-            let address: [u8; 4] = *nested(all, &[way, ADDRESSES, address])?.first_chunk()?;
-            let port: [u8; 2] = *nested(all, &[way, PROTOCOL, port])?.first_chunk()?;
-            Some(Backend { address: Ipv4Addr::from(address), port: u16::from_be_bytes(port) })
-        };
-        Some(Self { protocol, target: end(THERE, TARGET, TARGET_PORT)?, answers: end(BACK, SOURCE, SOURCE_PORT)? })
+        let target = endpoint(all, THERE, TARGET, TARGET_PORT)?;
+        Some(Self { protocol, target, answers: endpoint(all, BACK, SOURCE, SOURCE_PORT)? })
     }
 
     fn is_stale(&self, there: &BTreeMap<Front, BTreeSet<Backend>>) -> bool {

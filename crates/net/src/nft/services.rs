@@ -40,6 +40,7 @@ use super::{
     table::Place,
     watch::Watch,
 };
+use crate::link::kernel::Kernel;
 
 /// How often [`Services::check`] is to be called: a table that someone flushed is there again within
 /// a second.
@@ -257,6 +258,7 @@ impl Services {
         self.notice()?;
         if self.doubtful || self.drift.is_some() {
             self.apply().await?;
+            self.end_forbidden().await?;
         }
         // Not with each change: all flows of the node are read for it.
         let lost: Vec<Front> = std::mem::take(&mut self.lost).into_iter().collect();
@@ -277,6 +279,21 @@ impl Services {
             .await
             .unwrap_or_else(|e| Err(io::Error::other(e)))
             .map_err(ServicesError::Flows)
+    }
+
+    /// Ends what began while the table was away and policies do not let through.
+    async fn end_forbidden(&self) -> Result<(), ServicesError> {
+        if self.policies.is_idle() {
+            return Ok(());
+        }
+        let mut socket = self.watch.socket().map_err(ServicesError::Flows)?;
+        let kernel = Kernel::open().map_err(|e| ServicesError::Flows(io::Error::other(e)))?;
+        let addresses = kernel.addresses().await.map_err(|e| ServicesError::Flows(io::Error::other(e)))?;
+        let own: BTreeSet<Ipv4Addr> = addresses.into_iter().map(|a| a.ip).collect();
+        let policies = self.policies.clone();
+        let work = move || conntrack::forbid(&mut socket, &own, |flow| policies.allows(flow));
+        let ended = tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)));
+        ended.map(drop).map_err(ServicesError::Flows)
     }
 
     /// Takes a cluster's table away: when the node leaves it. What was sent by it stops to pass.

@@ -27,7 +27,7 @@ const PRESSURES: [(&str, &str); 3] = [
 /// Condition of a node without a range of addresses for its pods, and its taint.
 pub(super) const NO_NETWORK: (&str, &str) = ("NetworkUnavailable", "node.kubernetes.io/network-unavailable");
 /// Condition of a node that says whether its pods are on the cluster's network.
-const CLUSTER_NETWORK: &str = "ClusterNetwork";
+pub(crate) const CLUSTER_NETWORK: &str = "ClusterNetwork";
 /// Annotation: names of the labels that the agent set, so that those of a flag that is gone go.
 pub(super) const AGENT_LABELS: &str = "evenkeel.dev/agent-labels";
 /// Annotation: `key:Effect` of the taints that the agent set, for the same reason.

@@ -12,7 +12,10 @@
 //! Both ways are chains of their own on the hook, because what one lets through the other still judges.
 //! Deliberately not here: which pods a selector takes (the server says), and running a batch.
 
+mod judge;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,7 +31,7 @@ use evenkeel_model::{
 };
 
 use self::rules::Parts;
-pub(super) use self::rules::Way;
+pub(super) use self::{judge::Flow, rules::Way};
 
 /// The table's part that is always there.
 pub(super) const SKELETON: &str = "  map isolated_in { type ipv4_addr : verdict; }
@@ -109,7 +112,7 @@ struct Shape {
 }
 
 /// The policies' book: see the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Policies {
     own: Arc<str>,
     known: BTreeMap<PolicyId, Parts>,

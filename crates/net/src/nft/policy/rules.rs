@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc};
 
 use evenkeel_model::{
-    net::{Cidr, PortProtocol},
+    net::PortProtocol,
     policy::{Peer, PolicyNet, PolicyPort, PolicyRule, PortMatch},
 };
 
@@ -44,7 +44,7 @@ impl Way {
 }
 
 /// A policy with its rules.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Parts {
     pub(super) net: Arc<PolicyNet>,
     pub(super) sets: BTreeSet<Set>,
