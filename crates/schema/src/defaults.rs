@@ -124,7 +124,7 @@ fn conditional(object: &Object, map: &mut Map<String, Value>) {
 /// A policy that does not say so isolates what it has rules of, and always what comes.
 fn policy(map: &mut Map<String, Value>) {
     let some = |field: &str| map.get(field).and_then(Value::as_array).is_some_and(|a| !a.is_empty());
-    if !some("policyTypes") {
+    if map.get("policyTypes").is_none_or(Value::is_null) {
         let types = if some("egress") { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) };
         map.insert("policyTypes".into(), types);
     }

@@ -75,7 +75,8 @@ fn peer(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
         return;
     }
     let at = at.field("ipBlock");
-    let Some(text) = text(block, "cidr") else { return out.required(&at.field("cidr"), "") };
+    // What is absent is told by the table.
+    let Some(text) = text(block, "cidr") else { return };
     let Some(whole) = range(text, &at.field("cidr"), out) else { return };
     for (i, part) in list(block, "except").iter().enumerate() {
         let (at, text) = (at.field("except"), part.as_str().unwrap_or_default());
