@@ -86,6 +86,18 @@ fn kubectl_reads_as_it_does_elsewhere() {
     cluster.wait_ready("default", "web", 2);
     let history = cluster.kubectl(&["rollout", "history", "deployment/web"]);
     assert!(history.contains("REVISION") && history.contains('2'), "{history}");
+    let top = cluster.kubectl(&["top", "pods", "--containers"]);
+    assert!(top.contains("shop") && top.contains("web-") && top.contains("Mi"), "{top}");
+    let top = cluster.kubectl(&["top", "nodes"]);
+    assert!(top.contains("CPU(cores)") && top.contains('%'), "{top}");
+    // From apply on kubectl's side to apply on the server's: kubectl hands its fields over.
+    let map = cluster.dir.path().join("map.yaml");
+    std::fs::write(&map, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: handed}\ndata: {a: b}\n").unwrap();
+    let map = map.to_str().unwrap();
+    cluster.kubectl(&["apply", "-f", map]);
+    cluster.kubectl(&["apply", "--server-side", "-f", map]);
+    let owned = cluster.kubectl(&["get", "configmap", "handed", "-o", "yaml", "--show-managed-fields"]);
+    assert!(owned.contains("operation: Apply") && !owned.contains("client-side-apply"), "{owned}");
     let events = cluster.kubectl(&["get", "events"]);
     assert!(events.contains("ScalingReplicaSet") || events.contains("Scaled up"), "{events}");
     cluster.audit();

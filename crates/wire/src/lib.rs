@@ -16,6 +16,7 @@ pub mod local;
 pub mod parts;
 pub mod proto;
 pub mod stream;
+pub mod usage;
 pub mod version;
 
 pub use evenkeel_model::session::{

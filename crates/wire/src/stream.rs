@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::{sync::mpsc, time::timeout};
 
+use crate::usage::UsageRequest;
+
 /// Bytes of one message at most: large enough to be cheap, small enough that some of them on their
 /// way do not delay what else shares the connection.
 pub const CHUNK: usize = 64 << 10;
@@ -42,6 +44,8 @@ pub enum StreamRequest {
     Attach(AttachRequest),
     /// A connection to a TCP port of a pod.
     Port(PortRequest),
+    /// What the node and its containers use.
+    Usage(UsageRequest),
 }
 
 /// A port of a pod. What the caller sends as standard input goes to it, and its end is passed on;

@@ -64,6 +64,11 @@ impl<R: Runtime> LogReader<R> {
         self.labelled(pod, labels::SANDBOX, "true").await
     }
 
+    /// All containers of the cluster, sandboxes included.
+    pub(super) async fn of_cluster(&self) -> Result<Vec<ContainerInfo>, RuntimeError> {
+        self.runtime.list(&[(labels::CLUSTER.to_owned(), self.cluster.clone())]).await
+    }
+
     async fn labelled(&self, pod: Uid, label: &str, value: &str) -> Result<Vec<ContainerInfo>, RuntimeError> {
         let selector = [
             (labels::CLUSTER.to_owned(), self.cluster.clone()),

@@ -43,6 +43,18 @@ impl Machine {
         Some(Gauge { free: kib(&text, "MemAvailable")? * 1024, all: kib(&text, "MemTotal")? * 1024 })
     }
 
+    /// Cpu time that the whole machine has spent at work since its start, of all cpus, in nanoseconds.
+    pub(super) fn busy_nanos(&self) -> Option<u64> {
+        /// One tick: the kernel tells user space a hundredth of a second on every architecture (`USER_HZ`).
+        const TICK_NANOS: u64 = 10_000_000;
+        let text = fs::read_to_string(self.proc.join("stat")).ok()?;
+        let ticks: Vec<u64> =
+            text.lines().next()?.strip_prefix("cpu ")?.split_whitespace().map_while(|n| n.parse().ok()).collect();
+        // user, nice, system, idle, iowait, irq, softirq, steal; guests are in the first two.
+        let [user, nice, system, _, _, irq, softirq, ..] = ticks[..] else { return None };
+        Some((user + nice + system + irq + softirq).saturating_mul(TICK_NANOS))
+    }
+
     /// Everything that can be short, with the disks at these paths.
     pub(super) fn sample(&self, disks: &[&Path], limits: &Limits) -> Sample {
         let machine = self.memory();

@@ -28,6 +28,7 @@ mod sandbox;
 pub(crate) mod session;
 mod steady;
 mod streams;
+mod usage;
 mod volumes;
 mod work;
 

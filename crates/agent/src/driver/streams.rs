@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use evenkeel_runtime::{LogOptions, Runtime, RuntimeError};
-use evenkeel_wire::stream::{
-    self, AttachRequest, CallerEnd, ExecRequest, FailureKind, LogsRequest, NodeEnd, PortRequest, SendError,
-    StreamError, StreamInput, StreamOutput, StreamRequest,
+use evenkeel_wire::{
+    stream::{
+        self, AttachRequest, CallerEnd, ExecRequest, FailureKind, LogsRequest, NodeEnd, PortRequest, SendError,
+        StreamError, StreamInput, StreamOutput, StreamRequest,
+    },
+    usage::UsageRequest,
 };
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
@@ -18,6 +21,7 @@ use super::{
     exec,
     logs::{LogReader, LogRequest},
     port,
+    usage::Meter,
 };
 
 /// Streams at once on a node: each holds a connection to the engine and up to a MiB.
@@ -27,19 +31,21 @@ const STREAMS: usize = 128;
 #[derive(Debug)]
 pub struct Streams<R> {
     logs: LogReader<R>,
+    meter: Meter,
     free: Arc<Semaphore>,
 }
 
 impl<R> Clone for Streams<R> {
     fn clone(&self) -> Self {
-        Self { logs: self.logs.clone(), free: self.free.clone() }
+        Self { logs: self.logs.clone(), meter: self.meter.clone(), free: self.free.clone() }
     }
 }
 
 impl<R: Runtime> Streams<R> {
     /// Streams of this cluster's pods alone.
     pub fn new(runtime: Arc<R>, cluster: String) -> Self {
-        Self { logs: LogReader::new(runtime, cluster), free: Arc::new(Semaphore::new(STREAMS)) }
+        let (logs, free) = (LogReader::new(runtime, cluster), Arc::new(Semaphore::new(STREAMS)));
+        Self { logs, meter: Meter::default(), free }
     }
 
     /// Begins to serve a request; must be called inside a tokio runtime. What is wrong with the
@@ -65,6 +71,7 @@ impl<R: Runtime> Streams<R> {
             StreamRequest::Exec(request) => self.exec(end, request).await,
             StreamRequest::Attach(request) => self.attach(end, request).await,
             StreamRequest::Port(request) => self.port(end, request).await,
+            StreamRequest::Usage(request) => self.usage(end, request).await,
         };
         match last {
             Ok(exit_code) => end.send(StreamOutput::Ended { exit_code }).await,
@@ -112,6 +119,16 @@ impl<R: Runtime> Streams<R> {
     async fn attach(&self, end: &mut NodeEnd, request: AttachRequest) -> Result<i32, Broken> {
         let found = self.logs.find(request.pod, &request.container).await?;
         exec::attach(self.logs.runtime(), end, request, found).await
+    }
+
+    async fn usage(&self, end: &mut NodeEnd, request: UsageRequest) -> Result<i32, Broken> {
+        let usage = self.meter.measure(&self.logs, request).await?;
+        end.send(StreamOutput::Opened).await?;
+        let text = serde_json::to_vec(&usage).map_err(|e| StreamError::new(FailureKind::Engine, e.to_string()))?;
+        for chunk in stream::chunks(text.into()) {
+            end.send(StreamOutput::Stdout(chunk)).await?;
+        }
+        Ok(0)
     }
 
     async fn port(&self, end: &mut NodeEnd, request: PortRequest) -> Result<i32, Broken> {

@@ -97,6 +97,7 @@ fn view() -> Vec<Rule> {
             ],
         ),
         rule(&READ, "discovery.k8s.io", &["endpointslices"]),
+        rule(&["get", "list"], "metrics.k8s.io", &["nodes", "pods"]),
         rule(&READ, "networking.k8s.io", &["ingresses", "ingresses/status", "networkpolicies"]),
         rule(&READ, "policy", &["poddisruptionbudgets", "poddisruptionbudgets/status"]),
     ]

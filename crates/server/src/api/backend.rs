@@ -11,7 +11,10 @@ use evenkeel_core::{
     scheduler::rebalance::{Rebalance, Wish},
 };
 use evenkeel_model::{Object, Snapshot, SourceName, Time};
-use evenkeel_wire::stream::{AttachRequest, CallerEnd, ExecRequest, PortRequest, StreamError};
+use evenkeel_wire::{
+    stream::{AttachRequest, CallerEnd, ExecRequest, PortRequest, StreamError},
+    usage::{NodeUsage, UsageRequest},
+};
 use futures_util::Stream;
 use serde_json::Value;
 use thiserror::Error;
@@ -42,6 +45,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Connects to the process of a container of a pod that is bound to a node.
     fn attach(&self, pod: Arc<Object>, request: AttachRequest) -> Later<Result<CallerEnd, StreamError>>;
+
+    /// What a node and its containers use now.
+    fn usage(&self, node: Arc<str>, request: UsageRequest) -> Later<Result<NodeUsage, StreamError>>;
 
     /// Connects to a TCP port of a pod that is bound to a node.
     fn port(&self, pod: Arc<Object>, request: PortRequest) -> Later<Result<CallerEnd, StreamError>>;

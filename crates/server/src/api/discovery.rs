@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     access::{self, Below},
-    leases, reviews,
+    leases, reviews, usage,
 };
 
 /// Groups with their versions, the core group first.
@@ -70,6 +70,18 @@ pub(crate) fn aggregated(core: bool) -> Value {
                 "scope": "Namespaced", "singularResource": "lease", "verbs": leases::VERBS,
             }]}],
         }));
+        let (group, version) = usage::GROUP;
+        let measured = usage::RESOURCES.map(|(plural, kind, namespaced)| {
+            json!({
+                "resource": plural, "responseKind": {"group": group, "version": version, "kind": kind},
+                "scope": if namespaced { "Namespaced" } else { "Cluster" }, "singularResource": "",
+                "verbs": usage::VERBS,
+            })
+        });
+        items.push(json!({
+            "metadata": {"name": group, "creationTimestamp": null},
+            "versions": [{"version": version, "resources": measured, "freshness": "Current"}],
+        }));
         items.extend(reviews::GROUPS.into_iter().map(|group| {
             let resources: Vec<Value> = reviews::of_group(group)
                 .map(|r| {
@@ -126,7 +138,7 @@ pub(crate) fn api_versions() -> Value {
 pub(crate) fn api_groups() -> Value {
     let mut groups: Vec<Value> =
         groups().into_iter().filter(|(g, ..)| !g.is_empty()).map(|(g, v, _)| group_of(g, v)).collect();
-    groups.push(group_of(leases::GROUP.0, leases::GROUP.1));
+    groups.extend([leases::GROUP, usage::GROUP].map(|(group, version)| group_of(group, version)));
     groups.extend(reviews::GROUPS.into_iter().map(|group| group_of(group, "v1")));
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
@@ -138,7 +150,7 @@ fn group_of(group: &str, version: &str) -> Value {
 
 /// `/apis/GROUP`; `None` for an unknown one.
 pub(crate) fn api_group(name: &str) -> Option<Value> {
-    let known = groups().into_iter().map(|(group, version, _)| (group, version)).chain([leases::GROUP]);
+    let known = groups().into_iter().map(|(group, version, _)| (group, version)).chain([leases::GROUP, usage::GROUP]);
     let known = known.chain(reviews::GROUPS.into_iter().map(|group| (group, "v1")));
     let (group, version) = known.into_iter().find(|(g, _)| !g.is_empty() && *g == name)?;
     let mut value = group_of(group, version);
@@ -155,6 +167,13 @@ pub(crate) fn resources(group: &str, version: &str) -> Option<Value> {
             "resources": [{"name": "leases", "singularName": "lease", "namespaced": true, "kind": "Lease",
                 "verbs": leases::VERBS}],
         }));
+    }
+    if (group, version) == usage::GROUP {
+        let rows = usage::RESOURCES.map(|(plural, kind, namespaced)| {
+            json!({"name": plural, "singularName": "", "namespaced": namespaced, "kind": kind, "verbs": usage::VERBS})
+        });
+        return Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": usage::group_version(),
+            "resources": rows}));
     }
     if reviews::GROUPS.contains(&group) && version == "v1" {
         let rows: Vec<Value> = reviews::of_group(group)

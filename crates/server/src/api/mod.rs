@@ -50,6 +50,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod usage;
 mod watch;
 mod write;
 

@@ -22,7 +22,7 @@ use super::{
     query::{Pairs, Params},
     read, rebalance, reviews, scale, server,
     status::{Failure, bytes_response, json_response},
-    tokens, watch, write,
+    tokens, usage, watch, write,
 };
 
 /// The Kubernetes version whose API this is.
@@ -51,6 +51,9 @@ async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result
         return Ok(response);
     }
     if let Some(response) = leases::handle(api, &parts).await? {
+        return Ok(response);
+    }
+    if let Some(response) = usage::handle(api, &parts).await? {
         return Ok(response);
     }
     if path == rebalance::PATH {

@@ -12,7 +12,10 @@ use evenkeel_core::{
     scheduler::rebalance::{Rebalance, Wish},
 };
 use evenkeel_model::{Key, Kind, Object, SourceName, Version};
-use evenkeel_wire::stream::{AttachRequest, CallerEnd, ExecRequest, FailureKind, NodeEnd, PortRequest, StreamError};
+use evenkeel_wire::{
+    stream::{AttachRequest, CallerEnd, ExecRequest, FailureKind, NodeEnd, PortRequest, StreamError},
+    usage::{NodeUsage, UsageRequest, Used},
+};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -120,6 +123,16 @@ impl Backend for Shared {
         let (caller, node) = evenkeel_wire::stream::pair();
         self.0.attached.lock().unwrap().push((request, node));
         Box::pin(async move { Ok(caller) })
+    }
+
+    fn usage(&self, node: Arc<str>, _: UsageRequest) -> Later<Result<NodeUsage, StreamError>> {
+        let used = Used { cpu_nanocores: 250_000_000, memory_bytes: 64 << 20 };
+        let answer = if &*node == "silent" {
+            Err(StreamError::new(FailureKind::NodeAway, "its agent is not connected"))
+        } else {
+            Ok(NodeUsage { window_millis: 1000, node: used, containers: Vec::new() })
+        };
+        Box::pin(async move { answer })
     }
 
     fn port(&self, _: Arc<Object>, request: PortRequest) -> Later<Result<CallerEnd, StreamError>> {

@@ -14,7 +14,10 @@ use evenkeel_core::{
     scheduler::rebalance::{self, Rebalance, Wish},
 };
 use evenkeel_model::{Kind, Object, Snapshot, SourceName, Time};
-use evenkeel_wire::stream::{AttachRequest, CallerEnd, ExecRequest, PortRequest, StreamError, StreamRequest};
+use evenkeel_wire::{
+    stream::{AttachRequest, CallerEnd, ExecRequest, PortRequest, StreamError, StreamRequest},
+    usage::{NodeUsage, UsageRequest},
+};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
 
@@ -89,17 +92,22 @@ impl Backend for Host {
 
     fn exec(&self, pod: Arc<Object>, request: ExecRequest) -> Later<Result<CallerEnd, StreamError>> {
         let shared = self.shared.clone();
-        Box::pin(async move { streams::open(&shared, &pod, StreamRequest::Exec(request)).await })
+        Box::pin(async move { streams::open_at_pod(&shared, &pod, StreamRequest::Exec(request)).await })
     }
 
     fn attach(&self, pod: Arc<Object>, request: AttachRequest) -> Later<Result<CallerEnd, StreamError>> {
         let shared = self.shared.clone();
-        Box::pin(async move { streams::open(&shared, &pod, StreamRequest::Attach(request)).await })
+        Box::pin(async move { streams::open_at_pod(&shared, &pod, StreamRequest::Attach(request)).await })
+    }
+
+    fn usage(&self, node: Arc<str>, request: UsageRequest) -> Later<Result<NodeUsage, StreamError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move { streams::usage(&shared, &node, request).await })
     }
 
     fn port(&self, pod: Arc<Object>, request: PortRequest) -> Later<Result<CallerEnd, StreamError>> {
         let shared = self.shared.clone();
-        Box::pin(async move { streams::open(&shared, &pod, StreamRequest::Port(request)).await })
+        Box::pin(async move { streams::open_at_pod(&shared, &pod, StreamRequest::Port(request)).await })
     }
 
     fn audit(&self) -> Later<Result<Value, AskError>> {

@@ -7,7 +7,10 @@
 use std::{sync::PoisonError, time::Duration};
 
 use evenkeel_model::{Key, Kind, Object};
-use evenkeel_wire::stream::{CallerEnd, FailureKind, LogsRequest, StreamError, StreamOutput, StreamRequest};
+use evenkeel_wire::{
+    stream::{CallerEnd, FailureKind, LogsRequest, StreamError, StreamOutput, StreamRequest},
+    usage::{NodeUsage, UsageRequest},
+};
 use futures_util::stream;
 use serde::Deserialize;
 
@@ -16,13 +19,22 @@ use crate::api::{LogRequest, LogStream};
 
 /// A node answers in milliseconds whether it has what is asked for; its engine may be busy.
 const OPEN: Duration = Duration::from_secs(30);
+/// Bytes of what a node says that it uses: some thousand containers.
+const USAGE_BYTES: usize = 4 << 20;
 
-/// Opens a stream to the node that a pod is bound to; its first message has been taken, and was
-/// no failure.
-pub(super) async fn open(shared: &Shared, pod: &Object, request: StreamRequest) -> Result<CallerEnd, StreamError> {
-    let node = pod.node.clone().unwrap_or_else(|| "".into());
-    let access = shared.nodes.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned();
-    let Some(access) = access else { return Err(away(shared, &node, "its agent is not connected")) };
+/// Opens a stream to the node that a pod is bound to.
+pub(super) async fn open_at_pod(
+    shared: &Shared,
+    pod: &Object,
+    request: StreamRequest,
+) -> Result<CallerEnd, StreamError> {
+    open(shared, pod.node.as_deref().unwrap_or_default(), request).await
+}
+
+/// Opens a stream to a node; its first message has been taken, and was no failure.
+async fn open(shared: &Shared, node: &str, request: StreamRequest) -> Result<CallerEnd, StreamError> {
+    let access = shared.nodes.read().unwrap_or_else(PoisonError::into_inner).get(node).cloned();
+    let Some(access) = access else { return Err(away(shared, node, "its agent is not connected")) };
     let opening = async {
         let mut end = access.open(request).await?;
         match end.recv.recv().await {
@@ -36,7 +48,7 @@ pub(super) async fn open(shared: &Shared, pod: &Object, request: StreamRequest) 
         Err(_) => Err(StreamError::new(FailureKind::NodeAway, format!("no answer within {} s", OPEN.as_secs()))),
     };
     opened.map_err(|error| match error.kind {
-        FailureKind::NodeAway => away(shared, &node, &error.message),
+        FailureKind::NodeAway => away(shared, node, &error.message),
         _ => error,
     })
 }
@@ -83,7 +95,7 @@ pub(super) async fn logs(shared: &Shared, request: LogRequest) -> Result<LogStre
         timestamps: request.timestamps,
         limit_bytes: request.limit_bytes,
     };
-    let end = open(shared, &request.pod, StreamRequest::Logs(asked)).await?;
+    let end = open_at_pod(shared, &request.pod, StreamRequest::Logs(asked)).await?;
     let node = request.pod.node.clone().unwrap_or_default();
     let bytes = stream::unfold(Some(end), move |end| {
         let node = node.clone();
@@ -102,6 +114,28 @@ pub(super) async fn logs(shared: &Shared, request: LogRequest) -> Result<LogStre
         }
     });
     Ok(Box::pin(bytes) as LogStream)
+}
+
+/// What a node and its containers use.
+pub(super) async fn usage(shared: &Shared, node: &str, request: UsageRequest) -> Result<NodeUsage, StreamError> {
+    let mut end = open(shared, node, StreamRequest::Usage(request)).await?;
+    let mut text = Vec::new();
+    let reading = async {
+        while let Some(message) = end.recv.recv().await {
+            match message {
+                StreamOutput::Stdout(bytes) if text.len() + bytes.len() <= USAGE_BYTES => text.extend(bytes),
+                StreamOutput::Ended { .. } => return Ok(()),
+                StreamOutput::Failed(error) => return Err(error),
+                StreamOutput::Opened | StreamOutput::StdoutEnd => {}
+                StreamOutput::Stdout(_) | StreamOutput::Stderr(_) => break,
+            }
+        }
+        Err(StreamError::new(FailureKind::NodeAway, format!("the stream from node {node} was cut off")))
+    };
+    let read = tokio::time::timeout(OPEN, reading).await;
+    read.map_err(|_| StreamError::new(FailureKind::NodeAway, format!("no answer within {} s", OPEN.as_secs())))??;
+    let wrong = |e: serde_json::Error| StreamError::new(FailureKind::Engine, format!("node {node} answered: {e}"));
+    serde_json::from_slice(&text).map_err(wrong)
 }
 
 #[cfg(test)]
