@@ -52,14 +52,13 @@ impl Meter {
         let mut now = self.look(reader, request).await?;
         let recent = |before: &Look| (WINDOW..OLD).contains(&now.at.saturating_duration_since(before.at));
         let known = |before: &Look| now.containers.keys().all(|id| before.containers.contains_key(id));
-        let before = match before.filter(|b| recent(b) && known(b)) {
-            Some(before) => before,
-            None => {
-                let first = now;
-                tokio::time::sleep_until(first.at + WINDOW).await;
-                now = self.look(reader, request).await?;
-                first
-            }
+        let before = if let Some(before) = before.filter(|b| recent(b) && known(b)) {
+            before
+        } else {
+            let first = now;
+            tokio::time::sleep_until(first.at + WINDOW).await;
+            now = self.look(reader, request).await?;
+            first
         };
         let usage = between(&before, &now);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
