@@ -1,9 +1,18 @@
-//! The streams of this machine's containers, for the server's half.
+//! What the halves of one process ask of each other beside the session: streams of this machine's containers,
+//! and tokens of its pods' ServiceAccounts.
 
-use evenkeel_agent::driver::Streams;
+use std::{sync::Arc, time::Duration};
+
+use evenkeel_agent::{
+    driver::Streams,
+    tokens::{NoToken, Token, TokenSource},
+};
 use evenkeel_runtime::Docker;
-use evenkeel_server::{api::Later, host::NodeAccess};
-use evenkeel_wire::stream::{CallerEnd, StreamError, StreamRequest};
+use evenkeel_server::{api::Later, dispatch::Agents, host::NodeAccess};
+use evenkeel_wire::{
+    proto::TokenRequest,
+    stream::{CallerEnd, StreamError, StreamRequest},
+};
 
 /// Opens streams at the agent's half, without the network between.
 #[derive(Debug)]
@@ -22,4 +31,22 @@ impl NodeAccess for Access {
         let end = self.streams.open(request);
         Box::pin(std::future::ready(Ok(end)))
     }
+}
+
+/// Tokens for the pods of this process' own node.
+pub(super) fn tokens(agents: Agents, node: &str) -> TokenSource {
+    let node: Arc<str> = node.into();
+    TokenSource::new(move |ask| {
+        let request = TokenRequest {
+            pod: ask.pod.to_string(),
+            namespace: ask.namespace.to_string(),
+            name: ask.name.to_string(),
+            volume: ask.volume,
+            source: ask.source,
+        };
+        let given = agents.token_of(&node, &request);
+        let given = given.map(|r| Token { text: r.token, lasts: Duration::from_secs(r.lasts_seconds) });
+        let given = given.map_err(|e| NoToken { message: e.to_string(), outside: e.is_outside() });
+        Box::pin(std::future::ready(given))
+    })
 }

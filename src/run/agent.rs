@@ -10,6 +10,7 @@ use evenkeel_agent::{
     driver::Streams,
     remote::{
         Current, Dialer, Identity, IdentityStore, JoinFailure, JoinOptions, Serve, ServerAddress, Token, join, renewal,
+        tokens,
     },
 };
 use evenkeel_store::DirLock;
@@ -78,8 +79,9 @@ pub(crate) async fn run(options: AgentOptions) -> Result<()> {
     let current = Current::new(identity, store);
     let dialer = Dialer::new(options.server.clone(), current.clone(), again, serve)
         .context("random bytes of the operating system")?;
+    let tokens = tokens(options.server.clone(), current.clone());
     let renewing = tokio::spawn(renewal(options.server.clone(), current, stop.clone()));
-    let mut agent = node::start(&node, &options.data_dir, &cluster, runtime, dialer, stop.clone());
+    let mut agent = node::start(&node, &options.data_dir, &cluster, runtime, dialer, tokens, stop.clone());
     let ended = tokio::select! {
         () = end.asked() => Ok(()),
         ended = &mut agent => ended.context("the agent's task").flatten().and_then(|()| {

@@ -55,6 +55,7 @@ const RECOVERY_POLL: Duration = Duration::from_millis(50);
 pub(super) struct Control {
     pub(super) host: Host,
     pub(super) pki: Arc<Pki>,
+    pub(super) agents: Agents,
     /// How it is called from this machine and, if it listens for them, from others.
     pub(super) url: String,
     pub(super) kubeconfig: PathBuf,
@@ -105,9 +106,9 @@ impl Control {
             }
             _ => None,
         };
-        let api = tokio::spawn(api::serve(served, Some(agents), listener, tls, stop.clone()));
+        let api = tokio::spawn(api::serve(served, Some(agents.clone()), listener, tls, stop.clone()));
         let added = tokio::spawn(add_source(host.clone(), options.source.clone(), stop.clone()));
-        Ok(Self { host, pki, url, kubeconfig, story, added, stop, api, inner, log })
+        Ok(Self { host, pki, agents, url, kubeconfig, story, added, stop, api, inner, log })
     }
 
     /// Ends it. What agents have said last is still taken.

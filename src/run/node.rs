@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use evenkeel_agent::{
     driver::{Choice, Dial, DriverConfig, IngressSettings, NodeSettings},
     logic::{self, capacity::Reserved},
+    tokens::TokenSource,
 };
 use evenkeel_model::session::NodeTaint;
 use evenkeel_runtime::{Docker, Runtime as _};
@@ -60,6 +61,7 @@ pub(super) fn start(
     cluster: &str,
     runtime: Arc<Docker>,
     dial: impl Dial,
+    tokens: TokenSource,
     stop: CancellationToken,
 ) -> JoinHandle<Result<()>> {
     // Other nodes reach its pods by it, so that a network of its own needs one.
@@ -89,7 +91,7 @@ pub(super) fn start(
     };
     tokio::spawn(async move {
         let config = DriverConfig { engine_elsewhere: runtime.is_elsewhere().await, ..config };
-        evenkeel_agent::driver::run(runtime, config, dial, stop).await.context("the agent")
+        evenkeel_agent::driver::run(runtime, config, dial, tokens, stop).await.context("the agent")
     })
 }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    access::Access,
+    access::{self, Access},
     control::{Control, ControlOptions},
     node::{self, NodeOptions},
     process::{End, raise_file_limit},
@@ -48,7 +48,15 @@ pub(crate) async fn run(control: ControlOptions, node: NodeOptions) -> Result<()
             Ok::<_, DialError>(agent)
         })
     };
-    let mut agent = node::start(&node, &control.data_dir, &cluster, runtime, dial, stop.clone());
+    let mut agent = node::start(
+        &node,
+        &control.data_dir,
+        &cluster,
+        runtime,
+        dial,
+        access::tokens(server.agents.clone(), &node.name),
+        stop.clone(),
+    );
     let ended = wait_for_end(&mut agent, &mut server.added).await;
     info!("stopping; containers run on");
     if control.story {

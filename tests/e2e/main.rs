@@ -27,6 +27,7 @@ mod ownership;
 mod pause;
 mod pods;
 mod policy;
+mod python;
 mod rollback;
 mod rolling_update;
 mod secrets;

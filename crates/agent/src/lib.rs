@@ -10,3 +10,4 @@ pub mod driver;
 pub mod logic;
 pub mod remote;
 pub mod sim;
+pub mod tokens;

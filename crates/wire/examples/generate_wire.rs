@@ -22,7 +22,7 @@ pub fn render(root: &Path) -> Result<String, Box<dyn std::error::Error>> {
         .build_transport(false)
         .bytes(".")
         .btree_map(".")
-        .skip_debug(["PodContent", "JoinRequest", "Part", "Certificate"])
+        .skip_debug(["PodContent", "JoinRequest", "Part", "Certificate", "TokenReply"])
         .out_dir(&out)
         .compile_fds(set);
     let text = made.and_then(|()| std::fs::read_to_string(out.join("evenkeel.agent.v1.rs")));

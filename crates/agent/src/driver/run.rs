@@ -20,10 +20,13 @@ use super::{
     steady::Steady,
     work::Worker,
 };
-use crate::logic::{
-    AgentLogic,
-    command::{Command, Failure, Input, selector},
-    journal::{AgentRecord, JournalPod},
+use crate::{
+    logic::{
+        AgentLogic,
+        command::{Command, Failure, Input, selector},
+        journal::{AgentRecord, JournalPod},
+    },
+    tokens::TokenSource,
 };
 
 /// Inputs that wait for the loop. When it is full, ends of work and events wait in their tasks.
@@ -44,11 +47,12 @@ const SESSION_FILE: &str = "session.json";
 /// How often the engine's disk is looked at for images to remove.
 const CLEAN_UP: Duration = Duration::from_mins(5);
 
-/// Runs an agent until `stop` is cancelled. Containers run on.
+/// Runs an agent until `stop` is cancelled. Containers run on. `tokens` gives those of pods' ServiceAccounts.
 pub async fn run<R: Runtime, D: Dial>(
     runtime: Arc<R>,
     config: DriverConfig,
     dial: D,
+    tokens: TokenSource,
     stop: CancellationToken,
 ) -> Result<(), DriverError> {
     if let Some(beyond) = node::overdrawn(&config.node) {
@@ -72,7 +76,7 @@ pub async fn run<R: Runtime, D: Dial>(
         drifts,
     })?;
     let ingress = Ingresses::start(config.ingress.as_ref(), &config.dir)?;
-    let worker = Arc::new(Worker::new(runtime.clone(), &config.dir, plane.clone(), config.logic.node_ip)?);
+    let worker = Arc::new(Worker::new(runtime.clone(), &config.dir, plane.clone(), config.logic.node_ip, tokens)?);
     let selector: Vec<(String, String)> = selector(&config.logic.cluster).into_iter().collect();
     let (send, receive) = mpsc::channel(INPUTS);
     let (engine_send, engine) = watch::channel(None);
@@ -91,6 +95,8 @@ pub async fn run<R: Runtime, D: Dial>(
     let _side_ends_with_this = side.clone().drop_guard();
     tokio::spawn(side.clone().run_until_cancelled_owned(follower.run()));
     tokio::spawn(side.clone().run_until_cancelled_owned(clean_images(worker.clone(), engine, keep)));
+    let renewing = worker.clone();
+    tokio::spawn(side.clone().run_until_cancelled_owned(async move { renewing.renew_tokens().await }));
     tokio::spawn(side.clone().run_until_cancelled_owned(tell_applied(plane.applied(), send.clone())));
     tokio::spawn(side.clone().run_until_cancelled_owned(tell_drifts(of_network, send.clone())));
     let (state_send, state) = watch::channel(SessionState::Starting);

@@ -12,6 +12,7 @@ use std::{
 use evenkeel_model::Uid;
 use evenkeel_net::plane::Plane;
 use evenkeel_runtime::{ContainerId, ContainerSpec, ContainerState, EnvVar, LogOptions, Runtime, RuntimeError, Stream};
+use evenkeel_wire::PodOrder;
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -21,10 +22,13 @@ use super::{
     platform, probe,
     volumes::{VolumeError, Volumes},
 };
-use crate::logic::{
-    command::{Failure, Output, Target, VolumeUse, Work},
-    env::settle,
-    labels,
+use crate::{
+    logic::{
+        command::{Failure, Output, Target, VolumeUse, Work},
+        env::settle,
+        labels,
+    },
+    tokens::{self, Keeper, TokenSource, Tokens},
 };
 
 /// Containers started at once. Beyond 4 only latency grows, not the rate.
@@ -45,6 +49,7 @@ pub(super) struct Worker<R> {
     pub(super) volumes: Arc<Volumes>,
     pub(super) plane: Plane,
     pub(super) node_ip: Option<IpAddr>,
+    keeper: Keeper,
     pub(super) starts: Semaphore,
     removals: Semaphore,
     execs: Semaphore,
@@ -56,6 +61,7 @@ impl<R: Runtime> Worker<R> {
         agent_dir: &Path,
         plane: Plane,
         node_ip: Option<IpAddr>,
+        tokens: TokenSource,
     ) -> Result<Self, VolumeError> {
         Ok(Self {
             images: Images::new(runtime.clone(), agent_dir),
@@ -63,6 +69,7 @@ impl<R: Runtime> Worker<R> {
             runtime,
             plane,
             node_ip,
+            keeper: Keeper::new(tokens),
             starts: Semaphore::new(STARTS_AT_ONCE),
             removals: Semaphore::new(REMOVALS_AT_ONCE),
             execs: Semaphore::new(EXECS_AT_ONCE),
@@ -72,10 +79,13 @@ impl<R: Runtime> Worker<R> {
     pub(super) async fn run(&self, pod: Uid, work: Work) -> Result<Output, Failure> {
         match work {
             Work::PrepareVolumes { order } => {
-                self.on_disk(move |volumes| volumes.prepare(&order)).await?;
+                self.prepare_volumes(order).await?;
                 Ok(Output::Done)
             }
             Work::RemoveVolumes => {
+                let turn = self.keeper.turn(pod);
+                let _turn = turn.lock().await;
+                self.keeper.forget(pod);
                 self.on_disk(move |volumes| volumes.remove(pod)).await?;
                 Ok(Output::Done)
             }
@@ -114,6 +124,37 @@ impl<R: Runtime> Worker<R> {
                 probe::hook(&*self.runtime, &target, timeout).await
             }
             Work::Tail { id, lines } => self.tail(&id, lines).await,
+        }
+    }
+
+    /// Makes a pod's volumes, with tokens that are fresh.
+    async fn prepare_volumes(&self, order: Arc<PodOrder>) -> Result<(), Failure> {
+        if tokens::wanted(&order.pod).is_empty() {
+            return self.on_disk(move |volumes| volumes.prepare(&order, &Tokens::new())).await;
+        }
+        let turn = self.keeper.turn(order.uid);
+        let _turn = turn.lock().await;
+        let pod = order.uid;
+        let kept = self.on_disk(move |volumes| volumes.kept_tokens(pod)).await?;
+        let (kept, changed) = self.keeper.tokens(&order, kept).await?;
+        self.on_disk(move |volumes| {
+            if changed {
+                volumes.keep_tokens(pod, &kept)?;
+            }
+            volumes.prepare(&order, &tokens::by_place(&kept))
+        })
+        .await
+    }
+
+    /// Renews tokens before they end, for ever.
+    pub(super) async fn renew_tokens(&self) {
+        loop {
+            let pod = self.keeper.next().await;
+            // Its newest order: content may have changed since.
+            let Some(order) = self.keeper.order(pod) else { continue };
+            if let Err(error) = self.prepare_volumes(order).await {
+                tracing::warn!(%pod, %error, "a pod's volumes do not get their next token; trying again");
+            }
         }
     }
 

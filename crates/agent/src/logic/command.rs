@@ -307,6 +307,14 @@ pub enum Failure {
     /// A volume cannot be made: what it names is missing or unfit. The message has no values.
     #[error("{0}")]
     Volume(String),
+    /// A token for one of its volumes is not given. The message has no values.
+    #[error("{message}")]
+    Token {
+        /// Why.
+        message: String,
+        /// Whether the cause lies outside of what the pod says.
+        outside: bool,
+    },
     /// The pod cannot be put on its network.
     #[error("{0}")]
     Network(String),
@@ -316,6 +324,17 @@ pub enum Failure {
     /// The operation ran into a fault of this program or was cut off by its end.
     #[error("{0}")]
     Internal(String),
+}
+
+impl Failure {
+    /// Whether the cause lies outside of what the pod says.
+    pub fn is_outside(&self) -> bool {
+        match self {
+            Self::Runtime(e) => e.is_outside(),
+            Self::Token { outside, .. } => *outside,
+            _ => false,
+        }
+    }
 }
 
 /// What the logic is told.

@@ -12,6 +12,7 @@ mod renew;
 mod session;
 mod streams;
 mod tls;
+mod tokens;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -23,6 +24,7 @@ pub use dialer::Dialer;
 pub use identity::{Identity, IdentityStore};
 pub use join::{JoinFailure, JoinOptions, Token, join};
 pub use renew::renewal;
+pub use tokens::tokens;
 
 use crate::driver::JournalError;
 

@@ -17,6 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use evenkeel_agent::tokens::TokenSource;
 use evenkeel_agent::{
     driver::{self, Choice, DEFAULT_MAX_PODS, DialError, Dialing, DriverConfig, NodeSettings, Streams},
     logic::{
@@ -164,7 +165,13 @@ impl Lab {
             ingress: None,
         };
         self.stop = CancellationToken::new();
-        self.agent = Some(tokio::spawn(driver::run(Arc::new(docker()), config, dial, self.stop.clone())));
+        self.agent = Some(tokio::spawn(driver::run(
+            Arc::new(docker()),
+            config,
+            dial,
+            TokenSource::default(),
+            self.stop.clone(),
+        )));
         self.sessions = sessions;
         self.server = self.sessions.recv().await;
         self.seq = 0;
@@ -437,7 +444,7 @@ async fn an_agent_without_engine_says_so() {
         ingress: None,
     };
     let runtime = Arc::new(Docker::new("/nonexistent/docker.sock").unwrap());
-    let agent = tokio::spawn(driver::run(runtime, config, dial, stop.clone()));
+    let agent = tokio::spawn(driver::run(runtime, config, dial, TokenSource::default(), stop.clone()));
     let mut server = sessions.recv().await.unwrap();
     let not_ready = async {
         loop {

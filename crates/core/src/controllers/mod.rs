@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod account;
+pub mod admission;
 pub mod api;
 pub mod deployment;
 pub mod disruption;

@@ -18,8 +18,6 @@ use k8s_openapi::{
 use serde::Deserialize;
 use serde_json::Value;
 
-pub(crate) use pods::{admitted, unadmit};
-
 use super::{
     ControllerId, deployment, orphan,
     tally::{controlled, seconds, tally},

@@ -30,7 +30,7 @@ use serde_json::Value;
 
 use crate::{
     ask::{Answer, DeleteOptions, More, Refusal},
-    controllers::{pod, replicaset},
+    controllers::{admission, pod},
     cx::{Cx, EventKind},
     policy,
     release::write::{as_kept, has_generation, without_status},
@@ -185,7 +185,7 @@ fn make(
     }
     object = served(world, None, object, cx)?;
     if object.key.kind == Kind::Pod {
-        replicaset::admitted(&mut object, cx.settings.default_toleration);
+        admission::admitted(world, &mut object, cx.settings.default_toleration);
         object.status = pod::first_status(&object);
     }
     if object.key.kind == Kind::Namespace {

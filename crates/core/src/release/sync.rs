@@ -10,7 +10,7 @@ use evenkeel_schema::merge::{FieldSet, Node, diff};
 use super::{prune, state::Src, write};
 use crate::{
     change::Changed,
-    controllers::ControllerId,
+    controllers::{ControllerId, admission},
     cx::{Cx, EventKind},
     drift, service,
     world::{World, deletion, desired::Wanted},
@@ -140,6 +140,7 @@ fn create(world: &World, src: &Src, wanted: &Wanted, cx: &mut Cx<'_>) {
             if key.kind == Kind::Pod {
                 let spec = object.body_map().remove("spec").unwrap_or_default();
                 object.status = crate::controllers::podstatus::initial(&spec);
+                admission::with_token(world, &mut object);
             }
             cx.put(object);
         }

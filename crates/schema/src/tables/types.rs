@@ -1498,7 +1498,7 @@ pub(crate) static CORE_V1_POD_SECURITY_CONTEXT: Object = Object { name: "core.v1
 pub(crate) static CORE_V1_POD_SPEC: Object = Object { name: "core.v1.PodSpec", atomic: false, fields: &[
     Field { name: "activeDeadlineSeconds", ty: Int64, range: Some((1, 2147483647)), support: Support::Refused { accepted: &[], note: "" }, numbers: &[5], ..F },
     Field { name: "affinity", ty: Object(&CORE_V1_AFFINITY), support: Support::Refused { accepted: &[], note: "" }, numbers: &[18], ..F },
-    Field { name: "automountServiceAccountToken", ty: Bool, support: Support::Ignored { accepted: &["false"], note: "no service account's token is mounted" }, numbers: &[21], ..F },
+    Field { name: "automountServiceAccountToken", ty: Bool, absent: Some(Literal::Bool(true)), numbers: &[21], ..F },
     Field { name: "containers", ty: List(&Object(&CORE_V1_CONTAINER)), required: true, list: ListType::Map(&["name"]), patch: Patch::MergeBy("name"), numbers: &[2], ..F },
     Field { name: "dnsConfig", ty: Object(&CORE_V1_POD_DNSCONFIG), numbers: &[26], ..F },
     Field { name: "dnsPolicy", ty: String, default: Some(Literal::Str("ClusterFirst")), values: &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"], numbers: &[6], ..F },
@@ -1529,8 +1529,8 @@ pub(crate) static CORE_V1_POD_SPEC: Object = Object { name: "core.v1.PodSpec", a
     Field { name: "schedulingGates", ty: List(&Object(&CORE_V1_POD_SCHEDULING_GATE)), list: ListType::Map(&["name"]), patch: Patch::MergeBy("name"), support: Support::Refused { accepted: &[], note: "" }, numbers: &[38], ..F },
     Field { name: "schedulingGroup", ty: Object(&CORE_V1_POD_SCHEDULING_GROUP), support: Support::Refused { accepted: &[], note: "" }, numbers: &[43], ..F },
     Field { name: "securityContext", ty: Object(&CORE_V1_POD_SECURITY_CONTEXT), default: Some(Literal::Empty), numbers: &[14], ..F },
-    Field { name: "serviceAccount", ty: String, support: Support::Ignored { accepted: &["default"], note: "no service account's token is mounted" }, numbers: &[9], ..F },
-    Field { name: "serviceAccountName", ty: String, support: Support::Ignored { accepted: &["default"], note: "no service account's token is mounted" }, numbers: &[8], ..F },
+    Field { name: "serviceAccount", ty: String, numbers: &[9], ..F },
+    Field { name: "serviceAccountName", ty: String, numbers: &[8], ..F },
     Field { name: "setHostnameAsFQDN", ty: Bool, absent: Some(Literal::Bool(false)), numbers: &[35], ..F },
     Field { name: "shareProcessNamespace", ty: Bool, support: Support::Refused { accepted: &[], note: "" }, absent: Some(Literal::Bool(false)), numbers: &[27], ..F },
     Field { name: "subdomain", ty: String, numbers: &[17], ..F },
@@ -2023,7 +2023,7 @@ pub(crate) static CORE_V1_VOLUME_PROJECTION: Object = Object { name: "core.v1.Vo
     Field { name: "downwardAPI", ty: Object(&CORE_V1_DOWNWARD_APIPROJECTION), numbers: &[2], ..F },
     Field { name: "podCertificate", ty: Object(&CORE_V1_POD_CERTIFICATE_PROJECTION), support: Support::Refused { accepted: &[], note: "" }, numbers: &[6], ..F },
     Field { name: "secret", ty: Object(&CORE_V1_SECRET_PROJECTION), numbers: &[1], ..F },
-    Field { name: "serviceAccountToken", ty: Object(&CORE_V1_SERVICE_ACCOUNT_TOKEN_PROJECTION), support: Support::Refused { accepted: &[], note: "" }, numbers: &[4], ..F },
+    Field { name: "serviceAccountToken", ty: Object(&CORE_V1_SERVICE_ACCOUNT_TOKEN_PROJECTION), numbers: &[4], ..F },
 ] };
 
 pub(crate) static CORE_V1_VOLUME_RESOURCE_REQUIREMENTS: Object = Object { name: "core.v1.VolumeResourceRequirements", atomic: false, fields: &[

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use super::{complaints::Complaints, list, names, pod, text};
 use crate::path::Trail;
 
+/// Seconds that a token may live, as in Kubernetes.
+const TOKEN_LIFE: core::ops::RangeInclusive<i64> = 600..=1 << 32;
+
 /// Checks all volumes of a pod; their names.
 pub(super) fn all<'v>(spec: &'v Value, at: &Trail<'_>, out: &mut Complaints) -> BTreeSet<&'v str> {
     let at = at.field("volumes");
@@ -53,6 +56,11 @@ fn one(volume: &Value, at: &Trail<'_>, out: &mut Complaints) {
     for (i, source) in list(&volume["projected"], "sources").iter().enumerate() {
         let at = sources.index(i);
         projection(source, &at, out);
+        if let Some(path) = text(&source["serviceAccountToken"], "path")
+            && !paths.insert(path)
+        {
+            out.invalid_str(&at.field("serviceAccountToken"), path, "conflicting duplicate paths");
+        }
         for kind in ["configMap", "secret", "downwardAPI"] {
             for path in list(&source[kind], "items").iter().filter_map(|item| text(item, "path")) {
                 if !paths.insert(path) {
@@ -115,4 +123,31 @@ fn projection(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
     content(&value["configMap"], "name", &at.field("configMap"), out);
     content(&value["secret"], "name", &at.field("secret"), out);
     downward(&value["downwardAPI"], &at.field("downwardAPI"), out);
+    token(&value["serviceAccountToken"], &at.field("serviceAccountToken"), out);
+}
+
+/// The token of the pod's ServiceAccount as a file.
+fn token(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
+    if !value.is_object() {
+        return;
+    }
+    let seconds = value["expirationSeconds"].as_i64().unwrap_or(*TOKEN_LIFE.start());
+    if seconds < *TOKEN_LIFE.start() {
+        let why = "may not specify a duration less than 10 minutes";
+        out.invalid(&at.field("expirationSeconds"), &json!(seconds), why);
+    } else if seconds > *TOKEN_LIFE.end() {
+        out.invalid(
+            &at.field("expirationSeconds"),
+            &json!(seconds),
+            "may not specify a duration larger than 2^32 seconds",
+        );
+    }
+    match text(value, "path") {
+        None => out.required(&at.field("path"), ""),
+        Some(path) => {
+            if let Some(why) = pod::inner_path(path) {
+                out.invalid_str(&at.field("path"), path, &why);
+            }
+        }
+    }
 }

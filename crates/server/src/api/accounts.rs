@@ -16,13 +16,8 @@ use super::{
     status::{Failure, json_response},
     write::Write,
 };
-use crate::pki::{Bound, ISSUER, Whose};
+use crate::pki::{Bound, ISSUER, TOKEN_LIFE, TOKEN_LIFE_LEAST, TOKEN_LIFE_MOST, Whose};
 
-/// What a token lives if nothing else is said, and at least: as in Kubernetes.
-const LIFE: u64 = 3600;
-const LIFE_LEAST: u64 = 600;
-/// And at most: who asks for more gets this, as a Kubernetes with a bound does it.
-const LIFE_MOST: u64 = 365 * 24 * 3600;
 /// Audiences of one token.
 const AUDIENCES: usize = 32;
 
@@ -92,8 +87,8 @@ fn invalid(message: &str) -> Failure {
 
 fn life(asked: Option<i64>) -> Result<u64, Failure> {
     match asked.map(u64::try_from) {
-        None => Ok(LIFE),
-        Some(Ok(seconds)) if seconds >= LIFE_LEAST => Ok(seconds.min(LIFE_MOST)),
+        None => Ok(TOKEN_LIFE),
+        Some(Ok(seconds)) if seconds >= TOKEN_LIFE_LEAST => Ok(seconds.min(TOKEN_LIFE_MOST)),
         Some(_) => {
             let value = asked.unwrap_or_default();
             Err(invalid(&format!(

@@ -8,13 +8,15 @@
 mod live;
 mod session;
 mod streams;
+mod tokens;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use evenkeel_model::Time;
 use evenkeel_wire::{
     proto::{
-        FromAgent, FromServer, JoinReply, JoinRequest, RenewReply, RenewRequest, StreamDown, StreamUp,
+        FromAgent, FromServer, JoinReply, JoinRequest, RenewReply, RenewRequest, StreamDown, StreamUp, TokenReply,
+        TokenRequest,
         agents_server::{self, AgentsServer},
     },
     version::{self, Side},
@@ -33,6 +35,7 @@ use crate::{
 };
 use live::Live;
 use streams::Waiting;
+pub use tokens::TokenRefused;
 
 /// Machines that may be joining at one time: each costs a signature and a write to disk.
 const JOINS: usize = 16;
@@ -128,6 +131,15 @@ impl agents_server::Agents for Agents {
         let certificate_pem = made.map_err(|e| join_status(&e))?;
         info!(node = %node.name, "a node's certificate was renewed");
         Ok(Response::new(RenewReply { certificate_pem, trust_pem: self.inner.pki.trust_pem().into() }))
+    }
+
+    async fn token(&self, request: Request<TokenRequest>) -> Result<Response<TokenReply>, Status> {
+        let node = self.inner.node(request.extensions())?;
+        match self.token_of(&node.name, request.get_ref()) {
+            Ok(reply) => Ok(Response::new(reply)),
+            Err(refused) if refused.is_outside() => Err(Status::unavailable(refused.to_string())),
+            Err(refused) => Err(Status::failed_precondition(refused.to_string())),
+        }
     }
 
     async fn session(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Self::SessionStream>, Status> {

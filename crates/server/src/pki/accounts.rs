@@ -23,6 +23,12 @@ use super::{PkiError, files, random};
 
 /// Who makes them, and whom they are for where nobody else is named: as in Kubernetes.
 pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+/// Seconds that a token lives if nothing else is said, and at least: as in Kubernetes.
+pub const TOKEN_LIFE: u64 = 3600;
+/// See [`TOKEN_LIFE`].
+pub const TOKEN_LIFE_LEAST: u64 = 600;
+/// And at most: who asks for more gets this, as a Kubernetes with a bound does it.
+pub const TOKEN_LIFE_MOST: u64 = 365 * 24 * 3600;
 /// The one algorithm.
 const ALGORITHM: &str = "ES256";
 /// Bytes of a token at most: with long names and many audiences it has some two thousand.

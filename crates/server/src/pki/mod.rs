@@ -20,7 +20,9 @@ use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 
-pub use accounts::{Accounts, BadToken, Bound, Claims, ISSUER, Whose, extra};
+pub use accounts::{
+    Accounts, BadToken, Bound, Claims, ISSUER, TOKEN_LIFE, TOKEN_LIFE_LEAST, TOKEN_LIFE_MOST, Whose, extra,
+};
 pub use ca::Pki;
 pub(crate) use files::UNFINISHED;
 pub use join::{CertificateError, Counted, JoinAsk, JoinError, Joined, NODE_LIFE, NODE_PREFIX, NODES, is_node_name};

@@ -67,6 +67,31 @@ pub struct RenewReply {
     #[prost(string, tag = "2")]
     pub trust_pem: ::prost::alloc::string::String,
 }
+/// For whom the token is, and how long it lives, the pod says. Refused for any pod that is not on the node.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenRequest {
+    /// Uid.
+    #[prost(string, tag = "1")]
+    pub pod: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// The volume, and which of its sources.
+    #[prost(string, tag = "4")]
+    pub volume: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "5")]
+    pub source: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct TokenReply {
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    /// From now on; clocks may differ.
+    #[prost(uint64, tag = "2")]
+    pub lasts_seconds: u64,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FromAgent {
     #[prost(oneof = "from_agent::Message", tags = "1, 2, 3, 15")]
@@ -941,6 +966,28 @@ pub mod agents_client {
                 .insert(GrpcMethod::new("evenkeel.agent.v1.Agents", "Renew"));
             self.inner.unary(req, path, codec).await
         }
+        /// A node asks for the token of a ServiceAccount that a pod on it mentions.
+        pub async fn token(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TokenRequest>,
+        ) -> std::result::Result<tonic::Response<super::TokenReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/evenkeel.agent.v1.Agents/Token",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("evenkeel.agent.v1.Agents", "Token"));
+            self.inner.unary(req, path, codec).await
+        }
         /// A node's session: status up, assignments down. The first message of each side introduces it.
         pub async fn session(
             &mut self,
@@ -1017,6 +1064,11 @@ pub mod agents_server {
             &self,
             request: tonic::Request<super::RenewRequest>,
         ) -> std::result::Result<tonic::Response<super::RenewReply>, tonic::Status>;
+        /// A node asks for the token of a ServiceAccount that a pod on it mentions.
+        async fn token(
+            &self,
+            request: tonic::Request<super::TokenRequest>,
+        ) -> std::result::Result<tonic::Response<super::TokenReply>, tonic::Status>;
         /// Server streaming response type for the Session method.
         type SessionStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::FromServer, tonic::Status>,
@@ -1188,6 +1240,49 @@ pub mod agents_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RenewSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evenkeel.agent.v1.Agents/Token" => {
+                    #[allow(non_camel_case_types)]
+                    struct TokenSvc<T: Agents>(pub Arc<T>);
+                    impl<T: Agents> tonic::server::UnaryService<super::TokenRequest>
+                    for TokenSvc<T> {
+                        type Response = super::TokenReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TokenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agents>::token(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TokenSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

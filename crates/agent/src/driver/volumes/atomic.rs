@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::fs::{PermissionsExt as _, lchown, symlink},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,6 +17,8 @@ use super::{Tried, VolumeError, make_dir, ownership};
 pub(super) struct File {
     pub(super) bytes: Arc<[u8]>,
     pub(super) mode: u32,
+    /// Whose it is, if not the agent's user's.
+    pub(super) owner: Option<u32>,
 }
 
 const DATA: &str = "..data";
@@ -72,6 +74,9 @@ fn write_file(volume: &str, root: &Path, path: &str, file: &File) -> Result<(), 
         }
     }
     fs::write(&full, &file.bytes).tried(volume, "write", &full)?;
+    if let Some(owner) = file.owner {
+        lchown(&full, Some(owner), None).tried(volume, "give to the pod's user", &full)?;
+    }
     fs::set_permissions(&full, fs::Permissions::from_mode(file.mode)).tried(volume, "set the mode of", &full)
 }
 

@@ -6,7 +6,8 @@ use evenkeel_model::Quantity;
 use evenkeel_wire::PodContent;
 use k8s_openapi::api::core::v1 as core;
 
-use super::{VolumeError, atomic::File, is_component};
+use super::{VolumeError, atomic::File, is_component, ownership};
+use crate::tokens::Tokens;
 
 /// Mode of files for which the pod says none.
 const DEFAULT_MODE: i32 = 0o644;
@@ -24,8 +25,9 @@ pub(super) fn files(
     volume: &core::Volume,
     pod: &core::Pod,
     contents: &[PodContent],
+    tokens: &Tokens,
 ) -> Result<Option<Files>, VolumeError> {
-    let mut cx = Cx { volume: &volume.name, pod, contents, files: Files::default() };
+    let mut cx = Cx { volume: &volume.name, pod, contents, tokens, files: Files::default() };
     if let Some(source) = &volume.config_map {
         let mode = source.default_mode.unwrap_or(DEFAULT_MODE);
         cx.object(false, &source.name, source.items.as_deref(), mode, source.optional)?;
@@ -37,8 +39,8 @@ pub(super) fn files(
         cx.downward(source.items.as_deref().unwrap_or_default(), source.default_mode.unwrap_or(DEFAULT_MODE))?;
     } else if let Some(source) = &volume.projected {
         let mode = source.default_mode.unwrap_or(DEFAULT_MODE);
-        for part in source.sources.as_deref().unwrap_or_default() {
-            cx.projection(part, mode)?;
+        for (index, part) in source.sources.iter().flatten().enumerate() {
+            cx.projection(index, part, mode)?;
         }
     } else {
         return Ok(None);
@@ -50,6 +52,7 @@ struct Cx<'a> {
     volume: &'a str,
     pod: &'a core::Pod,
     contents: &'a [PodContent],
+    tokens: &'a Tokens,
     files: Files,
 }
 
@@ -58,16 +61,33 @@ impl Cx<'_> {
         VolumeError::Unfit(format!("volume `{}`: {what}", self.volume))
     }
 
-    fn projection(&mut self, part: &core::VolumeProjection, mode: i32) -> Result<(), VolumeError> {
+    fn projection(&mut self, index: usize, part: &core::VolumeProjection, mode: i32) -> Result<(), VolumeError> {
         if let Some(source) = &part.config_map {
             self.object(false, &source.name, source.items.as_deref(), mode, source.optional)
         } else if let Some(source) = &part.secret {
             self.object(true, &source.name, source.items.as_deref(), mode, source.optional)
         } else if let Some(source) = &part.downward_api {
             self.downward(source.items.as_deref().unwrap_or_default(), mode)
+        } else if let Some(source) = &part.service_account_token {
+            self.token(index, &source.path, mode)
         } else {
             Err(self.unfit("this kind of projected source is not supported yet"))
         }
+    }
+
+    /// The token of a source. Readable for the one who shall use it alone, where the pod says who that is,
+    /// as the kubelet does it.
+    fn token(&mut self, index: usize, path: &str, mode: i32) -> Result<(), VolumeError> {
+        let token = self.tokens.get(&(self.volume.to_owned(), index)).cloned();
+        let token = token.ok_or_else(|| self.unfit("its token was not given"))?;
+        let user = ownership::user(self.pod);
+        let narrow = user.is_some() || ownership::group(self.pod).is_some();
+        self.files.secret = true;
+        self.add(path, token, if narrow { 0o600 } else { mode })?;
+        if let Some(file) = self.files.by_path.get_mut(path) {
+            file.owner = user;
+        }
+        Ok(())
     }
 
     fn object(
@@ -129,7 +149,7 @@ impl Cx<'_> {
             return Err(self.unfit(&format!("path `{path}` is not valid")));
         }
         let mode = u32::try_from(mode).unwrap_or(0) & 0o777;
-        self.files.by_path.insert(path.to_owned(), File { bytes, mode });
+        self.files.by_path.insert(path.to_owned(), File { bytes, mode, owner: None });
         Ok(())
     }
 }

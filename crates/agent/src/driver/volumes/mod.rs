@@ -29,6 +29,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::logic::command::VolumeUse;
+use crate::tokens::{Kept, Tokens};
+
+/// The file of tokens in a pod's folder, 0600.
+const TOKENS: &str = "tokens.json";
 
 /// Longest termination message that is read, as the kubelet's.
 const MAX_TERMINATION_MESSAGE: u64 = 4096;
@@ -116,7 +120,7 @@ impl Volumes {
     }
 
     /// Makes the pod's volumes, or brings their content up to date.
-    pub fn prepare(&self, order: &PodOrder) -> Result<(), VolumeError> {
+    pub(super) fn prepare(&self, order: &PodOrder, tokens: &Tokens) -> Result<(), VolumeError> {
         let pod: core::Pod = serde_json::from_value(order.pod.clone())
             .map_err(|e| VolumeError::Unfit(format!("the pod cannot be read: {e}")))?;
         let spec = pod.spec.clone().unwrap_or_default();
@@ -124,14 +128,13 @@ impl Volumes {
         let dir = self.pod_dir(order.uid);
         private_dir(&dir)?;
         private_dir(&dir.join("volumes"))?;
-        let fs_group = spec.security_context.as_ref().and_then(|s| s.fs_group);
         let mut prepared = Prepared { places: BTreeMap::new(), termination: termination_paths(&spec) };
         for volume in volumes {
             if !is_component(&volume.name) {
                 return Err(VolumeError::Unfit(format!("volume name `{}` is not valid", volume.name)));
             }
             let path = dir.join("volumes").join(&volume.name);
-            let place = self.make(volume, path, order, &pod, fs_group)?;
+            let place = self.make(volume, path, order, &pod, tokens)?;
             prepared.places.insert(volume.name.clone(), place);
         }
         let file = dir.join("places.json");
@@ -145,9 +148,10 @@ impl Volumes {
         path: PathBuf,
         order: &PodOrder,
         pod: &core::Pod,
-        fs_group: Option<i64>,
+        tokens: &Tokens,
     ) -> Result<Place, VolumeError> {
         let name = volume.name.as_str();
+        let fs_group = ownership::group(pod);
         if let Some(empty) = &volume.empty_dir {
             self.empty_dir(name, empty, &path, fs_group)?;
             return Ok(Place { path, read_only: false });
@@ -156,7 +160,7 @@ impl Volumes {
             let path = host_path::check(name, host)?;
             return Ok(Place { path, read_only: false });
         }
-        let Some(files) = content::files(volume, pod, &order.contents)? else {
+        let Some(files) = content::files(volume, pod, &order.contents, tokens)? else {
             return Err(VolumeError::Unfit(format!("volume `{name}` is of a type that is not supported yet")));
         };
         // Secrets stay off the disk where this process can mount.
@@ -172,6 +176,26 @@ impl Volumes {
         }
         atomic::write(name, &path, &files.by_path, fs_group)?;
         Ok(Place { path, read_only: true })
+    }
+
+    /// The tokens that a pod's volumes got last; none where there are none.
+    pub(super) fn kept_tokens(&self, pod: Uid) -> Result<Vec<Kept>, VolumeError> {
+        let file = self.pod_dir(pod).join(TOKENS);
+        match fs::read(&file) {
+            // What cannot be read is asked for anew.
+            Ok(text) => Ok(serde_json::from_slice(&text).unwrap_or_default()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(e) => Err(e).tried("", "read", &file),
+        }
+    }
+
+    /// Keeps them for the time in which nobody gives others.
+    pub(super) fn keep_tokens(&self, pod: Uid, kept: &[Kept]) -> Result<(), VolumeError> {
+        let dir = self.pod_dir(pod);
+        private_dir(&dir)?;
+        let file = dir.join(TOKENS);
+        let text = serde_json::to_vec(kept).map_err(io::Error::other).tried("", "write", &file)?;
+        replace_file(&file, &text).tried("", "write", &file)
     }
 
     fn empty_dir(

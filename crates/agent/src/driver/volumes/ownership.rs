@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use k8s_openapi::api::core::v1 as core;
+
 use super::{Tried, VolumeError};
 
 /// Bits added to files of volumes that are only read.
@@ -16,6 +18,21 @@ const READABLE_DIR: u32 = 0o2550;
 const WRITABLE_FILE: u32 = 0o660;
 /// Bits added to folders of volumes that are written.
 const WRITABLE_DIR: u32 = 0o2770;
+
+/// The group that a pod's volumes are given to.
+pub(super) fn group(pod: &core::Pod) -> Option<i64> {
+    pod.spec.as_ref()?.security_context.as_ref()?.fs_group
+}
+
+/// The user that all containers of a pod run as, where it says so of each.
+pub(super) fn user(pod: &core::Pod) -> Option<u32> {
+    let spec = pod.spec.as_ref()?;
+    let of_pod = spec.security_context.as_ref().and_then(|s| s.run_as_user);
+    let of = |c: &core::Container| c.security_context.as_ref().and_then(|s| s.run_as_user).or(of_pod);
+    let mut users = spec.init_containers.iter().flatten().chain(&spec.containers).map(of);
+    let first = users.next()??;
+    users.all(|user| user == Some(first)).then(|| u32::try_from(first).ok())?
+}
 
 /// For volumes that only the agent writes.
 pub(super) fn readable(volume: &str, path: &Path, group: i64) -> Result<(), VolumeError> {

@@ -8,6 +8,13 @@ use serde_json::json;
 
 use super::*;
 
+impl Volumes {
+    /// Without tokens.
+    fn plain(&self, order: &PodOrder) -> Result<(), VolumeError> {
+        self.prepare(order, &Tokens::new())
+    }
+}
+
 fn content(secret: bool, name: &str, data: &[(&str, &str)]) -> PodContent {
     let data = data.iter().map(|(k, v)| ((*k).to_owned(), Arc::from(v.as_bytes()))).collect();
     let content = Content { secret, data };
@@ -65,7 +72,7 @@ fn files_switch_as_a_whole_and_only_when_they_change() {
     let spec = spec(&json!([{ "name": "cfg", "configMap": { "name": "a", "defaultMode": 0o600, "items": [
         { "key": "one", "path": "sub/one.txt" }, { "key": "two", "path": "two", "mode": 0o444 } ] } }]));
     let first = order(&spec, vec![content(false, "a", &[("one", "1"), ("two", "2"), ("three", "3")])]);
-    volumes.prepare(&first).unwrap();
+    volumes.plain(&first).unwrap();
     let mount = volumes.resolve(Uid(7), "c", &[usage("cfg", None)]).unwrap().remove(0);
     assert!(mount.read_only);
     let root = mount.source;
@@ -76,10 +83,10 @@ fn files_switch_as_a_whole_and_only_when_they_change() {
     assert_eq!((mode("sub/one.txt"), mode("two")), (0o600, 0o444));
 
     let target = fs::read_link(root.join("..data")).unwrap();
-    volumes.prepare(&first).unwrap();
+    volumes.plain(&first).unwrap();
     assert_eq!(fs::read_link(root.join("..data")).unwrap(), target, "nothing changed, nothing written");
 
-    volumes.prepare(&order(&spec, vec![content(false, "a", &[("one", "1b"), ("two", "2")])])).unwrap();
+    volumes.plain(&order(&spec, vec![content(false, "a", &[("one", "1b"), ("two", "2")])])).unwrap();
     assert_eq!(read("sub/one.txt"), "1b");
     assert_ne!(fs::read_link(root.join("..data")).unwrap(), target);
     assert!(!root.join(target).exists(), "the old set is gone");
@@ -95,19 +102,19 @@ fn files_switch_as_a_whole_and_only_when_they_change() {
 fn what_is_missing_is_said_without_values() {
     let (_dir, volumes) = volumes();
     let missing = spec(&json!([{ "name": "s", "secret": { "secretName": "key" } }]));
-    let error = volumes.prepare(&order(&missing, vec![])).unwrap_err().full();
+    let error = volumes.plain(&order(&missing, vec![])).unwrap_err().full();
     assert_eq!(error, "volume `s`: secret \"key\" not found");
     let no_key =
         spec(&json!([{ "name": "s", "secret": { "secretName": "key", "items": [{ "key": "k", "path": "p" }] } }]));
-    let error = volumes.prepare(&order(&no_key, vec![content(true, "key", &[("j", "hidden")])])).unwrap_err().full();
+    let error = volumes.plain(&order(&no_key, vec![content(true, "key", &[("j", "hidden")])])).unwrap_err().full();
     assert!(error.contains("no key `k`") && !error.contains("hidden"));
     let optional = spec(&json!([{ "name": "s", "secret": { "secretName": "key", "optional": true } }]));
-    volumes.prepare(&order(&optional, vec![])).unwrap();
+    volumes.plain(&order(&optional, vec![])).unwrap();
     let escape =
         spec(&json!([{ "name": "s", "configMap": { "name": "a", "items": [{ "key": "k", "path": "../p" }] } }]));
-    assert!(volumes.prepare(&order(&escape, vec![content(false, "a", &[("k", "v")])])).is_err());
+    assert!(volumes.plain(&order(&escape, vec![content(false, "a", &[("k", "v")])])).is_err());
     let other = spec(&json!([{ "name": "s", "nfs": { "server": "h", "path": "/" } }]));
-    assert!(volumes.prepare(&order(&other, vec![])).unwrap_err().full().contains("not supported yet"));
+    assert!(volumes.plain(&order(&other, vec![])).unwrap_err().full().contains("not supported yet"));
 }
 
 #[test]
@@ -122,7 +129,7 @@ fn projected_and_downward() {
             { "path": "cpu", "resourceFieldRef": { "containerName": "c", "resource": "limits.cpu" } },
             { "path": "milli", "resourceFieldRef": { "containerName": "c", "resource": "limits.cpu", "divisor": "1m" } } ] } } ] } }]));
     let contents = vec![content(false, "a", &[("k", "v")]), content(true, "s", &[("p", "w")])];
-    volumes.prepare(&order(&spec, contents)).unwrap();
+    volumes.plain(&order(&spec, contents)).unwrap();
     let root = volumes.resolve(Uid(7), "c", &[usage("all", None)]).unwrap().remove(0).source;
     let read = |name: &str| fs::read_to_string(root.join(name)).unwrap();
     assert_eq!((read("k"), read("p")), ("v".into(), "w".into()));
@@ -133,7 +140,7 @@ fn projected_and_downward() {
 #[test]
 fn a_sub_path_stays_in_its_volume() {
     let (dir, volumes) = volumes();
-    volumes.prepare(&order(&spec(&json!([{ "name": "d", "emptyDir": {} }])), vec![])).unwrap();
+    volumes.plain(&order(&spec(&json!([{ "name": "d", "emptyDir": {} }])), vec![])).unwrap();
     let root = volumes.resolve(Uid(7), "c", &[usage("d", None)]).unwrap().remove(0).source;
     assert_eq!(fs::metadata(&root).unwrap().mode() & 0o777, 0o777);
     let made = volumes.resolve(Uid(7), "c", &[usage("d", Some("a/b"))]).unwrap().remove(0);
@@ -158,7 +165,7 @@ fn host_paths_are_checked() {
     let base = dir.path().join("host");
     let check = |path: &Path, kind: &str| {
         let path = path.to_str().unwrap();
-        volumes.prepare(&order(&spec(&json!([{ "name": "h", "hostPath": { "path": path, "type": kind } }])), vec![]))
+        volumes.plain(&order(&spec(&json!([{ "name": "h", "hostPath": { "path": path, "type": kind } }])), vec![]))
     };
     assert!(check(&base, "Directory").unwrap_err().full().contains("does not exist"));
     check(&base, "DirectoryOrCreate").unwrap();
@@ -184,8 +191,8 @@ fn fs_group_and_memory() {
         { "name": "s", "secret": { "secretName": "key", "defaultMode": 0o400 } } ]));
     spec["securityContext"] = json!({ "fsGroup": 4321 });
     let order = order(&spec, vec![content(true, "key", &[("p", "w")])]);
-    volumes.prepare(&order).unwrap();
-    volumes.prepare(&order).unwrap();
+    volumes.plain(&order).unwrap();
+    volumes.plain(&order).unwrap();
     let uses = [usage("mem", None), usage("disk", None), usage("s", None), usage("mem", Some("sub"))];
     let mounts = volumes.resolve(Uid(7), "c", &uses).unwrap();
     assert_eq!(volumes.resolve(Uid(7), "c", &uses).unwrap(), mounts);
@@ -217,4 +224,35 @@ fn termination_messages() {
     assert_eq!(volumes.termination_message(Uid(7), "c").len(), 4096);
     volumes.new_termination_file(Uid(7), "c").unwrap();
     assert_eq!(volumes.termination_message(Uid(7), "c"), "");
+}
+
+#[test]
+fn a_token_is_a_file_for_the_one_who_shall_use_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let volumes = Volumes::new(dir.path()).unwrap();
+    let spec = |more: serde_json::Value| {
+        let mut spec = json!({"containers": [{"name": "c"}], "volumes": [{"name": "t", "projected": {"sources": [
+            {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+            {"serviceAccountToken": {"path": "token"}}]}}]});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        spec
+    };
+    let tokens = |text: &str| Tokens::from([(("t".to_owned(), 1), Arc::from(text.as_bytes()))]);
+    let made = order(&spec(json!({})), vec![]);
+    let file = volumes.pod_dir(made.uid).join("volumes/t/token");
+    let look = || (fs::read_to_string(&file).unwrap(), fs::metadata(&file).unwrap());
+    volumes.prepare(&made, &tokens("one")).unwrap();
+    assert_eq!((look().0.as_str(), look().1.mode() & 0o777), ("one", 0o644));
+    volumes.prepare(&made, &tokens("two")).unwrap();
+    assert_eq!(look().0, "two");
+    assert!(volumes.plain(&made).unwrap_err().full().contains("its token was not given"));
+    if rustix::process::geteuid().is_root() {
+        let of_user = order(&spec(json!({"securityContext": {"runAsUser": 1000}})), vec![]);
+        volumes.prepare(&of_user, &tokens("three")).unwrap();
+        assert_eq!((look().1.mode() & 0o777, look().1.uid()), (0o600, 1000));
+        let of_group = order(&spec(json!({"securityContext": {"fsGroup": 2000}})), vec![]);
+        volumes.prepare(&of_group, &tokens("four")).unwrap();
+        assert_eq!((look().1.mode() & 0o777, look().1.gid()), (0o640, 2000));
+    }
+    volumes.remove(made.uid).unwrap();
 }

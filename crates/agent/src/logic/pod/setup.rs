@@ -53,7 +53,7 @@ impl Pod {
                 self.volumes_trouble = SetupTrouble::default();
             }
             Err(failure) => {
-                let outside = matches!(&failure, Failure::Runtime(e) if e.is_outside());
+                let outside = failure.is_outside();
                 let until = trouble(&mut self.volumes_trouble, "CreateContainerConfigError", outside, &failure, cx);
                 self.volumes = Volumes::Held { until };
                 self.tell(Tone::Warning, "FailedMount", &failure.to_string(), cx);
@@ -80,7 +80,7 @@ impl Pod {
                 self.sandbox = Sandbox::Held { until: cx.now + cx.settings().engine_retry };
             }
             Err(failure) => {
-                let outside = matches!(&failure, Failure::Runtime(e) if e.is_outside());
+                let outside = failure.is_outside();
                 let until = trouble(&mut self.sandbox_trouble, "CreatePodSandboxError", outside, &failure, cx);
                 self.sandbox = Sandbox::Held { until };
                 self.tell(Tone::Warning, "FailedCreatePodSandBox", &failure.to_string(), cx);

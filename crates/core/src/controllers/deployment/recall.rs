@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::Run;
 use crate::{
-    controllers::{orphan, replicaset},
+    controllers::{admission, orphan},
     cx::Cx,
     world::{World, pods::PodRecord},
 };
@@ -105,7 +105,7 @@ fn set(run: &Run<'_>, hash: &str, pods: &[Arc<Object>], number: usize, cx: &mut 
     }
     if let Some(spec) = spec.as_object_mut() {
         spec.remove("nodeName");
-        replicaset::unadmit(spec, cx.settings.default_toleration);
+        admission::taken_back(spec, cx.settings.default_toleration);
     }
     let mut selector = serde_json::to_value(&run.spec.selector).unwrap_or_default();
     super::template::put_label(&mut selector, "matchLabels", hash);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{BURST, FAILED_BACKOFF, POD_EVENTS, Spec};
 use crate::{
-    controllers::{ControllerId, deployment, podstatus},
+    controllers::{ControllerId, admission, deployment, podstatus},
     cx::{Cx, EventKind},
     world::{
         World,
@@ -21,8 +21,6 @@ use crate::{
     },
 };
 
-/// Taints for which every pod gets a toleration with a time, as by Kubernetes' admission.
-pub(crate) const DEFAULT_TOLERATED: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 /// Longest part of a name that a generated suffix is put to, as in Kubernetes.
 const NAME_BASE_LIMIT: usize = 57;
 
@@ -49,7 +47,7 @@ pub(super) fn create(
     if count == 0 {
         return None;
     }
-    let made = Template::of(set, &spec.template, cx.settings.default_toleration);
+    let made = Template::of(world, set, &spec.template, cx.settings.default_toleration);
     let mut taken: BTreeSet<Key> = BTreeSet::new();
     for n in 0..count {
         let key = free_name(world, set, &taken, cx);
@@ -86,7 +84,7 @@ struct Template {
 }
 
 impl Template {
-    fn of(set: &Object, template: &Value, toleration: Duration) -> Self {
+    fn of(world: &World, set: &Object, template: &Value, toleration: Duration) -> Self {
         let labels = |name: &str| -> Labels {
             let map = template.get("metadata").and_then(|m| m.get(name)).and_then(Value::as_object);
             let text = |v: &Value| v.as_str().unwrap_or_default().to_string();
@@ -96,7 +94,8 @@ impl Template {
         evenkeel_schema::defaults::apply(Kind::Pod, &mut pod);
         let mut spec = pod.get_mut("spec").map(Value::take).unwrap_or_default();
         let node = spec.as_object_mut().and_then(|s| s.remove("nodeName"));
-        admit(&mut spec, toleration);
+        admission::tolerate(&mut spec, toleration);
+        admission::give_token(world, &set.key.namespace, &mut spec);
         Self {
             labels: labels("labels"),
             annotations: labels("annotations"),
@@ -122,45 +121,5 @@ impl Template {
         pod.status = self.status.clone();
         pod.node.clone_from(&self.node);
         pod
-    }
-}
-
-/// What Kubernetes' admission adds to a pod: the tolerations that evict it from a lost node in
-/// time, where it names none of its own.
-fn admit(spec: &mut Value, toleration: Duration) {
-    let Some(spec) = spec.as_object_mut() else { return };
-    let list = spec.entry("tolerations").or_insert_with(|| json!([]));
-    let Some(list) = list.as_array_mut() else { return };
-    for key in DEFAULT_TOLERATED {
-        let named = list.iter().any(|t| {
-            let covers = t.get("key").and_then(Value::as_str).is_none_or(|k| k.is_empty() || k == key);
-            let effect = t.get("effect").and_then(Value::as_str).unwrap_or("");
-            covers && (effect.is_empty() || effect == "NoExecute")
-        });
-        if !named {
-            list.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute",
-                "tolerationSeconds": toleration.as_secs()}));
-        }
-    }
-}
-
-/// A pod that is made by hand gets the same.
-pub(crate) fn admitted(pod: &mut Object, toleration: Duration) {
-    let mut body = pod.body_map();
-    if let Some(spec) = body.get_mut("spec") {
-        admit(spec, toleration);
-    }
-    pod.body = canonical::value_bytes(&Value::Object(body)).into();
-}
-
-/// Takes back what [`admit`] added: a template is as its Deployment has it.
-pub(crate) fn unadmit(spec: &mut serde_json::Map<String, Value>, toleration: Duration) {
-    let added = |t: &Value| {
-        t.get("key").and_then(Value::as_str).is_some_and(|k| DEFAULT_TOLERATED.contains(&k))
-            && t.get("effect").and_then(Value::as_str) == Some("NoExecute")
-            && t.get("tolerationSeconds").and_then(Value::as_u64) == Some(toleration.as_secs())
-    };
-    if let Some(list) = spec.get_mut("tolerations").and_then(Value::as_array_mut) {
-        list.retain(|t| !added(t));
     }
 }
