@@ -37,8 +37,8 @@ const EDGES: &[(&str, &[&str])] = &[
 /// The pure crates and all that they may use from elsewhere: nothing with a clock, a file, a socket
 /// or a generator of its own.
 const PURE: &[(&str, &[&str])] = &[
-    ("model", &["base64", "hmac", "jiff", "k8s-openapi", "serde", "serde_json", "sha2", "thiserror"]),
-    ("schema", &["serde", "serde_json", "thiserror"]),
+    ("model", &["base64", "hmac", "jiff", "k8s-openapi", "once_cell", "serde", "serde_json", "sha2", "thiserror"]),
+    ("schema", &["regex", "serde", "serde_json", "thiserror"]),
     ("manifest", &["saphyr-parser", "serde_json"]),
     ("core", &["imbl", "k8s-openapi", "serde", "serde_json"]),
     ("audit", &["serde", "serde_json"]),

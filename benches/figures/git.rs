@@ -133,7 +133,8 @@ pub fn cold_plan() {
     // What was read is kept by its reader: giving it back is no part of the plan.
     let whole = || {
         let start = Instant::now();
-        let read = read_git_revision(path.to_str().unwrap(), "main", "", None).unwrap();
+        let read = read_git_revision(path.to_str().unwrap(), "main", "", None, &evenkeel_source::KnownKinds::default())
+            .unwrap();
         let took = ms(start.elapsed());
         assert_eq!(read.outcome.unwrap().docs.len(), FOLDERS * FILES);
         took
@@ -161,8 +162,11 @@ pub fn changed_file() {
     let (send, mut events) = tokio::sync::mpsc::channel(16);
     let git_spec = GitSpec { url: format!("file://{}", source.path.display()), ..GitSpec::default() };
     let spec = SourceSpec { git: Some(git_spec), ..SourceSpec::default() };
-    let follower =
-        runtime.block_on(async { Follower::start("bench".into(), &spec, dir.path(), send) }).expect("a follower");
+    let follower = runtime
+        .block_on(async {
+            Follower::start("bench".into(), &spec, dir.path(), &evenkeel_source::KnownKinds::default(), send)
+        })
+        .expect("a follower");
     let mut wait = |commit: Oid| {
         let commit = commit.to_string();
         let seen = async {

@@ -111,5 +111,5 @@ pub fn snapshot(from: usize, count: usize) -> Arc<Snapshot> {
             Arc::new(parse_file(&format!("app-{n}.yaml"), text.as_bytes(), &Options::default()))
         })
         .collect();
-    Arc::new(assemble(&files).expect("the manifests are right"))
+    Arc::new(assemble(&files, &evenkeel_manifest::Customs::default()).expect("the manifests are right"))
 }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use evenkeel_model::own::UnsupportedMode;
-use evenkeel_source::read_directory;
+use evenkeel_source::{KnownKinds, read_directory};
 
 use super::{Cx, output::Tone};
 
@@ -28,7 +28,7 @@ pub(crate) struct Args {
 /// Runs the verb.
 pub(crate) fn run(args: &Args, cx: &mut Cx) -> Result<ExitCode> {
     let mode = if args.skip_unsupported { UnsupportedMode::Skip } else { UnsupportedMode::Reject };
-    let read = read_directory(&args.dir, &args.path, Some(mode))
+    let read = read_directory(&args.dir, &args.path, Some(mode), &KnownKinds::default())
         .with_context(|| format!("{} cannot be read", args.dir.display()))?;
     match read.outcome {
         Ok(snapshot) => {

@@ -204,7 +204,7 @@ impl Repository {
             text.push_str("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndatta: {}\n");
         }
         let file = Arc::new(parse_file("all.yaml", text.as_bytes(), &Options::default()));
-        let outcome = assemble(&[file]).map(Arc::new);
+        let outcome = assemble(&[file], &evenkeel_manifest::Customs::default()).map(Arc::new);
         assert_eq!(outcome.is_err(), flaw == Some(Flaw::Broken), "{outcome:?}");
         let id = Digest::of_parts([self.name.as_bytes(), text.as_bytes(), &self.number.to_be_bytes()]).short(40);
         Commit { revision: Revision::git(Some("main"), &id), flaw, outcome }

@@ -4,17 +4,23 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use evenkeel_model::{Diagnostic, Doc, Key, Place, Severity, Snapshot};
+use evenkeel_model::{Diagnostic, Doc, Key, Kind, Place, Severity, Snapshot};
+use evenkeel_schema::{Customs, custom::Definition};
 
-use crate::{file::FileParse, paths::tool_file};
+use crate::{
+    file::{FileParse, parse_again},
+    paths::tool_file,
+};
 
-/// Puts the files of a revision together: documents in the order of their keys, no key twice.
+/// Puts the files of a revision together: documents in the order of their keys, no key twice. `known` are
+/// the custom kinds that the cluster has; those that the revision defines itself go before them.
 ///
 /// # Errors
 /// Every complaint of every file, warnings included, in the order of files and places, where at
 /// least one is an error.
-pub fn assemble(files: &[Arc<FileParse>]) -> Result<Snapshot, Vec<Diagnostic>> {
-    let mut order: Vec<&FileParse> = files.iter().map(AsRef::as_ref).collect();
+pub fn assemble(files: &[Arc<FileParse>], known: &Customs) -> Result<Snapshot, Vec<Diagnostic>> {
+    let again = read_again(files, known);
+    let mut order: Vec<&FileParse> = files.iter().map(|f| again.get(&f.path).unwrap_or(f)).collect();
     order.sort_by(|a, b| a.path.cmp(&b.path));
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
     let mut docs: BTreeMap<&Key, &Arc<Doc>> = BTreeMap::new();
@@ -44,6 +50,22 @@ pub fn assemble(files: &[Arc<FileParse>]) -> Result<Snapshot, Vec<Diagnostic>> {
         return Err(diagnostics);
     }
     Ok(Snapshot { docs: docs.into_values().cloned().collect(), warnings: diagnostics, skipped })
+}
+
+/// The files with objects whose kinds definitions make, read with those of the revision and, where it has
+/// none of a kind, with those that are known.
+fn read_again(files: &[Arc<FileParse>], known: &Customs) -> BTreeMap<Arc<str>, FileParse> {
+    if files.iter().all(|f| f.waiting.is_none()) {
+        return BTreeMap::new();
+    }
+    let mut own = Customs::default();
+    let docs = files.iter().flat_map(|f| &f.docs).filter(|d| d.key.kind == Kind::CustomResourceDefinition);
+    for definition in docs.filter_map(|d| Definition::read(&d.value["spec"], false)) {
+        own.insert(definition);
+    }
+    let customs = own.over(known);
+    let waiting = files.iter().filter_map(|f| f.waiting.as_ref().map(|(text, options)| (f, text, *options)));
+    waiting.map(|(f, text, options)| (f.path.clone(), parse_again(&f.path, text, options, &customs))).collect()
 }
 
 fn error(place: Place, path: &str, message: String) -> Diagnostic {

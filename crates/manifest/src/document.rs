@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use evenkeel_model::{Doc, Key, Kind, Severity, kind::Origin, own::UnsupportedMode};
-use evenkeel_schema::{KnownKind, Lookup, Path, Trail, decode, lookup, of_kind, path::Step, support, validate};
+use evenkeel_schema::{KnownKind, Lookup, Path, SchemaRef, Trail, decode, lookup, path::Step};
 use serde_json::Value;
 
 use crate::{
@@ -67,18 +67,15 @@ fn read_item(file: &mut File<'_>, root: NodeRef<'_>, inherited: Option<Inherited
             let message = format!("{kind} objects are made by Evenkeel alone: take it out of the source");
             file.complain(kind_at, "kind", message, Severity::Error, false);
         }
-        Lookup::Supported(k) => object(file, root, k),
+        Lookup::Supported(k) => object(file, root, SchemaRef::Table(k)),
         Lookup::NotYet(known) => not_yet(file, root, kind_at, known),
-        Lookup::Custom if api_version.starts_with("gateway.networking.k8s.io/") => {
+        Lookup::Custom if gateway(api_version) => {
             let message = format!(
                 "{kind} of {api_version}: the Gateway API is not supported yet; an Ingress leads requests in from outside"
             );
             unsupported(file, root, kind_at, kind, message);
         }
-        Lookup::Custom => {
-            let message = format!("{kind} of {api_version}: custom resources are not supported yet");
-            unsupported(file, root, kind_at, kind, message);
-        }
+        Lookup::Custom => custom(file, root, (api_version, kind), kind_at),
         Lookup::OtherVersion(right) => {
             let message = format!("there is no {kind} in `{api_version}`, it is in `{right}`");
             file.complain(api_at, "apiVersion", message, Severity::Error, false);
@@ -88,6 +85,36 @@ fn read_item(file: &mut File<'_>, root: NodeRef<'_>, inherited: Option<Inherited
             let message = format!("unknown kind `{kind}` in `{api_version}`{hint}");
             file.complain(kind_at, "kind", message, Severity::Error, false);
         }
+    }
+}
+
+fn gateway(api_version: &str) -> bool {
+    api_version.starts_with("gateway.networking.k8s.io/")
+}
+
+/// An object whose kind a definition makes: by that definition, once all files are read.
+fn custom(file: &mut File<'_>, root: NodeRef<'_>, (api_version, kind): (&str, &str), at: Pos) {
+    let Some(customs) = file.customs.clone() else {
+        file.out.waits = true;
+        return;
+    };
+    let Some(found) = customs.of(api_version, kind) else {
+        let versions: Vec<&str> = customs
+            .of_reference(api_version, kind)
+            .and_then(|k| customs.get(k))
+            .map_or_else(Vec::new, |d| d.served().map(|v| v.kind.info().version).collect());
+        let message = if versions.is_empty() {
+            format!(
+                "{kind} of {api_version}: no CustomResourceDefinition makes it, neither in the source nor in the cluster"
+            )
+        } else {
+            format!("there is no {kind} in `{api_version}`; its definition serves {}", versions.join(", "))
+        };
+        unsupported(file, root, at, kind, message);
+        return;
+    };
+    if let Some(schema) = customs.schema(found) {
+        object(file, root, schema);
     }
 }
 
@@ -155,15 +182,15 @@ fn unsupported(file: &mut File<'_>, root: NodeRef<'_>, at: Pos, kind: &str, mess
 }
 
 /// An object of a supported kind.
-fn object(file: &mut File<'_>, root: NodeRef<'_>, kind: Kind) {
+fn object(file: &mut File<'_>, root: NodeRef<'_>, schema: SchemaRef<'_>) {
+    let kind = schema.kind();
     let hide = kind == Kind::Secret;
     let mut faults: Vec<Path> = Vec::new();
     let mut errors = false;
-    let mut value = decode::decode(
-        of_kind(kind),
+    let mut value = schema.decode(
         root,
         decode::Options { hide_values: hide, skip_server_set: true },
-        &mut |fault| {
+        &mut |fault: decode::Fault<NodeRef<'_>>| {
             // A merge key is told when the text is read.
             if !matches!(fault.path.0.last(), Some(Step::Field(k) | Step::Key(k)) if k == "<<") {
                 file.complain(fault.node.at(), &fault.path.to_string(), fault.message, Severity::Error, hide);
@@ -175,7 +202,7 @@ fn object(file: &mut File<'_>, root: NodeRef<'_>, kind: Kind) {
     complete(&mut value, root, kind);
     let mut remarks = Vec::new();
     let (mut refused, mut told) = (0, 0);
-    support::admit(kind, &mut value, &mut |remark| {
+    schema.admit(&mut value, &mut |remark| {
         // Counted apart, so that no number of warnings hides an error.
         let count = if remark.severity == Severity::Error { &mut refused } else { &mut told };
         *count += 1;
@@ -196,7 +223,14 @@ fn object(file: &mut File<'_>, root: NodeRef<'_>, kind: Kind) {
     if kind == Kind::Secret {
         secret::merge_string_data(&mut value);
     }
-    for problem in validate::object(kind, &value) {
+    // A definition may want what it fills in itself; what is applied is what was written.
+    let mut filled = None;
+    if let SchemaRef::Custom(_) = schema {
+        let mut value = value.clone();
+        schema.fill_defaults(&mut value);
+        filled = Some(value);
+    }
+    for problem in schema.validate(filled.as_ref().unwrap_or(&value)) {
         errors = true;
         // A field that did not decode is missing for another reason.
         if !faults.iter().any(|f| related(f, &problem.path)) {

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use evenkeel_model::{Diagnostic, Doc, Place, Severity, own::UnsupportedMode};
 
+use evenkeel_schema::Customs;
+
 use crate::{
     document, json,
     limits::{MAX_DIAGNOSTICS, MAX_DOCUMENTS},
@@ -58,6 +60,11 @@ pub struct FileParse {
     pub diagnostics: Vec<Diagnostic>,
     /// What was left out.
     pub skipped: Vec<Skipped>,
+    /// The file's text and how it is read, where it has objects whose kinds definitions make: they may be
+    /// in other files, so such a file is read again with all of them ([`crate::assemble`]).
+    pub waiting: Option<(Arc<str>, Options)>,
+    /// Whether there was such an object.
+    pub(crate) waits: bool,
 }
 
 impl FileParse {
@@ -80,7 +87,7 @@ impl FileParse {
             d
         });
         let (docs, diagnostics) = (docs.collect(), diagnostics.collect());
-        Self { path, docs, names: self.names.clone(), diagnostics, skipped: self.skipped.clone() }
+        Self { path, docs, diagnostics, ..self.clone() }
     }
 }
 
@@ -91,6 +98,9 @@ pub fn parse_file(path: &str, bytes: &[u8], options: &Options) -> FileParse {
         Ok(text) => {
             let mut file = File::new(path, text, *options);
             file.read();
+            if file.out.waits {
+                file.out.waiting = Some((text.into(), *options));
+            }
             file
         }
         Err(flaw) => {
@@ -102,12 +112,22 @@ pub fn parse_file(path: &str, bytes: &[u8], options: &Options) -> FileParse {
     file.finish()
 }
 
+/// Reads a file again that waited for the kinds of its objects.
+pub(crate) fn parse_again(path: &Arc<str>, text: &str, options: Options, customs: &Customs) -> FileParse {
+    let mut file = File::new(path.clone(), text, options);
+    file.customs = Some(customs.clone());
+    file.read();
+    file.finish()
+}
+
 /// A file under way.
 pub(crate) struct File<'a> {
     text: &'a str,
     lines: Lines<'a>,
     pub(crate) options: Options,
     pub(crate) out: FileParse,
+    /// Kinds that definitions make, once they are known.
+    pub(crate) customs: Option<Customs>,
     /// The worst of the complaints that were not kept.
     more: Option<Severity>,
     /// Documents so far, items of lists included.
@@ -117,7 +137,7 @@ pub(crate) struct File<'a> {
 impl<'a> File<'a> {
     fn new(path: Arc<str>, text: &'a str, options: Options) -> Self {
         let out = FileParse { path, ..FileParse::default() };
-        Self { text, lines: Lines::new(text), options, out, more: None, count: 0 }
+        Self { text, lines: Lines::new(text), options, out, customs: None, more: None, count: 0 }
     }
 
     fn read(&mut self) {

@@ -25,5 +25,6 @@ mod yaml;
 
 pub use assemble::assemble;
 pub use evenkeel_model::own::UnsupportedMode;
+pub use evenkeel_schema::Customs;
 pub use file::{FileParse, NameLine, Options, Skipped, parse_file};
 pub use paths::is_manifest_path;

@@ -4,7 +4,7 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use evenkeel_manifest::{FileParse, Options, UnsupportedMode, assemble, limits, parse_file};
+use evenkeel_manifest::{Customs, FileParse, Options, UnsupportedMode, assemble, limits, parse_file};
 use evenkeel_model::{Key, Kind};
 use serde_json::json;
 
@@ -375,25 +375,107 @@ fn files_are_put_together() {
         |path: &str, text: &str, unsupported| Arc::new(parse_file(path, text.as_bytes(), &Options { unsupported }));
     let ns = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
     let set = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\n---\napiVersion: x.io/v1\nkind: Thing\nmetadata: {name: t}\n";
-    let snapshot = assemble(&[
-        parse("b.yaml", WEB, UnsupportedMode::Skip),
-        parse("a.yaml", ns, UnsupportedMode::Skip),
-        parse("c.yaml", set, UnsupportedMode::Skip),
-    ])
+    let snapshot = assemble(
+        &[
+            parse("b.yaml", WEB, UnsupportedMode::Skip),
+            parse("a.yaml", ns, UnsupportedMode::Skip),
+            parse("c.yaml", set, UnsupportedMode::Skip),
+        ],
+        &Customs::default(),
+    )
     .unwrap();
     let keys: Vec<String> = snapshot.docs.iter().map(|d| d.key.to_string()).collect();
     assert_eq!(keys, ["Namespace shop", "Deployment default/web"]);
     assert_eq!(snapshot.skipped, ["c.yaml:1: StatefulSet db", "c.yaml:5: Thing t"]);
-    let bad = assemble(&[
-        parse("z.yaml", ns, UnsupportedMode::Reject),
-        parse("c/kustomization.yaml", "resources: []", UnsupportedMode::Reject),
-        parse("a.yaml", &format!("{ns}---\n{ns}"), UnsupportedMode::Reject),
-        parse("b.yaml", set, UnsupportedMode::Reject),
-    ])
+    let bad = assemble(
+        &[
+            parse("z.yaml", ns, UnsupportedMode::Reject),
+            parse("c/kustomization.yaml", "resources: []", UnsupportedMode::Reject),
+            parse("a.yaml", &format!("{ns}---\n{ns}"), UnsupportedMode::Reject),
+            parse("b.yaml", set, UnsupportedMode::Reject),
+        ],
+        &Customs::default(),
+    )
     .unwrap_err();
     insta::assert_snapshot!(bad.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
     let moved = parse("a.yaml", WEB, UnsupportedMode::Reject).with_path("d/e.yaml");
     assert_eq!(moved, *parse("d/e.yaml", WEB, UnsupportedMode::Reject));
+}
+
+const CRD: &str = r"apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Widget, plural: widgets}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        required: [spec]
+        properties:
+          spec:
+            type: object
+            required: [size]
+            properties:
+              size: {type: integer, maximum: 5}
+              color: {type: string, enum: [red, green], default: red}
+";
+
+const WIDGETS: &str = "apiVersion: example.com/v1
+kind: Widget
+metadata: {name: a}
+spec: {size: 3}
+---
+apiVersion: example.com/v1
+kind: Widget
+metadata: {name: b}
+spec:
+  size: 9
+  colour: red
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: c}
+";
+
+#[test]
+fn objects_are_checked_by_the_definition_in_another_file() {
+    let parse = |path: &str, text: &str| Arc::new(parse_file(path, text.as_bytes(), &Options::default()));
+    let told = |files: &[Arc<FileParse>], known: &Customs| -> Vec<String> {
+        assemble(files, known).map_or_else(|bad| bad.iter().map(ToString::to_string).collect(), |_| Vec::new())
+    };
+    let bad = told(&[parse("a.yaml", WIDGETS), parse("z.yaml", CRD)], &Customs::default());
+    assert_eq!(bad.len(), 2, "{bad:?}");
+    assert!(bad[0].starts_with("a.yaml:9:9") && bad[0].contains("should be less than or equal to 5"), "{bad:?}");
+    assert!(bad[1].starts_with("a.yaml:10:3") && bad[1].contains("did you mean `color`?"), "{bad:?}");
+    let good = WIDGETS.replace("size: 9", "size: 5").replace("colour", "color");
+    let files = [parse("a.yaml", &good), parse("z.yaml", CRD)];
+    let snapshot = assemble(&files, &Customs::default()).unwrap();
+    let keys: Vec<String> = snapshot.docs.iter().map(|d| d.key.to_string()).collect();
+    let expected = [
+        "CustomResourceDefinition widgets.example.com",
+        "ConfigMap default/c",
+        "Widget.example.com default/a",
+        "Widget.example.com default/b",
+    ];
+    assert_eq!(keys, expected);
+    assert_eq!(snapshot.docs[2].value["spec"], serde_json::json!({"size": 3}), "what was written, without defaults");
+    // Without the definition nothing is known, unless the cluster has it.
+    let alone = [parse("a.yaml", &good)];
+    assert!(
+        told(&alone, &Customs::default())[0]
+            .contains("a.yaml:2:7: kind: Widget of example.com/v1: no CustomResourceDefinition")
+    );
+    let mut known = Customs::default();
+    known.insert(evenkeel_schema::custom::Definition::read(&snapshot.docs[0].value["spec"], false).unwrap());
+    assert_eq!(told(&alone, &known), [""; 0]);
+    let other = [parse("a.yaml", &good.replace("example.com/v1", "example.com/v2"))];
+    assert!(told(&other, &known)[0].contains("its definition serves v1"), "{:?}", told(&other, &known));
 }
 
 proptest::proptest! {
@@ -461,6 +543,6 @@ fn the_example_is_accepted() {
             files.push(Arc::new(parse_file(&name, &bytes, &Options::default())));
         }
     }
-    let snapshot = assemble(&files).unwrap_or_else(|e| panic!("{}", e[0]));
+    let snapshot = assemble(&files, &Customs::default()).unwrap_or_else(|e| panic!("{}", e[0]));
     assert!(snapshot.docs.len() >= 4 && snapshot.warnings.is_empty(), "{:?}", snapshot.warnings);
 }

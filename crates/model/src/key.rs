@@ -36,10 +36,11 @@ impl Key {
     }
 }
 
-/// `Deployment shop/web`, or `Node n1` where there is no namespace.
+/// `Deployment shop/web`, or `Node n1` where there is no namespace. A custom kind's name has its group:
+/// `Widget.example.com shop/a`.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.kind)?;
+        write!(f, "{} ", self.kind.text())?;
         if !self.namespace.is_empty() {
             write!(f, "{}/", self.namespace)?;
         }
@@ -50,7 +51,7 @@ impl fmt::Display for Key {
 impl FromStr for Key {
     type Err = IdError;
 
-    /// The form that [`fmt::Display`] writes.
+    /// The form that [`fmt::Display`] writes, of a built-in kind.
     fn from_str(text: &str) -> Result<Self, IdError> {
         let bad = || IdError { what: "key", text: text.into() };
         let (kind, rest) = text.split_once(' ').ok_or_else(bad)?;

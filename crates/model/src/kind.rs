@@ -2,10 +2,10 @@
 
 use core::{fmt, str::FromStr};
 
-use crate::ids::IdError;
+use crate::{custom::Custom, ids::IdError};
 
 /// Whether objects of a kind live in a namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// In a namespace.
     Namespaced,
@@ -23,7 +23,7 @@ pub enum Origin {
 }
 
 /// What the API and the decoders need to know of a kind.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct KindInfo {
     /// API group, empty for the core group.
     pub group: &'static str,
@@ -61,10 +61,12 @@ macro_rules! kinds {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kind {
             $($(#[$doc])* $name,)*
+            /// A kind that a CustomResourceDefinition makes.
+            Custom(Custom),
         }
 
         impl Kind {
-            /// Every kind, in the order in which a revision's objects are applied.
+            /// Every kind that is built in, in the order in which a revision's objects are applied.
             pub const ALL: &'static [Kind] = &[$(Kind::$name,)*];
 
             /// The table entry.
@@ -75,6 +77,7 @@ macro_rules! kinds {
                         singular: $singular, short_names: $short, categories: $categories,
                         scope: Scope::$scope, origin: Origin::$origin, has_status: $status,
                     },)*
+                    Kind::Custom(custom) => custom.info(),
                 }
             }
         }
@@ -84,6 +87,9 @@ macro_rules! kinds {
 kinds! {
     /// `v1` Namespace.
     Namespace = "" "v1" "namespaces" "namespace" &["ns"], &[], Cluster, Anyone, true;
+    /// `apiextensions.k8s.io/v1` CustomResourceDefinition.
+    CustomResourceDefinition = "apiextensions.k8s.io" "v1" "customresourcedefinitions" "customresourcedefinition"
+        &["crd", "crds"], &["api-extensions"], Cluster, Anyone, true;
     /// `v1` ServiceAccount.
     ServiceAccount = "" "v1" "serviceaccounts" "serviceaccount" &["sa"], &[], Namespaced, Anyone, false;
     /// `rbac.authorization.k8s.io/v1` ClusterRole.
@@ -131,7 +137,7 @@ kinds! {
 }
 
 impl Kind {
-    /// The kind of an `apiVersion` and `kind` as they stand in a manifest.
+    /// The built-in kind of an `apiVersion` and `kind` as they stand in a manifest.
     pub fn of(api_version: &str, kind: &str) -> Option<Self> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         Self::ALL.iter().copied().find(|k| {
@@ -140,7 +146,7 @@ impl Kind {
         })
     }
 
-    /// The kind of a resource path's group, version and plural name.
+    /// The built-in kind of a resource path's group, version and plural name.
     pub fn of_resource(group: &str, version: &str, plural: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|k| {
             let i = k.info();
@@ -164,6 +170,15 @@ impl Kind {
         self.info().scope == Scope::Namespaced
     }
 
+    /// The same kind, whatever its version: its own name where it is built in, `Widget.example.com` where a
+    /// definition makes it. What the store and the histories write.
+    pub fn text(self) -> alloc::borrow::Cow<'static, str> {
+        match self {
+            Kind::Custom(custom) => alloc::format!("{}.{}", custom.info().kind, custom.info().group).into(),
+            built_in => built_in.info().kind.into(),
+        }
+    }
+
     /// `deployments.apps`, or `pods` in the core group: how Kubernetes' messages name a resource.
     pub fn resource(self) -> alloc::string::String {
         let i = self.info();
@@ -180,7 +195,7 @@ impl fmt::Display for Kind {
 impl FromStr for Kind {
     type Err = IdError;
 
-    /// By the kind's own name alone, as the store and the wire write it.
+    /// A built-in kind by its own name alone, as the store and the wire write it.
     fn from_str(text: &str) -> Result<Self, IdError> {
         Self::ALL
             .iter()

@@ -14,6 +14,7 @@ pub mod base64;
 pub mod canonical;
 pub mod causes;
 pub mod content;
+pub mod custom;
 pub mod diagnostic;
 pub mod ids;
 pub mod ingress;
@@ -34,6 +35,7 @@ pub mod time;
 
 pub use causes::causes;
 pub use content::{Content, ContentRef};
+pub use custom::Custom;
 pub use diagnostic::{Diagnostic, Place, Reference, Severity};
 pub use ids::{Digest, Uid, Version};
 pub use key::Key;

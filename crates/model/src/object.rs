@@ -84,13 +84,21 @@ impl Object {
     /// number, a missing uid becomes zero.
     pub fn from_value(value: Value) -> Result<Self, ObjectError> {
         let Value::Object(mut map) = value else { return Err(ObjectError::Shape("it is no mapping")) };
-        let text = |m: &mut Map<String, Value>, k: &str| match m.remove(k) {
-            Some(Value::String(s)) => Some(s),
-            _ => None,
-        };
         let api_version = text(&mut map, "apiVersion").ok_or(ObjectError::Shape("apiVersion is missing"))?;
         let kind = text(&mut map, "kind").ok_or(ObjectError::Shape("kind is missing"))?;
         let Some(kind) = Kind::of(&api_version, &kind) else { return Err(ObjectError::Kind { api_version, kind }) };
+        Self::of_map(kind, map)
+    }
+
+    /// Reads a whole object whose kind is known, which its `apiVersion` and `kind` are not asked for.
+    pub fn of_kind(kind: Kind, value: Value) -> Result<Self, ObjectError> {
+        let Value::Object(mut map) = value else { return Err(ObjectError::Shape("it is no mapping")) };
+        map.remove("apiVersion");
+        map.remove("kind");
+        Self::of_map(kind, map)
+    }
+
+    fn of_map(kind: Kind, mut map: Map<String, Value>) -> Result<Self, ObjectError> {
         let Some(Value::Object(mut metadata)) = map.remove("metadata") else {
             return Err(ObjectError::Shape("metadata is missing"));
         };
@@ -103,7 +111,10 @@ impl Object {
         let version = text(&mut metadata, "resourceVersion").and_then(|v| v.parse().ok()).map_or(Version(0), Version);
         let managed = metadata.remove("managedFields").map_or_else(empty, |m| canonical::value_bytes(&m).into());
         let meta = Meta::from_map(&metadata).map_err(ObjectError::Meta)?;
-        let status = map.remove("status").map_or_else(empty, |s| canonical::value_bytes(&s).into());
+        // Without a status subresource, a custom kind's `status` is a field like any other.
+        let apart = !matches!(kind, Kind::Custom(custom) if !custom.info().has_status);
+        let status = if apart { map.remove("status") } else { None };
+        let status = status.map_or_else(empty, |s| canonical::value_bytes(&s).into());
         let node = if kind == Kind::Pod { take_node(&mut map) } else { None };
         let body = canonical::value_bytes(&Value::Object(map)).into();
         Ok(Self { key: Key::new(kind, namespace, name), uid, version, meta, body, status, managed, node })
@@ -142,6 +153,12 @@ impl Object {
             m.insert("managedFields".into(), serde_json::from_slice(&self.managed).unwrap_or_default());
         }
         m
+    }
+
+    /// The same object as another version of its kind shows it: without conversion, only its name differs.
+    pub fn shown_as(&self, kind: Kind) -> Self {
+        let key = Key { kind, ..self.key.clone() };
+        Self { key, ..self.clone() }
     }
 
     /// The whole object as JSON in Kubernetes' form.
@@ -230,6 +247,13 @@ fn take_node(map: &mut Map<String, Value>) -> Option<Arc<str>> {
     let Some(Value::Object(spec)) = map.get_mut("spec") else { return None };
     match spec.remove("nodeName") {
         Some(Value::String(n)) if !n.is_empty() => Some(n.into()),
+        _ => None,
+    }
+}
+
+fn text(map: &mut Map<String, Value>, key: &str) -> Option<String> {
+    match map.remove(key) {
+        Some(Value::String(s)) => Some(s),
         _ => None,
     }
 }

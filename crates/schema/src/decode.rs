@@ -57,6 +57,17 @@ pub fn decode<'a, I: Input<'a>>(ty: &Type, input: I, options: Options, sink: &mu
     walk.value(ty, input, &Trail::Root).unwrap_or_default()
 }
 
+/// Decodes the metadata of an object whose other fields are not the tables'.
+pub(crate) fn metadata<'a, I: Input<'a>>(
+    input: I,
+    at: &Trail<'_>,
+    options: Options,
+    sink: &mut dyn FnMut(Fault<I>),
+) -> Value {
+    let mut walk = Walk { options, sink, faults: 0 };
+    walk.value(crate::kinds::metadata(), input, at).unwrap_or_default()
+}
+
 struct Walk<'s, I> {
     options: Options,
     sink: &'s mut dyn FnMut(Fault<I>),
@@ -229,7 +240,7 @@ fn base64_text(text: &str) -> Option<Value> {
 }
 
 /// A tree as it stands, for fields that take any.
-fn any<'a, I: Input<'a>>(input: I) -> Value {
+pub(crate) fn any<'a, I: Input<'a>>(input: I) -> Value {
     match input.shape() {
         Shape::Null => Value::Null,
         Shape::Bool(b) => b.into(),

@@ -114,6 +114,13 @@ fn conditional(object: &Object, map: &mut Map<String, Value>) {
                 map.insert("name".into(), "".into());
             }
         }
+        "apiextensions.v1.CustomResourceDefinitionNames" => {
+            let kind = text(map, "kind").to_string();
+            if !kind.is_empty() {
+                set_text(map, "singular", &kind.to_lowercase());
+                set_text(map, "listKind", &alloc::format!("{kind}List"));
+            }
+        }
         "rbac.v1.Subject" if matches!(text(map, "kind"), "User" | "Group") => {
             set_text(map, "apiGroup", "rbac.authorization.k8s.io");
         }

@@ -10,7 +10,7 @@ use evenkeel_model::Kind;
 use crate::{
     nearest,
     tables::{kinds::KINDS, types as t},
-    types::Type,
+    types::{Field, Object, Type},
 };
 
 /// A kind of Kubernetes, supported or not.
@@ -82,9 +82,10 @@ pub fn lookup(api_version: &str, kind: &str) -> Lookup {
     Lookup::Unknown(nearest::nearest(kind, own.map(|i| i.kind).chain(KINDS.iter().map(|k| k.kind))))
 }
 
-/// The schema of a kind that Evenkeel has.
+/// The schema of a kind that is built in. Of one that a definition makes the tables know nothing but its
+/// metadata: see [`crate::custom`].
 pub fn of_kind(kind: Kind) -> &'static Type {
-    static TYPES: [Type; 23] = [
+    static TYPES: [Type; 24] = [
         Type::Object(&t::CORE_V1_NAMESPACE),
         Type::Object(&t::CORE_V1_CONFIG_MAP),
         Type::Object(&t::CORE_V1_SECRET),
@@ -108,6 +109,7 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Type::Object(&t::NETWORKING_V1_INGRESS),
         Type::Object(&t::NETWORKING_V1_INGRESS_CLASS),
         Type::Object(&t::NETWORKING_V1_NETWORK_POLICY),
+        Type::Object(&t::APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION),
     ];
     match kind {
         Kind::Namespace => &TYPES[0],
@@ -133,8 +135,27 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Kind::Ingress => &TYPES[20],
         Kind::IngressClass => &TYPES[21],
         Kind::NetworkPolicy => &TYPES[22],
+        Kind::CustomResourceDefinition => &TYPES[23],
+        Kind::Custom(_) => &CUSTOM,
     }
 }
+
+/// The schema of every object's metadata.
+pub(crate) fn metadata() -> &'static Type {
+    static METADATA: Type = Type::Object(&t::META_V1_OBJECT_META);
+    &METADATA
+}
+
+/// What every object has, as the tables know it.
+static CUSTOM: Type = Type::Object(&Object {
+    name: "custom",
+    fields: &[
+        Field { name: "apiVersion", ty: Type::String, ..Field::PLAIN },
+        Field { name: "kind", ty: Type::String, ..Field::PLAIN },
+        Field { name: "metadata", ty: Type::Object(&t::META_V1_OBJECT_META), ..Field::PLAIN },
+    ],
+    atomic: false,
+});
 
 /// A definition by its name, as `core.v1.PodTemplateSpec`.
 pub fn definition(name: &str) -> Option<&'static Type> {

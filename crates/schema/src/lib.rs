@@ -19,12 +19,14 @@ extern crate alloc;
 extern crate std;
 
 pub mod canonical;
+pub mod custom;
 pub mod decode;
 pub mod defaults;
 pub mod input;
 pub mod kinds;
 pub mod merge;
 pub mod nearest;
+pub mod of;
 pub mod path;
 pub mod protobuf;
 pub mod support;
@@ -32,6 +34,8 @@ mod tables;
 pub mod types;
 pub mod validate;
 
+pub use custom::Customs;
 pub use kinds::{KnownKind, Lookup, definition, lookup, of_kind};
+pub use of::SchemaRef;
 pub use path::{Path, Step, Trail};
 pub use types::{Field, ListType, Literal, Object, Patch, Support, Type};

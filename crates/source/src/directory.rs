@@ -16,7 +16,7 @@ use evenkeel_model::{Diagnostic, Digest, Revision};
 use tokio::sync::Notify;
 
 use crate::{
-    Read, Reason, SourceError,
+    KnownKinds, Read, Reason, SourceError,
     parse::{Gathered, MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, hidden, is_read_anyway, join, problem, resolve_link},
     watch::{Spot, Watch},
     work::Progress,
@@ -92,6 +92,7 @@ struct Scan<'a> {
 pub(crate) struct Reading<'a> {
     pub(crate) folder: &'a str,
     pub(crate) options: &'a Options,
+    pub(crate) known: &'a KnownKinds,
     pub(crate) progress: &'a Progress,
 }
 
@@ -175,7 +176,7 @@ impl Directory {
             revision: Revision::directory(digest),
             author: String::new(),
             message: String::new(),
-            outcome: Gathered { files, problems }.outcome(),
+            outcome: Gathered { files, problems }.outcome(reading.known),
         })
     }
 }

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    Fetched, Read, Reason, SourceError, SourceEvent, parse,
+    Fetched, KnownKinds, Read, Reason, SourceError, SourceEvent, parse,
     spec::{Origin, Plan},
     watch::settle,
     work::{Job, Parts, Progress},
@@ -54,6 +54,7 @@ impl Follower {
         name: SourceName,
         spec: &SourceSpec,
         data_dir: &Path,
+        known: &KnownKinds,
         events: mpsc::Sender<(SourceName, SourceEvent)>,
     ) -> Result<Self, SourceError> {
         let plan = Plan::of(spec)?;
@@ -64,6 +65,7 @@ impl Follower {
         let job = Job::new(Parts {
             plan: plan.clone(),
             options: parse::options(spec.unsupported),
+            known: known.clone(),
             mirror: data_dir.join("git").join(&*name),
             wake: wake.clone(),
             progress: progress.clone(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use evenkeel_model::own::UnsupportedMode;
 
 use crate::{
-    Read, Reason, SourceError,
+    KnownKinds, Read, Reason, SourceError,
     directory::{Directory, Reading},
     git::{Reader, commit, local::Layout, open_objects},
     parse,
@@ -14,9 +14,14 @@ use crate::{
 };
 
 /// Reads a directory's manifests as they are now. `path` is a folder inside it, or empty.
-pub fn read_directory(directory: &Path, path: &str, unsupported: Option<UnsupportedMode>) -> Result<Read, SourceError> {
+pub fn read_directory(
+    directory: &Path,
+    path: &str,
+    unsupported: Option<UnsupportedMode>,
+    known: &KnownKinds,
+) -> Result<Read, SourceError> {
     let (folder, options, progress) = (folder(path)?, parse::options(unsupported), Progress::default());
-    let reading = Reading { folder: &folder, options: &options, progress: &progress };
+    let reading = Reading { folder: &folder, options: &options, known, progress: &progress };
     Directory::new(PathBuf::from(directory)).once(&reading)
 }
 
@@ -28,6 +33,7 @@ pub fn read_git_revision(
     rev: &str,
     path: &str,
     unsupported: Option<UnsupportedMode>,
+    known: &KnownKinds,
 ) -> Result<Read, SourceError> {
     let (folder, options, progress) = (folder(path)?, parse::options(unsupported), Progress::default());
     let Some(local) = local_path(url)? else {
@@ -61,7 +67,7 @@ pub fn read_git_revision(
         }
         None => return Err(unknown(rev)),
     };
-    let reader = Reader { folder: &folder, options: &options, progress: &progress };
+    let reader = Reader { folder: &folder, options: &options, known, progress: &progress };
     reader.read(&repo, &commit(&repo, &id)?, label.as_deref(), &mut None)
 }
 

@@ -1,8 +1,8 @@
 //! What a scan gathered, made into an outcome; and what is looked at in the first place.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use evenkeel_manifest::{FileParse, Options};
+use evenkeel_manifest::{Customs, FileParse, Options};
 use evenkeel_model::{Diagnostic, Place, Severity, Snapshot, own::UnsupportedMode};
 
 /// The largest file that is read: what the parser takes, so that a larger one never gets into memory.
@@ -17,6 +17,22 @@ pub(crate) fn options(unsupported: Option<UnsupportedMode>) -> Options {
     Options { unsupported: unsupported.unwrap_or_default() }
 }
 
+/// The custom kinds that the cluster has, as whoever knows it says: revisions may have objects of them.
+/// Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct KnownKinds(Arc<Mutex<Customs>>);
+
+impl KnownKinds {
+    /// From now on these.
+    pub fn set(&self, customs: Customs) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = customs;
+    }
+
+    fn get(&self) -> Customs {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// The files of one revision, and what is wrong beside their content.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
@@ -26,8 +42,8 @@ pub(crate) struct Gathered {
 
 impl Gathered {
     /// All of it whole, or all that is wrong in the order of files and lines.
-    pub(crate) fn outcome(self) -> Result<Arc<Snapshot>, Vec<Diagnostic>> {
-        let assembled = evenkeel_manifest::assemble(&self.files);
+    pub(crate) fn outcome(self, known: &KnownKinds) -> Result<Arc<Snapshot>, Vec<Diagnostic>> {
+        let assembled = evenkeel_manifest::assemble(&self.files, &known.get());
         let mut problems = self.problems;
         match assembled {
             Ok(snapshot) if problems.is_empty() => return Ok(Arc::new(snapshot)),

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    Read, Reason, SourceError,
+    KnownKinds, Read, Reason, SourceError,
     directory::{Directory, Reading},
     git::{self, local::Local, remote::Remote},
     spec::{Origin, Plan},
@@ -65,6 +65,7 @@ enum Kind {
 pub(crate) struct Parts {
     pub(crate) plan: Plan,
     pub(crate) options: Options,
+    pub(crate) known: KnownKinds,
     pub(crate) mirror: PathBuf,
     pub(crate) wake: Arc<Notify>,
     pub(crate) progress: Arc<Progress>,
@@ -89,11 +90,11 @@ impl Work {
     }
 
     fn look(&mut self) -> Look {
-        let Parts { plan, options, wake, progress, .. } = &self.parts;
-        let reader = git::Reader { folder: &plan.folder, options, progress };
+        let Parts { plan, options, known, wake, progress, .. } = &self.parts;
+        let reader = git::Reader { folder: &plan.folder, options, known, progress };
         let (moved, watched) = match &mut self.kind {
             Kind::Directory(directory) => {
-                let reading = Reading { folder: &plan.folder, options, progress };
+                let reading = Reading { folder: &plan.folder, options, known, progress };
                 (directory.check(&reading, wake), directory.watched())
             }
             Kind::Local(local) => (local.check(&reader, wake), local.watched()),

@@ -13,7 +13,9 @@ use evenkeel_model::{
     SourceName,
     own::{GitSpec, SourceSpec},
 };
-use evenkeel_source::{Fetched, Follower, Reason, SourceEvent, is_repository, read_directory, read_git_revision};
+use evenkeel_source::{
+    Fetched, Follower, KnownKinds, Reason, SourceEvent, is_repository, read_directory, read_git_revision,
+};
 use tempfile::TempDir;
 use tokio::{sync::mpsc, time::timeout};
 
@@ -88,7 +90,7 @@ struct Followed {
 fn follow(spec: &SourceSpec) -> Followed {
     let data = tempfile::tempdir().unwrap();
     let (send, events) = mpsc::channel(64);
-    let follower = Follower::start(Arc::from("shop"), spec, data.path(), send).unwrap();
+    let follower = Follower::start(Arc::from("shop"), spec, data.path(), &KnownKinds::default(), send).unwrap();
     Followed { follower, events, _data: data }
 }
 
@@ -425,18 +427,26 @@ fn a_directorys_symlinks_stay_inside() {
     link("..2026", "..data");
     link("..data/map.yaml", "map.yaml");
     link("plain.yaml", "again.yaml");
-    let read = read_directory(&dir, "", None).unwrap();
+    let read = read_directory(&dir, "", None, &KnownKinds::default()).unwrap();
     let names: Vec<_> = read.outcome.unwrap().docs.iter().map(|d| d.key.name.to_string()).collect();
     assert_eq!(names, ["mounted", "plain"]);
 
     link("../outside.yaml", "out.yaml");
     link("/etc/passwd", "etc.yaml");
-    let text: Vec<_> =
-        read_directory(&dir, "", None).unwrap().outcome.unwrap_err().iter().map(ToString::to_string).collect();
+    let text: Vec<_> = read_directory(&dir, "", None, &KnownKinds::default())
+        .unwrap()
+        .outcome
+        .unwrap_err()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(text.len(), 2, "{text:?}");
     assert!(text.iter().all(|t| t.contains("outside of the source")), "{text:?}");
-    assert_eq!(read_directory(&holder.path().join("gone"), "", None).unwrap_err().reason, Reason::NotFound);
-    assert_eq!(read_directory(&dir, "../x", None).unwrap_err().reason, Reason::InvalidSpec);
+    assert_eq!(
+        read_directory(&holder.path().join("gone"), "", None, &KnownKinds::default()).unwrap_err().reason,
+        Reason::NotFound
+    );
+    assert_eq!(read_directory(&dir, "../x", None, &KnownKinds::default()).unwrap_err().reason, Reason::InvalidSpec);
 }
 
 #[test]
@@ -455,11 +465,19 @@ fn revisions_are_read_once_by_any_name() {
         (&*first, format!("sha1:{first}")),
         (&first[..8], format!("sha1:{first}")),
     ] {
-        assert_eq!(read_git_revision(&url, rev, "", None).unwrap().revision.as_str(), expected, "{rev}");
+        assert_eq!(
+            read_git_revision(&url, rev, "", None, &KnownKinds::default()).unwrap().revision.as_str(),
+            expected,
+            "{rev}"
+        );
     }
     for rev in ["nothing", "../../etc", "fffffffff"] {
-        assert_eq!(read_git_revision(&url, rev, "", None).unwrap_err().reason, Reason::CommitNotFound, "{rev}");
+        assert_eq!(
+            read_git_revision(&url, rev, "", None, &KnownKinds::default()).unwrap_err().reason,
+            Reason::CommitNotFound,
+            "{rev}"
+        );
     }
     let other = PathBuf::from(&url).join("a.yaml");
-    assert!(read_git_revision(&other.display().to_string(), "", "", None).is_err());
+    assert!(read_git_revision(&other.display().to_string(), "", "", None, &KnownKinds::default()).is_err());
 }

@@ -20,7 +20,7 @@ use evenkeel_model::{
     SourceName,
     own::{GitSpec, SourceSpec},
 };
-use evenkeel_source::{Fetched, Follower, SourceEvent};
+use evenkeel_source::{Fetched, Follower, KnownKinds, SourceEvent};
 use tempfile::TempDir;
 use tokio::{sync::mpsc, time::timeout};
 
@@ -174,7 +174,9 @@ async fn a_remote_is_asked_at_its_interval_and_fetched_when_it_moved() {
     let forge = Forge::new();
     let data = tempfile::tempdir().unwrap();
     let (send, mut events) = mpsc::channel(64);
-    let start = |spec: &SourceSpec| Follower::start(Arc::from("shop"), spec, data.path(), send.clone()).unwrap();
+    let start = |spec: &SourceSpec| {
+        Follower::start(Arc::from("shop"), spec, data.path(), &KnownKinds::default(), send.clone()).unwrap()
+    };
     let follower = start(&forge.spec());
     let first = revision(&mut events).await;
     assert_eq!(
@@ -217,7 +219,8 @@ async fn a_remote_is_asked_at_its_interval_and_fetched_when_it_moved() {
     drop(follower);
     let fetched = forge.fetches.load(Ordering::SeqCst);
     let (send, mut events) = mpsc::channel(64);
-    let _follower = Follower::start(Arc::from("shop"), &forge.spec(), data.path(), send).unwrap();
+    let _follower =
+        Follower::start(Arc::from("shop"), &forge.spec(), data.path(), &KnownKinds::default(), send).unwrap();
     assert_eq!(revision(&mut events).await.revision.hash(), third);
     assert_eq!(forge.fetches.load(Ordering::SeqCst), fetched);
 
@@ -238,7 +241,7 @@ async fn branches_tags_and_commits_of_a_remote_are_followed() {
         let (send, mut events) = mpsc::channel(64);
         let mut spec = forge.spec();
         change(spec.git.as_mut().unwrap(), &first);
-        let _follower = Follower::start(Arc::from("x"), &spec, data.path(), send).unwrap();
+        let _follower = Follower::start(Arc::from("x"), &spec, data.path(), &KnownKinds::default(), send).unwrap();
         match next(&mut events).await {
             SourceEvent::Revision(fetched) => fetched.revision.to_string(),
             SourceEvent::Away { reason, message, .. } => format!("{reason}: {message}"),

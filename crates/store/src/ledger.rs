@@ -61,7 +61,15 @@ struct Involved {
 }
 
 fn about(api_version: &str, kind: &str, namespace: &str, name: &str) -> String {
-    Kind::of(api_version, kind).map(|k| Key::new(k, namespace, name).to_string()).unwrap_or_default()
+    if let Some(kind) = Kind::of(api_version, kind) {
+        return Key::new(kind, namespace, name).to_string();
+    }
+    // A custom kind's key, as it prints itself.
+    match api_version.split_once('/') {
+        Some((group, _)) if namespace.is_empty() => format!("{kind}.{group} {name}"),
+        Some((group, _)) => format!("{kind}.{group} {namespace}/{name}"),
+        None => String::new(),
+    }
 }
 
 /// The columns of a record. What cannot be read is indexed by nothing but when it was made: a

@@ -27,7 +27,7 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
     match (&changed.old, &changed.new) {
         (Some(old), None) => {
             world.owned_by(old.uid).for_each(|d| mark(d.key.clone()));
-            for owner in old.meta.owners.iter().filter_map(|o| owner_key(&old.key, o)) {
+            for owner in old.meta.owners.iter().filter_map(|o| owner_key(world, &old.key, o)) {
                 if world.get(&owner).is_some_and(|o| waits(o)) {
                     mark(owner);
                 }
@@ -52,8 +52,8 @@ fn waits(object: &Object) -> bool {
     object.deleting() && object.meta.finalizers.iter().any(|f| f == FOREGROUND || f == ORPHAN)
 }
 
-fn owner_key(dependent: &Key, owner: &OwnerRef) -> Option<Key> {
-    Some(dependent.sibling(owner.known_kind()?, owner.name.clone()))
+fn owner_key(world: &World, dependent: &Key, owner: &OwnerRef) -> Option<Key> {
+    Some(dependent.sibling(world.customs.of_reference(&owner.api_version, &owner.kind)?, owner.name.clone()))
 }
 
 /// Looks at one object: as a dependent, then as an owner.
@@ -84,7 +84,7 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
 
 /// Whether an owner exists. One of a kind that is not known here is taken to exist.
 fn is_there(world: &World, dependent: &Key, owner: &OwnerRef) -> bool {
-    owner_key(dependent, owner).is_none_or(|key| world.get(&key).is_some_and(|o| o.uid == owner.uid))
+    owner_key(world, dependent, owner).is_none_or(|key| world.get(&key).is_some_and(|o| o.uid == owner.uid))
 }
 
 fn end_of_owner(world: &World, owner: &Arc<Object>, cx: &mut Cx<'_>) {

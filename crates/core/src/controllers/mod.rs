@@ -7,6 +7,7 @@ pub mod access;
 pub mod account;
 pub mod admission;
 pub mod api;
+pub(crate) mod definition;
 pub mod deployment;
 pub mod disruption;
 pub mod endpoints;
@@ -66,6 +67,9 @@ pub enum ControllerId {
     Gc,
     /// Drift records: resolution, back-off.
     Drift,
+    /// Names, status and end of CustomResourceDefinitions. After the garbage collection, which must know a
+    /// kind until the last dependent of its objects is gone.
+    Definition,
     /// Bounds of events, drifts, releases, contents, snapshots; key: the first object of a kind's
     /// concern, see there.
     Retention,
@@ -91,6 +95,7 @@ impl ControllerId {
         Self::Node,
         Self::Gc,
         Self::Drift,
+        Self::Definition,
         Self::Retention,
     ];
 
@@ -114,6 +119,7 @@ impl ControllerId {
             Self::Node => "node",
             Self::Gc => "gc",
             Self::Drift => "drift",
+            Self::Definition => "definition",
             Self::Retention => "retention",
         }
     }
@@ -143,6 +149,7 @@ impl Controllers {
         node::route(world, changed, &mut |k| mark(ControllerId::Node, k));
         gc::route(world, changed, &mut |k| mark(ControllerId::Gc, k));
         drift::route(world, changed, &mut |k| mark(ControllerId::Drift, k));
+        definition::route(world, changed, &mut |k| mark(ControllerId::Definition, k));
         retention::route(world, changed, &mut |k| mark(ControllerId::Retention, k));
     }
 
@@ -166,6 +173,7 @@ impl Controllers {
             ControllerId::Node => node::reconcile(world, key, cx),
             ControllerId::Gc => gc::reconcile(world, key, cx),
             ControllerId::Drift => drift::reconcile(world, key, cx),
+            ControllerId::Definition => definition::reconcile(world, key, cx),
             ControllerId::Retention => retention::reconcile(world, key, cx),
         }
     }

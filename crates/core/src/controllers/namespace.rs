@@ -53,7 +53,8 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
 /// Asks everything in a namespace to go; says whether nothing is left.
 fn empty_out(world: &World, name: &Arc<str>, cx: &mut Cx<'_>) -> bool {
     // Workloads before their dependents: they would only make new ones.
-    let mut kinds: Vec<Kind> = Kind::ALL.iter().copied().filter(|k| k.namespaced()).collect();
+    let custom = world.customs.iter().map(|d| d.stored);
+    let mut kinds: Vec<Kind> = Kind::ALL.iter().copied().chain(custom).filter(|k| k.namespaced()).collect();
     kinds.sort_by_key(|k| core::cmp::Reverse(*k));
     let mut left = 0_usize;
     for object in kinds.into_iter().flat_map(|kind| world.list(kind, name)) {

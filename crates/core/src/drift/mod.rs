@@ -17,7 +17,7 @@ use evenkeel_model::{
     Key, Kind, Object, Time,
     own::{DriftOrigin, Resolution},
 };
-use evenkeel_schema::merge::{FieldDiff, FieldPath, FieldSet, Managed, Node};
+use evenkeel_schema::merge::{FieldDiff, FieldPath, FieldSet, Managed};
 use record::Record;
 use serde_json::Value;
 
@@ -60,7 +60,8 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
 /// Looks at one record: whose object is gone, it is settled; a contested container may be due.
 pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
     let Some(mut record) = world.get(key).and_then(Record::read).filter(Record::open) else { return };
-    let there = record::about(&record.spec).and_then(|k| world.get(&k)).filter(|o| o.uid == record.spec.object.uid);
+    let there =
+        record::about(world, &record.spec).and_then(|k| world.get(&k)).filter(|o| o.uid == record.spec.object.uid);
     match there {
         None => {
             record.resolve(Resolution::Superseded, cx.now, cx.settings);
@@ -72,14 +73,14 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
 }
 
 /// The object that a Drift is about.
-pub(crate) fn object_key(drift: &Object) -> Option<Key> {
-    record::about(&drift.spec().ok()?)
+pub(crate) fn object_key(world: &World, drift: &Object) -> Option<Key> {
+    record::about(world, &drift.spec().ok()?)
 }
 
 /// Fields of an object that its source neither writes nor owns: `ignoreDifferences`, accepted
 /// drift.
 pub(crate) fn excluded(world: &World, src: &Src, live: &Object) -> FieldSet {
-    let schema = Node::of_kind(live.key.kind);
+    let schema = world.node(live.key.kind);
     let kind = live.key.kind.info().kind;
     let ignored = src.spec.ignore_differences.iter().filter(|i| {
         i.kind == kind
@@ -155,7 +156,7 @@ fn who(managed: &Managed, field: &FieldPath, source: &str) -> alloc::string::Str
 
 /// A revision changed the object: what was open about it is settled.
 pub(crate) fn superseded(world: &World, live: &Object, wanted: &Value, cx: &mut Cx<'_>) {
-    let schema = Node::of_kind(live.key.kind);
+    let schema = world.node(live.key.kind);
     for mut record in record::of_object(world, &live.key).into_iter().filter(|r| r.open() && !r.of_container()) {
         let now = FieldPath::parse(schema, &record.spec.path).ok().and_then(|p| {
             let value = p.get(wanted)?;

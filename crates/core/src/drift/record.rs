@@ -161,7 +161,7 @@ pub(super) fn of_object(world: &World, object: &Key) -> Vec<Record> {
 }
 
 /// The object that a record is about.
-pub(super) fn about(spec: &DriftSpec) -> Option<Key> {
-    let kind = Kind::of(&spec.object.api_version, &spec.object.kind)?;
+pub(super) fn about(world: &World, spec: &DriftSpec) -> Option<Key> {
+    let kind = world.customs.of_reference(&spec.object.api_version, &spec.object.kind)?;
     Some(Key::new(kind, &*spec.object.namespace, &*spec.object.name))
 }

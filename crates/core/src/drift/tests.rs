@@ -35,7 +35,7 @@ fn secret(value: &str) -> Arc<evenkeel_model::Doc> {
 fn edit(lab: &mut Lab, kind: Kind, name: &str, user: &str, f: impl FnOnce(&mut Value)) {
     let key = Key::new(kind, "shop", name);
     let live = lab.world.get(&key).unwrap().clone();
-    let before = release::without_status(&live);
+    let before = release::without_status(&live, live.key.kind);
     let mut value = before.clone();
     f(&mut value);
     let managed = Managed::from_bytes(&live.managed).unwrap();

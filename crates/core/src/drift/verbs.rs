@@ -5,7 +5,7 @@
 use alloc::format;
 
 use evenkeel_model::{Key, Kind, Object, names, own::Resolution};
-use evenkeel_schema::merge::{FieldPath, Node, diff};
+use evenkeel_schema::merge::{FieldPath, diff};
 
 use super::{
     containers, excluded,
@@ -25,7 +25,7 @@ fn find(world: &World, name: &str) -> Result<Record, Refusal> {
 
 /// The live object of a record.
 fn live<'a>(world: &'a World, record: &Record) -> Result<&'a alloc::sync::Arc<Object>, Refusal> {
-    let key = record::about(&record.spec);
+    let key = record::about(world, &record.spec);
     let found = key.as_ref().and_then(|k| world.get(k));
     found.ok_or_else(|| Refusal::conflict(format!("the object of drift \"{}\" is gone", record.object.key.name)))
 }
@@ -74,7 +74,8 @@ fn write_back(world: &World, live: &Object, record: &Record, cx: &mut Cx<'_>) ->
     let gone = || Refusal::conflict("its source does not want the object any more");
     let wanted = world.desired.get(&live.key).ok_or_else(gone)?;
     let src = Src::load(world, &wanted.source).ok_or_else(gone)?;
-    let schema = Node::of_kind(live.key.kind);
+    let kind = wanted.doc.key.kind;
+    let schema = world.node(kind);
     let bad = |e: &dyn core::fmt::Display| Refusal::conflict(format!("{} cannot be written: {e}", record.spec.path));
     let path = FieldPath::parse(schema, &record.spec.path).map_err(|e| bad(&e))?;
     let mut one = evenkeel_schema::merge::FieldSet::default();
@@ -82,12 +83,12 @@ fn write_back(world: &World, live: &Object, record: &Record, cx: &mut Cx<'_>) ->
     let kept = |name: &str| live.meta.annotation(name);
     let revision = kept(names::REVISION).unwrap_or(wanted.revision.as_str());
     let value = release::applied(world, &wanted.doc, &wanted.source, revision, kept(names::FORMER));
-    let before = release::without_status(live);
+    let before = release::without_status(live, kind);
     let mut exclude = excluded(world, &src, live).recursive_difference(&one);
     for other in diff(schema, &value, &before, &exclude).into_iter().filter(|d| d.path != record.spec.path) {
         exclude.insert(&other.field);
     }
-    let object = release::onto(Some(live), &wanted.doc, &value, &wanted.source, &exclude, cx.now, live.uid)
+    let object = release::onto(world, Some(live), &wanted.doc, &value, &wanted.source, &exclude, (cx.now, live.uid))
         .map_err(|e| bad(&e))?;
     cx.put(object);
     Ok(())

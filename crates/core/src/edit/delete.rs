@@ -8,7 +8,7 @@ use super::{owner, unlocked};
 use crate::{
     ask::{Answer, DeleteOptions, Refusal},
     change::Change,
-    controllers::{namespace, pod},
+    controllers::{definition, namespace, pod},
     cx::{Cx, EventKind},
     ingress,
     world::World,
@@ -62,6 +62,8 @@ pub(super) fn may_go(world: &World, object: &Arc<Object>) -> bool {
     match object.key.kind {
         Kind::Pod => object.node.is_none() || world.pods.finished(&object.key),
         Kind::Namespace => false,
+        // Its controller has emptied it before it took its finalizer away.
+        Kind::CustomResourceDefinition => definition::stored(object).is_none_or(|kind| world.count(kind) == 0),
         _ => true,
     }
 }

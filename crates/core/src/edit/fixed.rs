@@ -8,7 +8,7 @@ use alloc::string::String;
 use evenkeel_model::{Kind, Object};
 use serde_json::{Map, Value};
 
-use crate::ask::Refusal;
+use crate::{ask::Refusal, controllers::definition};
 
 const IMMUTABLE: &str = "field is immutable";
 
@@ -28,6 +28,7 @@ pub(super) fn check(live: &Object, new: &Object) -> Result<(), Refusal> {
             "spec",
             "Forbidden: a pod's specification does not change: change its workload, or delete it and create another",
         )),
+        Kind::CustomResourceDefinition => definition(live, &old, &next),
         Kind::Secret if differs(&["type"]) => Err(invalid(live, "type", IMMUTABLE)),
         Kind::RoleBinding | Kind::ClusterRoleBinding if differs(&["roleRef"]) => {
             let new = next.get("roleRef").unwrap_or(&Value::Null);
@@ -38,6 +39,45 @@ pub(super) fn check(live: &Object, new: &Object) -> Result<(), Refusal> {
         }
         _ => Ok(()),
     }
+}
+
+/// What a definition in force is: its objects are kept by it.
+fn definition(live: &Object, old: &Map<String, Value>, new: &Map<String, Value>) -> Result<(), Refusal> {
+    if let Some(path) = fixed_of_definition(live, old, new) {
+        let found = at(new, &path).unwrap_or(&Value::Null);
+        return Err(invalid(live, &path.join("."), &alloc::format!("Invalid value: {found}: {IMMUTABLE}")));
+    }
+    for (i, version) in stored_versions(live).iter().enumerate() {
+        let named = |v: &Value| v["name"] == version.as_str();
+        if !new.get("spec").is_some_and(|s| s["versions"].as_array().is_some_and(|v| v.iter().any(named))) {
+            let path = alloc::format!("status.storedVersions[{i}]");
+            return Err(invalid(
+                live,
+                &path,
+                &alloc::format!("Invalid value: \"{version}\": must appear in spec.versions"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The fields of a definition that differ and must not, as paths.
+pub(crate) fn fixed_of_definition(
+    live: &Object,
+    old: &Map<String, Value>,
+    new: &Map<String, Value>,
+) -> Option<alloc::vec::Vec<&'static str>> {
+    let fixed: [&[&'static str]; 4] =
+        [&["spec", "group"], &["spec", "names", "plural"], &["spec", "scope"], &["spec", "names", "kind"]];
+    // Group and plural are the name of the definition; the others are fixed once there may be objects.
+    let held = if definition::is(live, definition::ESTABLISHED) { &fixed[..] } else { &fixed[..2] };
+    held.iter().find(|path| at(old, path) != at(new, path)).map(|path| path.to_vec())
+}
+
+fn stored_versions(live: &Object) -> alloc::vec::Vec<String> {
+    let status: Value = live.status().ok().flatten().unwrap_or_default();
+    let list = status.get("storedVersions").and_then(Value::as_array).cloned().unwrap_or_default();
+    list.iter().filter_map(|v| v.as_str().map(Into::into)).collect()
 }
 
 fn at<'v>(map: &'v Map<String, Value>, path: &[&str]) -> Option<&'v Value> {

@@ -8,7 +8,8 @@
 //! its version).
 
 mod delete;
-mod fixed;
+pub(crate) mod fixed;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -22,9 +23,8 @@ use alloc::{
 
 use evenkeel_model::{Key, Kind, Labels, Meta, Object, Uid, Version, canonical, names, own::SourceSpec};
 use evenkeel_schema::{
-    defaults,
-    merge::{Apply, FieldSet, Managed, Node, Update, apply, update},
-    validate,
+    SchemaRef,
+    merge::{Apply, Conflicts, FieldSet, Managed, Update, apply, update},
 };
 use serde_json::Value;
 
@@ -111,7 +111,10 @@ pub fn handle(world: &World, edit: &Edit, user: &str, cx: &mut Cx<'_>) -> Result
                 return Err(Refusal::precondition(&wish.key, "UID", &uid.to_string(), &live.uid.to_string()));
             }
             same_version(live, *if_version)?;
-            let (new, managed) = (of_value(wish, wish.value.clone())?, None);
+            if wish.subresource == status::NAME {
+                return status::replace(world, live, wish, cx);
+            }
+            let (new, managed) = (of_value(world, wish, wish.value.clone())?, None);
             replace(world, live, new, managed, wish, user, cx)
         }
         Edit::Apply { wish, force, if_version } => applied(world, wish, *force, *if_version, user, cx),
@@ -127,29 +130,45 @@ fn same_version(live: &Object, wanted: Option<Version>) -> Result<(), Refusal> {
 }
 
 /// A wish's tree as an object, valid, defaults filled in.
-fn of_value(wish: &Wish, mut value: Value) -> Result<Object, Refusal> {
+fn of_value(world: &World, wish: &Wish, mut value: Value) -> Result<Object, Refusal> {
     as_kept(&mut value);
-    let problems = validate::object(wish.key.kind, &value);
-    if !problems.is_empty() {
-        let fields = problems.into_iter().map(|p| (p.path.to_string(), p.message));
-        return Err(Refusal::fields(&wish.key, fields.collect()));
+    let schema = schema(world, &wish.key)?;
+    if let SchemaRef::Custom(_) = schema {
+        // A definition may want what it fills in itself.
+        schema.fill_defaults(&mut value);
     }
-    defaults::apply(wish.key.kind, &mut value);
-    let mut object = Object::from_value(value).map_err(|e| Refusal::invalid(e.to_string()))?;
-    object.key = wish.key.clone();
+    valid(schema, &wish.key, &value)?;
+    schema.fill_defaults(&mut value);
+    let mut object = Object::of_kind(wish.key.kind, value).map_err(|e| Refusal::invalid(e.to_string()))?;
+    object.key = Key { kind: world.customs.stored(wish.key.kind), ..wish.key.clone() };
     Ok(object)
 }
 
+/// The schema of an object; 404 where its definition went meanwhile.
+fn schema<'w>(world: &'w World, key: &Key) -> Result<SchemaRef<'w>, Refusal> {
+    let gone = || Refusal::new(404, "NotFound", "the server could not find the requested resource");
+    world.schema(key.kind).ok_or_else(gone)
+}
+
+fn valid(schema: SchemaRef<'_>, key: &Key, value: &Value) -> Result<(), Refusal> {
+    let problems = schema.validate(value);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let fields = problems.into_iter().map(|p| (p.path.to_string(), p.message));
+    Err(Refusal::fields(key, fields.collect()))
+}
+
 fn create(world: &World, wish: &Wish, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
-    let object = of_value(wish, wish.value.clone())?;
+    let object = of_value(world, wish, wish.value.clone())?;
     if object.version != Version(0) {
         let message = "resourceVersion should not be set on objects to be created";
         return Err(Refusal::new(400, "BadRequest", message));
     }
     let managed = |object: &Object, cx: &Cx<'_>| {
         let by = Update { manager: &wish.manager, time: cx.now, subresource: wish.subresource };
-        let schema = Node::of_kind(object.key.kind);
-        update(schema, &Value::Null, &without_status(object), &Managed::default(), &by)
+        let kind = wish.key.kind;
+        update(world.node(kind), &Value::Null, &without_status(object, kind), &Managed::default(), &by)
     };
     make(world, object, managed, wish.dry_run, cx)
 }
@@ -164,6 +183,10 @@ fn make(
 ) -> Result<Answer, Refusal> {
     name(world, &mut object, cx)?;
     has_place(world, &object.key)?;
+    if world.customs.get(object.key.kind).is_some_and(|d| d.ending) {
+        let message = "create not allowed while custom resource definition is terminating";
+        return Err(Refusal::new(405, "MethodNotAllowed", message));
+    }
     if world.get(&object.key).is_some() {
         return Err(Refusal::exists(&object.key, ""));
     }
@@ -289,26 +312,32 @@ fn applied(
     if let Some(live) = live {
         same_version(live, if_version)?;
     }
-    let before = live.map_or(Value::Null, |o| without_status(o));
+    if wish.subresource == status::NAME {
+        return status::applied(world, wish, force, cx);
+    }
+    let before = live.map_or(Value::Null, |o| without_status(o, wish.key.kind));
     let owners = live.map_or_else(|| Ok(Managed::default()), |o| Managed::from_bytes(&o.managed));
     let owners = owners.map_err(|e| Refusal::new(500, "InternalError", e.to_string()))?;
     let mut wanted = wish.value.clone();
     as_kept(&mut wanted);
-    let by = Apply { manager: &wish.manager, force, time: cx.now, exclude: FieldSet::EMPTY };
-    let merged = apply(Node::of_kind(wish.key.kind), &before, &owners, &wanted, &by).map_err(|conflicts| {
-        let message = conflicts.to_string();
-        let each = conflicts.0.iter().map(|c| (c.path.kubernetes(), format!("conflict with {}", c.manager)));
-        Refusal::conflict(message).with(More::FieldConflicts(each.collect()))
-    })?;
+    let by = Apply { manager: &wish.manager, force, time: cx.now, exclude: FieldSet::EMPTY, subresource: "" };
+    let merged = apply(world.node(wish.key.kind), &before, &owners, &wanted, &by).map_err(|c| conflicting(&c))?;
     let Some(live) = live else {
-        let object = of_value(wish, merged.value)?;
+        let object = of_value(world, wish, merged.value)?;
         return make(world, object, |_, _| merged.managed, wish.dry_run, cx);
     };
     if !merged.changed {
         return Ok(if wish.dry_run { Answer::Would(live.clone()) } else { Answer::Object(live.key.clone()) });
     }
-    let new = of_value(wish, merged.value)?;
+    let new = of_value(world, wish, merged.value)?;
     replace(world, live, new, Some(merged.managed), wish, user, cx)
+}
+
+/// What an apply without force may not take.
+fn conflicting(conflicts: &Conflicts) -> Refusal {
+    let message = conflicts.to_string();
+    let each = conflicts.0.iter().map(|c| (c.path.kubernetes(), format!("conflict with {}", c.manager)));
+    Refusal::conflict(message).with(More::FieldConflicts(each.collect()))
 }
 
 /// A ClusterRole that is the sum of others keeps what they add up to until its controller looks.
@@ -365,7 +394,8 @@ fn replace(
     let managed = managed.unwrap_or_else(|| {
         let owners = wish.managed.clone().unwrap_or_else(|| Managed::from_bytes(&live.managed).unwrap_or_default());
         let by = Update { manager: &wish.manager, time: cx.now, subresource: wish.subresource };
-        update(Node::of_kind(key.kind), &without_status(live), &without_status(&new), &owners, &by)
+        let kind = wish.key.kind;
+        update(world.node(kind), &without_status(live, kind), &without_status(&new, kind), &owners, &by)
     });
     new.managed = managed.to_bytes();
     if wish.dry_run {

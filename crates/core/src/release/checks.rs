@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::{
     controllers::api,
+    edit::fixed::fixed_of_definition,
     network::Layout,
     policy, service,
     world::{World, desired::taken_from},
@@ -172,6 +173,12 @@ fn immutable(doc: &Doc, live: &Object, out: &mut Vec<Diagnostic>) {
             let names = |v: &Value, field: &str| v.get("roleRef").and_then(|r| r.get(field)).cloned();
             if ["kind", "name"].into_iter().any(|f| names(&doc.value, f) != names(&body, f)) {
                 refuse("roleRef");
+            }
+        }
+        Kind::CustomResourceDefinition => {
+            let new = doc.value.as_object().cloned().unwrap_or_default();
+            if let Some(path) = fixed_of_definition(live, &live.body_map(), &new) {
+                refuse(&path.join("."));
             }
         }
         Kind::Source => same_origin(doc, live, out),

@@ -68,7 +68,11 @@ pub fn source_of(world: &World, object: &Object) -> Option<String> {
 
 fn owner<'a>(world: &'a World, object: &Object) -> Option<&'a Arc<Object>> {
     let reference = object.meta.controller()?;
-    world.get(&object.key.sibling(reference.known_kind()?, reference.name.clone()))
+    world.get(
+        &object
+            .key
+            .sibling(world.customs.of_reference(&reference.api_version, &reference.kind)?, reference.name.clone()),
+    )
 }
 
 /// Looks at one Source.

@@ -71,7 +71,7 @@ fn changed(
         _ => FieldSet::default(),
     };
     let live = live.map(|o| &**o);
-    let after = write::onto(live, doc, &value, source, &exclude, cx.now, Uid::default()).ok()?;
+    let after = write::onto(world, live, doc, &value, source, &exclude, (cx.now, Uid::default())).ok()?;
     let (old, new) = (live.map(|o| shown(world, o)), shown(world, &after));
     if old.as_ref() == Some(&new) {
         return None;
@@ -82,7 +82,7 @@ fn changed(
 
 /// An object as a plan shows it: what a person could write, Secret values hidden.
 fn shown(world: &World, object: &Object) -> Value {
-    let mut value = write::without_status(object);
+    let mut value = write::without_status(object, object.key.kind);
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
         for server_set in ["uid", "resourceVersion", "generation", "creationTimestamp"] {
             metadata.remove(server_set);

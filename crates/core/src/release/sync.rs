@@ -5,12 +5,12 @@
 //! one is drift. Deliberately not here: pruning (`prune.rs`), the write itself (`write.rs`).
 
 use evenkeel_model::{Doc, Key, Kind, Object, names};
-use evenkeel_schema::merge::{FieldSet, Node, diff};
+use evenkeel_schema::merge::{FieldSet, diff};
 
 use super::{prune, state::Src, write};
 use crate::{
     change::Changed,
-    controllers::{ControllerId, admission},
+    controllers::{ControllerId, admission, definition},
     cx::{Cx, EventKind},
     drift, service,
     world::{World, deletion, desired::Wanted},
@@ -31,10 +31,16 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
             }
         }
         Kind::Drift => {
-            if let Some(object) = changed.either().and_then(|o| drift::object_key(o)) {
+            if let Some(object) = changed.either().and_then(|o| drift::object_key(world, o)) {
                 mark(object);
             }
             return;
+        }
+        Kind::CustomResourceDefinition => {
+            let names = changed.new.as_ref().and_then(|o| definition::stored(o));
+            if let Some(kind) = names.filter(|k| world.schema(*k).is_some()) {
+                world.desired.of_kind(kind).for_each(|k| mark(k.clone()));
+            }
         }
         Kind::Event | Kind::Node => return,
         _ => {}
@@ -93,6 +99,10 @@ pub(super) fn is_written(world: &World, source: &str, doc: &Doc) -> bool {
 }
 
 fn want(world: &World, key: &Key, wanted: &Wanted, cx: &mut Cx<'_>) {
+    // Its definition's coming marks it.
+    if world.schema(wanted.doc.key.kind).is_none() {
+        return;
+    }
     let Some(src) = Src::load(world, &wanted.source) else { return };
     let Some(live) = world.get(key) else {
         create(world, &src, wanted, cx);
@@ -129,7 +139,7 @@ fn create(world: &World, src: &Src, wanted: &Wanted, cx: &mut Cx<'_>) {
     }
     let value = write::applied(world, &wanted.doc, &wanted.source, wanted.revision.as_str(), None);
     let uid = cx.rng.uid();
-    match write::onto(None, &wanted.doc, &value, &wanted.source, FieldSet::EMPTY, cx.now, uid) {
+    match write::onto(world, None, &wanted.doc, &value, &wanted.source, FieldSet::EMPTY, (cx.now, uid)) {
         Ok(mut object) => {
             if key.kind == Kind::Service {
                 object = match service::admit(world, None, object, cx) {
@@ -164,7 +174,7 @@ fn change(world: &World, src: &Src, live: &Object, wanted: &Wanted, cx: &mut Cx<
         // Moved from another source, which gives up its fields with it.
         base = write::released(live, other);
     }
-    let written = write::onto(Some(&base), doc, &value, &wanted.source, &exclude, cx.now, live.uid);
+    let written = write::onto(world, Some(&base), doc, &value, &wanted.source, &exclude, (cx.now, live.uid));
     match written.and_then(|object| admitted(world, live, object, cx)) {
         Ok(object) if doc.key.kind == Kind::Pod && object.body != live.body && !unowned => {
             // A pod's specification does not change: it is made anew.
@@ -189,7 +199,7 @@ fn heal(world: &World, src: &Src, live: &Object, wanted: &Wanted, cx: &mut Cx<'_
     let revision = kept(names::REVISION).unwrap_or(wanted.revision.as_str());
     let value = write::applied(world, doc, &wanted.source, revision, kept(names::FORMER));
     let exclude = drift::excluded(world, src, live);
-    let differences = diff(Node::of_kind(doc.key.kind), &value, &write::without_status(live), &exclude);
+    let differences = diff(world.node(doc.key.kind), &value, &write::without_status(live, doc.key.kind), &exclude);
     match drift::object(world, src, live, &differences, cx) {
         drift::Decision::Leave => return,
         drift::Decision::Later(at) => {
@@ -198,7 +208,7 @@ fn heal(world: &World, src: &Src, live: &Object, wanted: &Wanted, cx: &mut Cx<'_
         }
         drift::Decision::Heal => {}
     }
-    let written = write::onto(Some(live), doc, &value, &wanted.source, &exclude, cx.now, live.uid);
+    let written = write::onto(world, Some(live), doc, &value, &wanted.source, &exclude, (cx.now, live.uid));
     match written.and_then(|object| admitted(world, live, object, cx)) {
         Ok(object) if object.same_content(live) => {}
         Ok(object) if doc.key.kind == Kind::Pod && object.body != live.body => {

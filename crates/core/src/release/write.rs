@@ -4,10 +4,10 @@
 
 use alloc::{format, string::String, sync::Arc};
 
-use evenkeel_model::{Digest, Doc, Kind, Meta, Object, Time, Uid, base64, canonical, names};
+use evenkeel_model::{Digest, Doc, Key, Kind, Meta, Object, Time, Uid, base64, canonical, names};
 use evenkeel_schema::{
-    defaults,
-    merge::{Apply, FieldSet, Managed, Node, apply},
+    SchemaRef, decode,
+    merge::{Apply, FieldSet, Managed, apply},
 };
 use serde_json::{Map, Value, json};
 
@@ -88,26 +88,31 @@ pub(crate) fn as_kept(value: &mut Value) {
 /// What applying a configuration makes of an object. `uid` is used where it is made anew. The
 /// result equals the live object where nothing changes.
 pub(crate) fn onto(
+    world: &World,
     live: Option<&Object>,
     doc: &Doc,
     wanted: &Value,
     source: &str,
     exclude: &FieldSet,
-    now: Time,
-    uid: Uid,
+    (now, uid): (Time, Uid),
 ) -> Result<Object, String> {
-    let before = live.map_or(Value::Null, without_status);
+    let kind = doc.key.kind;
+    let schema = world.schema(kind).ok_or_else(|| format!("no definition of {} is in force", kind.text()))?;
+    let before = live.map_or(Value::Null, |o| without_status(o, kind));
     let owners = live.map_or_else(|| Ok(Managed::default()), |o| Managed::from_bytes(&o.managed));
     let owners = owners.map_err(|e| format!("{e}"))?;
-    let by = Apply { manager: &manager(source), force: true, time: now, exclude };
-    let merged = apply(Node::of_kind(doc.key.kind), &before, &owners, wanted, &by).map_err(|e| format!("{e}"))?;
+    let by = Apply { manager: &manager(source), force: true, time: now, exclude, subresource: "" };
+    let merged = apply(schema.node(), &before, &owners, wanted, &by).map_err(|e| format!("{e}"))?;
     if let Some(live) = live.filter(|_| !merged.changed) {
         return Ok(live.clone());
     }
     let mut value = merged.value;
-    defaults::apply(doc.key.kind, &mut value);
-    let mut object = Object::from_value(value).map_err(|e| format!("{e}"))?;
-    object.key = doc.key.clone();
+    schema.fill_defaults(&mut value);
+    if let SchemaRef::Custom(_) = schema {
+        value = fitting(schema, &value)?;
+    }
+    let mut object = Object::of_kind(kind, value).map_err(|e| format!("{e}"))?;
+    object.key = Key { kind: world.customs.stored(kind), ..doc.key.clone() };
     object.managed = merged.managed.to_bytes();
     let steps = has_generation(doc.key.kind);
     if let Some(live) = live {
@@ -130,9 +135,19 @@ pub(crate) fn onto(
     Ok(object)
 }
 
-/// The whole object but its status, as merging reads it.
-pub(crate) fn without_status(object: &Object) -> Value {
-    let mut value = Object { status: Arc::from([]), ..object.clone() }.to_value();
+/// A custom object as its definition takes it now, which may be another than when its document was read.
+fn fitting(schema: SchemaRef<'_>, value: &Value) -> Result<Value, String> {
+    let value = schema.decode(value, decode::Options::default(), &mut |_: decode::Fault<&Value>| {});
+    match schema.validate(&value).first() {
+        None => Ok(value),
+        Some(problem) => Err(format!("{}: {}", problem.path, problem.message)),
+    }
+}
+
+/// The whole object but its status, as merging reads it, in the version that a kind names.
+pub(crate) fn without_status(object: &Object, kind: Kind) -> Value {
+    let key = Key { kind, ..object.key.clone() };
+    let mut value = Object { key, status: Arc::from([]), ..object.clone() }.to_value();
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
     }

@@ -26,7 +26,8 @@ pub fn request(world: &World, key: &Key, grace_seconds: Option<i64>, now: Time) 
             };
         }
         // A Namespace is emptied first: its controller takes it away.
-        Kind::Namespace => 0,
+        // So is a definition, of its objects: they would be without their kind.
+        Kind::Namespace | Kind::CustomResourceDefinition => 0,
         _ if object.meta.finalizers.is_empty() => return Some(Change::Delete(key.clone())),
         _ => 0,
     };

@@ -63,12 +63,21 @@ impl Desired {
 
     /// Keys that are wanted in a namespace.
     pub fn in_namespace<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Key> + 'a {
-        Kind::ALL.iter().filter(|k| k.namespaced()).flat_map(move |kind| {
+        let built_in = Kind::ALL.iter().filter(|k| k.namespaced()).flat_map(move |kind| {
             self.by_key
                 .range(Key::new(*kind, namespace, "")..)
                 .map(|(k, _)| k)
                 .take_while(move |k| k.kind == *kind && &*k.namespace == namespace)
-        })
+        });
+        // Custom kinds are the last in the order.
+        let custom = self.by_key.keys().rev().take_while(|k| matches!(k.kind, Kind::Custom(_)));
+        built_in.chain(custom.filter(move |k| &*k.namespace == namespace))
+    }
+
+    /// Keys of a kind that are wanted.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Key> {
+        let from = Key { kind, namespace: "".into(), name: "".into() };
+        self.by_key.range(from..).map(|(k, _)| k).take_while(move |k| k.kind == kind)
     }
 
     /// Takes the keys whose wanted document changed.

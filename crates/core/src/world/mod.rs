@@ -5,6 +5,7 @@
 //! are kept with each write, and nothing here walks all pods.
 
 pub mod budgets;
+mod customs;
 pub mod deletion;
 pub mod desired;
 pub mod nodes;
@@ -18,6 +19,10 @@ pub mod windows;
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
 use evenkeel_model::{Content, Digest, Key, Kind, Object, Snapshot, SourceName, Time, Uid, Version};
+use evenkeel_schema::{
+    Customs, SchemaRef,
+    merge::{AnyNode, Node},
+};
 use imbl::{OrdMap, OrdSet};
 
 use crate::{
@@ -70,6 +75,8 @@ pub struct World {
     pub policies: policies::Policies,
     /// Who may do what.
     pub grants: Grants,
+    /// Kinds that definitions make.
+    pub customs: Customs,
 }
 
 /// Documents that are kept.
@@ -90,6 +97,8 @@ pub struct View {
     pub version: Version,
     /// Who may do what.
     pub grants: Grants,
+    /// Kinds that definitions make.
+    pub customs: Customs,
     objects: OrdMap<Key, Arc<Object>>,
 }
 
@@ -145,6 +154,16 @@ impl World {
             .range(from..)
             .take_while(move |(k, _)| k.kind == kind && &*k.namespace == namespace)
             .map(|(_, o)| o)
+    }
+
+    /// The schema of a kind; `None` for a custom one that no definition in force makes.
+    pub fn schema(&self, kind: Kind) -> Option<SchemaRef<'_>> {
+        self.customs.schema(kind)
+    }
+
+    /// How objects of a kind merge. Of a custom kind without its definition only the metadata is known.
+    pub fn node(&self, kind: Kind) -> AnyNode<'_> {
+        self.schema(kind).map_or_else(|| AnyNode::Table(Node::of_kind(kind)), SchemaRef::node)
     }
 
     /// How many objects of a kind there are.
@@ -205,7 +224,12 @@ impl World {
 
     /// What readers shall see.
     pub fn view(&self) -> View {
-        View { version: self.version, grants: self.grants.clone(), objects: self.objects.clone() }
+        View {
+            version: self.version,
+            grants: self.grants.clone(),
+            customs: self.customs.clone(),
+            objects: self.objects.clone(),
+        }
     }
 
     /// Takes a write in. Gives what happened to an object, and the write as it must be stored (the
@@ -352,6 +376,7 @@ impl World {
                 self.grants.update(changed);
             }
             Kind::NetworkPolicy => self.policies.update(changed),
+            Kind::CustomResourceDefinition => customs::update(&mut self.customs, changed),
             Kind::Service => self.services.update(changed),
             Kind::EndpointSlice => self.services.slice_changed(changed),
             Kind::Source => {

@@ -47,6 +47,8 @@ pub struct Apply<'a> {
     /// Paths that are neither written nor owned: an autoscaler's, `ignoreDifferences`, accepted
     /// drift. Pass [`FieldSet::EMPTY`] where the object is created, so that they have a value.
     pub exclude: &'a FieldSet,
+    /// The subresource it writes through; empty for the object itself.
+    pub subresource: &'a str,
 }
 
 /// What an apply makes of an object.
@@ -124,8 +126,8 @@ pub fn apply<N: SchemaNode>(
         operation: Operation::Apply,
         api_version: api_version(applied, live),
         time: Some(by.time),
-        subresource: String::new(),
-        fields: relevant(to_set(root, &own), ""),
+        subresource: by.subresource.into(),
+        fields: relevant(to_set(root, &own), by.subresource),
     };
     let mine = managed.0.iter().find(|e| e.same_manager(&me));
     let last = mine.map(|e| e.fields.recursive_difference(by.exclude)).unwrap_or_default();
@@ -138,7 +140,7 @@ pub fn apply<N: SchemaNode>(
     keep.insert(&FieldPath::of_fields(&["metadata", "name"]));
     let value = prune(root, &merged, &last, &keep);
 
-    let delta = compare(root, before, Some(&value)).map(|s| relevant(s, ""));
+    let delta = compare(root, before, Some(&value)).map(|s| relevant(s, by.subresource));
     let mut after = taken_over(managed, &me, &delta, by.force)?;
     let mut changed = value != *live;
     match mine {

@@ -11,7 +11,7 @@ use super::{
 };
 
 fn by(manager: &str, force: bool, secs: i64) -> Apply<'_> {
-    Apply { manager, force, time: Time::from_secs(secs), exclude: FieldSet::EMPTY }
+    Apply { manager, force, time: Time::from_secs(secs), exclude: FieldSet::EMPTY, subresource: "" }
 }
 
 fn create(config: &Value, manager: &str) -> Applied {

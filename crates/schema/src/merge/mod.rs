@@ -17,11 +17,12 @@ mod tables;
 mod testing;
 mod walk;
 
+pub use crate::custom::AnyNode;
 pub use apply::{Applied, Apply, Conflict, Conflicts, Update, apply, update};
 pub use diff::{FieldDiff, diff};
 pub use managed::{Managed, ManagedEntry, ManagedError, Operation};
 pub use path::{FieldPath, PathElement, PathError, Scalar};
-pub use schema::{Leaf, SchemaNode, Shape};
+pub use schema::{Keys, Leaf, SchemaNode, Shape};
 pub use set::{FieldSet, FieldsError};
 pub use strategic::{PatchError, strategic};
 pub use tables::Node;

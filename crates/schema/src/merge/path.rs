@@ -14,7 +14,7 @@ use core::fmt;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::schema::{Leaf, SchemaNode, Shape};
+use super::schema::{Keys, Leaf, SchemaNode, Shape};
 
 /// The merge keys that Kubernetes fills in when they are absent: the protocol of a port.
 const KEY_DEFAULTS: &[(&str, &str)] = &[("protocol", "TCP")];
@@ -116,19 +116,19 @@ pub enum PathElement {
 
 impl PathElement {
     /// The element of an item in a list with these merge keys; `None` if it has none of them.
-    pub fn of_item(keys: &[&str], item: &Value) -> Option<Self> {
+    pub fn of_item<'k>(keys: impl Iterator<Item = &'k str>, item: &Value) -> Option<Self> {
         let map = item.as_object()?;
-        let mut found: Vec<(String, Scalar)> = Vec::with_capacity(keys.len());
+        let mut found: Vec<(String, Scalar)> = Vec::new();
         let mut own = false;
         for key in keys {
-            match map.get(*key) {
+            match map.get(key) {
                 Some(v) if !v.is_null() => {
                     own = true;
-                    found.push(((*key).into(), Scalar::of(v)));
+                    found.push((key.into(), Scalar::of(v)));
                 }
                 _ => {
-                    if let Some((_, default)) = KEY_DEFAULTS.iter().find(|(k, _)| k == key) {
-                        found.push(((*key).into(), Scalar::Text((*default).into())));
+                    if let Some((_, default)) = KEY_DEFAULTS.iter().find(|(k, _)| *k == key) {
+                        found.push((key.into(), Scalar::Text((*default).into())));
                     }
                 }
             }
@@ -149,7 +149,7 @@ impl PathElement {
             Self::Field(_) => None,
             Self::Key(pairs) => {
                 let keys: Vec<&str> = pairs.iter().map(|(k, _)| k.as_str()).collect();
-                list.iter().position(|item| Self::of_item(&keys, item).as_ref() == Some(self))
+                list.iter().position(|item| Self::of_item(keys.iter().copied(), item).as_ref() == Some(self))
             }
             Self::Value(v) => list.iter().position(|item| Scalar::of(item) == *v),
             Self::Index(i) => (*i < list.len()).then_some(*i),
@@ -391,15 +391,17 @@ fn scalar<N: SchemaNode>(node: Option<N>, text: &str) -> Option<Scalar> {
     }
 }
 
-fn key_element<N: SchemaNode>(item: N, keys: &[&str], token: &str) -> Result<PathElement, &'static str> {
+fn key_element<N: SchemaNode>(item: N, keys: Keys<'_>, token: &str) -> Result<PathElement, &'static str> {
     const BAD: &str = "an item of this list is named by its key, or by key=value, for each key, with commas";
     let mut pairs = Vec::new();
-    if let ([key], false) = (keys, token.contains('=') && !token.starts_with('"')) {
-        pairs.push((String::from(*key), scalar(item.field(key), &unquote(token).ok_or(BAD)?).ok_or(BAD)?));
+    let mut names = keys.iter();
+    let only = names.next().filter(|_| names.next().is_none());
+    if let (Some(key), false) = (only, token.contains('=') && !token.starts_with('"')) {
+        pairs.push((String::from(key), scalar(item.field(key), &unquote(token).ok_or(BAD)?).ok_or(BAD)?));
     } else {
         for part in split_outside_quotes(token) {
             let (k, v) = part.split_once('=').ok_or(BAD)?;
-            if !keys.contains(&k) {
+            if !keys.contains(k) {
                 return Err(BAD);
             }
             pairs.push((k.into(), scalar(item.field(k), &unquote(v).ok_or(BAD)?).ok_or(BAD)?));

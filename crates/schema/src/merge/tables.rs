@@ -5,7 +5,7 @@
 use evenkeel_model::Kind;
 use serde_json::Value;
 
-use super::schema::{Leaf, SchemaNode, Shape};
+use super::schema::{Keys, Leaf, SchemaNode, Shape};
 use crate::{
     defaults,
     types::{Field, ListType, Literal, Object, Patch, Type},
@@ -33,6 +33,8 @@ enum Void {
 
 /// Text fields whose default depends on the fields beside them.
 const CONDITIONAL_TEXT: &[(&str, &str)] = &[
+    ("apiextensions.v1.CustomResourceDefinitionNames", "listKind"),
+    ("apiextensions.v1.CustomResourceDefinitionNames", "singular"),
     ("apps.v1.DeploymentStrategy", "type"),
     ("core.v1.Container", "imagePullPolicy"),
     ("core.v1.EphemeralContainer", "imagePullPolicy"),
@@ -85,7 +87,7 @@ impl Node {
 }
 
 impl SchemaNode for Node {
-    fn shape(self) -> Shape<Self> {
+    fn shape<'k>(self) -> Shape<'k, Self> {
         match self.ty {
             Type::Object(o) if o.atomic || self.atomic => Shape::AtomicStruct,
             Type::Object(_) => Shape::Struct,
@@ -94,7 +96,7 @@ impl SchemaNode for Node {
             Type::List(t) => match self.list {
                 ListType::Atomic => Shape::AtomicList(self.element(t)),
                 ListType::Set => Shape::Set(self.element(t)),
-                ListType::Map(keys) => Shape::Keyed(self.element(t), keys),
+                ListType::Map(keys) => Shape::Keyed(self.element(t), Keys::Static(keys)),
             },
             Type::Int32 | Type::Int64 => Shape::Scalar(Leaf::Integer),
             Type::Quantity => Shape::Scalar(Leaf::Quantity),
@@ -156,7 +158,13 @@ mod tests {
                         "env": [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]}],
                     "volumes": [{"name": "v", "emptyDir": {}}]}}}});
         let node = Node::of_kind(Kind::Deployment);
-        let by = Apply { manager: "evenkeel:s", force: true, time: evenkeel_model::Time(0), exclude: FieldSet::EMPTY };
+        let by = Apply {
+            manager: "evenkeel:s",
+            force: true,
+            time: evenkeel_model::Time(0),
+            exclude: FieldSet::EMPTY,
+            subresource: "",
+        };
         let mut one = apply(node, &Value::Null, &Managed::default(), &written, &by).unwrap();
         let pod = &mut one.value["spec"]["template"]["spec"];
         pod["containers"][0]["ports"][0]["protocol"] = json!("TCP");
@@ -253,7 +261,13 @@ mod tests {
                 written["kind"] = json!(kind.info().kind);
                 written["metadata"]["name"] = json!("x");
                 let node = Node::of_kind(*kind);
-                let by = Apply { manager: "s", force: true, time: evenkeel_model::Time(0), exclude: FieldSet::EMPTY };
+                let by = Apply {
+                    manager: "s",
+                    force: true,
+                    time: evenkeel_model::Time(0),
+                    exclude: FieldSet::EMPTY,
+                    subresource: "",
+                };
                 let one = apply(node, &Value::Null, &Managed::default(), &written, &by).unwrap();
                 let mut stored = one.value;
                 defaults::apply(*kind, &mut stored);

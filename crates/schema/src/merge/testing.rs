@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::schema::{Leaf, SchemaNode, Shape};
+use super::schema::{Keys, Leaf, SchemaNode, Shape};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Node {
@@ -20,13 +20,13 @@ pub(super) enum Node {
 }
 
 impl SchemaNode for Node {
-    fn shape(self) -> Shape<Self> {
+    fn shape<'k>(self) -> Shape<'k, Self> {
         match self {
             Self::Struct(_) | Self::Choice(_) => Shape::Struct,
             Self::Atomic(_) => Shape::AtomicStruct,
             Self::Map(n) => Shape::Map(*n),
             Self::AtomicMap(n) => Shape::AtomicMap(*n),
-            Self::Keyed(n, keys) => Shape::Keyed(*n, keys),
+            Self::Keyed(n, keys) => Shape::Keyed(*n, Keys::Static(keys)),
             Self::Set => Shape::Set(Self::Text),
             Self::List(n) => Shape::AtomicList(*n),
             Self::Text => Shape::Scalar(Leaf::Plain),

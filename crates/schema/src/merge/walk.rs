@@ -61,7 +61,7 @@ pub(super) fn parts<N: SchemaNode>(node: Option<N>, value: &Value) -> Option<Vec
                 .collect(),
         ),
         (Shape::Set(inner), Value::Array(list)) => items(inner, list, |v| Some(PathElement::Value(Scalar::of(v)))),
-        (Shape::Keyed(inner, keys), Value::Array(list)) => items(inner, list, |v| PathElement::of_item(keys, v)),
+        (Shape::Keyed(inner, keys), Value::Array(list)) => items(inner, list, |v| PathElement::of_item(keys.iter(), v)),
         _ => None,
     }
 }

@@ -32,7 +32,7 @@ pub(crate) static KINDS: &[KnownKind] = &[
     KnownKind { group: "admissionregistration.k8s.io", version: "v1alpha1", plural: "mutatingadmissionpolicybindings", kind: "MutatingAdmissionPolicyBinding", namespaced: false, listed: true, ty: None },
     KnownKind { group: "admissionregistration.k8s.io", version: "v1beta1", plural: "mutatingadmissionpolicies", kind: "MutatingAdmissionPolicy", namespaced: false, listed: true, ty: None },
     KnownKind { group: "admissionregistration.k8s.io", version: "v1beta1", plural: "mutatingadmissionpolicybindings", kind: "MutatingAdmissionPolicyBinding", namespaced: false, listed: true, ty: None },
-    KnownKind { group: "apiextensions.k8s.io", version: "v1", plural: "customresourcedefinitions", kind: "CustomResourceDefinition", namespaced: false, listed: true, ty: None },
+    KnownKind { group: "apiextensions.k8s.io", version: "v1", plural: "customresourcedefinitions", kind: "CustomResourceDefinition", namespaced: false, listed: true, ty: Some(Type::Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION)) },
     KnownKind { group: "apiregistration.k8s.io", version: "v1", plural: "apiservices", kind: "APIService", namespaced: false, listed: true, ty: None },
     KnownKind { group: "apps", version: "v1", plural: "controllerrevisions", kind: "ControllerRevision", namespaced: true, listed: true, ty: Some(Type::Object(&APPS_V1_CONTROLLER_REVISION)) },
     KnownKind { group: "apps", version: "v1", plural: "daemonsets", kind: "DaemonSet", namespaced: true, listed: true, ty: Some(Type::Object(&APPS_V1_DAEMON_SET)) },

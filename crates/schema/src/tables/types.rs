@@ -5,6 +5,172 @@ use crate::types::{Field, ListType, Literal, Object, Patch, Support, Type::{self
 
 const F: Field = Field::PLAIN;
 
+pub(crate) static APIEXTENSIONS_V1_CUSTOM_RESOURCE_COLUMN_DEFINITION: Object = Object { name: "apiextensions.v1.CustomResourceColumnDefinition", atomic: false, fields: &[
+    Field { name: "description", ty: String, numbers: &[4], ..F },
+    Field { name: "format", ty: String, numbers: &[3], ..F },
+    Field { name: "jsonPath", ty: String, required: true, numbers: &[6], ..F },
+    Field { name: "name", ty: String, required: true, numbers: &[1], ..F },
+    Field { name: "priority", ty: Int32, numbers: &[5], ..F },
+    Field { name: "type", ty: String, required: true, numbers: &[2], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_CUSTOM_RESOURCE_CONVERSION: Object = Object { name: "apiextensions.v1.CustomResourceConversion", atomic: false, fields: &[
+    Field { name: "strategy", ty: String, required: true, default: Some(Literal::Str("None")), support: Support::Refused { accepted: &["None"], note: "objects are shown in another version as they are" }, numbers: &[1], ..F },
+    Field { name: "webhook", ty: Object(&APIEXTENSIONS_V1_WEBHOOK_CONVERSION), support: Support::Refused { accepted: &[], note: "" }, numbers: &[2], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION: Object = Object { name: "apiextensions.v1.CustomResourceDefinition", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "spec", ty: Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_SPEC), required: true, numbers: &[2], ..F },
+    Field { name: "status", ty: Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_STATUS), support: Support::Dropped, numbers: &[3], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_CONDITION: Object = Object { name: "apiextensions.v1.CustomResourceDefinitionCondition", atomic: false, fields: &[
+    Field { name: "lastTransitionTime", ty: Time, numbers: &[3], ..F },
+    Field { name: "message", ty: String, numbers: &[5], ..F },
+    Field { name: "observedGeneration", ty: Int64, numbers: &[6], ..F },
+    Field { name: "reason", ty: String, numbers: &[4], ..F },
+    Field { name: "status", ty: String, required: true, numbers: &[2], ..F },
+    Field { name: "type", ty: String, required: true, numbers: &[1], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_NAMES: Object = Object { name: "apiextensions.v1.CustomResourceDefinitionNames", atomic: false, fields: &[
+    Field { name: "categories", ty: List(&String), numbers: &[6], ..F },
+    Field { name: "kind", ty: String, required: true, numbers: &[4], ..F },
+    Field { name: "listKind", ty: String, numbers: &[5], ..F },
+    Field { name: "plural", ty: String, required: true, numbers: &[1], ..F },
+    Field { name: "shortNames", ty: List(&String), numbers: &[3], ..F },
+    Field { name: "singular", ty: String, numbers: &[2], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_SPEC: Object = Object { name: "apiextensions.v1.CustomResourceDefinitionSpec", atomic: false, fields: &[
+    Field { name: "conversion", ty: Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_CONVERSION), default: Some(Literal::Empty), numbers: &[9], ..F },
+    Field { name: "group", ty: String, required: true, numbers: &[1], ..F },
+    Field { name: "names", ty: Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_NAMES), required: true, numbers: &[3], ..F },
+    Field { name: "preserveUnknownFields", ty: Bool, support: Support::Refused { accepted: &["false"], note: "unknown fields are pruned; say x-kubernetes-preserve-unknown-fields in the schema" }, numbers: &[10], ..F },
+    Field { name: "scope", ty: String, required: true, numbers: &[4], ..F },
+    Field { name: "versions", ty: List(&Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_VERSION)), required: true, numbers: &[7], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_STATUS: Object = Object { name: "apiextensions.v1.CustomResourceDefinitionStatus", atomic: false, fields: &[
+    Field { name: "acceptedNames", ty: Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_NAMES), numbers: &[2], ..F },
+    Field { name: "conditions", ty: List(&Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_CONDITION)), list: ListType::Map(&["type"]), numbers: &[1], ..F },
+    Field { name: "observedGeneration", ty: Int64, numbers: &[4], ..F },
+    Field { name: "storedVersions", ty: List(&String), numbers: &[3], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_VERSION: Object = Object { name: "apiextensions.v1.CustomResourceDefinitionVersion", atomic: false, fields: &[
+    Field { name: "additionalPrinterColumns", ty: List(&Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_COLUMN_DEFINITION)), numbers: &[6], ..F },
+    Field { name: "deprecated", ty: Bool, numbers: &[7], ..F },
+    Field { name: "deprecationWarning", ty: String, numbers: &[8], ..F },
+    Field { name: "name", ty: String, required: true, numbers: &[1], ..F },
+    Field { name: "schema", ty: Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_VALIDATION), numbers: &[4], ..F },
+    Field { name: "selectableFields", ty: List(&Object(&APIEXTENSIONS_V1_SELECTABLE_FIELD)), support: Support::Refused { accepted: &[], note: "" }, numbers: &[9], ..F },
+    Field { name: "served", ty: Bool, required: true, numbers: &[2], ..F },
+    Field { name: "storage", ty: Bool, required: true, numbers: &[3], ..F },
+    Field { name: "subresources", ty: Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_SUBRESOURCES), numbers: &[5], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_CUSTOM_RESOURCE_SUBRESOURCE_SCALE: Object = Object { name: "apiextensions.v1.CustomResourceSubresourceScale", atomic: false, fields: &[
+    Field { name: "labelSelectorPath", ty: String, numbers: &[3], ..F },
+    Field { name: "specReplicasPath", ty: String, required: true, numbers: &[1], ..F },
+    Field { name: "statusReplicasPath", ty: String, required: true, numbers: &[2], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_CUSTOM_RESOURCE_SUBRESOURCES: Object = Object { name: "apiextensions.v1.CustomResourceSubresources", atomic: false, fields: &[
+    Field { name: "scale", ty: Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_SUBRESOURCE_SCALE), numbers: &[2], ..F },
+    Field { name: "status", ty: Any, numbers: &[1], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_CUSTOM_RESOURCE_VALIDATION: Object = Object { name: "apiextensions.v1.CustomResourceValidation", atomic: false, fields: &[
+    Field { name: "openAPIV3Schema", ty: Object(&APIEXTENSIONS_V1_JSONSCHEMA_PROPS), numbers: &[1], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_EXTERNAL_DOCUMENTATION: Object = Object { name: "apiextensions.v1.ExternalDocumentation", atomic: false, fields: &[
+    Field { name: "description", ty: String, numbers: &[1], ..F },
+    Field { name: "url", ty: String, numbers: &[2], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_JSONSCHEMA_PROPS: Object = Object { name: "apiextensions.v1.JSONSchemaProps", atomic: false, fields: &[
+    Field { name: "$ref", ty: String, numbers: &[3], ..F },
+    Field { name: "$schema", ty: String, numbers: &[2], ..F },
+    Field { name: "additionalItems", ty: Any, numbers: &[33], ..F },
+    Field { name: "additionalProperties", ty: Any, numbers: &[30], ..F },
+    Field { name: "allOf", ty: List(&Object(&APIEXTENSIONS_V1_JSONSCHEMA_PROPS)), numbers: &[25], ..F },
+    Field { name: "anyOf", ty: List(&Object(&APIEXTENSIONS_V1_JSONSCHEMA_PROPS)), numbers: &[27], ..F },
+    Field { name: "default", ty: Any, numbers: &[8], ..F },
+    Field { name: "definitions", ty: Map(&Object(&APIEXTENSIONS_V1_JSONSCHEMA_PROPS)), numbers: &[34], ..F },
+    Field { name: "dependencies", ty: Map(&Any), numbers: &[32], ..F },
+    Field { name: "description", ty: String, numbers: &[4], ..F },
+    Field { name: "enum", ty: List(&Any), numbers: &[20], ..F },
+    Field { name: "example", ty: Any, numbers: &[36], ..F },
+    Field { name: "exclusiveMaximum", ty: Bool, numbers: &[10], ..F },
+    Field { name: "exclusiveMinimum", ty: Bool, numbers: &[12], ..F },
+    Field { name: "externalDocs", ty: Object(&APIEXTENSIONS_V1_EXTERNAL_DOCUMENTATION), numbers: &[35], ..F },
+    Field { name: "format", ty: String, numbers: &[6], ..F },
+    Field { name: "id", ty: String, numbers: &[1], ..F },
+    Field { name: "items", ty: Any, numbers: &[24], ..F },
+    Field { name: "maxItems", ty: Int64, numbers: &[16], ..F },
+    Field { name: "maxLength", ty: Int64, numbers: &[13], ..F },
+    Field { name: "maxProperties", ty: Int64, numbers: &[21], ..F },
+    Field { name: "maximum", ty: Double, numbers: &[9], ..F },
+    Field { name: "minItems", ty: Int64, numbers: &[17], ..F },
+    Field { name: "minLength", ty: Int64, numbers: &[14], ..F },
+    Field { name: "minProperties", ty: Int64, numbers: &[22], ..F },
+    Field { name: "minimum", ty: Double, numbers: &[11], ..F },
+    Field { name: "multipleOf", ty: Double, numbers: &[19], ..F },
+    Field { name: "not", ty: Object(&APIEXTENSIONS_V1_JSONSCHEMA_PROPS), numbers: &[28], ..F },
+    Field { name: "nullable", ty: Bool, numbers: &[37], ..F },
+    Field { name: "oneOf", ty: List(&Object(&APIEXTENSIONS_V1_JSONSCHEMA_PROPS)), numbers: &[26], ..F },
+    Field { name: "pattern", ty: String, numbers: &[15], ..F },
+    Field { name: "patternProperties", ty: Map(&Object(&APIEXTENSIONS_V1_JSONSCHEMA_PROPS)), numbers: &[31], ..F },
+    Field { name: "properties", ty: Map(&Object(&APIEXTENSIONS_V1_JSONSCHEMA_PROPS)), numbers: &[29], ..F },
+    Field { name: "required", ty: List(&String), numbers: &[23], ..F },
+    Field { name: "title", ty: String, numbers: &[7], ..F },
+    Field { name: "type", ty: String, numbers: &[5], ..F },
+    Field { name: "uniqueItems", ty: Bool, numbers: &[18], ..F },
+    Field { name: "x-kubernetes-embedded-resource", ty: Bool, numbers: &[39], ..F },
+    Field { name: "x-kubernetes-int-or-string", ty: Bool, numbers: &[40], ..F },
+    Field { name: "x-kubernetes-list-map-keys", ty: List(&String), numbers: &[41], ..F },
+    Field { name: "x-kubernetes-list-type", ty: String, numbers: &[42], ..F },
+    Field { name: "x-kubernetes-map-type", ty: String, numbers: &[43], ..F },
+    Field { name: "x-kubernetes-preserve-unknown-fields", ty: Bool, numbers: &[38], ..F },
+    Field { name: "x-kubernetes-validations", ty: List(&Object(&APIEXTENSIONS_V1_VALIDATION_RULE)), list: ListType::Map(&["rule"]), patch: Patch::MergeBy("rule"), numbers: &[44], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_SELECTABLE_FIELD: Object = Object { name: "apiextensions.v1.SelectableField", atomic: false, fields: &[
+    Field { name: "jsonPath", ty: String, required: true, numbers: &[1], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_SERVICE_REFERENCE: Object = Object { name: "apiextensions.v1.ServiceReference", atomic: false, fields: &[
+    Field { name: "name", ty: String, required: true, numbers: &[2], ..F },
+    Field { name: "namespace", ty: String, required: true, numbers: &[1], ..F },
+    Field { name: "path", ty: String, numbers: &[3], ..F },
+    Field { name: "port", ty: Int32, numbers: &[4], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_VALIDATION_RULE: Object = Object { name: "apiextensions.v1.ValidationRule", atomic: false, fields: &[
+    Field { name: "fieldPath", ty: String, numbers: &[5], ..F },
+    Field { name: "message", ty: String, numbers: &[2], ..F },
+    Field { name: "messageExpression", ty: String, numbers: &[3], ..F },
+    Field { name: "optionalOldSelf", ty: Bool, numbers: &[6], ..F },
+    Field { name: "reason", ty: String, numbers: &[4], ..F },
+    Field { name: "rule", ty: String, required: true, numbers: &[1], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_WEBHOOK_CLIENT_CONFIG: Object = Object { name: "apiextensions.v1.WebhookClientConfig", atomic: false, fields: &[
+    Field { name: "caBundle", ty: Bytes, numbers: &[2], ..F },
+    Field { name: "service", ty: Object(&APIEXTENSIONS_V1_SERVICE_REFERENCE), numbers: &[1], ..F },
+    Field { name: "url", ty: String, numbers: &[3], ..F },
+] };
+
+pub(crate) static APIEXTENSIONS_V1_WEBHOOK_CONVERSION: Object = Object { name: "apiextensions.v1.WebhookConversion", atomic: false, fields: &[
+    Field { name: "clientConfig", ty: Object(&APIEXTENSIONS_V1_WEBHOOK_CLIENT_CONFIG), numbers: &[2], ..F },
+    Field { name: "conversionReviewVersions", ty: List(&String), required: true, numbers: &[3], ..F },
+] };
+
 pub(crate) static APPS_V1_CONTROLLER_REVISION: Object = Object { name: "apps.v1.ControllerRevision", atomic: false, fields: &[
     Field { name: "apiVersion", ty: String, ..F },
     Field { name: "data", ty: Any, numbers: &[2], ..F },
@@ -2591,6 +2757,24 @@ pub(crate) static RBAC_V1_SUBJECT: Object = Object { name: "rbac.v1.Subject", at
 
 /// Every definition's type by name, in their order.
 pub(crate) static ALL: &[Type] = &[
+    Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_COLUMN_DEFINITION),
+    Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_CONVERSION),
+    Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION),
+    Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_CONDITION),
+    Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_NAMES),
+    Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_SPEC),
+    Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_STATUS),
+    Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_VERSION),
+    Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_SUBRESOURCE_SCALE),
+    Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_SUBRESOURCES),
+    Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_VALIDATION),
+    Object(&APIEXTENSIONS_V1_EXTERNAL_DOCUMENTATION),
+    Object(&APIEXTENSIONS_V1_JSONSCHEMA_PROPS),
+    Object(&APIEXTENSIONS_V1_SELECTABLE_FIELD),
+    Object(&APIEXTENSIONS_V1_SERVICE_REFERENCE),
+    Object(&APIEXTENSIONS_V1_VALIDATION_RULE),
+    Object(&APIEXTENSIONS_V1_WEBHOOK_CLIENT_CONFIG),
+    Object(&APIEXTENSIONS_V1_WEBHOOK_CONVERSION),
     Object(&APPS_V1_CONTROLLER_REVISION),
     Object(&APPS_V1_DAEMON_SET),
     Object(&APPS_V1_DAEMON_SET_CONDITION),

@@ -24,8 +24,8 @@ pub struct Problem {
 
 /// The problems of one object, under way.
 #[derive(Debug, Default)]
-pub(super) struct Complaints {
-    pub(super) problems: Vec<Problem>,
+pub(crate) struct Complaints {
+    pub(crate) problems: Vec<Problem>,
 }
 
 impl Complaints {
@@ -35,44 +35,66 @@ impl Complaints {
         }
     }
 
-    pub(super) fn required(&mut self, at: &Trail<'_>, why: &str) {
+    pub(crate) fn required(&mut self, at: &Trail<'_>, why: &str) {
         let message = if why.is_empty() { "Required value".into() } else { format!("Required value: {why}") };
         self.add(at, "FieldValueRequired", message);
     }
 
-    pub(super) fn invalid(&mut self, at: &Trail<'_>, value: &Value, why: &str) {
+    pub(crate) fn invalid(&mut self, at: &Trail<'_>, value: &Value, why: &str) {
         self.add(at, "FieldValueInvalid", format!("Invalid value: {}: {why}", shown(value)));
     }
 
-    pub(super) fn invalid_str(&mut self, at: &Trail<'_>, value: &str, why: &str) {
+    pub(crate) fn invalid_str(&mut self, at: &Trail<'_>, value: &str, why: &str) {
         self.invalid(at, &Value::from(value), why);
     }
 
     /// A value that must not be shown.
-    pub(super) fn invalid_hidden(&mut self, at: &Trail<'_>, why: &str) {
+    pub(crate) fn invalid_hidden(&mut self, at: &Trail<'_>, why: &str) {
         self.add(at, "FieldValueInvalid", format!("Invalid value: \"<secret contents redacted>\": {why}"));
     }
 
-    pub(super) fn unsupported(&mut self, at: &Trail<'_>, value: &Value, supported: &[&str]) {
+    pub(crate) fn unsupported(&mut self, at: &Trail<'_>, value: &Value, supported: &[&str]) {
         let list: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
         let message = format!("Unsupported value: {}: supported values: {}", shown(value), list.join(", "));
         self.add(at, "FieldValueNotSupported", message);
     }
 
-    pub(super) fn duplicate(&mut self, at: &Trail<'_>, value: &Value) {
+    pub(crate) fn duplicate(&mut self, at: &Trail<'_>, value: &Value) {
         self.add(at, "FieldValueDuplicate", format!("Duplicate value: {}", shown(value)));
     }
 
-    pub(super) fn not_found(&mut self, at: &Trail<'_>, value: &str) {
+    pub(crate) fn not_found(&mut self, at: &Trail<'_>, value: &str) {
         self.add(at, "FieldValueNotFound", format!("Not found: {value:?}"));
     }
 
-    pub(super) fn forbidden(&mut self, at: &Trail<'_>, why: &str) {
+    pub(crate) fn forbidden(&mut self, at: &Trail<'_>, why: &str) {
         self.add(at, "FieldValueForbidden", format!("Forbidden: {why}"));
     }
 
-    pub(super) fn too_long(&mut self, at: &Trail<'_>, limit: usize) {
+    pub(crate) fn wrong_type(&mut self, at: &Trail<'_>, value: &Value, wanted: &str) {
+        let why = format!("{at} in body must be of type {wanted}: {}", shown(&sort(value).into()));
+        self.add(at, "FieldValueTypeInvalid", format!("Invalid value: {}: {why}", shown(value)));
+    }
+
+    pub(crate) fn too_many(&mut self, at: &Trail<'_>, found: u64, limit: u64) {
+        self.add(at, "FieldValueTooMany", format!("Too many: {found}: must have at most {limit} items"));
+    }
+
+    pub(crate) fn too_long(&mut self, at: &Trail<'_>, limit: usize) {
         self.add(at, "FieldValueTooLong", format!("Too long: may not be more than {limit} bytes"));
+    }
+}
+
+/// The sort of a value, as a schema names it.
+fn sort(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(n) if n.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }
 

@@ -10,6 +10,7 @@ mod budget;
 mod complaints;
 mod config;
 mod container;
+mod crd;
 mod environment;
 mod ingress;
 mod meta;
@@ -33,11 +34,11 @@ use core::fmt::Write as _;
 use evenkeel_model::Kind;
 use serde_json::Value;
 
+pub(crate) use complaints::Complaints;
 pub use complaints::Problem;
 pub use service::NODE_PORTS;
 
 use crate::{kinds::of_kind, path::Trail};
-use complaints::Complaints;
 
 /// Everything that is wrong with an object: what the tables say first, then what spans fields.
 pub fn object(kind: Kind, value: &Value) -> Vec<Problem> {
@@ -61,9 +62,29 @@ pub fn object(kind: Kind, value: &Value) -> Vec<Problem> {
         Kind::Node => node::spec(spec, &at, &mut out),
         Kind::Role | Kind::ClusterRole => rbac::role(kind, value, &mut out),
         Kind::RoleBinding | Kind::ClusterRoleBinding => rbac::binding(kind, value, &mut out),
-        Kind::Namespace | Kind::ServiceAccount | Kind::Endpoints | Kind::Event | Kind::Release | Kind::Drift => {}
+        Kind::CustomResourceDefinition => crd::definition(value, &mut out),
+        // Beyond its metadata a custom object's definition knows it: see `crate::of`.
+        Kind::Custom(_)
+        | Kind::Namespace
+        | Kind::ServiceAccount
+        | Kind::Endpoints
+        | Kind::Event
+        | Kind::Release
+        | Kind::Drift => {}
     }
     out.problems
+}
+
+/// The identity and metadata of a whole object within another.
+pub(crate) fn metadata_of_embedded(map: &serde_json::Map<String, Value>, at: &Trail<'_>, out: &mut Complaints) {
+    for name in ["apiVersion", "kind"] {
+        if map.get(name).and_then(Value::as_str).unwrap_or_default().is_empty() {
+            out.required(&at.field(name), "must not be empty");
+        }
+    }
+    if let Some(metadata) = map.get("metadata") {
+        meta::labels_and_annotations(metadata, &at.field("metadata"), out);
+    }
 }
 
 /// What is wrong with a label, in Kubernetes' words; `None` for a good one.

@@ -3,8 +3,9 @@
 //! Read by discovery and by `rest`. Deliberately not here: who may do it (`auth`).
 
 use evenkeel_model::{Key, Kind, kind::Origin};
+use evenkeel_schema::Customs;
 
-use super::{scale, status::Failure};
+use super::{custom, scale, status::Failure};
 
 /// Something below an object's path.
 #[derive(Debug, Clone, Copy)]
@@ -17,8 +18,11 @@ pub(crate) struct Below {
 
 const READ: &[&str] = &["get", "list", "watch"];
 const ALL: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-const SCALE: Below = Below { name: "scale", verbs: &["get", "patch", "update"] };
+pub(super) const SCALE: Below = Below { name: "scale", verbs: &["get", "patch", "update"] };
 const STATUS: Below = Below { name: "status", verbs: &["get"] };
+
+/// A custom object's status is for its controller to write.
+pub(super) const STATUS_WRITES: Below = Below { name: "status", verbs: &["get", "patch", "update"] };
 
 const fn action(name: &'static str) -> Below {
     Below { name, verbs: &["create"] }
@@ -56,13 +60,14 @@ const ACCOUNT: &[Below] = &[action("token")];
 const DRIFT: &[Below] = &[STATUS, action("accept"), action("heal")];
 
 /// What lies below an object of a kind.
-pub(crate) fn below(kind: Kind) -> &'static [Below] {
+pub(crate) fn below(kind: Kind, customs: &Customs) -> &'static [Below] {
     match kind {
+        Kind::Custom(_) => custom::below(customs, kind),
         Kind::Pod => POD,
         Kind::Source => SOURCE,
         Kind::ServiceAccount => ACCOUNT,
         Kind::Drift => DRIFT,
-        kind if scale::has(kind) => &[SCALE, STATUS],
+        kind if scale::has(kind, customs) => &[SCALE, STATUS],
         _ if kind.info().has_status => &[STATUS],
         _ => &[],
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{Router, body::Body, http::Request};
 use evenkeel_core::rbac::{Act, Resource, User};
 use evenkeel_model::{Key, Kind};
+use evenkeel_schema::Customs;
 use serde_json::{Value, json};
 use tokio_rustls::client::TlsStream;
 use tower::ServiceExt as _;
@@ -138,7 +139,7 @@ fn paths() -> Vec<String> {
             format!("{base}/{}", info.plural)
         };
         all.extend([format!("{base}/{}", info.plural), home.clone(), format!("{home}/x")]);
-        all.extend(access::below(*kind).iter().map(|below| format!("{home}/x/{}", below.name)));
+        all.extend(access::below(*kind, &Customs::default()).iter().map(|below| format!("{home}/x/{}", below.name)));
     }
     for group in GROUPS {
         all.push(format!("/apis/{group}"));
@@ -173,7 +174,7 @@ async fn no_route_is_open() {
     }
     // What discovery names is among what was walked.
     let all = paths();
-    for (group, version, _) in discovery::groups() {
+    for (group, version, _) in discovery::groups(&Customs::default()) {
         let base = if group.is_empty() { "/api/v1".into() } else { format!("/apis/{group}/{version}") };
         assert!(all.contains(&base), "{base}");
     }
@@ -221,7 +222,8 @@ fn the_ready_roles() {
     for kind in Kind::ALL {
         let info = kind.info();
         // All that could be done, and not what is served by now.
-        let all = std::iter::once(("", &VERBS[..])).chain(access::below(*kind).iter().map(|b| (b.name, b.verbs)));
+        let all = std::iter::once(("", &VERBS[..]))
+            .chain(access::below(*kind, &Customs::default()).iter().map(|b| (b.name, b.verbs)));
         for (subresource, verbs) in all {
             let resource = |verb| Resource {
                 verb,

@@ -14,7 +14,7 @@ use evenkeel_core::{
     Answer, Ask,
     ask::{Plan, PlannedObject},
 };
-use evenkeel_manifest::{Options, assemble, is_manifest_path, parse_file};
+use evenkeel_manifest::{Customs, Options, assemble, is_manifest_path, parse_file};
 use evenkeel_model::{
     Diagnostic, Key, Kind, Severity, Snapshot,
     own::{SourceSpec, UnsupportedMode},
@@ -54,13 +54,14 @@ pub(super) async fn post(write: &Write<'_>, key: Key, bytes: &Bytes) -> Result<R
     let body: DiffBody = body::fields(&write.parts.headers, bytes)?;
     let source = write.api.backend.live().view().get(&key).cloned().ok_or_else(|| Failure::not_found(&key))?;
     let unsupported = source.spec::<SourceSpec>().ok().and_then(|s| s.unsupported).unwrap_or_default();
+    let known = write.customs();
     let snapshot = match (body.revision, body.files) {
         (Some(revision), None) => match write.api.backend.snapshot(key.name.clone(), revision).await {
             Ok(snapshot) => Ok(snapshot),
             Err(SnapshotError::Invalid(diagnostics)) => Err(diagnostics),
             Err(other) => return Err(Failure::of_snapshot(&other, &key.name)),
         },
-        (None, Some(files)) => tokio::task::spawn_blocking(move || parse(&files, unsupported))
+        (None, Some(files)) => tokio::task::spawn_blocking(move || parse(&files, unsupported, &known))
             .await
             .map_err(|_| Failure::new(500, "InternalError", "the documents could not be read"))?,
         _ => return Err(Failure::bad_request("the body needs either `revision` or `files`")),
@@ -88,14 +89,14 @@ pub(super) async fn place(api: &Api, key: &Key, pairs: &Pairs) -> Result<Respons
     Ok(json_response(200, &json!({"file": place.file, "line": place.line, "place": place.to_string()})))
 }
 
-fn parse(files: &[File], unsupported: UnsupportedMode) -> Result<Arc<Snapshot>, Vec<Diagnostic>> {
+fn parse(files: &[File], unsupported: UnsupportedMode, known: &Customs) -> Result<Arc<Snapshot>, Vec<Diagnostic>> {
     let options = Options { unsupported };
     let parsed: Vec<_> = files
         .iter()
         .filter(|f| is_manifest_path(&f.path))
         .map(|f| Arc::new(parse_file(&f.path, f.text.as_bytes(), &options)))
         .collect();
-    assemble(&parsed).map(Arc::new)
+    assemble(&parsed, known).map(Arc::new)
 }
 
 fn plan(plan: &Plan) -> Value {

@@ -4,6 +4,7 @@
 //! here: what their fields are (`openapi`).
 
 use evenkeel_model::{Digest, Kind, Scope};
+use evenkeel_schema::{Customs, custom};
 use serde_json::{Value, json};
 
 use super::{
@@ -11,8 +12,25 @@ use super::{
     leases, reviews, usage,
 };
 
-/// Groups with their versions, the core group first.
-pub(super) fn groups() -> Vec<(&'static str, &'static str, Vec<Kind>)> {
+/// Groups with their versions, the core group first, those of definitions last; of one group, the preferred
+/// version first.
+pub(super) fn groups(customs: &Customs) -> Vec<(&'static str, &'static str, Vec<Kind>)> {
+    let mut out = built_in();
+    let mut own: Vec<(&str, &str, Vec<Kind>)> = Vec::new();
+    for kind in customs.iter().flat_map(|d| d.served().map(|v| v.kind)) {
+        let info = kind.info();
+        match own.iter_mut().find(|(g, v, _)| (*g, *v) == (info.group, info.version)) {
+            Some((_, _, kinds)) => kinds.push(kind),
+            None => own.push((info.group, info.version, vec![kind])),
+        }
+    }
+    own.sort_by_key(|(group, version, _)| (*group, std::cmp::Reverse(custom::rank(version))));
+    out.extend(own);
+    out
+}
+
+/// The groups of built-in kinds.
+pub(super) fn built_in() -> Vec<(&'static str, &'static str, Vec<Kind>)> {
     let mut out: Vec<(&str, &str, Vec<Kind>)> = Vec::new();
     for kind in Kind::ALL {
         let info = kind.info();
@@ -49,18 +67,18 @@ pub(super) fn response_kind(kind: Kind) -> Value {
 }
 
 /// `/api` (the core group) or `/apis` (the others), aggregated.
-pub(crate) fn aggregated(core: bool) -> Value {
-    let mut items: Vec<Value> = groups()
-        .into_iter()
-        .filter(|(group, ..)| group.is_empty() == core)
-        .map(|(group, version, kinds)| {
-            let resources: Vec<Value> = kinds.into_iter().map(aggregated_resource).collect();
-            json!({
-                "metadata": {"name": group, "creationTimestamp": null},
-                "versions": [{"version": version, "resources": resources, "freshness": "Current"}],
-            })
-        })
-        .collect();
+pub(crate) fn aggregated(core: bool, customs: &Customs) -> Value {
+    let mut items: Vec<Value> = Vec::new();
+    for (group, version, kinds) in groups(customs).into_iter().filter(|(group, ..)| group.is_empty() == core) {
+        let resources: Vec<Value> = kinds.into_iter().map(|k| aggregated_resource(k, customs)).collect();
+        let version = json!({"version": version, "resources": resources, "freshness": "Current"});
+        match items.last_mut().filter(|item| item["metadata"]["name"] == group) {
+            Some(item) => item["versions"].as_array_mut().into_iter().for_each(|v| v.push(version.clone())),
+            None => items.push(json!({
+                "metadata": {"name": group, "creationTimestamp": null}, "versions": [version],
+            })),
+        }
+    }
     if !core {
         let (group, version) = leases::GROUP;
         items.push(json!({
@@ -103,9 +121,9 @@ pub(crate) fn aggregated(core: bool) -> Value {
     })
 }
 
-fn aggregated_resource(kind: Kind) -> Value {
+fn aggregated_resource(kind: Kind, customs: &Customs) -> Value {
     let info = kind.info();
-    let below: Vec<Value> = access::below(kind)
+    let below: Vec<Value> = access::below(kind, customs)
         .iter()
         .map(|Below { name, verbs, .. }| {
             json!({"subresource": name, "responseKind": below_kind(kind, name), "verbs": verbs})
@@ -135,32 +153,44 @@ pub(crate) fn api_versions() -> Value {
 }
 
 /// `/apis`, classic.
-pub(crate) fn api_groups() -> Value {
-    let mut groups: Vec<Value> =
-        groups().into_iter().filter(|(g, ..)| !g.is_empty()).map(|(g, v, _)| group_of(g, v)).collect();
-    groups.extend([leases::GROUP, usage::GROUP].map(|(group, version)| group_of(group, version)));
-    groups.extend(reviews::GROUPS.into_iter().map(|group| group_of(group, "v1")));
+pub(crate) fn api_groups(customs: &Customs) -> Value {
+    let mut names: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (group, version) in all(customs) {
+        match names.last_mut().filter(|(name, _)| *name == group) {
+            Some((_, versions)) => versions.push(version),
+            None => names.push((group, vec![version])),
+        }
+    }
+    let groups: Vec<Value> = names.iter().map(|(group, versions)| group_of(group, versions)).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
-fn group_of(group: &str, version: &str) -> Value {
-    let version = json!({"groupVersion": format!("{group}/{version}"), "version": version});
-    json!({"name": group, "versions": [version], "preferredVersion": version})
+/// Groups but the core one, each with its versions.
+fn all(customs: &Customs) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let known = groups(customs).into_iter().map(|(group, version, _)| (group, version)).filter(|(g, _)| !g.is_empty());
+    known.chain([leases::GROUP, usage::GROUP]).chain(reviews::GROUPS.into_iter().map(|group| (group, "v1")))
+}
+
+fn group_of(group: &str, versions: &[&str]) -> Value {
+    let versions: Vec<Value> =
+        versions.iter().map(|v| json!({"groupVersion": format!("{group}/{v}"), "version": v})).collect();
+    json!({"name": group, "preferredVersion": versions.first(), "versions": versions})
 }
 
 /// `/apis/GROUP`; `None` for an unknown one.
-pub(crate) fn api_group(name: &str) -> Option<Value> {
-    let known = groups().into_iter().map(|(group, version, _)| (group, version)).chain([leases::GROUP, usage::GROUP]);
-    let known = known.chain(reviews::GROUPS.into_iter().map(|group| (group, "v1")));
-    let (group, version) = known.into_iter().find(|(g, _)| !g.is_empty() && *g == name)?;
-    let mut value = group_of(group, version);
+pub(crate) fn api_group(name: &str, customs: &Customs) -> Option<Value> {
+    let versions: Vec<&str> = all(customs).filter(|(group, _)| *group == name).map(|(_, version)| version).collect();
+    if versions.is_empty() {
+        return None;
+    }
+    let mut value = group_of(name, &versions);
     value["kind"] = "APIGroup".into();
     value["apiVersion"] = "v1".into();
     Some(value)
 }
 
 /// `/api/v1` and `/apis/GROUP/VERSION`; `None` for an unknown one.
-pub(crate) fn resources(group: &str, version: &str) -> Option<Value> {
+pub(crate) fn resources(group: &str, version: &str, customs: &Customs) -> Option<Value> {
     if (group, version) == leases::GROUP {
         return Some(json!({
             "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": format!("{group}/{version}"),
@@ -185,7 +215,7 @@ pub(crate) fn resources(group: &str, version: &str) -> Option<Value> {
         return Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": format!("{group}/v1"),
             "resources": rows}));
     }
-    let (_, _, kinds) = groups().into_iter().find(|(g, v, _)| (*g, *v) == (group, version))?;
+    let (_, _, kinds) = groups(customs).into_iter().find(|(g, v, _)| (*g, *v) == (group, version))?;
     let mut rows = Vec::new();
     for kind in kinds {
         let info = kind.info();
@@ -199,7 +229,7 @@ pub(crate) fn resources(group: &str, version: &str) -> Option<Value> {
             }
         }
         rows.push(row);
-        rows.extend(access::below(kind).iter().map(|below| {
+        rows.extend(access::below(kind, customs).iter().map(|below| {
             let of = below_kind(kind, below.name);
             let mut row = json!({
                 "name": format!("{}/{}", info.plural, below.name), "singularName": "",

@@ -11,12 +11,11 @@ use axum::{
 };
 use evenkeel_model::{Kind, Severity, Uid, Version};
 use evenkeel_schema::{
-    Path, Step, Type,
+    Path, SchemaRef, Step, Type,
     decode::{self, FaultKind},
     merge::Managed,
     of_kind,
     protobuf::{self, ProtobufError},
-    support,
 };
 use serde_json::{Map, Value, json};
 
@@ -82,7 +81,7 @@ impl Warnings {
         response
     }
 
-    fn add(&mut self, text: &str) {
+    pub(super) fn add(&mut self, text: &str) {
         let text: String = text.chars().take(MAX_WARNING).collect();
         if self.0.len() < MAX_WARNINGS && !self.0.contains(&text) {
             self.0.push(text);
@@ -148,10 +147,25 @@ pub(super) fn question(
     )))
 }
 
+/// What a body is about: an object of a kind, or its status alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct What<'s> {
+    pub(super) schema: SchemaRef<'s>,
+    /// `status`, or empty for the object itself.
+    pub(super) subresource: &'static str,
+}
+
+impl<'s> What<'s> {
+    /// An object itself.
+    pub(super) fn object(schema: SchemaRef<'s>) -> Self {
+        Self { schema, subresource: "" }
+    }
+}
+
 /// Checks a tree. `namespace` is the one of the path; `before` is the object that is there, whose own
 /// features nobody is asked about again.
 pub(super) fn read(
-    kind: Kind,
+    what: What<'_>,
     namespace: &str,
     name: Option<&str>,
     tree: Value,
@@ -159,6 +173,7 @@ pub(super) fn read(
     (pairs, warnings): (&Pairs, &mut Warnings),
 ) -> Result<Given, Failure> {
     let Value::Object(mut map) = tree else { return Err(Failure::bad_request("the body is no object")) };
+    let kind = what.schema.kind();
     let info = kind.info();
     for (field, expected) in [("apiVersion", info.api_version()), ("kind", info.kind.to_owned())] {
         let found = map.entry(field).or_insert_with(|| expected.clone().into());
@@ -167,10 +182,12 @@ pub(super) fn read(
             return Err(Failure::bad_request(message));
         }
     }
-    // A write of the object itself never touches its status.
-    map.remove("status");
+    // A write of the object itself never touches its status, where that is written apart.
+    if what.subresource.is_empty() && (info.has_status || !matches!(kind, Kind::Custom(_))) {
+        map.remove("status");
+    }
     let managed = managed(&mut map, before)?;
-    let mut value = decoded(kind, &Value::Object(map), Validation::read(pairs)?, warnings)?;
+    let mut value = decoded(what.schema, &Value::Object(map), Validation::read(pairs)?, warnings)?;
     let text = |value: &Value, field: &str| {
         value.get("metadata").and_then(|m| m.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
@@ -196,7 +213,7 @@ pub(super) fn read(
         "" => None,
         text => Some(text.parse().map_err(|_| wrong("uid", text))?),
     };
-    supported(kind, &mut value, before, warnings)?;
+    supported(what.schema, &mut value, before, warnings)?;
     let metadata = value.as_object_mut().map(|m| m.entry("metadata").or_insert_with(|| Value::Object(Map::new())));
     if let Some(metadata) = metadata.and_then(Value::as_object_mut) {
         if !namespace.is_empty() {
@@ -229,10 +246,16 @@ fn managed(map: &mut Map<String, Value>, before: Option<&Value>) -> Result<Optio
     managed.map(Some).map_err(|e| Failure::new(422, "Invalid", format!("metadata.managedFields: Invalid value: {e}")))
 }
 
-fn decoded(kind: Kind, tree: &Value, validation: Validation, warnings: &mut Warnings) -> Result<Value, Failure> {
+fn decoded(
+    schema: SchemaRef<'_>,
+    tree: &Value,
+    validation: Validation,
+    warnings: &mut Warnings,
+) -> Result<Value, Failure> {
+    let kind = schema.kind();
     let options = decode::Options { hide_values: kind == Kind::Secret, ..decode::Options::default() };
     let (mut wrong, mut unknown) = (Vec::new(), Vec::new());
-    let value = decode::decode(of_kind(kind), tree, options, &mut |fault| match fault.kind {
+    let value = schema.decode(tree, options, &mut |fault: decode::Fault<&Value>| match fault.kind {
         FaultKind::WrongType => wrong.push(format!("{}: {}", fault.path, fault.message)),
         FaultKind::UnknownField => unknown.push((fault.path.to_string(), fault.message)),
     });
@@ -265,13 +288,19 @@ fn decoded(kind: Kind, tree: &Value, validation: Validation, warnings: &mut Warn
 
 /// Refuses features that are not there yet, warns of those without effect, takes out what the server
 /// sets.
-fn supported(kind: Kind, value: &mut Value, before: Option<&Value>, warnings: &mut Warnings) -> Result<(), Failure> {
+fn supported(
+    schema: SchemaRef<'_>,
+    value: &mut Value,
+    before: Option<&Value>,
+    warnings: &mut Warnings,
+) -> Result<(), Failure> {
+    let kind = schema.kind();
     let mut known = Vec::new();
     if let Some(before) = before {
-        support::admit(kind, &mut before.clone(), &mut |r| known.push((r.path, r.message)));
+        schema.admit(&mut before.clone(), &mut |r| known.push((r.path, r.message)));
     }
     let mut refused = Vec::new();
-    support::admit(kind, value, &mut |remark| {
+    schema.admit(value, &mut |remark| {
         if metadata_of_an_object(&remark.path) || known.contains(&(remark.path.clone(), remark.message.clone())) {
             return;
         }
@@ -313,7 +342,8 @@ mod tests {
     fn run(value: Value, query: &str) -> (Result<Given, Failure>, Vec<String>) {
         let pairs = Pairs::of(&format!("/x?{query}").parse().unwrap()).unwrap();
         let mut warnings = Warnings::default();
-        let given = read(Kind::ConfigMap, "shop", None, value, None, (&pairs, &mut warnings));
+        let given =
+            read(What::object(SchemaRef::Table(Kind::ConfigMap)), "shop", None, value, None, (&pairs, &mut warnings));
         (given, warnings.0)
     }
 
@@ -362,7 +392,7 @@ mod tests {
         let pairs = Pairs::default();
         let mut warnings = Warnings::default();
         let read = |value: &Value, before: Option<&Value>, warnings: &mut Warnings| {
-            read(Kind::Pod, "shop", None, value.clone(), before, (&pairs, warnings))
+            read(What::object(SchemaRef::Table(Kind::Pod)), "shop", None, value.clone(), before, (&pairs, warnings))
         };
         let failure = read(&odd, None, &mut warnings).unwrap_err();
         assert_eq!(failure.code, 422);

@@ -14,6 +14,7 @@ mod auth;
 pub mod backend;
 mod body;
 mod channels;
+mod custom;
 mod diff;
 mod discovery;
 mod exec;

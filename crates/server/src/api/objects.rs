@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 use super::{
     backend::AskError,
-    body, gate,
-    given::{self, Given, Warnings},
+    body, custom, gate,
+    given::{self, Given, Warnings, What},
     grants, pods,
     query::{Pairs, Params},
     select::selects,
@@ -47,34 +47,53 @@ pub(super) async fn create(
         return Err(Failure::not_allowed(format!("{} are made within a namespace", kind.resource())));
     }
     let mut warnings = Warnings::default();
+    let customs = write.customs();
+    let what = What::object(custom::schema(&customs, kind)?);
     let tree = given::tree(kind, &write.parts.headers, bytes)?;
-    let given = given::read(kind, namespace, None, tree, None, (pairs, &mut warnings))?;
+    let given = given::read(what, namespace, None, tree, None, (pairs, &mut warnings))?;
     if given.version.is_some() {
         return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
     }
     let key = Key::new(kind, namespace, given.name.as_str());
     grants::held(write.api, &write.user, &key, &given.value, None)?;
-    let wish = wish(write, key.clone(), given.value, pairs)?;
+    let wish = wish(write, key.clone(), given.value, "", pairs)?;
     Ok(warnings.on(ask(write, Edit::Create(wish), &key).await?))
 }
 
 /// `PUT` of an object.
-pub(super) async fn replace(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
+pub(super) async fn replace(
+    write: &Write<'_>,
+    (key, subresource): (Key, &'static str),
+    pairs: &Pairs,
+    bytes: &Bytes,
+) -> Result<Response, Failure> {
     let mut warnings = Warnings::default();
+    let customs = write.customs();
+    let what = What { schema: custom::schema(&customs, key.kind)?, subresource };
     let tree = given::tree(key.kind, &write.parts.headers, bytes)?;
     let current = write.current(&key)?.to_value();
-    let given = given::read(key.kind, &key.namespace, Some(&key.name), tree, Some(&current), (pairs, &mut warnings))?;
+    let given = given::read(what, &key.namespace, Some(&key.name), tree, Some(&current), (pairs, &mut warnings))?;
     grants::held(write.api, &write.user, &key, &given.value, Some(&current))?;
-    let wish = Wish { managed: given.managed, ..wish(write, key.clone(), given.value, pairs)? };
+    let wish = Wish { managed: given.managed, ..wish(write, key.clone(), given.value, subresource, pairs)? };
     let edit = Edit::Replace { wish, if_version: given.version, if_uid: given.uid };
     Ok(warnings.on(ask(write, edit, &key).await?))
 }
 
 /// `PATCH` of an object.
-pub(super) async fn patch(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
+pub(super) async fn patch(
+    write: &Write<'_>,
+    (key, subresource): (Key, &'static str),
+    pairs: &Pairs,
+    bytes: &Bytes,
+) -> Result<Response, Failure> {
     let media = body::media_type(&write.parts.headers);
+    let customs = write.customs();
+    let what = What { schema: custom::schema(&customs, key.kind)?, subresource };
     if media == APPLY {
-        return apply(write, key, pairs, bytes).await;
+        return apply(write, key, what, pairs, bytes).await;
+    }
+    if media == STRATEGIC && matches!(key.kind, Kind::Custom(_)) {
+        return Err(Failure::media_type(&media, &[JSON, MERGE, APPLY]));
     }
     if pairs.get("force").is_some() {
         return Err(Failure::new(422, "Invalid", "force: may be set for an apply patch alone").about(&key));
@@ -85,11 +104,11 @@ pub(super) async fn patch(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &By
         tries += 1;
         let mut warnings = Warnings::default();
         let current = write.current(&key)?;
-        let given = patched(&patch, &current, (pairs, &mut warnings))?;
+        let given = patched(&patch, &current, what, (pairs, &mut warnings))?;
         grants::held(write.api, &write.user, &key, &given.value, Some(&current.to_value()))?;
         let asked = patch.names_version();
         let if_version = if asked { given.version } else { Some(current.version) };
-        let wish = Wish { managed: given.managed, ..wish(write, key.clone(), given.value, pairs)? };
+        let wish = Wish { managed: given.managed, ..wish(write, key.clone(), given.value, subresource, pairs)? };
         let edit = Edit::Replace { wish, if_version, if_uid: given.uid };
         match write.ask(Ask::Edit(Box::new(edit))).await {
             Err(AskError::Refused(r)) if r.code == 409 && !asked && tries < PATCH_TRIES => {}
@@ -99,15 +118,15 @@ pub(super) async fn patch(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &By
     }
 }
 
-fn patched(patch: &Patch, current: &Object, how: (&Pairs, &mut Warnings)) -> Result<Given, Failure> {
+fn patched(patch: &Patch, current: &Object, what: What<'_>, how: (&Pairs, &mut Warnings)) -> Result<Given, Failure> {
     let key = &current.key;
     let before = current.to_value();
     let tree = patch.on(key.kind, &before)?;
-    given::read(key.kind, &key.namespace, Some(&key.name), tree, Some(&before), how)
+    given::read(what, &key.namespace, Some(&key.name), tree, Some(&before), how)
 }
 
 /// Server-side apply.
-async fn apply(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
+async fn apply(write: &Write<'_>, key: Key, what: What<'_>, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
     if pairs.get("fieldManager").is_none() {
         let causes = [("fieldManager".to_owned(), "Required value: is required for apply patch".to_owned())];
         return Err(Failure::invalid(&key, &causes));
@@ -133,9 +152,9 @@ async fn apply(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &Bytes) -> Res
         };
         gate::check(write.api, &write.user, &Act::Resource(made))?;
     }
-    let given = given::read(key.kind, &key.namespace, Some(&key.name), tree, current.as_ref(), (pairs, &mut warnings))?;
+    let given = given::read(what, &key.namespace, Some(&key.name), tree, current.as_ref(), (pairs, &mut warnings))?;
     grants::held(write.api, &write.user, &key, &given.value, current.as_ref())?;
-    let wish = wish(write, key.clone(), given.value, pairs)?;
+    let wish = wish(write, key.clone(), given.value, what.subresource, pairs)?;
     let edit = Edit::Apply { wish, force: pairs.flag("force"), if_version: given.version };
     Ok(warnings.on(ask(write, edit, &key).await?))
 }
@@ -176,9 +195,9 @@ pub(super) async fn delete_collection(
     Ok(json_response(200, &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})))
 }
 
-fn wish(write: &Write<'_>, key: Key, value: Value, pairs: &Pairs) -> Result<Wish, Failure> {
+fn wish(write: &Write<'_>, key: Key, value: Value, subresource: &'static str, pairs: &Pairs) -> Result<Wish, Failure> {
     let manager = given::manager(pairs, &write.parts.headers)?;
-    Ok(Wish { key, value, manager, subresource: "", dry_run: pods::dry_run(&[], pairs)?, managed: None })
+    Ok(Wish { key, value, manager, subresource, dry_run: pods::dry_run(&[], pairs)?, managed: None })
 }
 
 async fn ask(write: &Write<'_>, edit: Edit, key: &Key) -> Result<Response, Failure> {
@@ -231,6 +250,7 @@ impl Patch {
                 })?;
                 Ok(out)
             }
+            // A custom kind's was refused before.
             Self::Strategic(patch) => merge::strategic(of_kind(kind), tree, patch)
                 .map_err(|e| Failure::bad_request(format!("the patch cannot be applied: {e}"))),
         }

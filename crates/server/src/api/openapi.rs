@@ -1,23 +1,26 @@
 //! The OpenAPI v3 documents: what kubectl asks for before it writes, and what `kubectl explain` shows.
 //!
 //! Called by `rest`. Paths come from the table of kinds, schemas from the tables of
-//! `evenkeel_schema`, with the extensions by which clients merge; descriptions are left out. The
-//! documents are always the same, so each is made once. Deliberately not here: checking anything by
+//! `evenkeel_schema`, with the extensions by which clients merge; descriptions are left out. These
+//! documents are always the same, so each is made once; those of definitions follow their text, and are
+//! made when they are asked for. Deliberately not here: checking anything by
 //! them, which the walks over the same tables do.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
-use evenkeel_model::{Digest, Kind};
+use evenkeel_core::world::View;
+use evenkeel_model::{Digest, Key, Kind};
 use evenkeel_schema::{Field, ListType, Object, Patch, Type, of_kind};
 use serde_json::{Map, Value, json};
 
-use super::discovery::{groups, response_kind};
+use super::discovery::{built_in, groups, response_kind};
 
 /// A document as it is sent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Document {
     /// As `apis/apps/v1`.
     path: String,
@@ -30,7 +33,7 @@ pub(crate) struct Document {
 fn documents() -> &'static [Document] {
     static ALL: OnceLock<Vec<Document>> = OnceLock::new();
     ALL.get_or_init(|| {
-        let made = groups().into_iter().map(|(group, version, kinds)| {
+        let made = built_in().into_iter().map(|(group, version, kinds)| {
             let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
             let title = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
             let bytes = serde_json::to_vec(&document(&path, &title, &kinds)).unwrap_or_default();
@@ -42,15 +45,78 @@ fn documents() -> &'static [Document] {
 }
 
 /// `/openapi/v3`: where the documents are.
-pub(crate) fn index() -> Value {
-    let url = |d: &Document| json!({"serverRelativeURL": format!("/openapi/v3/{}?hash={}", d.path, d.hash)});
-    let paths: BTreeMap<&str, Value> = documents().iter().map(|d| (d.path.as_str(), url(d))).collect();
+pub(crate) fn index(view: &View) -> Value {
+    let url = |path: &str, hash: &str| json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")});
+    let mut paths: BTreeMap<String, Value> =
+        documents().iter().map(|d| (d.path.clone(), url(&d.path, &d.hash))).collect();
+    for (group, version, kinds) in custom(view) {
+        let path = format!("apis/{group}/{version}");
+        let url = url(&path, &hash_of(view, &kinds));
+        paths.insert(path, url);
+    }
     json!({"paths": paths})
 }
 
 /// `/openapi/v3/PATH`; `None` for an unknown one.
-pub(crate) fn get(path: &str) -> Option<&'static Document> {
-    documents().iter().find(|d| d.path == path)
+pub(crate) fn get(path: &str, view: &View) -> Option<Cow<'static, Document>> {
+    if let Some(known) = documents().iter().find(|d| d.path == path) {
+        return Some(Cow::Borrowed(known));
+    }
+    let rest = path.strip_prefix("apis/")?;
+    let (group, version, kinds) = custom(view).into_iter().find(|(g, v, _)| rest == format!("{g}/{v}"))?;
+    let mut document = document(path, &format!("{group}/{version}"), &kinds);
+    for kind in &kinds {
+        let schemas = &mut document["components"]["schemas"];
+        schemas[custom_name(*kind)] = custom_schema(view, *kind);
+    }
+    let bytes = serde_json::to_vec(&document).unwrap_or_default();
+    Some(Cow::Owned(Document { path: path.into(), bytes, hash: hash_of(view, &kinds) }))
+}
+
+/// Groups and versions that definitions make.
+fn custom(view: &View) -> Vec<(&'static str, &'static str, Vec<Kind>)> {
+    let ours = |kinds: &[Kind]| matches!(kinds, [Kind::Custom(_), ..]);
+    groups(&view.customs).into_iter().filter(|(_, _, kinds)| ours(kinds)).collect()
+}
+
+fn definition(view: &View, kind: Kind) -> Option<&Arc<evenkeel_model::Object>> {
+    view.get(&Key::cluster(Kind::CustomResourceDefinition, kind.resource()))
+}
+
+/// The hash of a document whose kinds have definitions: another with each of their versions, so that the
+/// index is made without the documents.
+fn hash_of(view: &View, kinds: &[Kind]) -> String {
+    let versions = kinds.iter().filter_map(|k| definition(view, *k)).map(|o| (o.uid, o.version));
+    let text: Vec<String> = versions.map(|(uid, version)| format!("{uid} {version}")).collect();
+    Digest::of(text.join("\n").as_bytes()).to_string().to_uppercase()
+}
+
+/// As Kubernetes names it: `com.example.v1.Widget`.
+fn custom_name(kind: Kind) -> String {
+    let info = kind.info();
+    let reversed: Vec<&str> = info.group.rsplit('.').collect();
+    format!("{}.{}.{}", reversed.join("."), info.version, info.kind)
+}
+
+/// The schema as its definition says it, with what every object has.
+fn custom_schema(view: &View, kind: Kind) -> Value {
+    let spec = definition(view, kind).and_then(|o| o.body_map().remove("spec")).unwrap_or_default();
+    let versions = spec["versions"].as_array().map_or(&[][..], Vec::as_slice);
+    let version = versions.iter().find(|v| v["name"] == kind.info().version);
+    let mut schema = version.map_or_else(|| json!({}), |v| v["schema"]["openAPIV3Schema"].clone());
+    schema["type"] = "object".into();
+    let text = |about: &str| json!({"type": "string", "description": about});
+    schema["properties"]["apiVersion"] =
+        text("APIVersion defines the versioned schema of this representation of an object.");
+    schema["properties"]["kind"] =
+        text("Kind is a string value representing the REST resource this object represents.");
+    let meta = evenkeel_schema::definition("meta.v1.ObjectMeta").and_then(Type::object).map(name).unwrap_or_default();
+    schema["properties"]["metadata"] = json!({
+        "description": "Standard object's metadata.",
+        "allOf": [{"$ref": format!("#/components/schemas/{meta}")}],
+    });
+    schema["x-kubernetes-group-version-kind"] = json!([response_kind(kind)]);
+    schema
 }
 
 fn document(path: &str, title: &str, kinds: &[Kind]) -> Value {
@@ -60,7 +126,12 @@ fn document(path: &str, title: &str, kinds: &[Kind]) -> Value {
         let info = kind.info();
         let space = if kind.namespaced() { "namespaces/{namespace}/" } else { "" };
         let collection = format!("/{path}/{space}{}", info.plural);
-        let reference = schemas.of(of_kind(*kind), Some(*kind));
+        let built_in = Some(*kind).filter(|k| !matches!(k, Kind::Custom(_)));
+        let own = schemas.of(of_kind(*kind), built_in);
+        let reference = match kind {
+            Kind::Custom(_) => json!({"$ref": format!("#/components/schemas/{}", custom_name(*kind))}),
+            _ => own,
+        };
         let operation = |action: &str| operation(*kind, action, &reference);
         paths.insert(
             format!("{collection}/{{name}}"),
@@ -203,7 +274,7 @@ mod tests {
 
     #[test]
     fn schemas_are_whole_and_say_how_to_merge() {
-        let document: Value = serde_json::from_slice(&get("apis/apps/v1").unwrap().bytes).unwrap();
+        let document: Value = serde_json::from_slice(&get("apis/apps/v1", &View::default()).unwrap().bytes).unwrap();
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let deployment = &schemas["io.k8s.api.apps.v1.Deployment"];
         assert_eq!(deployment["x-kubernetes-group-version-kind"][0]["kind"], "Deployment");

@@ -3,6 +3,7 @@
 //! Called by `rest`. Deliberately not here: methods, queries, and paths that name no objects.
 
 use evenkeel_model::{Key, Kind};
+use evenkeel_schema::Customs;
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +23,19 @@ pub(crate) enum Target {
     Resources(String, String),
 }
 
+impl Target {
+    /// The kind of what it names.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Collection { kind, .. } => Some(*kind),
+            Self::Item(key) | Self::Below(key, _) => Some(key.kind),
+            Self::Resources(..) => None,
+        }
+    }
+}
+
 /// Reads a path; `None` if it is none of an object or kind that is known.
-pub(crate) fn parse(path: &str) -> Option<Target> {
+pub(crate) fn parse(path: &str, customs: &Customs) -> Option<Target> {
     let decoded: Option<Vec<String>> =
         path.split('/').filter(|s| !s.is_empty()).map(|s| percent_decode(s).filter(|d| !d.contains('/'))).collect();
     let decoded = decoded?;
@@ -33,7 +45,7 @@ pub(crate) fn parse(path: &str) -> Option<Target> {
         ["apis", group, version, rest @ ..] => (*group, *version, rest),
         _ => return None,
     };
-    let kind = |plural: &str| Kind::of_resource(group, version, plural);
+    let kind = |plural: &str| customs.of_resource(group, version, plural);
     match rest {
         [] => Some(Target::Resources(group.into(), version.into())),
         ["namespaces", namespace, plural, rest @ ..] if kind(plural).is_some_and(Kind::namespaced) => {
@@ -100,7 +112,7 @@ mod tests {
             ),
             ("/nothing", None),
         ] {
-            assert_eq!(parse(path), expected, "{path}");
+            assert_eq!(parse(path, &Customs::default()), expected, "{path}");
         }
     }
 }

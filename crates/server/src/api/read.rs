@@ -12,11 +12,13 @@ use axum::response::Response;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use evenkeel_core::world::View;
 use evenkeel_model::{Key, Kind, Object, Time, Version};
+use evenkeel_schema::Customs;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{
     accept::Form,
+    custom,
     live::Live,
     query::{At, Match, Params},
     select::selects,
@@ -77,26 +79,26 @@ impl Token {
 pub(crate) fn get(live: &Live, key: &Key, form: Form, params: &Params, now: Time) -> Result<Response, Failure> {
     let view = live.view();
     let object = view.get(key).ok_or_else(|| Failure::not_found(key))?;
-    Ok(one(object, form, params, now))
+    Ok(one(&custom::shown(&view.customs, key.kind, object), &view.customs, form, params, now))
 }
 
 /// The answer with one object.
-pub(crate) fn one(object: &Object, form: Form, params: &Params, now: Time) -> Response {
+pub(crate) fn one(object: &Object, customs: &Customs, form: Form, params: &Params, now: Time) -> Response {
     match form {
         Form::Objects => bytes_response(200, object.to_json()),
         Form::Metadata => json_response(200, &tables::partial(object)),
         Form::Table => {
             let metadata = json!({"resourceVersion": object.version.to_string()});
-            let rows = [tables::row(object, params.include, now)];
-            json_response(200, &table(object.key.kind, &metadata, &rows))
+            let rows = [tables::row(object, customs, params.include, now)];
+            json_response(200, &table(object.key.kind, customs, &metadata, &rows))
         }
     }
 }
 
-fn table(kind: Kind, metadata: &Value, rows: &[Value]) -> Value {
+fn table(kind: Kind, customs: &Customs, metadata: &Value, rows: &[Value]) -> Value {
     json!({
         "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
-        "columnDefinitions": tables::definitions(kind), "rows": rows,
+        "columnDefinitions": tables::definitions(kind, customs), "rows": rows,
     })
 }
 
@@ -104,6 +106,7 @@ fn table(kind: Kind, metadata: &Value, rows: &[Value]) -> Value {
 struct Page {
     kind: Kind,
     objects: Vec<Arc<Object>>,
+    customs: Customs,
     metadata: Value,
 }
 
@@ -152,7 +155,8 @@ fn page(live: &Live, kept: &KeptViews, kind: Kind, namespace: &str, params: &Par
             metadata.insert("remainingItemCount".into(), (chosen.count() + 1).into());
         }
     }
-    Ok(Page { kind, objects, metadata: Value::Object(metadata) })
+    let customs = view.customs.clone();
+    Ok(Page { kind, objects, customs, metadata: Value::Object(metadata) })
 }
 
 /// Which view a list reads, and after which object it goes on.
@@ -194,7 +198,8 @@ fn place(live: &Live, kept: &KeptViews, params: &Params) -> Result<(Arc<View>, O
 
 fn encode(page: &Page, form: Form, params: &Params, now: Time) -> Vec<u8> {
     let info = page.kind.info();
-    let items = |f: fn(&Object) -> Value| page.objects.iter().map(|o| f(o)).collect::<Vec<Value>>();
+    let seen = |o| custom::shown(&page.customs, page.kind, o);
+    let items = |f: fn(&Object) -> Value| page.objects.iter().map(|o| f(&seen(o))).collect::<Vec<Value>>();
     let answer = match form {
         Form::Objects => json!({
             "kind": format!("{}List", info.kind), "apiVersion": info.api_version(),
@@ -205,8 +210,9 @@ fn encode(page: &Page, form: Form, params: &Params, now: Time) -> Vec<u8> {
             "metadata": page.metadata, "items": items(tables::partial),
         }),
         Form::Table => {
-            let rows: Vec<Value> = page.objects.iter().map(|o| tables::row(o, params.include, now)).collect();
-            table(page.kind, &page.metadata, &rows)
+            let rows: Vec<Value> =
+                page.objects.iter().map(|o| tables::row(&seen(o), &page.customs, params.include, now)).collect();
+            table(page.kind, &page.customs, &page.metadata, &rows)
         }
     };
     serde_json::to_vec(&answer).unwrap_or_default()

@@ -12,12 +12,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use evenkeel_model::{Key, Kind};
+use evenkeel_schema::Customs;
 use serde_json::{Value, json};
 
 use super::{
     Api, Peer, accept, access,
     access_log::{Made, Seen, Who},
-    auth, diff, discovery, exec, extras, forward, gate, leases, logs, openapi,
+    auth, custom, diff, discovery, exec, extras, forward, gate, leases, logs, openapi,
     path::{self, Target},
     query::{Pairs, Params},
     read, rebalance, reviews, scale, server,
@@ -65,7 +66,8 @@ async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result
     if let Some(review) = reviews::named(path) {
         return reviews::handle(api, &parts, body, &user, review).await;
     }
-    let target = path::parse(path).ok_or_else(Failure::no_path)?;
+    let customs = api.backend.live().view().customs.clone();
+    let target = path::parse(path, &customs).ok_or_else(Failure::no_path)?;
     if let Target::Below(key, below) = &target
         && key.kind == Kind::Pod
     {
@@ -81,13 +83,15 @@ async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result
             _ => {}
         }
     }
-    match (&parts.method, target) {
-        (&Method::GET, Target::Resources(group, version)) => {
-            discovery::resources(&group, &version).map(|v| json_response(200, &v)).ok_or_else(Failure::no_path)
-        }
-        (&Method::GET | &Method::HEAD, target) => get(api, &parts, target).await,
+    let warnings = target.kind().map(|kind| custom::warnings(&customs, kind, &parts.method)).unwrap_or_default();
+    let response = match (&parts.method, target) {
+        (&Method::GET, Target::Resources(group, version)) => discovery::resources(&group, &version, &customs)
+            .map(|v| json_response(200, &v))
+            .ok_or_else(Failure::no_path),
+        (&Method::GET | &Method::HEAD, target) => get(api, &parts, target, &customs).await,
         (_, target) => write::handle(api, &parts, body, target, user).await,
-    }
+    };
+    Ok(warnings.on(response?))
 }
 
 /// Paths that name no objects; `None` for all others.
@@ -97,15 +101,16 @@ async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failur
     if parts.method != Method::GET {
         return Ok(None);
     }
+    let customs = api.backend.live().view().customs.clone();
     let response = match path {
         "/" => json_response(
             200,
             &json!({"paths": ["/api", "/apis", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]}),
         ),
         "/version" => json_response(200, &version()),
-        "/api" => discovered(&parts.headers, true),
-        "/apis" => discovered(&parts.headers, false),
-        "/openapi/v3" => json_response(200, &openapi::index()),
+        "/api" => discovered(&parts.headers, true, &customs),
+        "/apis" => discovered(&parts.headers, false, &customs),
+        "/openapi/v3" => json_response(200, &openapi::index(&api.backend.live().view())),
         "/metrics" => extras::metrics(api)?,
         "/evenkeel/audit" => extras::audit(api).await?,
         "/evenkeel/nodes" => leases::usage(api).await?,
@@ -113,9 +118,9 @@ async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failur
         "/evenkeel/backup" => server::backup(api).await?,
         other => {
             if let Some(document) = other.strip_prefix("/openapi/v3/") {
-                openapi_document(parts, document)?
+                openapi_document(api, parts, document)?
             } else if let Some(group) = other.strip_prefix("/apis/").filter(|g| !g.contains('/')) {
-                json_response(200, &discovery::api_group(group).ok_or_else(Failure::no_path)?)
+                json_response(200, &discovery::api_group(group, &customs).ok_or_else(Failure::no_path)?)
             } else {
                 return Ok(None);
             }
@@ -134,12 +139,12 @@ fn version() -> Value {
     })
 }
 
-fn discovered(headers: &HeaderMap, core: bool) -> Response {
+fn discovered(headers: &HeaderMap, core: bool, customs: &Customs) -> Response {
     let aggregated = accept::aggregated(headers);
     let value = match (aggregated, core) {
-        (true, _) => discovery::aggregated(core),
+        (true, _) => discovery::aggregated(core, customs),
         (false, true) => discovery::api_versions(),
-        (false, false) => discovery::api_groups(),
+        (false, false) => discovery::api_groups(customs),
     };
     let etag = format!("\"{}\"", discovery::hash(&value));
     let mut response = if headers.get(header::IF_NONE_MATCH).is_some_and(|v| v.as_bytes() == etag.as_bytes()) {
@@ -160,8 +165,8 @@ fn discovered(headers: &HeaderMap, core: bool) -> Response {
     response
 }
 
-fn openapi_document(parts: &Parts, path: &str) -> Result<Response, Failure> {
-    let document = openapi::get(path).ok_or_else(Failure::no_path)?;
+fn openapi_document(api: &Api, parts: &Parts, path: &str) -> Result<Response, Failure> {
+    let document = openapi::get(path, &api.backend.live().view()).ok_or_else(Failure::no_path)?;
     let hash = &document.hash;
     let mut response = bytes_response(200, document.bytes.clone());
     let out = response.headers_mut();
@@ -177,21 +182,22 @@ fn openapi_document(parts: &Parts, path: &str) -> Result<Response, Failure> {
     Ok(response)
 }
 
-async fn get(api: &Arc<Api>, parts: &Parts, target: Target) -> Result<Response, Failure> {
+async fn get(api: &Arc<Api>, parts: &Parts, target: Target, customs: &Customs) -> Result<Response, Failure> {
     let pairs = Pairs::of(&parts.uri)?;
     let now = (api.now)();
     match target {
         Target::Below(key, below) => match (key.kind, below.as_str()) {
             (Kind::Pod, "log") => logs::get(api, &key, &pairs).await,
             (Kind::Source, "place") => diff::place(api, &key, &pairs).await,
-            (kind, "scale") if scale::has(kind) => {
+            (kind, "scale") if scale::has(kind, customs) => {
                 let view = api.backend.live().view();
-                view.get(&key).map(|o| json_response(200, &scale::of(o))).ok_or_else(|| Failure::not_found(&key))
+                let object = view.get(&key).ok_or_else(|| Failure::not_found(&key))?;
+                Ok(json_response(200, &scale::of(object, &scale::Places::of(kind, customs))))
             }
             (kind, "status") if kind.info().has_status => {
                 read::get(api.backend.live(), &key, accept::form(&parts.headers)?, &Params::read(&pairs)?, now)
             }
-            (kind, below) => Err(no_such_below(kind, &key, below)),
+            (_, below) => Err(no_such_below(customs, &key, below)),
         },
         Target::Item(key) => {
             let form = accept::form(&parts.headers)?;
@@ -214,8 +220,9 @@ async fn get(api: &Arc<Api>, parts: &Parts, target: Target) -> Result<Response, 
 }
 
 /// 404, or 405 for what only takes POST.
-pub(crate) fn no_such_below(kind: Kind, key: &Key, below: &str) -> Failure {
-    match access::below(kind).iter().find(|b| b.name == below) {
+pub(crate) fn no_such_below(customs: &Customs, key: &Key, below: &str) -> Failure {
+    let kind = key.kind;
+    match access::below(kind, customs).iter().find(|b| b.name == below) {
         Some(b) => {
             Failure::not_allowed(format!("{}/{below} takes {} only", kind.resource(), b.verbs.join(", "))).about(key)
         }

@@ -9,6 +9,10 @@ use evenkeel_core::{
     edit::{Edit, Wish},
 };
 use evenkeel_model::{Key, Kind, Object, Version};
+use evenkeel_schema::{
+    Customs,
+    custom::jsonpath::{self, JsonPath},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -22,12 +26,55 @@ use super::{
 };
 
 /// Whether a kind has it.
-pub(super) fn has(kind: Kind) -> bool {
-    matches!(kind, Kind::Deployment | Kind::ReplicaSet)
+pub(super) fn has(kind: Kind, customs: &Customs) -> bool {
+    matches!(kind, Kind::Deployment | Kind::ReplicaSet) || customs.version(kind).is_some_and(|v| v.scale.is_some())
+}
+
+/// Where the numbers of a Scale are in its object, as JSON pointers.
+#[derive(Debug)]
+pub(super) struct Places {
+    wanted: String,
+    found: String,
+    /// A selector as text; without it, the selector of a workload.
+    selector: Option<String>,
+}
+
+impl Places {
+    /// Those of a kind: as its definition says, else those of workloads.
+    pub(super) fn of(kind: Kind, customs: &Customs) -> Self {
+        let pointer = |path: &str| {
+            let path = jsonpath::parse(path).ok();
+            let fields = path.as_ref().and_then(JsonPath::fields);
+            fields.map_or_else(String::new, |names| {
+                names.iter().flat_map(|n| ["/".into(), n.replace('~', "~0").replace('/', "~1")]).collect()
+            })
+        };
+        match customs.version(kind).and_then(|v| v.scale.as_ref()) {
+            Some(scale) => Self {
+                wanted: pointer(&scale.spec),
+                found: pointer(&scale.status),
+                selector: Some(scale.selector.as_deref().map_or_else(String::new, pointer)),
+            },
+            None => Self { wanted: "/spec/replicas".into(), found: "/status/replicas".into(), selector: None },
+        }
+    }
+
+    fn set(&self, value: &mut Value, replicas: i64) {
+        let Some((above, field)) = self.wanted.rsplit_once('/') else { return };
+        // What lies between is made where it is not there.
+        let mut at = value;
+        for name in above.split('/').skip(1) {
+            if !at[name].is_object() {
+                at[name] = json!({});
+            }
+            at = &mut at[name];
+        }
+        at[field] = replicas.into();
+    }
 }
 
 /// A workload's Scale.
-pub(super) fn of(object: &Object) -> Value {
+pub(super) fn of(object: &Object, places: &Places) -> Value {
     let value = object.to_value();
     let number = |pointer: &str| value.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
     let mut metadata = json!({
@@ -39,14 +86,17 @@ pub(super) fn of(object: &Object) -> Value {
     {
         metadata["deletionTimestamp"] = at.clone();
     }
-    let mut status = json!({"replicas": number("/status/replicas")});
-    let selector = selector(value.pointer("/spec/selector"));
+    let mut status = json!({"replicas": number(&places.found)});
+    let selector = match &places.selector {
+        None => selector(value.pointer("/spec/selector")),
+        Some(path) => value.pointer(path).and_then(Value::as_str).unwrap_or_default().into(),
+    };
     if !selector.is_empty() {
         status["selector"] = selector.into();
     }
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
-        "spec": {"replicas": number("/spec/replicas")}, "status": status,
+        "spec": {"replicas": number(&places.wanted)}, "status": status,
     })
 }
 
@@ -77,13 +127,15 @@ pub(super) async fn write(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &By
     } else {
         None
     };
+    let customs = write.customs();
+    let places = Places::of(key.kind, &customs);
     let given = if patch.is_none() { Some(body::tree(&write.parts.headers, bytes)?) } else { None };
     let mut tries = 0;
     loop {
         tries += 1;
         let current = write.current(&key)?;
         let scale = match (&patch, &given) {
-            (Some(patch), _) => patch.on_plain(key.kind, &of(&current))?,
+            (Some(patch), _) => patch.on_plain(key.kind, &of(&current, &places))?,
             (None, given) => given.clone().unwrap_or_default(),
         };
         let replicas = replicas(&key, &scale)?;
@@ -92,12 +144,10 @@ pub(super) async fn write(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &By
         // What it was read as must still hold: all else is written as it is.
         let if_version = if_version.or(Some(current.version));
         let mut value = current.to_value();
-        if let Some(map) = value.as_object_mut() {
+        if let Some(map) = value.as_object_mut().filter(|_| key.kind.info().has_status) {
             map.remove("status");
         }
-        if let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) {
-            spec.insert("replicas".into(), replicas.into());
-        }
+        places.set(&mut value, replicas);
         let wish = Wish {
             key: key.clone(),
             value,
@@ -110,8 +160,8 @@ pub(super) async fn write(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &By
         match write.ask(Ask::Edit(Box::new(edit))).await {
             Err(AskError::Refused(r)) if r.code == 409 && !asked && tries < PATCH_TRIES => {}
             Err(e) => return Err(Failure::of_ask(&e, &key)),
-            Ok(Answer::Would(object)) => return Ok(json_response(200, &of(&object))),
-            Ok(_) => return Ok(json_response(200, &of(&*write.current(&key)?))),
+            Ok(Answer::Would(object)) => return Ok(json_response(200, &of(&object, &places))),
+            Ok(_) => return Ok(json_response(200, &of(&*write.current(&key)?, &places))),
         }
     }
 }
@@ -137,7 +187,7 @@ mod tests {
                 {"key": "tier", "operator": "In", "values": ["a", "b"]}, {"key": "old", "operator": "DoesNotExist"}]}},
             "status": {"replicas": 2}}))
         .unwrap();
-        let scale = of(&object);
+        let scale = of(&object, &Places::of(Kind::Deployment, &Customs::default()));
         assert_eq!((&scale["spec"]["replicas"], &scale["status"]["replicas"]), (&json!(3), &json!(2)));
         assert_eq!(scale["status"]["selector"], "app=web,tier in (a,b),!old");
         assert_eq!(scale["metadata"]["resourceVersion"], "7");

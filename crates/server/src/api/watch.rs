@@ -12,6 +12,7 @@ use axum::{
     response::Response,
 };
 use evenkeel_model::{Kind, Object, Version};
+use evenkeel_schema::Customs;
 use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
@@ -19,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     Api, Streaming,
     accept::Form,
+    custom,
     live::{Subscription, TooOld, WatchEvent},
     query::{At, Match, Params},
     select::selects,
@@ -179,15 +181,21 @@ impl Watch {
     }
 
     fn push(&mut self, what: &str, object: &Object, version: Version) {
+        let customs = if let Kind::Custom(_) = self.kind {
+            self.api.backend.live().view().customs.clone()
+        } else {
+            Customs::default()
+        };
+        let object = &*custom::shown(&customs, self.kind, object);
         let object = match self.form {
             Form::Objects => with_version(object.to_value(), version),
             Form::Metadata => with_version(tables::partial(object), version),
             Form::Table => {
-                let mut row = tables::row(object, self.params.include, (self.api.now)());
+                let mut row = tables::row(object, &customs, self.params.include, (self.api.now)());
                 if let Some(inner) = row.get_mut("object") {
                     *inner = with_version(inner.take(), version);
                 }
-                let columns = if self.headed { Value::Null } else { tables::definitions(self.kind) };
+                let columns = if self.headed { Value::Null } else { tables::definitions(self.kind, &customs) };
                 self.headed = true;
                 json!({
                     "kind": "Table", "apiVersion": "meta.k8s.io/v1",

@@ -3,7 +3,7 @@
 //! Called by `rest`. What may be written is in `access`; everything else is refused with the
 //! reason. Deliberately not here: any decision about the world.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     body::{Body, Bytes},
@@ -12,6 +12,7 @@ use axum::{
 };
 use evenkeel_core::{Answer, Ask, Refusal, rbac::User};
 use evenkeel_model::{Key, Kind, Object, Revision};
+use evenkeel_schema::Customs;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -20,7 +21,7 @@ use super::{
     access_log::Made,
     accounts,
     backend::AskError,
-    body, diff, nodes, objects,
+    body, custom, diff, nodes, objects,
     path::Target,
     pods,
     query::Pairs,
@@ -54,7 +55,7 @@ pub(crate) async fn handle(
         Target::Below(_, below) if below == "diff" => body::DIFF_LIMIT,
         _ => body::LIMIT,
     };
-    refuse_early(&parts.method, &target)?;
+    refuse_early(&parts.method, &target, &write.customs())?;
     let bytes = body::read(body, limit).await?;
     if pairs.get("dryRun").is_some() && !dry_runs(&parts.method, &target) {
         return Err(Failure::bad_request(
@@ -76,9 +77,15 @@ pub(crate) async fn handle(
             nodes::replace(&write, key, &pairs, &bytes).await
         }
         (&Method::PUT, Target::Item(key)) if key.kind == Kind::Source => write.replace_source(key, &bytes).await,
-        (&Method::PUT, Target::Item(key)) => objects::replace(&write, key, &pairs, &bytes).await,
+        (&Method::PUT, Target::Item(key)) => objects::replace(&write, (key, ""), &pairs, &bytes).await,
         (&Method::PATCH, Target::Item(key)) if key.kind == Kind::Source => write.patch_source(key, &bytes).await,
-        (&Method::PATCH, Target::Item(key)) => objects::patch(&write, key, &pairs, &bytes).await,
+        (&Method::PATCH, Target::Item(key)) => objects::patch(&write, (key, ""), &pairs, &bytes).await,
+        (&Method::PUT, Target::Below(key, below)) if below == "status" => {
+            objects::replace(&write, (key, "status"), &pairs, &bytes).await
+        }
+        (&Method::PATCH, Target::Below(key, below)) if below == "status" => {
+            objects::patch(&write, (key, "status"), &pairs, &bytes).await
+        }
         (&Method::DELETE, Target::Item(key)) if key.kind == Kind::Pod => {
             pods::delete(&write, key, &pairs, &bytes).await
         }
@@ -110,13 +117,13 @@ fn dry_runs(method: &Method, target: &Target) -> bool {
             Kind::Node => *method != Method::DELETE,
             _ => true,
         },
-        Target::Below(_, below) => below == "eviction" || below == "scale",
+        Target::Below(_, below) => ["eviction", "scale", "status"].contains(&below.as_str()),
         Target::Resources(..) => false,
     }
 }
 
 /// Refuses what is not allowed before its body is read.
-fn refuse_early(method: &Method, target: &Target) -> Result<(), Failure> {
+fn refuse_early(method: &Method, target: &Target, customs: &Customs) -> Result<(), Failure> {
     match target {
         Target::Resources(..) => Err(Failure::not_allowed("this path takes GET only")),
         Target::Collection { kind, .. } => {
@@ -137,11 +144,11 @@ fn refuse_early(method: &Method, target: &Target) -> Result<(), Failure> {
             if access::verbs(key.kind).contains(&verb) { Ok(()) } else { Err(access::refuse(key.kind, Some(key))) }
         }
         Target::Below(key, below) => {
-            let known = access::below(key.kind).iter().find(|b| b.name == below);
+            let known = access::below(key.kind, customs).iter().find(|b| b.name == below);
             match known {
                 Some(b) if b.verbs.contains(&"create") && *method == Method::POST => Ok(()),
                 Some(b) if b.verbs.contains(&"update") && [Method::PUT, Method::PATCH].contains(method) => Ok(()),
-                Some(_) => Err(no_such_below(key.kind, key, below)),
+                Some(_) => Err(no_such_below(customs, key, below)),
                 None => Err(Failure::no_path()),
             }
         }
@@ -180,19 +187,21 @@ impl Write<'_> {
 
     pub(super) fn respond(&self, answer: Answer, key: &Key, code: u16) -> Result<Response, Failure> {
         match answer {
-            Answer::Object(key) => match self.current(&key) {
+            // In the version that was asked for.
+            Answer::Object(found) => match self.current(&Key { kind: key.kind, ..found }) {
                 Ok(object) => Ok(bytes_response(code, object.to_json())),
                 // What was asked to go may be gone by the end of its batch.
-                Err(_) if self.parts.method == Method::DELETE => Ok(json_response(200, &status_of_deleted(&key))),
+                Err(_) if self.parts.method == Method::DELETE => Ok(json_response(200, &status_of_deleted(key))),
                 Err(gone) => Err(gone),
             },
-            Answer::Created(key) => {
+            Answer::Created(found) => {
+                let key = Key { kind: key.kind, ..found };
                 let mut response = bytes_response(201, self.current(&key)?.to_json());
                 response.extensions_mut().insert(Made((*key.name).into()));
                 Ok(response)
             }
-            Answer::Would(object) => Ok(bytes_response(code, object.to_json())),
-            Answer::WouldCreate(object) => Ok(bytes_response(201, object.to_json())),
+            Answer::Would(object) => Ok(bytes_response(code, self.shown(&object, key).to_json())),
+            Answer::WouldCreate(object) => Ok(bytes_response(201, self.shown(&object, key).to_json())),
             Answer::Deleted(object) => Ok(json_response(200, &deleted(&object))),
             Answer::NodeUse(_) | Answer::Plan(_) | Answer::Moved(_) => {
                 Err(Failure::new(500, "InternalError", "the server answered with a plan").about(key))
@@ -201,7 +210,21 @@ impl Write<'_> {
     }
 
     pub(super) fn current(&self, key: &Key) -> Result<Arc<Object>, Failure> {
-        self.api.backend.live().view().get(key).cloned().ok_or_else(|| Failure::not_found(key))
+        let view = self.api.backend.live().view();
+        let object = view.get(key).ok_or_else(|| Failure::not_found(key))?;
+        Ok(match custom::shown(&view.customs, key.kind, object) {
+            Cow::Borrowed(_) => object.clone(),
+            Cow::Owned(seen) => Arc::new(seen),
+        })
+    }
+
+    /// The custom kinds of the last view.
+    pub(super) fn customs(&self) -> Customs {
+        self.api.backend.live().view().customs.clone()
+    }
+
+    fn shown<'o>(&self, object: &'o Object, key: &Key) -> Cow<'o, Object> {
+        custom::shown(&self.customs(), key.kind, object)
     }
 
     async fn create_source(&self, bytes: &Bytes) -> Result<Response, Failure> {

@@ -260,7 +260,7 @@ impl Looper {
         for node in output.hang_up {
             self.shared.sessions.close(&node);
         }
-        self.shared.followers.changed(&output.published);
+        self.shared.followers.changed(&output.published, &self.shared.live.view());
         story::tell(&self.shared, &output.published);
     }
 

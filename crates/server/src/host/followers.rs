@@ -9,8 +9,13 @@ use std::{
 
 use evenkeel_conductor::{Event, Published};
 use evenkeel_core::{release::inbound::Seen, world::View};
-use evenkeel_model::{Kind, Object, Revision, Snapshot, SourceName, own::SourceSpec};
-use evenkeel_source::{Fetched, Follower, Read, Reason, SourceError, SourceEvent, read_directory, read_git_revision};
+use evenkeel_model::{
+    Key, Kind, Object, Revision, Snapshot, SourceName,
+    own::{Phase, ReleaseStatus, SourceSpec, SourceStatus},
+};
+use evenkeel_source::{
+    Fetched, Follower, KnownKinds, Read, Reason, SourceError, SourceEvent, read_directory, read_git_revision,
+};
 use tokio::sync::mpsc;
 use tracing::{error, info};
 
@@ -34,6 +39,8 @@ pub(crate) struct Followers {
     running: Mutex<BTreeMap<SourceName, Running>>,
     events: mpsc::Sender<(SourceName, SourceEvent)>,
     wanted: Wanted,
+    /// Custom kinds of the cluster, for the revisions that have objects of them.
+    known: KnownKinds,
 }
 
 /// Revisions that the core needs and has no documents of.
@@ -50,12 +57,13 @@ impl Followers {
     pub(crate) fn new(data_dir: PathBuf, queue: mpsc::Sender<Message>) -> Self {
         let (events, inbox) = mpsc::channel(DEPTH);
         tokio::spawn(forward(inbox, queue));
-        Self { data_dir, running: Mutex::default(), events, wanted: Wanted::default() }
+        Self { data_dir, running: Mutex::default(), events, wanted: Wanted::default(), known: KnownKinds::default() }
     }
 
     /// Follows all sources of a view, and no others, from their beginning: a world that was loaded
     /// anew has to be told again.
     pub(crate) fn follow(&self, view: &View) {
+        self.known.set(view.customs.clone());
         let mut running = self.lock();
         running.clear();
         for source in view.list(Kind::Source, "") {
@@ -65,7 +73,11 @@ impl Followers {
     }
 
     /// Follows what a step did to sources.
-    pub(crate) fn changed(&self, published: &[Published]) {
+    pub(crate) fn changed(&self, published: &[Published], view: &View) {
+        if published.iter().any(|p| p.key.kind == Kind::CustomResourceDefinition) {
+            self.known.set(view.customs.clone());
+            self.read_again(view);
+        }
         for p in published.iter().filter(|p| p.key.kind == Kind::Source) {
             let mut running = self.lock();
             match &p.new {
@@ -73,6 +85,21 @@ impl Followers {
                 None => {
                     running.remove(&p.key.name);
                 }
+            }
+        }
+    }
+
+    /// Revisions that were rejected when they were read may be good with the kinds that there are now.
+    fn read_again(&self, view: &View) {
+        for source in view.list(Kind::Source, "") {
+            let status: Option<SourceStatus> = source.status().ok().flatten();
+            let pending = status.and_then(|s| s.pending_release).map(|name| Key::cluster(Kind::Release, name));
+            let release = pending.and_then(|key| view.get(&key).cloned());
+            let rejected = release.and_then(|r| r.status::<ReleaseStatus>().ok().flatten());
+            if rejected.is_some_and(|s| s.phase == Phase::Rejected) {
+                let mut running = self.lock();
+                running.remove(&source.key.name);
+                self.start(&mut running, source);
             }
         }
     }
@@ -95,6 +122,7 @@ impl Followers {
                 self.data_dir.clone(),
                 self.events.clone(),
                 self.wanted.clone(),
+                self.known.clone(),
                 source.clone(),
                 revision.clone(),
                 spec,
@@ -108,7 +136,7 @@ impl Followers {
         let spec = self.lock().get(source).map(|r| r.spec.clone());
         let spec = spec.ok_or_else(|| SnapshotError::NotFound(format!("sources \"{source}\" not found")))?;
         let name = revision.rsplit(':').next().unwrap_or(revision).to_string();
-        match spawn_read(place(&self.data_dir, source, &spec), name, spec).await {
+        match spawn_read(place(&self.data_dir, source, &spec), name, spec, self.known.clone()).await {
             Ok(read) => read.outcome.map_err(SnapshotError::Invalid),
             Err(e) if matches!(e.reason, Reason::BranchNotFound | Reason::TagNotFound | Reason::CommitNotFound) => {
                 Err(SnapshotError::NotFound(e.to_string()))
@@ -135,7 +163,7 @@ impl Followers {
         if running.get(name).is_some_and(|r| same_place(&r.spec, &spec)) {
             return;
         }
-        let follower = match Follower::start(name.clone(), &spec, &self.data_dir, self.events.clone()) {
+        let follower = match Follower::start(name.clone(), &spec, &self.data_dir, &self.known, self.events.clone()) {
             Ok(follower) => Some(follower),
             Err(e) => {
                 let event = away(&e, NEVER);
@@ -177,6 +205,7 @@ async fn fetch_wanted(
     data_dir: PathBuf,
     events: mpsc::Sender<(SourceName, SourceEvent)>,
     wanted: Wanted,
+    known: KnownKinds,
     source: SourceName,
     revision: Revision,
     spec: SourceSpec,
@@ -184,7 +213,8 @@ async fn fetch_wanted(
     let mut wait = WANT_FIRST;
     loop {
         // The mirror may have come meanwhile.
-        let read = spawn_read(place(&data_dir, &source, &spec), revision.hash().to_string(), spec.clone()).await;
+        let place = place(&data_dir, &source, &spec);
+        let read = spawn_read(place, revision.hash().to_string(), spec.clone(), known.clone()).await;
         let done = match &read {
             Ok(_) => true,
             Err(e) => matches!(e.reason, Reason::CommitNotFound | Reason::InvalidSpec),
@@ -203,11 +233,11 @@ async fn fetch_wanted(
     }
 }
 
-async fn spawn_read(place: Place, revision: String, spec: SourceSpec) -> Result<Read, SourceError> {
+async fn spawn_read(place: Place, revision: String, spec: SourceSpec, known: KnownKinds) -> Result<Read, SourceError> {
     let folder = spec.path.unwrap_or_default();
     let read = move || match place {
-        Place::Git(url) => read_git_revision(&url, &revision, &folder, spec.unsupported),
-        Place::Directory(directory) => read_directory(&directory, &folder, spec.unsupported),
+        Place::Git(url) => read_git_revision(&url, &revision, &folder, spec.unsupported, &known),
+        Place::Directory(directory) => read_directory(&directory, &folder, spec.unsupported, &known),
     };
     tokio::task::spawn_blocking(read)
         .await

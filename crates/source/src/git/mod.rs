@@ -6,7 +6,7 @@ use evenkeel_manifest::Options;
 use evenkeel_model::Revision;
 use git2::{Commit, ErrorCode, Odb, Oid, Repository};
 
-use crate::{Read, Reason, SourceError, work::Progress};
+use crate::{KnownKinds, Read, Reason, SourceError, work::Progress};
 
 mod hosts;
 pub(crate) mod local;
@@ -24,6 +24,7 @@ pub(crate) type Parsed = Option<Arc<tree::Folder>>;
 pub(crate) struct Reader<'a> {
     pub(crate) folder: &'a str,
     pub(crate) options: &'a Options,
+    pub(crate) known: &'a KnownKinds,
     pub(crate) progress: &'a Progress,
 }
 
@@ -74,7 +75,7 @@ impl Reader<'_> {
             revision,
             author: format!("{} <{}>", text(author.name_bytes()), text(author.email_bytes())),
             message: text(first_line).chars().take(MAX_MESSAGE).collect(),
-            outcome: gathered.outcome(),
+            outcome: gathered.outcome(self.known),
         })
     }
 }

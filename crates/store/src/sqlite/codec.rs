@@ -5,7 +5,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use evenkeel_model::{Content, Diagnostic, Labels, Meta, OwnerRef, Place, Reference, Time, meta::Deletion};
+use evenkeel_model::{
+    Content, Custom, Diagnostic, Doc, Key, Kind, Labels, Meta, OwnerRef, Place, Reference, Time, custom::Names,
+    ids::IdError, meta::Deletion,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
@@ -77,6 +80,25 @@ pub(super) struct DocPlace {
     pub(super) place: Place,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) references: Vec<Reference>,
+    /// What its kind is called, where a definition makes it: the definition may be gone when a good
+    /// revision is read again, or be in the same snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) custom: Option<Names>,
+}
+
+impl DocPlace {
+    pub(super) fn of(doc: &Doc) -> Self {
+        let custom = if let Kind::Custom(custom) = doc.key.kind { Some(custom.names()) } else { None };
+        Self { place: doc.place.clone(), references: doc.references.clone(), custom }
+    }
+
+    /// The document's key, as its text and this say.
+    pub(super) fn key(&self, text: &str) -> Result<Key, IdError> {
+        let Some(names) = &self.custom else { return text.parse() };
+        let name = text.split_once(' ').map_or(text, |(_, rest)| rest);
+        let (namespace, name) = name.split_once('/').unwrap_or(("", name));
+        Ok(Key::new(Kind::Custom(Custom::new(names)), namespace, name))
+    }
 }
 
 /// What is said of a snapshot beside its documents.

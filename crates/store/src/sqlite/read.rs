@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use evenkeel_model::{Content, Digest, Doc, Key, Kind, Object, Snapshot, Uid, Version, object};
+use evenkeel_model::{
+    Content, Custom, Digest, Doc, Key, Kind, Object, Snapshot, Uid, Version, custom::Names, ids::IdError, object,
+};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, types::ValueRef};
 
 use super::{
@@ -21,6 +23,16 @@ pub(super) struct Reader<'a> {
     pub(super) conn: &'a Connection,
     pub(super) dir: &'a Path,
     pub(super) key: &'a EncryptionKey,
+}
+
+/// Custom kinds by what the store writes of them.
+type Customs = HashMap<String, Kind>;
+
+/// The kind that a CustomResourceDefinition makes.
+fn custom(definition: &Object) -> Option<(String, Kind)> {
+    let names = Names::stored(definition.body_map().get("spec")?)?;
+    let kind = Kind::Custom(Custom::new(&names));
+    Some((kind.text().into_owned(), kind))
 }
 
 /// Shared bytes by id, each allocated once.
@@ -61,7 +73,14 @@ impl Reader<'_> {
             })?
             .into_iter()
             .collect();
-        let mut objects = self.each("read objects", "SELECT * FROM objects", [], |row| self.object(row, &shared))?;
+        // Definitions first: the kinds of their objects are known by them.
+        let definitions = "SELECT * FROM objects WHERE kind = ?1";
+        let kind = Kind::CustomResourceDefinition.info().kind;
+        let mut objects =
+            self.each("read definitions", definitions, [kind], |row| self.object(row, &shared, &Customs::new()))?;
+        let customs = objects.iter().filter_map(custom).collect();
+        let others = "SELECT * FROM objects WHERE kind <> ?1";
+        objects.extend(self.each("read objects", others, [kind], |row| self.object(row, &shared, &customs))?);
         for ledger in [Ledger::Releases, Ledger::Drifts, Ledger::Events] {
             let query = format!("SELECT * FROM {}", table(ledger));
             objects.extend(self.each("read records", &query, [], |row| self.record(ledger, row))?);
@@ -70,11 +89,10 @@ impl Reader<'_> {
         Ok(objects)
     }
 
-    fn object(&self, row: &Row<'_>, shared: &Shared) -> Result<Object, StoreError> {
-        let kind: Kind = self
-            .get::<String>(row, "kind")?
-            .parse()
-            .map_err(|e: evenkeel_model::ids::IdError| StoreError::corrupt_by("an object's kind", e))?;
+    fn object(&self, row: &Row<'_>, shared: &Shared, customs: &Customs) -> Result<Object, StoreError> {
+        let text = self.get::<String>(row, "kind")?;
+        let known = text.parse().or_else(|e| customs.get(&text).copied().ok_or(e));
+        let kind: Kind = known.map_err(|e: IdError| StoreError::corrupt_by("an object's kind", e))?;
         let key = Key::new(kind, self.get::<Arc<str>>(row, "namespace")?, self.get::<Arc<str>>(row, "name")?);
         let cell = |column| -> Result<Arc<[u8]>, StoreError> {
             match row.get_ref(column).map_err(sql(self.dir, "read a column"))? {
@@ -155,7 +173,7 @@ impl Reader<'_> {
             let revision = self
                 .get::<String>(row, "revision")?
                 .parse()
-                .map_err(|e: evenkeel_model::ids::IdError| StoreError::corrupt_by("a snapshot's revision", e))?;
+                .map_err(|e: IdError| StoreError::corrupt_by("a snapshot's revision", e))?;
             Ok(SnapshotHead { digest, seal: Some(SealedAs { source, revision, docs: self.get(row, "docs")? }) })
         })
     }
@@ -203,16 +221,15 @@ impl Reader<'_> {
 
     fn doc(&self, row: &Row<'_>) -> Result<Doc, StoreError> {
         let text: String = self.get(row, "key")?;
-        let key: Key =
-            text.parse().map_err(|e: evenkeel_model::ids::IdError| StoreError::corrupt_by("a document's key", e))?;
         let what = || format!("the document of {text}");
+        let at: DocPlace = codec::json_from(self.bytes(row, "place")?, &what())?;
+        let key = at.key(&text).map_err(|e| StoreError::corrupt_by("a document's key", e))?;
         let bytes = self.bytes(row, "value")?;
         let value = if key.kind == Kind::Secret {
             codec::json_from(&self.key.open(&place("docs", &text, "value"), bytes)?, &what())?
         } else {
             codec::json_from(bytes, &what())?
         };
-        let at: DocPlace = codec::json_from(self.bytes(row, "place")?, &what())?;
         let doc = Doc::new(key, value, at.place, at.references);
         // What a rollback applies must be what the revision said.
         if self.bytes(row, "digest")? != doc_name(self.key, &doc.key, doc.digest) {

@@ -74,7 +74,7 @@ impl Writer<'_> {
 
     fn put(&mut self, object: &Object) -> Result<(), StoreError> {
         let key = &object.key;
-        let kind = key.kind.info().kind;
+        let kind = &*key.kind.text();
         let uid = object.uid.0.to_be_bytes();
         let version = object.version.0.cast_signed();
         let node = object.node.as_deref();
@@ -146,7 +146,7 @@ impl Writer<'_> {
         self.conn
             .prepare_cached("SELECT id, body, managed FROM objects WHERE kind = ?1 AND namespace = ?2 AND name = ?3")
             .and_then(|mut s| {
-                s.query_row(params![key.kind.info().kind, &*key.namespace, &*key.name], |row| {
+                s.query_row(params![&*key.kind.text(), &*key.namespace, &*key.name], |row| {
                     for column in [1, 2] {
                         if let cell @ ValueRef::Integer(_) = row.get_ref(column)? {
                             blobs.release(cell);
@@ -245,7 +245,7 @@ impl Writer<'_> {
         let snapshot = self.snapshot_id(snapshot)?;
         for (position, doc) in (first..).zip(docs) {
             let id = self.doc_id(doc)?;
-            let place = codec::json_bytes(&DocPlace { place: doc.place.clone(), references: doc.references.clone() })?;
+            let place = codec::json_bytes(&DocPlace::of(doc))?;
             self.conn
                 .prepare_cached(
                     "INSERT OR REPLACE INTO snapshot_docs (snapshot, position, doc, place) VALUES (?1, ?2, ?3, ?4)",

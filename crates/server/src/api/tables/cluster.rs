@@ -19,6 +19,7 @@ pub(super) const NODE: &[Column] = &[
     wide("Kernel-Version"),
     wide("Container-Runtime"),
 ];
+pub(super) const DEFINITION: &[Column] = &[text("Name"), text("Created At")];
 pub(super) const NAMESPACE: &[Column] = &[text("Name"), text("Status"), text("Age")];
 pub(super) const CONFIG_MAP: &[Column] = &[text("Name"), number("Data"), text("Age")];
 pub(super) const SECRET: &[Column] = &[text("Name"), text("Type"), number("Data"), text("Age")];
@@ -75,6 +76,11 @@ pub(super) fn node(object: &Object, now: Time) -> Vec<Value> {
 
 fn or_unknown(text: String) -> Value {
     if text.is_empty() { "<unknown>".into() } else { text.into() }
+}
+
+/// A definition shows when it was made, not its age, as in Kubernetes.
+pub(super) fn definition(object: &Object) -> Vec<Value> {
+    vec![name(object), object.meta.created.rfc3339().into()]
 }
 
 pub(super) fn namespace(object: &Object, now: Time) -> Vec<Value> {

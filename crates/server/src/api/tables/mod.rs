@@ -14,9 +14,10 @@ mod workloads;
 use std::time::Duration;
 
 use evenkeel_model::{Kind, Object, Time};
+use evenkeel_schema::Customs;
 use serde_json::{Value, json};
 
-use super::query::Include;
+use super::{custom, query::Include};
 
 /// One column.
 #[derive(Debug, Clone, Copy)]
@@ -62,10 +63,13 @@ fn columns(kind: Kind) -> &'static [Column] {
         Kind::Source => own::SOURCE,
         Kind::Release => own::RELEASE,
         Kind::Drift => own::DRIFT,
+        Kind::CustomResourceDefinition => cluster::DEFINITION,
+        // Their definitions say them: see `custom`.
+        Kind::Custom(_) => &[],
     }
 }
 
-fn cells(object: &Object, now: Time) -> Vec<Value> {
+fn cells(object: &Object, customs: &Customs, now: Time) -> Vec<Value> {
     match object.key.kind {
         Kind::Pod => pods::cells(object, now),
         Kind::Deployment => workloads::deployment(object, now),
@@ -88,11 +92,16 @@ fn cells(object: &Object, now: Time) -> Vec<Value> {
         Kind::Source => own::source(object, now),
         Kind::Release => own::release(object, now),
         Kind::Drift => own::drift(object, now),
+        Kind::CustomResourceDefinition => cluster::definition(object),
+        Kind::Custom(_) => custom::cells(customs, object, now),
     }
 }
 
 /// The definitions of a kind's columns.
-pub(crate) fn definitions(kind: Kind) -> Value {
+pub(crate) fn definitions(kind: Kind, customs: &Customs) -> Value {
+    if let Kind::Custom(_) = kind {
+        return custom::columns(customs, kind);
+    }
     columns(kind)
         .iter()
         .map(|c| {
@@ -103,8 +112,8 @@ pub(crate) fn definitions(kind: Kind) -> Value {
 }
 
 /// An object's row.
-pub(crate) fn row(object: &Object, include: Include, now: Time) -> Value {
-    let mut row = json!({"cells": cells(object, now)});
+pub(crate) fn row(object: &Object, customs: &Customs, include: Include, now: Time) -> Value {
+    let mut row = json!({"cells": cells(object, customs, now)});
     match include {
         Include::None => {}
         Include::Metadata => row["object"] = partial(object),
@@ -146,11 +155,11 @@ fn ago(then: Option<Time>, now: Time) -> String {
     }
 }
 
-fn age(object: &Object, now: Time) -> Value {
+pub(super) fn age(object: &Object, now: Time) -> Value {
     ago(Some(object.meta.created), now).into()
 }
 
-fn name(object: &Object) -> Value {
+pub(super) fn name(object: &Object) -> Value {
     (*object.key.name).into()
 }
 
