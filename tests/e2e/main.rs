@@ -8,6 +8,7 @@ mod backup;
 mod bad_commits;
 mod by_hand;
 mod crash;
+mod custom;
 mod disk_full;
 mod doors;
 mod drain;

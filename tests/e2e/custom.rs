@@ -1,0 +1,162 @@
+//! Custom resources by the real `kubectl` and through git: a definition comes into force, its objects are
+//! checked, shown, scaled, healed and rolled back as any, live through a kill, and go with it.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, eventually};
+
+/// A definition in the shape of many: two versions, columns, subresources, a list known by a key.
+fn crd() -> Value {
+    let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {
+        "spec": {"type": "object", "required": ["engine"], "properties": {
+            "engine": {"type": "string", "enum": ["postgres", "mysql"], "description": "Which engine serves."},
+            "replicas": {"type": "integer", "minimum": 1, "maximum": 9, "default": 1},
+            "users": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+                "items": {"type": "object", "required": ["name"], "properties": {
+                    "name": {"type": "string"}, "role": {"type": "string", "default": "reader"}}}}}},
+        "status": {"type": "object", "properties": {
+            "ready": {"type": "boolean"}, "replicas": {"type": "integer"}}}}}});
+    let version = |name: &str, storage: bool| {
+        json!({"name": name, "served": true, "storage": storage, "schema": schema,
+            "subresources": {"status": {},
+                "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}},
+            "additionalPrinterColumns": [{"name": "Engine", "type": "string", "jsonPath": ".spec.engine"},
+                {"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas"}]})
+    };
+    json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "databases.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced",
+            "names": {"kind": "Database", "plural": "databases", "shortNames": ["db"], "categories": ["all"]},
+            "versions": [version("v1", true), version("v1beta1", false)]}})
+}
+
+fn database(engine: &str) -> Value {
+    json!({"apiVersion": "example.com/v1", "kind": "Database", "metadata": {"name": "main", "namespace": "default"},
+        "spec": {"engine": engine, "users": [{"name": "an"}]}})
+}
+
+fn file(cluster: &Cluster, name: &str, value: &Value) -> String {
+    let path = cluster.dir.path().join(name);
+    fs::write(&path, value.to_string()).unwrap();
+    path.to_str().unwrap().to_string()
+}
+
+fn refused(cluster: &Cluster, args: &[&str], words: &str) {
+    match cluster.kubectl_try(args) {
+        Ok(said) => panic!("{args:?} was taken: {said}"),
+        Err(said) => assert!(said.contains(words), "{args:?}: {said}"),
+    }
+}
+
+fn field(cluster: &Cluster, what: &str, path: &str) -> String {
+    cluster.kubectl(&["get", what, "main", "-o", &format!("jsonpath={{{path}}}")])
+}
+
+#[test]
+fn kinds_of_ones_own_by_hand() {
+    let mut cluster = Cluster::start(&[]);
+    let made = file(&cluster, "crd.json", &crd());
+    cluster.kubectl(&["apply", "-f", &made]);
+    cluster.kubectl(&["wait", "--for=condition=Established", "crd/databases.example.com", "--timeout=20s"]);
+    let object = file(&cluster, "db.json", &database("postgres"));
+    cluster.kubectl(&["apply", "-f", &object]);
+    assert_eq!(
+        field(&cluster, "db", ".spec"),
+        r#"{"engine":"postgres","replicas":1,"users":[{"name":"an","role":"reader"}]}"#
+    );
+    let table = cluster.kubectl(&["get", "all"]);
+    assert!(table.contains("ENGINE") && table.contains("database.example.com/main"), "{table}");
+    assert!(cluster.kubectl(&["explain", "db.spec.engine"]).contains("Which engine serves."));
+    assert_eq!(field(&cluster, "databases.v1beta1.example.com", ".apiVersion"), "example.com/v1beta1");
+    wrong_ones(&cluster);
+
+    cluster.kubectl(&["scale", "db/main", "--replicas=5"]);
+    let status = r#"{"spec":{"replicas":2},"status":{"ready":true,"replicas":4}}"#;
+    cluster.kubectl(&["patch", "db", "main", "--subresource=status", "--type=merge", "-p", status]);
+    assert_eq!(field(&cluster, "db", ".spec.replicas"), "5");
+    assert_eq!(field(&cluster, "db", ".status"), r#"{"ready":true,"replicas":4}"#);
+    assert_eq!(field(&cluster, "db", ".metadata.generation"), "2");
+
+    cluster.kill();
+    cluster.up();
+    assert_eq!(
+        eventually("it is back", || cluster
+            .kubectl_try(&["get", "db", "main", "-o", "jsonpath={.spec.replicas}"])
+            .ok()),
+        "5"
+    );
+
+    cluster.kubectl(&[
+        "patch",
+        "db",
+        "main",
+        "--type=merge",
+        "-p",
+        r#"{"metadata":{"finalizers":["example.com/hold"]}}"#,
+    ]);
+    cluster.kubectl(&["delete", "crd", "databases.example.com", "--wait=false"]);
+    refused(
+        &cluster,
+        &[
+            "create",
+            "-f",
+            &file(&cluster, "other.json", &{
+                let mut other = database("mysql");
+                other["metadata"]["name"] = json!("other");
+                other
+            }),
+        ],
+        "terminating",
+    );
+    cluster.kubectl(&["patch", "db", "main", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]);
+    eventually("the definition is gone", || cluster.items(&["crd"]).is_empty().then_some(()));
+    refused(&cluster, &["get", "db"], "the server ");
+    cluster.audit();
+}
+
+fn wrong_ones(cluster: &Cluster) {
+    let patch = |kind: &str, patch: &str, words: &str| {
+        refused(cluster, &["patch", "db", "main", &format!("--type={kind}"), "-p", patch], words);
+    };
+    patch("merge", r#"{"spec":{"replicas":0}}"#, "spec.replicas in body should be greater than or equal to 1");
+    patch("merge", r#"{"spec":{"engine":"oracle"}}"#, r#"supported values: "postgres", "mysql""#);
+    patch("strategic", "{}", "strategic-merge-patch+json is not supported");
+    let mut unknown = database("postgres");
+    unknown["spec"]["replica"] = json!(2);
+    refused(cluster, &["apply", "-f", &file(cluster, "unknown.json", &unknown)], r#"unknown field "spec.replica""#);
+    let mut loose = crd();
+    loose["metadata"]["name"] = json!("others.example.com");
+    loose["spec"]["names"] = json!({"kind": "Other", "plural": "others"});
+    loose["spec"]["versions"] = json!([{"name": "v1", "served": true, "storage": true,
+        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"a": {}}}}}]);
+    let words = "properties[a].type: Required value: must not be empty for specified object fields";
+    refused(cluster, &["create", "-f", &file(cluster, "loose.json", &loose)], words);
+}
+
+#[test]
+fn a_commit_holds_a_definition_and_its_objects() {
+    let cluster =
+        Cluster::start(&[("z-crd.json", &crd().to_string()), ("a-db.json", &database("postgres").to_string())]);
+    let engine = |cluster: &Cluster| {
+        cluster.kubectl_try(&["get", "db", "main", "-o", "jsonpath={.spec.engine}"]).unwrap_or_default()
+    };
+    eventually("both are there", || (engine(&cluster) == "postgres").then_some(()));
+    cluster.kubectl(&["patch", "db", "main", "--type=merge", "-p", r#"{"spec":{"engine":"mysql"}}"#]);
+    eventually("the drift is healed", || (engine(&cluster) == "postgres").then_some(()));
+
+    cluster.repo.write("a-db.json", &database("oracle").to_string());
+    cluster.repo.commit("an engine that is none");
+    eventually("it is rejected", || {
+        let releases = cluster.items(&["releases"]);
+        let rejected = releases.iter().find(|r| r["status"]["phase"] == "Rejected")?;
+        rejected.to_string().contains("Unsupported value").then_some(())
+    });
+    assert_eq!(engine(&cluster), "postgres");
+
+    cluster.repo.write("a-db.json", &database("mysql").to_string());
+    cluster.repo.commit("another engine");
+    eventually("it is changed", || (engine(&cluster) == "mysql").then_some(()));
+    cluster.audit();
+}
