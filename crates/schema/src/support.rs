@@ -242,7 +242,6 @@ mod tests {
                 "Error spec.volumes[0].nfs: `nfs` is not supported yet",
                 "Warning spec.containers[0].resources.limits[ephemeral-storage]: `ephemeral-storage` has no effect: disk is not limited",
                 "Warning spec.preemptionPolicy: `preemptionPolicy` has no effect: nothing is preempted",
-                "Warning spec.serviceAccountName: `serviceAccountName` has no effect: no service account's token is mounted",
                 "Warning spec.volumes[1].emptyDir.sizeLimit: `sizeLimit` has no effect: it binds with `medium: Memory` alone",
             ]
         );
