@@ -156,10 +156,6 @@ fn texts_that_are_refused() {
             "apiVersion: apps/v1\nkind: StatefulSet\n",
             "Error a.yaml:2:7: kind: StatefulSet (apps/v1) is not supported yet",
         ),
-        (
-            "apiVersion: a.io/v1\nkind: Thing\n",
-            "Error a.yaml:2:7: kind: Thing of a.io/v1: custom resources are not supported yet",
-        ),
         ("apiVersion: v1\nkind: Node\n", "Error a.yaml:2:7: kind: Node objects are made by Evenkeel alone"),
         (
             "apiVersion: evenkeel.dev/v1alpha1\nkind: Release\n",
@@ -451,8 +447,8 @@ fn objects_are_checked_by_the_definition_in_another_file() {
     };
     let bad = told(&[parse("a.yaml", WIDGETS), parse("z.yaml", CRD)], &Customs::default());
     assert_eq!(bad.len(), 2, "{bad:?}");
-    assert!(bad[0].starts_with("a.yaml:9:9") && bad[0].contains("should be less than or equal to 5"), "{bad:?}");
-    assert!(bad[1].starts_with("a.yaml:10:3") && bad[1].contains("did you mean `color`?"), "{bad:?}");
+    assert!(bad[0].starts_with("a.yaml:10:9") && bad[0].contains("should be less than or equal to 5"), "{bad:?}");
+    assert!(bad[1].starts_with("a.yaml:11:3") && bad[1].contains("did you mean `color`?"), "{bad:?}");
     let good = WIDGETS.replace("size: 9", "size: 5").replace("colour", "color");
     let files = [parse("a.yaml", &good), parse("z.yaml", CRD)];
     let snapshot = assemble(&files, &Customs::default()).unwrap();
