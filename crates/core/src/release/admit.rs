@@ -16,6 +16,7 @@ use super::{
     delta::Delta,
     duration,
     engine::Wakes,
+    living_in,
     state::{Rel, Src, releases},
 };
 use crate::{controllers::account, cx::Cx, world::World};
@@ -219,25 +220,7 @@ pub(super) fn mass_delete(world: &World, src: &Src, snapshot: &Snapshot) -> Opti
 
 /// What lives in a namespace on its own account.
 fn contents<'a>(world: &'a World, namespace: &'a str) -> impl Iterator<Item = Key> + 'a {
-    [
-        Kind::ServiceAccount,
-        Kind::Role,
-        Kind::RoleBinding,
-        Kind::ConfigMap,
-        Kind::Secret,
-        Kind::Service,
-        Kind::EndpointSlice,
-        Kind::Ingress,
-        Kind::NetworkPolicy,
-        Kind::PodDisruptionBudget,
-        Kind::Pod,
-        Kind::ReplicaSet,
-        Kind::Deployment,
-    ]
-    .into_iter()
-    .flat_map(move |kind| world.list(kind, namespace))
-    .filter(|o| o.meta.owners.is_empty() && !account::given(o))
-    .map(|o| o.key.clone())
+    living_in(world, namespace).filter(|o| o.meta.owners.is_empty() && !account::given(o)).map(|o| o.key.clone())
 }
 
 /// Makes a Release's documents the applied ones.

@@ -24,6 +24,35 @@ pub mod sync;
 mod window;
 pub(crate) mod write;
 
+use alloc::sync::Arc;
+
+use evenkeel_model::{Kind, Object};
+
+use crate::world::World;
+
+/// The built-in kinds of what lives in a namespace on its own account.
+const LIVE_IN_NAMESPACES: [Kind; 13] = [
+    Kind::ServiceAccount,
+    Kind::Role,
+    Kind::RoleBinding,
+    Kind::ConfigMap,
+    Kind::Secret,
+    Kind::Service,
+    Kind::EndpointSlice,
+    Kind::Ingress,
+    Kind::NetworkPolicy,
+    Kind::PodDisruptionBudget,
+    Kind::Pod,
+    Kind::ReplicaSet,
+    Kind::Deployment,
+];
+
+/// What lives in a namespace, of definitions' kinds, too.
+pub(crate) fn living_in<'w>(world: &'w World, namespace: &'w str) -> impl Iterator<Item = &'w Arc<Object>> {
+    let custom = world.customs.iter().map(|d| d.stored).filter(|kind| kind.namespaced());
+    LIVE_IN_NAMESPACES.into_iter().chain(custom).flat_map(move |kind| world.list(kind, namespace))
+}
+
 pub use inbound::{kept_digests, wanted_revisions};
 #[cfg(test)]
 mod ownership_tests;

@@ -6,7 +6,7 @@ use alloc::format;
 
 use evenkeel_model::{Key, Kind, Object, Snapshot, names};
 
-use super::{engine::source_of, state::Src, write};
+use super::{engine::source_of, living_in, state::Src, write};
 use crate::{
     controllers::account,
     cx::{Cx, EventKind},
@@ -126,22 +126,7 @@ fn built_in(namespace: &str) -> bool {
 
 /// Whether a Namespace holds what its source did not make, or what must stay.
 fn others_live_in(world: &World, namespace: &str, source: &str) -> bool {
-    let kinds = [
-        Kind::ServiceAccount,
-        Kind::Role,
-        Kind::RoleBinding,
-        Kind::ConfigMap,
-        Kind::Secret,
-        Kind::Service,
-        Kind::EndpointSlice,
-        Kind::Ingress,
-        Kind::NetworkPolicy,
-        Kind::PodDisruptionBudget,
-        Kind::Pod,
-        Kind::ReplicaSet,
-        Kind::Deployment,
-    ];
-    kinds.into_iter().flat_map(|k| world.list(k, namespace)).any(|o| {
+    living_in(world, namespace).any(|o| {
         !o.deleting()
             && !account::given(o)
             && (source_of(world, o).as_deref() != Some(source)

@@ -179,3 +179,14 @@ fn what_a_definition_is_stays() {
         assert!(refused.message.contains(why), "{}", refused.message);
     }
 }
+
+#[test]
+fn custom_objects_live_in_their_namespace() {
+    let mut c = Cluster::new(&[]);
+    define(&mut c, "widgets", "Widget");
+    let key = widget(&c, "v1", "a");
+    let living = |c: &Cluster| crate::release::living_in(&c.world, "default").any(|o| o.key == key);
+    assert!(!living(&c));
+    make(&mut c, &key).unwrap();
+    assert!(living(&c), "a source that gives up the namespace leaves it there");
+}
