@@ -1,7 +1,7 @@
 //! What the halves of one process ask of each other beside the session: streams of this machine's containers,
 //! and tokens of its pods' ServiceAccounts.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use evenkeel_agent::{
     driver::Streams,
@@ -9,10 +9,7 @@ use evenkeel_agent::{
 };
 use evenkeel_runtime::Docker;
 use evenkeel_server::{api::Later, dispatch::Agents, host::NodeAccess};
-use evenkeel_wire::{
-    proto::TokenRequest,
-    stream::{CallerEnd, StreamError, StreamRequest},
-};
+use evenkeel_wire::stream::{CallerEnd, StreamError, StreamRequest};
 
 /// Opens streams at the agent's half, without the network between.
 #[derive(Debug)]
@@ -37,15 +34,7 @@ impl NodeAccess for Access {
 pub(super) fn tokens(agents: Agents, node: &str) -> TokenSource {
     let node: Arc<str> = node.into();
     TokenSource::new(move |ask| {
-        let request = TokenRequest {
-            pod: ask.pod.to_string(),
-            namespace: ask.namespace.to_string(),
-            name: ask.name.to_string(),
-            volume: ask.volume,
-            source: ask.source,
-        };
-        let given = agents.token_of(&node, &request);
-        let given = given.map(|r| Token { text: r.token, lasts: Duration::from_secs(r.lasts_seconds) });
+        let given = agents.token_of(&node, &ask.into()).map(Token::from);
         let given = given.map_err(|e| NoToken { message: e.to_string(), outside: e.is_outside() });
         Box::pin(std::future::ready(given))
     })

@@ -14,7 +14,10 @@ use std::{
 };
 
 use evenkeel_model::{Time, Uid};
-use evenkeel_wire::PodOrder;
+use evenkeel_wire::{
+    PodOrder,
+    proto::{TokenReply, TokenRequest},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
@@ -44,6 +47,18 @@ pub struct TokenAsk {
     pub source: u32,
 }
 
+impl From<TokenAsk> for TokenRequest {
+    fn from(ask: TokenAsk) -> Self {
+        Self {
+            pod: ask.pod.to_string(),
+            namespace: ask.namespace.to_string(),
+            name: ask.name.to_string(),
+            volume: ask.volume,
+            source: ask.source,
+        }
+    }
+}
+
 /// A token. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
@@ -51,6 +66,12 @@ pub struct Token {
     pub text: String,
     /// How long it counts from now on.
     pub lasts: Duration,
+}
+
+impl From<TokenReply> for Token {
+    fn from(reply: TokenReply) -> Self {
+        Self { text: reply.token, lasts: Duration::from_secs(reply.lasts_seconds) }
+    }
 }
 
 impl std::fmt::Debug for Token {

@@ -64,7 +64,7 @@ fn is_stalled(object: &Object) -> bool {
         r#type: String,
         status: String,
     }
-    let mentioned = object.status.windows(STALLED.len()).any(|text| text == STALLED.as_bytes());
+    let mentioned = std::str::from_utf8(&object.status).is_ok_and(|text| text.contains(STALLED));
     let status: Option<Status> = if mentioned { object.status().ok().flatten() } else { None };
     status.unwrap_or_default().conditions.iter().any(|c| c.r#type == STALLED && c.status == "True")
 }

@@ -3,7 +3,7 @@
 //! One connection is kept for it, and made anew where it broke or the node's certificate is another one by
 //! now. Deliberately not here: when a token is asked for (`crate::tokens`).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use evenkeel_wire::proto::TokenRequest;
 use tokio::sync::Mutex;
@@ -34,18 +34,8 @@ impl Link {
     async fn ask(&self, ask: TokenAsk) -> Result<Token, NoToken> {
         let away = |e: &RemoteError| NoToken { message: evenkeel_model::causes(e), outside: true };
         let channel = self.channel().await.map_err(|e| away(&e))?;
-        let request = TokenRequest {
-            pod: ask.pod.to_string(),
-            namespace: ask.namespace.to_string(),
-            name: ask.name.to_string(),
-            volume: ask.volume,
-            source: ask.source,
-        };
-        match client(channel).token(request).await {
-            Ok(reply) => {
-                let reply = reply.into_inner();
-                Ok(Token { text: reply.token, lasts: Duration::from_secs(reply.lasts_seconds) })
-            }
+        match client(channel).token(TokenRequest::from(ask)).await {
+            Ok(reply) => Ok(reply.into_inner().into()),
             Err(status) => match status.code() {
                 tonic::Code::FailedPrecondition => Err(NoToken { message: status.message().into(), outside: false }),
                 tonic::Code::Unimplemented => {

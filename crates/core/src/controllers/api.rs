@@ -31,7 +31,7 @@ const SKIP_MIRROR: &str = "endpointslice.kubernetes.io/skip-mirror";
 
 /// Whether a key is that of the Service.
 pub fn is_the_service(key: &Key) -> bool {
-    key.kind == Kind::Service && &*key.namespace == NAMESPACE && &*key.name == NAME
+    key.kind == Kind::Service && kept(key)
 }
 
 fn key(kind: Kind) -> Key {
@@ -127,17 +127,12 @@ fn put(world: &World, key: Key, labels: &[(&str, &str)], body: &Value, cx: &mut 
     if next.key.kind == Kind::Service && next.status.is_empty() {
         next.status = canonical::value_bytes(&json!({"loadBalancer": {}})).into();
     }
-    match live {
-        Some(live) if live.same_content(&next) => {}
-        Some(_) => {
-            next.meta.generation += i64::from(next.key.kind == Kind::EndpointSlice);
-            cx.put(next);
-        }
-        None => {
-            next.meta.generation = i64::from(next.key.kind == Kind::EndpointSlice);
-            cx.put(next);
-        }
+    if live.is_some_and(|live| live.same_content(&next)) {
+        return;
     }
+    // Of the three, slices alone have one.
+    next.meta.generation = live.map_or(0, |o| o.meta.generation) + i64::from(next.key.kind == Kind::EndpointSlice);
+    cx.put(next);
 }
 
 #[cfg(test)]

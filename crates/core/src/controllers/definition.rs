@@ -13,10 +13,10 @@ use alloc::{
     vec::Vec,
 };
 
-use evenkeel_model::{Custom, Key, Kind, Object, Time, custom::Names};
+use evenkeel_model::{Custom, Key, Kind, Object, Time, custom::Names, own::Condition};
 use serde_json::{Value, json};
 
-use super::ControllerId;
+use super::{ControllerId, podstatus};
 use crate::{
     change::Changed,
     cx::Cx,
@@ -32,18 +32,12 @@ const BURST: usize = 500;
 
 /// Whether a condition of a definition is true.
 pub(crate) fn is(object: &Object, condition: &str) -> bool {
-    let status: Option<Value> = object.status().ok().flatten();
-    let Some(status) = status else { return false };
-    conditions(&status).iter().any(|c| c["type"] == condition && c["status"] == "True")
+    podstatus::condition(object, condition).is_some_and(|c| c["status"] == "True")
 }
 
 /// The kind that a definition makes, as its objects are kept.
 pub(crate) fn stored(object: &Object) -> Option<Kind> {
     Names::stored(object.body_map().get("spec")?).map(|names| Kind::Custom(Custom::new(&names)))
-}
-
-fn conditions(status: &Value) -> &[Value] {
-    status.get("conditions").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// Marks a definition that changed, those that may have waited for its names, and one that is going
@@ -107,26 +101,27 @@ fn empty_out(world: &World, definition: &Object, cx: &mut Cx<'_>) -> bool {
 fn status(world: &World, object: &Arc<Object>, now: Time) -> Value {
     let before: Value = object.status().ok().flatten().unwrap_or_else(|| json!({}));
     let spec = object.body_map().remove("spec").unwrap_or_default();
-    let mut list = conditions(&before).to_vec();
+    let list = before.get("conditions").cloned().and_then(|list| serde_json::from_value(list).ok());
+    let mut list: Vec<Condition> = list.unwrap_or_default();
     let conflict = conflict(world, &object.key, &spec);
     let mut accepted = before.get("acceptedNames").cloned().unwrap_or_else(|| json!({"plural": "", "kind": ""}));
     match &conflict {
         None => {
             accepted = spec["names"].clone();
-            condition(&mut list, "NamesAccepted", true, "NoConflicts", "no conflicts found", now);
+            Condition::set(&mut list, "NamesAccepted", true, "NoConflicts", "no conflicts found", now);
             let message = "the initial names have been accepted";
-            condition(&mut list, ESTABLISHED, true, "InitialNamesAccepted", message, now);
+            Condition::set(&mut list, ESTABLISHED, true, "InitialNamesAccepted", message, now);
         }
         Some((reason, message)) => {
-            condition(&mut list, "NamesAccepted", false, reason, message, now);
+            Condition::set(&mut list, "NamesAccepted", false, reason, message, now);
             if !is(object, ESTABLISHED) {
-                condition(&mut list, ESTABLISHED, false, "NotAccepted", "not all names are accepted", now);
+                Condition::set(&mut list, ESTABLISHED, false, "NotAccepted", "not all names are accepted", now);
             }
         }
     }
     if object.deleting() {
         let message = "CustomResource deletion is in progress";
-        condition(&mut list, "Terminating", true, "InstanceDeletionInProgress", message, now);
+        Condition::set(&mut list, "Terminating", true, "InstanceDeletionInProgress", message, now);
     }
     let mut versions: Vec<Value> = before.get("storedVersions").and_then(Value::as_array).cloned().unwrap_or_default();
     let stored = spec["versions"].as_array().into_iter().flatten().filter(|v| v["storage"] == true);
@@ -136,19 +131,6 @@ fn status(world: &World, object: &Arc<Object>, now: Time) -> Value {
         }
     }
     json!({"acceptedNames": accepted, "conditions": list, "storedVersions": versions})
-}
-
-/// Sets a condition; its time changes with its status alone.
-fn condition(list: &mut Vec<Value>, name: &str, holds: bool, reason: &str, message: &str, now: Time) {
-    let status = if holds { "True" } else { "False" };
-    let since = list.iter().find(|c| c["type"] == name && c["status"] == status);
-    let since = since.map_or_else(|| now.rfc3339().into(), |c| c["lastTransitionTime"].clone());
-    let value =
-        json!({"type": name, "status": status, "reason": reason, "message": message, "lastTransitionTime": since});
-    match list.iter_mut().find(|c| c["type"] == name) {
-        Some(slot) => *slot = value,
-        None => list.push(value),
-    }
 }
 
 /// The first name that another definition of the group has: Kubernetes' reason and words.

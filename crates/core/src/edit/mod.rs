@@ -133,12 +133,15 @@ fn same_version(live: &Object, wanted: Option<Version>) -> Result<(), Refusal> {
 fn of_value(world: &World, wish: &Wish, mut value: Value) -> Result<Object, Refusal> {
     as_kept(&mut value);
     let schema = schema(world, &wish.key)?;
-    if let SchemaRef::Custom(_) = schema {
-        // A definition may want what it fills in itself.
+    // A definition may want what it fills in itself.
+    let fills_first = matches!(schema, SchemaRef::Custom(_));
+    if fills_first {
         schema.fill_defaults(&mut value);
     }
     valid(schema, &wish.key, &value)?;
-    schema.fill_defaults(&mut value);
+    if !fills_first {
+        schema.fill_defaults(&mut value);
+    }
     let mut object = Object::of_kind(wish.key.kind, value).map_err(|e| Refusal::invalid(e.to_string()))?;
     object.key = Key { kind: world.customs.stored(wish.key.kind), ..wish.key.clone() };
     Ok(object)

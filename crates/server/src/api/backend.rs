@@ -12,7 +12,7 @@ use evenkeel_core::{
 };
 use evenkeel_model::{Object, Snapshot, SourceName, Time};
 use evenkeel_wire::{
-    stream::{AttachRequest, CallerEnd, ExecRequest, PortRequest, StreamError},
+    stream::{CallerEnd, StreamError, StreamRequest},
     usage::{NodeUsage, UsageRequest},
 };
 use futures_util::Stream;
@@ -40,17 +40,11 @@ pub trait Backend: Send + Sync + 'static {
     /// A container's output, from the node that its pod is on.
     fn logs(&self, request: LogRequest) -> Later<Result<LogStream, StreamError>>;
 
-    /// Runs a command in a container of a pod that is bound to a node.
-    fn exec(&self, pod: Arc<Object>, request: ExecRequest) -> Later<Result<CallerEnd, StreamError>>;
-
-    /// Connects to the process of a container of a pod that is bound to a node.
-    fn attach(&self, pod: Arc<Object>, request: AttachRequest) -> Later<Result<CallerEnd, StreamError>>;
+    /// Opens a stream to something of a pod that is bound to a node: a command, a process, a port.
+    fn open(&self, pod: Arc<Object>, request: StreamRequest) -> Later<Result<CallerEnd, StreamError>>;
 
     /// What a node and its containers use now.
     fn usage(&self, node: Arc<str>, request: UsageRequest) -> Later<Result<NodeUsage, StreamError>>;
-
-    /// Connects to a TCP port of a pod that is bound to a node.
-    fn port(&self, pod: Arc<Object>, request: PortRequest) -> Later<Result<CallerEnd, StreamError>>;
 
     /// Runs the auditor over the world and the agents' last reports. The JSON answer is
     /// `{"violations": [{"promise", "object", "message"}…], "objects": n}`.

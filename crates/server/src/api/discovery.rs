@@ -12,34 +12,65 @@ use super::{
     leases, reviews, usage,
 };
 
+/// A group, a version of it, and what they hold.
+type Group<T> = (&'static str, &'static str, Vec<T>);
+
 /// Groups with their versions, the core group first, those of definitions last; of one group, the preferred
 /// version first.
-pub(super) fn groups(customs: &Customs) -> Vec<(&'static str, &'static str, Vec<Kind>)> {
-    let mut out = built_in();
-    let mut own: Vec<(&str, &str, Vec<Kind>)> = Vec::new();
-    for kind in customs.iter().flat_map(|d| d.served().map(|v| v.kind)) {
-        let info = kind.info();
-        match own.iter_mut().find(|(g, v, _)| (*g, *v) == (info.group, info.version)) {
-            Some((_, _, kinds)) => kinds.push(kind),
-            None => own.push((info.group, info.version, vec![kind])),
-        }
-    }
+pub(super) fn groups(customs: &Customs) -> Vec<Group<Kind>> {
+    let mut own = grouped(customs.iter().flat_map(|d| d.served().map(|v| v.kind)).map(by_group));
     own.sort_by_key(|(group, version, _)| (*group, std::cmp::Reverse(custom::rank(version))));
+    let mut out = built_in();
     out.extend(own);
     out
 }
 
 /// The groups of built-in kinds.
-pub(super) fn built_in() -> Vec<(&'static str, &'static str, Vec<Kind>)> {
-    let mut out: Vec<(&str, &str, Vec<Kind>)> = Vec::new();
-    for kind in Kind::ALL {
-        let info = kind.info();
-        match out.iter_mut().find(|(g, v, _)| (*g, *v) == (info.group, info.version)) {
-            Some((_, _, kinds)) => kinds.push(*kind),
-            None => out.push((info.group, info.version, vec![*kind])),
+pub(super) fn built_in() -> Vec<Group<Kind>> {
+    grouped(Kind::ALL.iter().copied().map(by_group))
+}
+
+fn by_group(kind: Kind) -> (&'static str, &'static str, Kind) {
+    (kind.info().group, kind.info().version, kind)
+}
+
+/// Things by their group and version, in the order in which those come first.
+fn grouped<T>(things: impl Iterator<Item = (&'static str, &'static str, T)>) -> Vec<Group<T>> {
+    let mut out: Vec<Group<T>> = Vec::new();
+    for (group, version, thing) in things {
+        match out.iter_mut().find(|(g, v, _)| (*g, *v) == (group, version)) {
+            Some((_, _, there)) => there.push(thing),
+            None => out.push((group, version, vec![thing])),
         }
     }
     out
+}
+
+/// A resource that is answered with and never kept.
+struct Answered {
+    plural: &'static str,
+    singular: String,
+    kind: &'static str,
+    namespaced: bool,
+    verbs: &'static [&'static str],
+}
+
+/// All of those.
+fn answered() -> Vec<Group<Answered>> {
+    let (group, version) = leases::GROUP;
+    let lease =
+        Answered { plural: "leases", singular: "lease".into(), kind: "Lease", namespaced: true, verbs: &leases::VERBS };
+    let measured = usage::RESOURCES.into_iter().map(|(plural, kind, namespaced)| {
+        let (group, version) = usage::GROUP;
+        (group, version, Answered { plural, singular: String::new(), kind, namespaced, verbs: &usage::VERBS })
+    });
+    let reviews = reviews::GROUPS.into_iter().flat_map(|group| {
+        reviews::of_group(group).map(move |r| {
+            let (plural, kind, singular) = (r.plural, r.kind, r.kind.to_lowercase());
+            (group, "v1", Answered { plural, singular, kind, namespaced: r.namespaced, verbs: &["create"] })
+        })
+    });
+    grouped([(group, version, lease)].into_iter().chain(measured).chain(reviews))
 }
 
 /// What is sent to, or comes from, something below an object of a kind.
@@ -79,43 +110,23 @@ pub(crate) fn aggregated(core: bool, customs: &Customs) -> Value {
             })),
         }
     }
-    if !core {
-        let (group, version) = leases::GROUP;
-        items.push(json!({
-            "metadata": {"name": group, "creationTimestamp": null},
-            "versions": [{"version": version, "freshness": "Current", "resources": [{
-                "resource": "leases", "responseKind": {"group": group, "version": version, "kind": "Lease"},
-                "scope": "Namespaced", "singularResource": "lease", "verbs": leases::VERBS,
-            }]}],
-        }));
-        let (group, version) = usage::GROUP;
-        let measured = usage::RESOURCES.map(|(plural, kind, namespaced)| {
-            json!({
-                "resource": plural, "responseKind": {"group": group, "version": version, "kind": kind},
-                "scope": if namespaced { "Namespaced" } else { "Cluster" }, "singularResource": "",
-                "verbs": usage::VERBS,
-            })
-        });
-        items.push(json!({
-            "metadata": {"name": group, "creationTimestamp": null},
-            "versions": [{"version": version, "resources": measured, "freshness": "Current"}],
-        }));
-        items.extend(reviews::GROUPS.into_iter().map(|group| {
-            let resources: Vec<Value> = reviews::of_group(group)
-                .map(|r| {
-                    json!({
-                        "resource": r.plural, "responseKind": {"group": group, "version": "v1", "kind": r.kind},
-                        "scope": if r.namespaced { "Namespaced" } else { "Cluster" },
-                        "singularResource": r.kind.to_lowercase(), "verbs": ["create"],
-                    })
+    let answered = if core { Vec::new() } else { answered() };
+    items.extend(answered.into_iter().map(|(group, version, resources)| {
+        let resources: Vec<Value> = resources
+            .iter()
+            .map(|r| {
+                json!({
+                    "resource": r.plural, "responseKind": {"group": group, "version": version, "kind": r.kind},
+                    "scope": if r.namespaced { "Namespaced" } else { "Cluster" },
+                    "singularResource": r.singular, "verbs": r.verbs,
                 })
-                .collect();
-            json!({
-                "metadata": {"name": group, "creationTimestamp": null},
-                "versions": [{"version": "v1", "resources": resources, "freshness": "Current"}],
             })
-        }));
-    }
+            .collect();
+        json!({
+            "metadata": {"name": group, "creationTimestamp": null},
+            "versions": [{"version": version, "resources": resources, "freshness": "Current"}],
+        })
+    }));
     json!({
         "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items,
     })
@@ -168,7 +179,7 @@ pub(crate) fn api_groups(customs: &Customs) -> Value {
 /// Groups but the core one, each with its versions.
 fn all(customs: &Customs) -> impl Iterator<Item = (&'static str, &'static str)> {
     let known = groups(customs).into_iter().map(|(group, version, _)| (group, version)).filter(|(g, _)| !g.is_empty());
-    known.chain([leases::GROUP, usage::GROUP]).chain(reviews::GROUPS.into_iter().map(|group| (group, "v1")))
+    known.chain(answered().into_iter().map(|(group, version, _)| (group, version)))
 }
 
 fn group_of(group: &str, versions: &[&str]) -> Value {
@@ -191,29 +202,14 @@ pub(crate) fn api_group(name: &str, customs: &Customs) -> Option<Value> {
 
 /// `/api/v1` and `/apis/GROUP/VERSION`; `None` for an unknown one.
 pub(crate) fn resources(group: &str, version: &str, customs: &Customs) -> Option<Value> {
-    if (group, version) == leases::GROUP {
-        return Some(json!({
-            "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": format!("{group}/{version}"),
-            "resources": [{"name": "leases", "singularName": "lease", "namespaced": true, "kind": "Lease",
-                "verbs": leases::VERBS}],
-        }));
-    }
-    if (group, version) == usage::GROUP {
-        let rows = usage::RESOURCES.map(|(plural, kind, namespaced)| {
-            json!({"name": plural, "singularName": "", "namespaced": namespaced, "kind": kind, "verbs": usage::VERBS})
+    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let list = |rows: Vec<Value>| json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows});
+    if let Some((_, _, resources)) = answered().iter().find(|(g, v, _)| (*g, *v) == (group, version)) {
+        let rows = resources.iter().map(|r| {
+            json!({"name": r.plural, "singularName": r.singular, "namespaced": r.namespaced, "kind": r.kind,
+                "verbs": r.verbs})
         });
-        return Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": usage::group_version(),
-            "resources": rows}));
-    }
-    if reviews::GROUPS.contains(&group) && version == "v1" {
-        let rows: Vec<Value> = reviews::of_group(group)
-            .map(|r| {
-                json!({"name": r.plural, "singularName": r.kind.to_lowercase(), "namespaced": r.namespaced,
-                    "kind": r.kind, "verbs": ["create"]})
-            })
-            .collect();
-        return Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": format!("{group}/v1"),
-            "resources": rows}));
+        return Some(list(rows.collect()));
     }
     let (_, _, kinds) = groups(customs).into_iter().find(|(g, v, _)| (*g, *v) == (group, version))?;
     let mut rows = Vec::new();
@@ -242,8 +238,7 @@ pub(crate) fn resources(group: &str, version: &str, customs: &Customs) -> Option
             row
         }));
     }
-    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows}))
+    Some(list(rows))
 }
 
 /// The hash of a document, for its `ETag`.

@@ -20,6 +20,7 @@ use bytes::Bytes;
 use evenkeel_model::{Key, Object};
 use evenkeel_wire::stream::{
     AttachRequest, CallerEnd, ExecRequest, ExecStreams, FailureKind, PROGRESS, StreamError, StreamInput, StreamOutput,
+    StreamRequest,
 };
 use futures_util::{
     SinkExt as _, StreamExt as _,
@@ -54,12 +55,6 @@ const IDLE: Duration = Duration::from_hours(4);
 /// A client gets this long to close when it was told the end.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// What a client wants to be connected to.
-enum Wanted {
-    Command(ExecRequest),
-    Process(AttachRequest),
-}
-
 /// Answers by taking the connection over.
 pub(crate) async fn open(
     api: &Arc<Api>,
@@ -75,9 +70,14 @@ pub(crate) async fn open(
     }
     let streams = streams(pairs)?;
     let request = if attach {
-        Wanted::Process(AttachRequest { pod: pod.uid, container: container.clone(), streams })
+        StreamRequest::Attach(AttachRequest { pod: pod.uid, container: container.clone(), streams })
     } else {
-        Wanted::Command(ExecRequest { pod: pod.uid, container: container.clone(), command: command(pairs)?, streams })
+        StreamRequest::Exec(ExecRequest {
+            pod: pod.uid,
+            container: container.clone(),
+            command: command(pairs)?,
+            streams,
+        })
     };
     let (upgrade, protocol) = upgrade(parts).await?;
     let turn = api.commands.clone().try_acquire_owned().map_err(|_| Failure {
@@ -138,17 +138,13 @@ async fn run(
     socket: WebSocket,
     protocol: Protocol,
     pod: Arc<Object>,
-    request: Wanted,
+    request: StreamRequest,
     _turn: OwnedSemaphorePermit,
 ) {
     metrics::gauge!("evenkeel_commands").increment(1);
     let (mut sink, mut source) = socket.split();
-    let opening = match request {
-        Wanted::Command(request) => api.backend.exec(pod, request),
-        Wanted::Process(request) => api.backend.attach(pod, request),
-    };
     let opened = tokio::select! {
-        opened = opening => opened,
+        opened = api.backend.open(pod, request) => opened,
         () = api.stop.cancelled() => Err(StreamError::stopping()),
     };
     let last = match opened {

@@ -19,7 +19,7 @@ use axum::{
 use bytes::{BufMut as _, Bytes, BytesMut};
 use evenkeel_model::{Key, Object};
 use evenkeel_wire::stream::{
-    CallerEnd, FailureKind, PROGRESS, PortRequest, StreamError, StreamInput, StreamOutput, chunks,
+    CallerEnd, FailureKind, PROGRESS, PortRequest, StreamError, StreamInput, StreamOutput, StreamRequest, chunks,
 };
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _, sink, stream};
 use hyper::upgrade::OnUpgrade;
@@ -209,7 +209,7 @@ async fn channels(
     let port = request.port.to_le_bytes();
     let begun = [on(DATA, &port), on(ERROR, &port)];
     let opened = tokio::select! {
-        opened = api.backend.port(pod, request) => opened,
+        opened = api.backend.open(pod, StreamRequest::Port(request)) => opened,
         () = api.stop.cancelled() => Err(StreamError::stopping()),
     };
     let failed = match opened {

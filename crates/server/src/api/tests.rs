@@ -13,7 +13,7 @@ use evenkeel_core::{
 };
 use evenkeel_model::{Key, Kind, Object, SourceName, Version};
 use evenkeel_wire::{
-    stream::{AttachRequest, CallerEnd, ExecRequest, FailureKind, NodeEnd, PortRequest, StreamError},
+    stream::{CallerEnd, ExecRequest, FailureKind, NodeEnd, PortRequest, StreamError, StreamRequest},
     usage::{NodeUsage, UsageRequest, Used},
 };
 use serde_json::{Value, json};
@@ -33,7 +33,6 @@ pub(super) struct Fake {
     nudged: Mutex<Vec<SourceName>>,
     /// Commands that were begun, with the node's ends of their streams.
     pub(super) commands: Mutex<Vec<(ExecRequest, NodeEnd)>>,
-    pub(super) attached: Mutex<Vec<(AttachRequest, NodeEnd)>>,
     pub(super) ports: Mutex<Vec<(PortRequest, NodeEnd)>>,
 }
 
@@ -48,7 +47,6 @@ impl Fake {
             answer: Mutex::new(Err(refused)),
             nudged: Mutex::default(),
             commands: Mutex::default(),
-            attached: Mutex::default(),
             ports: Mutex::default(),
         })
     }
@@ -113,15 +111,17 @@ impl Backend for Shared {
         Box::pin(async move { Ok(Box::pin(stream) as LogStream) })
     }
 
-    fn exec(&self, _: Arc<Object>, request: ExecRequest) -> Later<Result<CallerEnd, StreamError>> {
+    fn open(&self, _: Arc<Object>, request: StreamRequest) -> Later<Result<CallerEnd, StreamError>> {
         let (caller, node) = evenkeel_wire::stream::pair();
-        self.0.commands.lock().unwrap().push((request, node));
-        Box::pin(async move { Ok(caller) })
-    }
-
-    fn attach(&self, _: Arc<Object>, request: AttachRequest) -> Later<Result<CallerEnd, StreamError>> {
-        let (caller, node) = evenkeel_wire::stream::pair();
-        self.0.attached.lock().unwrap().push((request, node));
+        match request {
+            StreamRequest::Port(request) if request.port == REFUSED => {
+                let error = StreamError::new(FailureKind::Refused, "nothing listens on port 9");
+                return Box::pin(async move { Err(error) });
+            }
+            StreamRequest::Port(request) => self.0.ports.lock().unwrap().push((request, node)),
+            StreamRequest::Exec(request) => self.0.commands.lock().unwrap().push((request, node)),
+            other => panic!("no test asks for {other:?}"),
+        }
         Box::pin(async move { Ok(caller) })
     }
 
@@ -133,16 +133,6 @@ impl Backend for Shared {
             Ok(NodeUsage { window_millis: 1000, node: used, containers: Vec::new() })
         };
         Box::pin(async move { answer })
-    }
-
-    fn port(&self, _: Arc<Object>, request: PortRequest) -> Later<Result<CallerEnd, StreamError>> {
-        let (caller, node) = evenkeel_wire::stream::pair();
-        if request.port == REFUSED {
-            let error = StreamError::new(FailureKind::Refused, "nothing listens on port 9");
-            return Box::pin(async move { Err(error) });
-        }
-        self.0.ports.lock().unwrap().push((request, node));
-        Box::pin(async move { Ok(caller) })
     }
 
     fn audit(&self) -> Later<Result<Value, AskError>> {

@@ -96,7 +96,7 @@ pub(crate) async fn handle(api: &Api, parts: &Parts) -> Result<Option<Response>,
     Ok(Some(json_response(200, items.first().ok_or_else(missing)?)))
 }
 
-pub(crate) fn group_version() -> String {
+fn group_version() -> String {
     format!("{}/{}", GROUP.0, GROUP.1)
 }
 

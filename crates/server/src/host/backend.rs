@@ -15,7 +15,7 @@ use evenkeel_core::{
 };
 use evenkeel_model::{Kind, Object, Snapshot, SourceName, Time};
 use evenkeel_wire::{
-    stream::{AttachRequest, CallerEnd, ExecRequest, PortRequest, StreamError, StreamRequest},
+    stream::{CallerEnd, StreamError, StreamRequest},
     usage::{NodeUsage, UsageRequest},
 };
 use serde_json::{Value, json};
@@ -90,24 +90,14 @@ impl Backend for Host {
         Box::pin(async move { streams::logs(&shared, request).await })
     }
 
-    fn exec(&self, pod: Arc<Object>, request: ExecRequest) -> Later<Result<CallerEnd, StreamError>> {
+    fn open(&self, pod: Arc<Object>, request: StreamRequest) -> Later<Result<CallerEnd, StreamError>> {
         let shared = self.shared.clone();
-        Box::pin(async move { streams::open_at_pod(&shared, &pod, StreamRequest::Exec(request)).await })
-    }
-
-    fn attach(&self, pod: Arc<Object>, request: AttachRequest) -> Later<Result<CallerEnd, StreamError>> {
-        let shared = self.shared.clone();
-        Box::pin(async move { streams::open_at_pod(&shared, &pod, StreamRequest::Attach(request)).await })
+        Box::pin(async move { streams::open_at_pod(&shared, &pod, request).await })
     }
 
     fn usage(&self, node: Arc<str>, request: UsageRequest) -> Later<Result<NodeUsage, StreamError>> {
         let shared = self.shared.clone();
         Box::pin(async move { streams::usage(&shared, &node, request).await })
-    }
-
-    fn port(&self, pod: Arc<Object>, request: PortRequest) -> Later<Result<CallerEnd, StreamError>> {
-        let shared = self.shared.clone();
-        Box::pin(async move { streams::open_at_pod(&shared, &pod, StreamRequest::Port(request)).await })
     }
 
     fn audit(&self) -> Later<Result<Value, AskError>> {

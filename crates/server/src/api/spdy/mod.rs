@@ -14,7 +14,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use evenkeel_model::Object;
 use evenkeel_wire::stream::{
-    CallerEnd, FailureKind, PROGRESS, PortRequest, StreamError, StreamInput, StreamOutput, chunks, put,
+    CallerEnd, FailureKind, PROGRESS, PortRequest, StreamError, StreamInput, StreamOutput, StreamRequest, chunks, put,
 };
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use tokio::{
@@ -290,9 +290,9 @@ struct Connection {
 impl Connection {
     /// To its end, of which the client is told on both streams.
     async fn run(&self, pod: Arc<Object>, port: u16, recv: mpsc::Receiver<StreamInput>) {
-        let request = PortRequest { pod: pod.uid, port };
+        let request = StreamRequest::Port(PortRequest { pod: pod.uid, port });
         let mut ended = false;
-        let failed = match self.api.backend.port(pod, request).await {
+        let failed = match self.api.backend.open(pod, request).await {
             Ok(end) => self.carry(end, recv, &mut ended).await.err(),
             Err(error) => Some(error),
         };
