@@ -3,13 +3,13 @@
 
 use std::{fs, path::Path};
 
-use evenkeel_lab::{App, Client, Cluster, Container, EXEC_READY, Lab, Repo, eventually};
+use evenkeel_lab::{App, Client, Cluster, Container, Lab, Repo, eventually};
 use serde_json::Value;
 
 use crate::common::{cluster, settled, web};
 
 fn app(name: &str, replicas: u32, tag: &str) -> String {
-    App { name, replicas, tag, container: EXEC_READY, ..App::default() }.yaml()
+    App { name, replicas, tag, ..App::default() }.yaml()
 }
 
 /// A source of a name, added by command: a repository with one Deployment of that name.

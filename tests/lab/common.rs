@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evenkeel_lab::{App, Client, Cluster, Container, EXEC_READY, Lab, eventually};
+use evenkeel_lab::{App, Client, Cluster, Container, Lab, eventually};
 use serde_json::Value;
 
 /// Whether the long variants are asked for.
@@ -20,13 +20,13 @@ pub fn long() -> bool {
 
 /// The shop's Deployment `web`, which promises all its replicas at any time.
 pub fn web(replicas: u32, tag: &str) -> String {
-    App { replicas, tag, container: EXEC_READY, ..App::default() }.yaml()
+    App { replicas, tag, ..App::default() }.yaml()
 }
 
 /// The same with a deadline for its progress.
 pub fn web_with_deadline(replicas: u32, tag: &str, seconds: u32) -> String {
     let spec = format!(r#""progressDeadlineSeconds": {seconds}"#);
-    App { replicas, tag, container: EXEC_READY, spec: &spec, ..App::default() }.yaml()
+    App { replicas, tag, spec: &spec, ..App::default() }.yaml()
 }
 
 /// A cluster of so many nodes that runs `web`, ready, its first commit good.

@@ -1,7 +1,7 @@
 //! A node comes, and somebody asks for a rebalance: a dry run shows the moves that would help, a budget
 //! makes them one by one, and at no moment is more away than one pod of a workload that allows it.
 
-use evenkeel_lab::{App, Cluster, EXEC_READY, Lab, SHOP_READY, eventually};
+use evenkeel_lab::{App, Cluster, Lab, SHOP_READY, eventually};
 use serde_json::Value;
 
 use crate::common::{begin_rollout, cluster_with, none_restarted, nothing_evicted, pods, settled};
@@ -13,7 +13,7 @@ const SHY: u32 = 4;
 /// A Deployment of which so many pods may be away.
 fn app(name: &str, tag: &str, replicas: u32, away: u32) -> String {
     let strategy = format!(r#"{{"rollingUpdate": {{"maxUnavailable": {away}, "maxSurge": 1}}}}"#);
-    App { name, tag, replicas, strategy: &strategy, container: EXEC_READY, ..App::default() }.yaml()
+    App { name, tag, replicas, strategy: &strategy, ..App::default() }.yaml()
 }
 
 fn plan(cluster: &Cluster) -> Value {

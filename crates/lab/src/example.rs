@@ -47,11 +47,6 @@ impl Repo {
     }
 }
 
-/// Fields of a container of the shop that has no address, or none that the agent reaches: it is
-/// asked from inside whether it is ready.
-pub const EXEC_READY: &str =
-    r#""readinessProbe": {"exec": {"command": ["/shop", "probe", "8080", "/readyz"]}, "periodSeconds": 1}"#;
-
 /// A Deployment of the example's program.
 #[derive(Debug)]
 pub struct App<'a> {

@@ -32,7 +32,7 @@ pub use client::Client;
 pub use cluster::Cluster;
 pub use command::{docker, feed, needs_root, output, run};
 pub use engine::{Container, Engine};
-pub use example::{App, EXEC_READY, Repo};
+pub use example::{App, Repo};
 pub use lab::{At, IMAGES, Lab, images};
 pub use machine::Machine;
 pub use process::Process;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::{Parser, builder::RangedU64ValueParser};
-use evenkeel_lab::{App, Cluster, EXEC_READY, Lab};
+use evenkeel_lab::{App, Cluster, Lab};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Several nodes on this machine, each with an address and a container engine of its own
@@ -58,7 +58,7 @@ enum Made {
 
 /// Server, agents, and the example's shop.
 fn evenkeel(binary: &Path, lab: Lab) -> Cluster {
-    let web = App { replicas: 3, container: EXEC_READY, ..App::default() }.yaml();
+    let web = App { replicas: 3, ..App::default() }.yaml();
     Cluster::start(binary, lab, &[("web.json", &web)], &[])
 }
 
