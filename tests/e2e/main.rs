@@ -24,6 +24,7 @@ mod inside;
 mod kubectl;
 mod logs;
 mod networking;
+mod openapi;
 mod ownership;
 mod pause;
 mod pods;

@@ -47,6 +47,34 @@ pub(crate) fn aggregated(headers: &HeaderMap) -> bool {
         .is_some_and(|r| r.parameter("as") == Some("APIGroupDiscoveryList"))
 }
 
+/// Protobuf of the OpenAPI v2 document. Clients ask for it with an `@` before the version as well.
+pub(crate) const OPENAPI_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// A form of the OpenAPI v2 document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OpenApi {
+    /// JSON.
+    Json,
+    /// The messages of gnostic.
+    Protobuf,
+}
+
+/// The first form of the OpenAPI v2 document that is accepted. Without the header: JSON.
+pub(crate) fn openapi_v2(headers: &HeaderMap) -> Result<OpenApi, Failure> {
+    let ranges = ranges(headers);
+    let form = |range: &Range<'_>| match range.media_type.replace('@', ".").as_str() {
+        OPENAPI_V2 => Some(OpenApi::Protobuf),
+        _ => range.media_type_fits().then_some(OpenApi::Json),
+    };
+    if ranges.is_empty() {
+        return Ok(OpenApi::Json);
+    }
+    ranges.iter().find_map(form).ok_or_else(|| {
+        let message = format!("only the following media types are accepted: application/json, {OPENAPI_V2}");
+        Failure::new(406, "NotAcceptable", message)
+    })
+}
+
 struct Range<'a> {
     media_type: &'a str,
     parameters: Vec<(&'a str, &'a str)>,
@@ -102,6 +130,12 @@ mod tests {
         assert_eq!(form(&headers("application/vnd.kubernetes.protobuf")).unwrap_err().code, 406);
         let agg = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
         assert!(aggregated(&headers(agg)));
+        let gnostic = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+        assert_eq!(openapi_v2(&headers(gnostic)), Ok(OpenApi::Protobuf));
+        assert_eq!(openapi_v2(&headers(OPENAPI_V2)), Ok(OpenApi::Protobuf));
+        assert_eq!(openapi_v2(&headers("application/json, */*")), Ok(OpenApi::Json));
+        assert_eq!(openapi_v2(&HeaderMap::new()), Ok(OpenApi::Json));
+        assert_eq!(openapi_v2(&headers("text/html")).unwrap_err().code, 406);
         assert!(!aggregated(&headers("application/json")));
     }
 }

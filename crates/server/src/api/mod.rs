@@ -81,6 +81,7 @@ pub struct Api {
     now: fn() -> Time,
     stop: CancellationToken,
     kept: read::KeptViews,
+    openapi: openapi::v2::Cache,
     metrics: Option<PrometheusHandle>,
     /// Free places of commands in containers.
     commands: Arc<Semaphore>,
@@ -105,6 +106,7 @@ impl Api {
             now: crate::host::wall,
             stop,
             kept: read::KeptViews::default(),
+            openapi: openapi::v2::Cache::default(),
             metrics,
             commands,
             pki: None,

@@ -105,11 +105,12 @@ async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failur
     let response = match path {
         "/" => json_response(
             200,
-            &json!({"paths": ["/api", "/apis", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]}),
+            &json!({"paths": ["/api", "/apis", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]}),
         ),
         "/version" => json_response(200, &version()),
         "/api" => discovered(&parts.headers, true, &customs),
         "/apis" => discovered(&parts.headers, false, &customs),
+        "/openapi/v2" => api.openapi.answer(&parts.headers, &api.backend.live().view())?,
         "/openapi/v3" => json_response(200, &openapi::index(&api.backend.live().view())),
         "/metrics" => extras::metrics(api)?,
         "/evenkeel/audit" => extras::audit(api).await?,

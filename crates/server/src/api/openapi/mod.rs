@@ -1,10 +1,14 @@
-//! The OpenAPI v3 documents: what kubectl asks for before it writes, and what `kubectl explain` shows.
+//! The OpenAPI documents: what kubectl asks for before it writes, and what `kubectl explain` shows.
 //!
 //! Called by `rest`. Paths come from the table of kinds, schemas from the tables of
-//! `evenkeel_schema`, with the extensions by which clients merge; descriptions are left out. These
-//! documents are always the same, so each is made once; those of definitions follow their text, and are
-//! made when they are asked for. Deliberately not here: checking anything by
+//! `evenkeel_schema`, with the extensions by which clients merge; descriptions are left out. Here is
+//! version 3, one document a group and version. These documents are always the same, so each is made
+//! once; those of definitions follow their text, and are made when they are asked for. [`v2`] makes the
+//! one document of version 2 by the same walk. Deliberately not here: checking anything by
 //! them, which the walks over the same tables do.
+
+mod gnostic;
+pub(crate) mod v2;
 
 use std::{
     borrow::Cow,
@@ -119,17 +123,41 @@ fn custom_schema(view: &View, kind: Kind) -> Value {
     schema
 }
 
+/// In which version of OpenAPI a schema is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    V2,
+    V3,
+}
+
+impl Dialect {
+    fn reference(self, name: &str) -> Value {
+        let place = match self {
+            Self::V2 => "definitions",
+            Self::V3 => "components/schemas",
+        };
+        json!({"$ref": format!("#/{place}/{name}")})
+    }
+}
+
+/// Where the objects of a kind are.
+fn collection(path: &str, kind: Kind) -> String {
+    let space = if kind.namespaced() { "namespaces/{namespace}/" } else { "" };
+    format!("/{path}/{space}{}", kind.info().plural)
+}
+
+/// Parameters of a query that a client may look for.
+const QUERY: [&str; 5] = ["dryRun", "fieldManager", "fieldValidation", "force", "pretty"];
+
 fn document(path: &str, title: &str, kinds: &[Kind]) -> Value {
     let mut paths = Map::new();
-    let mut schemas = Schemas::default();
+    let mut schemas = Schemas::new(Dialect::V3);
     for kind in kinds {
-        let info = kind.info();
-        let space = if kind.namespaced() { "namespaces/{namespace}/" } else { "" };
-        let collection = format!("/{path}/{space}{}", info.plural);
+        let collection = collection(path, *kind);
         let built_in = Some(*kind).filter(|k| !matches!(k, Kind::Custom(_)));
         let own = schemas.of(of_kind(*kind), built_in);
         let reference = match kind {
-            Kind::Custom(_) => json!({"$ref": format!("#/components/schemas/{}", custom_name(*kind))}),
+            Kind::Custom(_) => Dialect::V3.reference(&custom_name(*kind)),
             _ => own,
         };
         let operation = |action: &str| operation(*kind, action, &reference);
@@ -148,8 +176,7 @@ fn document(path: &str, title: &str, kinds: &[Kind]) -> Value {
 
 fn operation(kind: Kind, action: &str, reference: &Value) -> Value {
     let query = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
-    let parameters: Vec<Value> =
-        ["dryRun", "fieldManager", "fieldValidation", "force", "pretty"].into_iter().map(query).collect();
+    let parameters: Vec<Value> = QUERY.into_iter().map(query).collect();
     json!({
         "parameters": parameters,
         "responses": {"200": {"description": "OK", "content": {"application/json": {"schema": reference}}}},
@@ -159,13 +186,17 @@ fn operation(kind: Kind, action: &str, reference: &Value) -> Value {
 }
 
 /// Schemas of one document, each once.
-#[derive(Default)]
 struct Schemas {
+    dialect: Dialect,
     made: Map<String, Value>,
     begun: BTreeSet<&'static str>,
 }
 
 impl Schemas {
+    fn new(dialect: Dialect) -> Self {
+        Self { dialect, made: Map::new(), begun: BTreeSet::new() }
+    }
+
     /// The schema of a type, as it stands where the type is used.
     fn of(&mut self, ty: &Type, kind: Option<Kind>) -> Value {
         match ty {
@@ -175,7 +206,7 @@ impl Schemas {
                     let schema = self.object(object, kind);
                     self.made.insert(name.clone(), schema);
                 }
-                json!({"$ref": format!("#/components/schemas/{name}")})
+                self.dialect.reference(&name)
             }
             Type::List(item) => json!({"type": "array", "items": self.of(item, None)}),
             Type::Map(item) => json!({"type": "object", "additionalProperties": self.of(item, None)}),
@@ -186,6 +217,10 @@ impl Schemas {
             Type::Double => json!({"type": "number", "format": "double"}),
             Type::Bytes => json!({"type": "string", "format": "byte"}),
             Type::Time => json!({"type": "string", "format": "date-time"}),
+            // Version 2 knows no choice: its readers take a number where text may stand.
+            Type::Quantity if self.dialect == Dialect::V2 => json!({"type": "string"}),
+            Type::IntOrString if self.dialect == Dialect::V2 => json!({"type": "string", "format": "int-or-string"}),
+            Type::Any if self.dialect == Dialect::V2 => json!({}),
             Type::Quantity => json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),
             Type::IntOrString => {
                 json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]})
@@ -212,8 +247,9 @@ impl Schemas {
 
     fn field(&mut self, field: &Field) -> Value {
         let plain = self.of(&field.ty, None);
-        // Beside a reference nothing else may stand.
-        let mut schema = if plain.get("$ref").is_some() { json!({"allOf": [plain]}) } else { plain };
+        // Beside a reference of version 3 nothing else may stand.
+        let wrapped = self.dialect == Dialect::V3 && plain.get("$ref").is_some();
+        let mut schema = if wrapped { json!({"allOf": [plain]}) } else { plain };
         if let Some(default) = field.default {
             schema["default"] = default.value();
         }
