@@ -76,7 +76,11 @@ fn a_list_is_checked_and_applied_by_every_kubectl() {
         let size = cluster.kubectl(&["get", "widgets.example.com", "mine", "-o", "jsonpath={.spec.size}"]);
         assert_eq!(size, n.to_string());
         let said = apply(kubectl, &wrong).expect_err("an unknown field in a list");
-        assert!(said.contains(r#"unknown field "siez" in com.example.v1.Widget.spec"#), "{}: {said}", kubectl.display());
+        assert!(
+            said.contains(r#"unknown field "siez" in com.example.v1.Widget.spec"#),
+            "{}: {said}",
+            kubectl.display()
+        );
         let said = apply(kubectl, &worse).expect_err("a mapping in place of a number");
         assert!(said.contains("invalid type for com.example.v1.Widget.spec.size"), "{}: {said}", kubectl.display());
     }

@@ -285,7 +285,11 @@ fn schema(value: &Value) -> Schema {
             .map(|v| Box::new(AdditionalProperties { schema: Some(boxed(v)) })),
         r#type: value.get("type").and_then(Value::as_str).map(|t| TypeItem { value: vec![t.to_owned()] }),
         items: value.get("items").map(|v| Items { schema: vec![schema(v)] }),
-        properties: value.get("properties").and_then(Value::as_object).filter(non_empty).map(|_| named(value, "properties")),
+        properties: value
+            .get("properties")
+            .and_then(Value::as_object)
+            .filter(non_empty)
+            .map(|_| named(value, "properties")),
         vendor_extension: extensions(value),
     }
 }

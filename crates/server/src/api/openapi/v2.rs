@@ -17,7 +17,11 @@ use evenkeel_schema::of_kind;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{accept, discovery::{groups, response_kind}, status::Failure},
+    super::{
+        accept,
+        discovery::{groups, response_kind},
+        status::Failure,
+    },
     Dialect, QUERY, Schemas, collection, custom, custom_name, custom_schema, gnostic, hash_of,
 };
 
@@ -109,7 +113,8 @@ fn document(view: &View) -> Value {
 /// What may be done with all objects of a kind, and with one.
 fn path_items(kind: Kind, reference: &Value) -> (Value, Value) {
     let query = |name: &str| json!({"name": name, "in": "query", "type": "string", "uniqueItems": true});
-    let place = |name: &str| json!({"name": name, "in": "path", "required": true, "type": "string", "uniqueItems": true});
+    let place =
+        |name: &str| json!({"name": name, "in": "path", "required": true, "type": "string", "uniqueItems": true});
     let parameters: Vec<Value> = QUERY.into_iter().map(query).collect();
     let operation = |action: &str| {
         json!({
