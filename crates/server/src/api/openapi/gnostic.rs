@@ -5,7 +5,7 @@
 //! which [`super::v2`] has made already. Deliberately not here: what the document says.
 
 use prost::{Message, Oneof};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// The document in protobuf.
 pub(super) fn document(json: &Value) -> Vec<u8> {
@@ -285,17 +285,9 @@ fn schema(value: &Value) -> Schema {
             .map(|v| Box::new(AdditionalProperties { schema: Some(boxed(v)) })),
         r#type: value.get("type").and_then(Value::as_str).map(|t| TypeItem { value: vec![t.to_owned()] }),
         items: value.get("items").map(|v| Items { schema: vec![schema(v)] }),
-        properties: value
-            .get("properties")
-            .and_then(Value::as_object)
-            .filter(non_empty)
-            .map(|_| named(value, "properties")),
+        properties: entries(value, "properties").next().map(|_| named(value, "properties")),
         vendor_extension: extensions(value),
     }
-}
-
-fn non_empty(map: &&Map<String, Value>) -> bool {
-    !map.is_empty()
 }
 
 fn path_item(item: &Value) -> PathItem {
