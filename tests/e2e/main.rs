@@ -30,6 +30,7 @@ mod pause;
 mod pods;
 mod policy;
 mod python;
+mod quota;
 mod rollback;
 mod rolling_update;
 mod secrets;

@@ -100,6 +100,10 @@ kinds! {
     Role = "rbac.authorization.k8s.io" "v1" "roles" "role" &[], &[], Namespaced, Anyone, false;
     /// `rbac.authorization.k8s.io/v1` RoleBinding.
     RoleBinding = "rbac.authorization.k8s.io" "v1" "rolebindings" "rolebinding" &[], &[], Namespaced, Anyone, false;
+    /// `v1` LimitRange: before pods, which get its defaults.
+    LimitRange = "" "v1" "limitranges" "limitrange" &["limits"], &[], Namespaced, Anyone, false;
+    /// `v1` ResourceQuota: before what it counts.
+    ResourceQuota = "" "v1" "resourcequotas" "resourcequota" &["quota"], &[], Namespaced, Anyone, true;
     /// `v1` ConfigMap.
     ConfigMap = "" "v1" "configmaps" "configmap" &["cm"], &[], Namespaced, Anyone, false;
     /// `v1` Secret.

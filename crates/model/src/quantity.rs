@@ -30,6 +30,31 @@ impl Quantity {
         clamp(div_up(self.0, NANO / 1000))
     }
 
+    /// As Kubernetes writes it: the largest suffix that leaves a whole number, of bytes a binary one where
+    /// that can be.
+    pub fn canonical(self, bytes: bool) -> String {
+        const BINARY: [(u32, &str); 6] = [(60, "Ei"), (50, "Pi"), (40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")];
+        const DECIMAL: [(i128, &str); 10] = [
+            (NANO * NANO * NANO, "E"),
+            (NANO * NANO * 1_000_000, "P"),
+            (NANO * NANO * 1000, "T"),
+            (NANO * NANO, "G"),
+            (NANO * 1_000_000, "M"),
+            (NANO * 1000, "k"),
+            (NANO, ""),
+            (NANO / 1000, "m"),
+            (NANO / 1_000_000, "u"),
+            (1, "n"),
+        ];
+        if self.0 == 0 {
+            return "0".into();
+        }
+        let binary = BINARY.iter().map(|(bits, suffix)| (NANO << bits, *suffix)).filter(|_| bytes);
+        let mut steps = binary.chain(DECIMAL);
+        let found = steps.find(|(step, _)| self.0 % step == 0);
+        found.map_or_else(String::new, |(step, suffix)| alloc::format!("{}{suffix}", self.0 / step))
+    }
+
     /// From whole units.
     pub fn from_units(units: i64) -> Self {
         Self(i128::from(units) * NANO)
@@ -160,6 +185,19 @@ mod tests {
             assert!(text.parse::<Quantity>().is_err(), "{text}");
         }
         assert_eq!("250m".parse::<Quantity>().unwrap().to_string(), "250m");
+        for (text, bytes, canonical) in [
+            ("0", true, "0"),
+            ("1024Mi", true, "1Gi"),
+            ("1.5Gi", true, "1536Mi"),
+            ("100M", true, "100M"),
+            ("512", true, "512"),
+            ("2000", false, "2k"),
+            ("2048", false, "2048"),
+            ("1500m", false, "1500m"),
+            ("2000m", false, "2"),
+        ] {
+            assert_eq!(text.parse::<Quantity>().unwrap().canonical(bytes), canonical, "{text}");
+        }
         assert_eq!("1Gi".parse::<Quantity>().unwrap().units(), 1 << 30);
     }
 }

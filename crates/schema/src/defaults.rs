@@ -106,6 +106,7 @@ fn conditional(object: &Object, map: &mut Map<String, Value>) {
             }
         }
         "networking.v1.NetworkPolicySpec" => policy(map),
+        "core.v1.LimitRangeItem" => limits(map),
         "core.v1.ServiceSpec" => service(map),
         "core.v1.ServicePort" => service_port(map),
         "discovery.v1.EndpointPort" => {
@@ -134,6 +135,24 @@ fn policy(map: &mut Map<String, Value>) {
     if map.get("policyTypes").is_none_or(Value::is_null) {
         let types = if some("egress") { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) };
         map.insert("policyTypes".into(), types);
+    }
+}
+
+/// What a container gets where nothing else is said: at most what it may have, at least what it must ask.
+fn limits(map: &mut Map<String, Value>) {
+    if text(map, "type") != "Container" {
+        return;
+    }
+    for (from, to) in [("max", "default"), ("default", "defaultRequest"), ("min", "defaultRequest")] {
+        let given = map.get(from).and_then(Value::as_object).cloned().unwrap_or_default();
+        let into = map.entry(to).or_insert(Value::Null);
+        if into.is_null() && !given.is_empty() {
+            *into = json!({});
+        }
+        if let Some(into) = into.as_object_mut() {
+            given.into_iter().for_each(|(name, amount)| drop(into.entry(name).or_insert(amount)));
+        }
+        map.retain(|name, value| name != to || !value.is_null());
     }
 }
 
@@ -336,6 +355,24 @@ mod tests {
             json!({"type": "ExternalName", "externalName": "a.b", "sessionAffinity": "None"})
         );
         assert_eq!(spec(json!({"externalIPs": ["192.0.2.1"]}))["externalTrafficPolicy"], json!("Cluster"));
+    }
+
+    #[test]
+    fn a_limit_range_says_what_follows_from_what_it_says() {
+        let range = defaulted(
+            Kind::LimitRange,
+            json!({"spec": {"limits": [
+                {"type": "Container", "max": {"cpu": "2", "memory": "1Gi"}, "default": {"cpu": "1"},
+                    "min": {"cpu": "100m", "ephemeral-storage": "1Mi"}},
+                {"type": "Pod", "max": {"cpu": "4"}},
+                {"type": "Container"}]}}),
+        );
+        let limits = &range["spec"]["limits"];
+        assert_eq!(limits[0]["default"], json!({"cpu": "1", "memory": "1Gi"}));
+        let request = json!({"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Mi"});
+        assert_eq!(limits[0]["defaultRequest"], request);
+        assert_eq!(limits[1], json!({"type": "Pod", "max": {"cpu": "4"}}));
+        assert_eq!(limits[2], json!({"type": "Container"}));
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub fn lookup(api_version: &str, kind: &str) -> Lookup {
 /// The schema of a kind that is built in. Of one that a definition makes the tables know nothing but its
 /// metadata: see [`crate::custom`].
 pub fn of_kind(kind: Kind) -> &'static Type {
-    static TYPES: [Type; 24] = [
+    static TYPES: [Type; 26] = [
         Type::Object(&t::CORE_V1_NAMESPACE),
         Type::Object(&t::CORE_V1_CONFIG_MAP),
         Type::Object(&t::CORE_V1_SECRET),
@@ -110,6 +110,8 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Type::Object(&t::NETWORKING_V1_INGRESS_CLASS),
         Type::Object(&t::NETWORKING_V1_NETWORK_POLICY),
         Type::Object(&t::APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION),
+        Type::Object(&t::CORE_V1_LIMIT_RANGE),
+        Type::Object(&t::CORE_V1_RESOURCE_QUOTA),
     ];
     match kind {
         Kind::Namespace => &TYPES[0],
@@ -136,6 +138,8 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Kind::IngressClass => &TYPES[21],
         Kind::NetworkPolicy => &TYPES[22],
         Kind::CustomResourceDefinition => &TYPES[23],
+        Kind::LimitRange => &TYPES[24],
+        Kind::ResourceQuota => &TYPES[25],
         Kind::Custom(_) => &CUSTOM,
     }
 }

@@ -1,5 +1,6 @@
-//! What is added to a pod when it is made, as by Kubernetes' admission: tolerations that evict it from a
-//! lost node in time, and the volume with the token of its ServiceAccount.
+//! What is added to a pod when it is made, as by Kubernetes' admission: what the LimitRanges of its namespace
+//! give, tolerations that evict it from a lost node in time, and the volume with the token of its
+//! ServiceAccount.
 //!
 //! Called for pods of ReplicaSets, pods made by hand and pods of sources. A template has none of it, and a
 //! pod that is there is left as it is: so nothing is rolled out because of it, and an upgrade restarts
@@ -16,7 +17,7 @@ use evenkeel_model::{Digest, Key, Kind, Object, canonical};
 use serde_json::{Map, Value, json};
 
 use super::account;
-use crate::world::World;
+use crate::{limits, world::World};
 
 /// Taints for which every pod gets a toleration with a time, as by Kubernetes' admission.
 pub(crate) const DEFAULT_TOLERATED: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
@@ -107,25 +108,30 @@ fn mount(spec: &mut Map<String, Value>, suffix: &str) {
     }
 }
 
-/// A pod that is made by hand gets all of it.
-pub(crate) fn admitted(world: &World, pod: &mut Object, toleration: Duration) {
-    with_spec(pod, |namespace, spec| {
-        tolerate(spec, toleration);
-        give_token(world, namespace, spec);
-    });
+/// A pod that is made by hand gets all of it. Says what stands against it.
+pub(crate) fn admitted(world: &World, pod: &mut Object, toleration: Duration) -> Result<(), String> {
+    with_spec(world, pod, |spec| tolerate(spec, toleration))
 }
 
-/// A pod of a source gets the token: its tolerations are a list that the source has as a whole.
-pub(crate) fn with_token(world: &World, pod: &mut Object) {
-    with_spec(pod, |namespace, spec| give_token(world, namespace, spec));
+/// A pod of a source gets no tolerations: they are a list that the source has as a whole.
+pub(crate) fn of_source(world: &World, pod: &mut Object) -> Result<(), String> {
+    with_spec(world, pod, |_| {})
 }
 
-fn with_spec(pod: &mut Object, change: impl FnOnce(&str, &mut Value)) {
+fn with_spec(world: &World, pod: &mut Object, change: impl FnOnce(&mut Value)) -> Result<(), String> {
     let mut body = pod.body_map();
     if let Some(spec) = body.get_mut("spec") {
-        change(&pod.key.namespace, spec);
+        let namespace = &pod.key.namespace;
+        let limited = limits::fill(world, namespace, spec);
+        limits::check(world, namespace, spec)?;
+        change(spec);
+        give_token(world, namespace, spec);
+        if let Some(text) = limited {
+            pod.meta.annotate(limits::ANNOTATION, text);
+        }
     }
     pod.body = canonical::value_bytes(&Value::Object(body)).into();
+    Ok(())
 }
 
 /// Takes back what was added: a template is as its Deployment has it.

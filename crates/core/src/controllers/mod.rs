@@ -19,6 +19,7 @@ pub mod orphan;
 pub mod pod;
 pub(crate) mod podstatus;
 pub mod policy;
+pub mod quota;
 pub mod replicaset;
 pub mod report;
 pub mod retention;
@@ -61,6 +62,8 @@ pub enum ControllerId {
     Ingress,
     /// Where NetworkPolicies are not enforced.
     Policy,
+    /// What is used of ResourceQuotas.
+    Quota,
     /// Life of a node.
     Node,
     /// Garbage collection by owner references; key: the dependent.
@@ -92,6 +95,7 @@ impl ControllerId {
         Self::Endpoints,
         Self::Ingress,
         Self::Policy,
+        Self::Quota,
         Self::Node,
         Self::Gc,
         Self::Drift,
@@ -116,6 +120,7 @@ impl ControllerId {
             Self::Endpoints => "endpoints",
             Self::Ingress => "ingress",
             Self::Policy => "policy",
+            Self::Quota => "quota",
             Self::Node => "node",
             Self::Gc => "gc",
             Self::Drift => "drift",
@@ -146,6 +151,7 @@ impl Controllers {
         endpoints::route(world, changed, &mut |k| mark(ControllerId::Endpoints, k));
         ingress::route(world, changed, &mut |k| mark(ControllerId::Ingress, k));
         policy::route(world, changed, &mut |k| mark(ControllerId::Policy, k));
+        quota::route(world, changed, &mut |k| mark(ControllerId::Quota, k));
         node::route(world, changed, &mut |k| mark(ControllerId::Node, k));
         gc::route(world, changed, &mut |k| mark(ControllerId::Gc, k));
         drift::route(world, changed, &mut |k| mark(ControllerId::Drift, k));
@@ -170,6 +176,7 @@ impl Controllers {
             ControllerId::Endpoints => endpoints::reconcile(world, key, cx),
             ControllerId::Ingress => ingress::reconcile(world, key, cx),
             ControllerId::Policy => policy::reconcile(world, key, cx),
+            ControllerId::Quota => quota::reconcile(world, key, cx),
             ControllerId::Node => node::reconcile(world, key, cx),
             ControllerId::Gc => gc::reconcile(world, key, cx),
             ControllerId::Drift => drift::reconcile(world, key, cx),

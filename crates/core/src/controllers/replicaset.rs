@@ -25,6 +25,7 @@ use super::{
 use crate::{
     change::Changed,
     cx::{Cx, EventKind},
+    quota,
     world::{World, deletion, pods::PodRecord},
 };
 
@@ -41,6 +42,9 @@ const FAILED_BACKOFF: Duration = Duration::from_secs(10);
 /// How long after a start a ReplicaSet waits for its Deployment to give orphans a set of their own: it
 /// does so at once, unless it is paused.
 const RECALL_LIMIT: Duration = Duration::from_mins(2);
+/// The condition of a ReplicaSet whose pods cannot be made, and its reason.
+const FAILURE: &str = "ReplicaFailure";
+const FAILED_CREATE: &str = "FailedCreate";
 /// How often a recovering server looks again; nothing is created or removed until it is over.
 const RECOVERY_POLL: Duration = Duration::from_secs(1);
 
@@ -85,6 +89,10 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
             }
         }
         Kind::Pod => route_pod(world, changed, mark),
+        // There may be room now.
+        Kind::ResourceQuota | Kind::LimitRange => {
+            world.quotas.held_up(&changed.key.namespace).for_each(|k| mark(k.clone()));
+        }
         _ => {}
     }
 }
@@ -152,7 +160,7 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
         }
         sweep_failed(world, &pods, cx);
     }
-    if active + BURST < wanted {
+    if failure.is_none() && active + BURST < wanted {
         // Further runs follow at once: one status for all of them.
         return;
     }
@@ -236,13 +244,20 @@ fn status(world: &World, set: &Arc<Object>, spec: &Spec, failure: Option<String>
             .is_some_and(|o| wanted.clone().all(|(k, v)| o.meta.labels.get(k).map(String::as_str) == v.as_str()))
     });
     let conditions = failure.map(|message| {
-        let same = old.conditions.iter().flatten().find(|c| c.message.as_deref() == Some(&message));
+        // A name that was drawn for a pod is no news.
+        let why = quota::reason(&message);
+        let failed = old.conditions.iter().flatten().find(|c| c.type_ == FAILURE);
+        let same = failed.filter(|c| c.message.as_deref().is_some_and(|m| quota::reason(m) == why));
+        if let Some(same) = same {
+            return alloc::vec![same.clone()];
+        }
+        cx.event(world, set, EventKind::Warning, FAILED_CREATE, &format!("Error creating: {message}"));
         alloc::vec![ReplicaSetCondition {
-            type_: "ReplicaFailure".into(),
+            type_: FAILURE.into(),
             status: "True".into(),
-            reason: Some("FailedCreate".into()),
-            message: Some(message.clone()),
-            last_transition_time: same.map_or(Some(cx.now.to_k8s()), |c| c.last_transition_time.clone()),
+            reason: Some(FAILED_CREATE.into()),
+            message: Some(message),
+            last_transition_time: failed.map_or(Some(cx.now.to_k8s()), |c| c.last_transition_time.clone()),
         }]
     });
     let new = ReplicaSetStatus {

@@ -28,6 +28,10 @@ pub(super) fn check(live: &Object, new: &Object) -> Result<(), Refusal> {
             "spec",
             "Forbidden: a pod's specification does not change: change its workload, or delete it and create another",
         )),
+        Kind::ResourceQuota if differs(&["spec", "scopes"]) => {
+            let new = at(&next, &["spec", "scopes"]).unwrap_or(&Value::Null);
+            Err(invalid(live, "spec.scopes", &alloc::format!("Invalid value: {new}: {IMMUTABLE}")))
+        }
         Kind::CustomResourceDefinition => definition(live, &old, &next),
         Kind::Secret if differs(&["type"]) => Err(invalid(live, "type", IMMUTABLE)),
         Kind::RoleBinding | Kind::ClusterRoleBinding if differs(&["roleRef"]) => {

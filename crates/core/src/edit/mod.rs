@@ -32,7 +32,7 @@ use crate::{
     ask::{Answer, DeleteOptions, More, Refusal},
     controllers::{admission, pod},
     cx::{Cx, EventKind},
-    policy,
+    policy, quota,
     release::write::{as_kept, has_generation, without_status},
     service,
     world::World,
@@ -211,9 +211,11 @@ fn make(
     }
     object = served(world, None, object, cx)?;
     if object.key.kind == Kind::Pod {
-        admission::admitted(world, &mut object, cx.settings.default_toleration);
+        let toleration = cx.settings.default_toleration;
+        admission::admitted(world, &mut object, toleration).map_err(|why| quota::refusal(&object.key, &why))?;
         object.status = pod::first_status(&object);
     }
+    quota::admit(world, None, &object, cx.now).map_err(|why| quota::refusal(&object.key, &why))?;
     if object.key.kind == Kind::Namespace {
         object.meta.set_label("kubernetes.io/metadata.name", &*object.key.name);
         object = object.with_spec(&serde_json::json!({"finalizers": ["kubernetes"]}));
@@ -394,6 +396,7 @@ fn replace(
         ..new.meta
     };
     fixed::check(live, &new)?;
+    quota::admit(world, Some(live), &new, cx.now).map_err(|why| quota::refusal(key, &why))?;
     let managed = managed.unwrap_or_else(|| {
         let owners = wish.managed.clone().unwrap_or_else(|| Managed::from_bytes(&live.managed).unwrap_or_default());
         let by = Update { manager: &wish.manager, time: cx.now, subresource: wish.subresource };

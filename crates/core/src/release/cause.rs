@@ -17,7 +17,10 @@ use evenkeel_model::{
     own::{Cause, Phase},
     podstatus::{self, FailedStart, crashes},
 };
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, PodStatus};
+use k8s_openapi::api::{
+    apps::v1::ReplicaSetStatus,
+    core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, PodStatus},
+};
 
 use super::{
     progress::{made_by, promised},
@@ -95,6 +98,18 @@ pub(super) fn of_workload(scope: &Scope<'_>, key: &Key) -> Found {
         }
     }
     later.map_or(Found::Nothing, Found::Later)
+}
+
+/// Why pods of a workload's present template cannot be made, in the words of its ReplicaSet.
+pub(super) fn not_made(world: &World, object: &Arc<Object>) -> Option<String> {
+    let set = match object.key.kind {
+        Kind::Deployment => current_replica_set(world, object)?,
+        Kind::ReplicaSet => object.clone(),
+        _ => return None,
+    };
+    let status: ReplicaSetStatus = set.status().ok().flatten()?;
+    let failed = status.conditions?.into_iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
+    failed.message
 }
 
 /// All pods of a workload's present template.
@@ -299,6 +314,10 @@ pub(super) fn stuck(scope: &Scope<'_>, workload: &Key) -> Cause {
         let message = "it was not made in time".into();
         return Cause { object: workload.to_string(), reason: reason.into(), message, ..Cause::default() };
     };
+    if let Some(message) = not_made(scope.world, object) {
+        let reason = "FailedCreate".into();
+        return Cause { object: workload.to_string(), reason, message, ..Cause::default() };
+    }
     let unready = pods_of(scope.world, object)
         .into_iter()
         .filter(|p| p.key.kind == Kind::Pod && !p.deleting())

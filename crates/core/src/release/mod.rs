@@ -31,8 +31,10 @@ use evenkeel_model::{Kind, Object};
 use crate::world::World;
 
 /// The built-in kinds of what lives in a namespace on its own account.
-const LIVE_IN_NAMESPACES: [Kind; 13] = [
+const LIVE_IN_NAMESPACES: [Kind; 15] = [
     Kind::ServiceAccount,
+    Kind::LimitRange,
+    Kind::ResourceQuota,
     Kind::Role,
     Kind::RoleBinding,
     Kind::ConfigMap,

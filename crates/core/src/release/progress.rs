@@ -143,7 +143,8 @@ pub(super) fn look(world: &World, src: &Src, rel: &mut Rel, since: Time, cx: &Cx
             wake = Some(wake.map_or(deadline, |w| w.min(deadline)));
         }
         if first.is_empty() {
-            first = format!("{key}: {why}");
+            let held = world.get(&key).and_then(|o| cause::not_made(world, o));
+            first = held.map_or_else(|| format!("{key}: {why}"), |held| format!("{key}: {why}; {held}"));
         }
     }
     match count {

@@ -4,6 +4,8 @@
 //! document that the object was not yet written from is a revision's change; a difference without
 //! one is drift. Deliberately not here: pruning (`prune.rs`), the write itself (`write.rs`).
 
+use core::time::Duration;
+
 use evenkeel_model::{Doc, Key, Kind, Object, names};
 use evenkeel_schema::merge::{FieldSet, diff};
 
@@ -12,11 +14,14 @@ use crate::{
     change::Changed,
     controllers::{ControllerId, admission, definition},
     cx::{Cx, EventKind},
-    drift, service,
+    drift, quota, service,
     world::{World, deletion, desired::Wanted},
 };
 
 pub(crate) use prune::left_to_prune;
+
+/// How long what a quota keeps out waits for another try.
+const HELD_UP: Duration = Duration::from_secs(10);
 
 /// Marks keys.
 pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
@@ -41,6 +46,10 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
             if let Some(kind) = names.filter(|k| world.schema(*k).is_some()) {
                 world.desired.of_kind(kind).for_each(|k| mark(k.clone()));
             }
+        }
+        Kind::ResourceQuota | Kind::LimitRange if changed.body_changed() => {
+            let missing = world.desired.in_namespace(&key.namespace).filter(|k| world.get(k).is_none());
+            missing.for_each(|k| mark(k.clone()));
         }
         Kind::Event | Kind::Node => return,
         _ => {}
@@ -148,9 +157,14 @@ fn create(world: &World, src: &Src, wanted: &Wanted, cx: &mut Cx<'_>) {
                 };
             }
             if key.kind == Kind::Pod {
+                if let Err(why) = admission::of_source(world, &mut object) {
+                    return held_up(world, src, key, &why, cx);
+                }
                 let spec = object.body_map().remove("spec").unwrap_or_default();
                 object.status = crate::controllers::podstatus::initial(&spec);
-                admission::with_token(world, &mut object);
+            }
+            if let Err(why) = quota::admit(world, None, &object, cx.now) {
+                return held_up(world, src, key, &why, cx);
             }
             cx.put(object);
         }
@@ -221,7 +235,19 @@ fn heal(world: &World, src: &Src, live: &Object, wanted: &Wanted, cx: &mut Cx<'_
 
 /// A Service keeps what it was given, and is given what it lacks.
 fn admitted(world: &World, live: &Object, next: Object, cx: &mut Cx<'_>) -> Result<Object, alloc::string::String> {
-    if next.key.kind == Kind::Service { service::admit(world, Some(live), next, cx) } else { Ok(next) }
+    if next.key.kind != Kind::Service {
+        return Ok(next);
+    }
+    let next = service::admit(world, Some(live), next, cx)?;
+    quota::admit(world, Some(live), &next, cx.now)?;
+    Ok(next)
+}
+
+/// A quota or a LimitRange stands against it: it is tried again, for there may be room.
+fn held_up(world: &World, src: &Src, key: &Key, why: &str, cx: &mut Cx<'_>) {
+    cx.wake(cx.now + HELD_UP, ControllerId::Sync, key.clone());
+    let why = quota::forbidden(key, why);
+    cx.event(world, &src.object, EventKind::Warning, "CannotWrite", &alloc::format!("{key} cannot be written: {why}"));
 }
 
 fn complain(world: &World, src: &Src, key: &Key, why: &str, cx: &mut Cx<'_>) {

@@ -5,12 +5,14 @@
 //! are kept with each write, and nothing here walks all pods.
 
 pub mod budgets;
+pub mod charge;
 mod customs;
 pub mod deletion;
 pub mod desired;
 pub mod nodes;
 pub mod pods;
 pub mod policies;
+pub mod quotas;
 pub mod services;
 pub mod templates;
 pub mod timers;
@@ -65,6 +67,8 @@ pub struct World {
     pub desired: desired::Desired,
     /// PodDisruptionBudgets, by namespace.
     pub budgets: budgets::Budgets,
+    /// ResourceQuotas, and what they count.
+    pub quotas: quotas::Quotas,
     /// Which Deployments mention which ConfigMaps and Secrets.
     pub templates: templates::Templates,
     /// Which sources watch a release.
@@ -361,12 +365,14 @@ impl World {
 
     /// Keeps the derived records in step with an object.
     fn derive(&mut self, changed: &Changed) {
+        self.quotas.count(changed);
         match changed.key.kind {
             Kind::Pod => {
                 let old = self.pods.get(&changed.key).cloned();
                 self.pods.update(changed, self.nodes.gains());
                 let new = self.pods.get(&changed.key).cloned();
                 self.nodes.pod_changed(&changed.key, old.as_ref(), new.as_ref());
+                self.quotas.pod_changed(changed, old.as_ref(), new.as_ref());
             }
             Kind::Node => self.nodes.node_changed(changed),
             Kind::Deployment => self.templates.update(changed),
@@ -377,7 +383,12 @@ impl World {
             }
             Kind::NetworkPolicy => self.policies.update(changed),
             Kind::CustomResourceDefinition => customs::update(&mut self.customs, changed),
-            Kind::Service => self.services.update(changed),
+            Kind::Service => {
+                self.services.update(changed);
+                self.quotas.service_changed(changed);
+            }
+            Kind::ResourceQuota => self.quotas.update(changed),
+            Kind::ReplicaSet => self.quotas.set_changed(changed),
             Kind::EndpointSlice => self.services.slice_changed(changed),
             Kind::Source => {
                 let snapshots = &self.snapshots;

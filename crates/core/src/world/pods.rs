@@ -9,11 +9,12 @@ use alloc::{
 };
 use core::net::IpAddr;
 
-use evenkeel_model::{Key, Kind, Labels, Object, Quantity, Selector, Time, Uid, podstatus};
+use evenkeel_model::{Key, Kind, Labels, Object, Selector, Time, Uid, podstatus};
 use imbl::{OrdMap, OrdSet};
-use k8s_openapi::api::core::v1::{Container, PodSpec, Toleration, Volume};
+use k8s_openapi::api::core::v1::{PodSpec, Toleration, Volume};
 use serde::{Deserialize, de::IgnoredAny};
 
+use super::charge::{Charge, effective_requests};
 use crate::{change::Changed, world::deletion::DEFAULT_GRACE_SECONDS};
 
 /// A pod's phase.
@@ -69,6 +70,8 @@ pub struct PodShape {
     pub subdomain: Option<Arc<str>>,
     /// `hostNetwork`.
     pub host_network: bool,
+    /// What quotas count of it.
+    pub charge: Charge,
 }
 
 /// What is told of a pod's troubles: whether its status is worth reading for a cause.
@@ -500,7 +503,9 @@ fn shape_of(body: &[u8]) -> PodShape {
         .collect();
     let name = |text: Option<String>| text.filter(|t| !t.is_empty()).map(Arc::from);
     let mut other = requests;
+    let charge = Charge::of(&spec);
     PodShape {
+        charge,
         cpu_milli: other.remove("cpu").unwrap_or_default().milli().min(MOST_ASKED),
         memory: other.remove("memory").unwrap_or_default().units().min(MOST_ASKED),
         other: other.into_iter().map(|(k, v)| (k, v.units().min(MOST_ASKED))).collect(),
@@ -549,50 +554,4 @@ pub fn mentioned(spec: &PodSpec) -> Vec<(bool, Arc<str>)> {
         note(true, &r.name);
     }
     out.into_iter().collect()
-}
-
-type Requests = BTreeMap<String, Quantity>;
-
-fn requests(c: &Container) -> Requests {
-    let resources = c.resources.clone().unwrap_or_default();
-    let mut all: Requests = BTreeMap::new();
-    for (name, q) in resources.limits.iter().flatten().chain(resources.requests.iter().flatten()) {
-        if let Ok(q) = q.0.parse() {
-            all.insert(name.clone(), q);
-        }
-    }
-    all
-}
-
-/// The larger of what runs together: all containers and sidecars; or, while starting, one init
-/// container and the sidecars before it (KEP-753).
-fn effective_requests(spec: &PodSpec) -> Requests {
-    let add = |into: &mut Requests, more: &Requests| {
-        for (name, q) in more {
-            let slot = into.entry(name.clone()).or_default();
-            slot.0 = slot.0.saturating_add(q.0);
-        }
-    };
-    let mut peak: Requests = BTreeMap::new();
-    let mut sidecars: Requests = BTreeMap::new();
-    for c in spec.init_containers.iter().flatten() {
-        let mut at_start = sidecars.clone();
-        add(&mut at_start, &requests(c));
-        if c.restart_policy.as_deref() == Some("Always") {
-            sidecars = at_start.clone();
-        }
-        for (name, q) in at_start {
-            let slot = peak.entry(name).or_default();
-            *slot = (*slot).max(q);
-        }
-    }
-    let mut running = sidecars;
-    for c in &spec.containers {
-        add(&mut running, &requests(c));
-    }
-    for (name, q) in running {
-        let slot = peak.entry(name).or_default();
-        *slot = (*slot).max(q);
-    }
-    peak
 }

@@ -13,12 +13,14 @@ mod container;
 mod crd;
 mod environment;
 mod ingress;
+mod limits;
 mod meta;
 mod names;
 mod node;
 mod pod;
 mod policy;
 mod probe;
+mod quota;
 mod rbac;
 mod service;
 mod source;
@@ -58,6 +60,8 @@ pub fn object(kind: Kind, value: &Value) -> Vec<Problem> {
         Kind::Ingress => ingress::ingress(value, &mut out),
         Kind::IngressClass => ingress::class(spec, &at, &mut out),
         Kind::NetworkPolicy => policy::spec(spec, &at, &mut out),
+        Kind::LimitRange => limits::spec(spec, &at, &mut out),
+        Kind::ResourceQuota => quota::spec(spec, &at, &mut out),
         Kind::Source => source::spec(spec, &at, &mut out),
         Kind::Node => node::spec(spec, &at, &mut out),
         Kind::Role | Kind::ClusterRole => rbac::role(kind, value, &mut out),

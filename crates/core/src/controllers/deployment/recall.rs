@@ -22,6 +22,7 @@ use super::Run;
 use crate::{
     controllers::{admission, orphan},
     cx::Cx,
+    limits,
     world::{World, pods::PodRecord},
 };
 
@@ -101,6 +102,7 @@ fn set(run: &Run<'_>, hash: &str, pods: &[Arc<Object>], number: usize, cx: &mut 
         orphan::unmark(&mut meta);
         labels = BTreeMap::clone(&meta.labels);
         annotations = BTreeMap::clone(&meta.annotations);
+        annotations.remove(limits::ANNOTATION);
         spec = pod.body_map().remove("spec").unwrap_or_default();
     }
     if let Some(spec) = spec.as_object_mut() {

@@ -12,6 +12,8 @@ use alloc::{
     vec::Vec,
 };
 
+use core::time::Duration;
+
 use evenkeel_model::{
     Content, ContentRef, Digest, Key, Kind, Meta, Object, OwnerRef, canonical, names, own::SourceStatus,
     rng::NAME_ALPHABET,
@@ -23,12 +25,16 @@ use serde_json::{Map, Value, json};
 use super::{Run, revision};
 use crate::{
     change::Change,
+    controllers::ControllerId,
     cx::{Cx, EventKind},
+    quota,
     world::{World, pods::mentioned},
 };
 
 /// Characters of a hash, as many as Kubernetes' have at most.
 const HASH_LENGTH: usize = 10;
+/// How long a Deployment whose ReplicaSet a quota keeps out waits for another try.
+const HELD_UP: Duration = Duration::from_secs(10);
 /// Annotations of a Deployment that its ReplicaSets do not get.
 const NOT_COPIED: [&str; 3] = [
     "kubectl.kubernetes.io/last-applied-configuration",
@@ -143,6 +149,14 @@ pub(super) fn create(run: &mut Run<'_>, config: &Used, replicas: i32, cx: &mut C
         run.world.get(&key).is_none().then_some((key, h))
     });
     let Some((key, hash)) = free else { return };
+    let mut meter = quota::Meter::of(run.world, &run.deployment.key.namespace, cx.now);
+    if let Err(why) = meter.take(&quota::Asked::by_one(Kind::ReplicaSet)) {
+        let why = quota::forbidden(&key, &why);
+        let message = format!("Failed to create new replica set \"{}\": {why}", key.name);
+        cx.event(run.world, run.deployment, EventKind::Warning, "ReplicaSetCreateError", &message);
+        cx.wake(cx.now + HELD_UP, ControllerId::Deployment, run.deployment.key.clone());
+        return;
+    }
     let mut set = Object::new(key, cx.rng.uid(), meta(run, cx), body(run, &hash, replicas));
     set.meta.set_label(names::POD_TEMPLATE_HASH, hash);
     let highest = run.owned.iter().map(super::Owned::revision).max().unwrap_or(0);

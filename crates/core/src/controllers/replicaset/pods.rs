@@ -15,6 +15,8 @@ use super::{BURST, FAILED_BACKOFF, POD_EVENTS, Spec};
 use crate::{
     controllers::{ControllerId, admission, deployment, podstatus},
     cx::{Cx, EventKind},
+    limits,
+    quota::{self, Asked, Meter},
     world::{
         World,
         pods::{PodPhase, PodRecord},
@@ -47,10 +49,18 @@ pub(super) fn create(
     if count == 0 {
         return None;
     }
-    let made = Template::of(world, set, &spec.template, cx.settings.default_toleration);
     let mut taken: BTreeSet<Key> = BTreeSet::new();
+    let made = match Template::of(world, set, &spec.template, cx.settings.default_toleration) {
+        Ok(made) => made,
+        Err(why) => return Some(quota::forbidden(&free_name(world, set, &taken, cx), &why)),
+    };
+    let mut meter = Meter::of(world, &set.key.namespace, cx.now);
+    let asked = Asked::by_pod(world, &made.body, &made.spec);
     for n in 0..count {
         let key = free_name(world, set, &taken, cx);
+        if let Err(why) = meter.take(&asked) {
+            return Some(quota::forbidden(&key, &why));
+        }
         taken.insert(key.clone());
         let pod = made.pod(key, cx);
         if n < POD_EVENTS {
@@ -78,13 +88,15 @@ struct Template {
     annotations: Labels,
     owners: Arc<[OwnerRef]>,
     body: Arc<[u8]>,
+    spec: Value,
     status: Arc<[u8]>,
     generate_name: Arc<str>,
     node: Option<Arc<str>>,
 }
 
 impl Template {
-    fn of(world: &World, set: &Object, template: &Value, toleration: Duration) -> Self {
+    /// Says what stands against such pods.
+    fn of(world: &World, set: &Object, template: &Value, toleration: Duration) -> Result<Self, String> {
         let labels = |name: &str| -> Labels {
             let map = template.get("metadata").and_then(|m| m.get(name)).and_then(Value::as_object);
             let text = |v: &Value| v.as_str().unwrap_or_default().to_string();
@@ -94,17 +106,24 @@ impl Template {
         evenkeel_schema::defaults::apply(Kind::Pod, &mut pod);
         let mut spec = pod.get_mut("spec").map(Value::take).unwrap_or_default();
         let node = spec.as_object_mut().and_then(|s| s.remove("nodeName"));
+        let limited = limits::fill(world, &set.key.namespace, &mut spec);
+        limits::check(world, &set.key.namespace, &spec)?;
         admission::tolerate(&mut spec, toleration);
         admission::give_token(world, &set.key.namespace, &mut spec);
-        Self {
+        let mut annotations = labels("annotations");
+        if let Some(text) = limited {
+            Arc::make_mut(&mut annotations).insert(limits::ANNOTATION.into(), text);
+        }
+        Ok(Self {
             labels: labels("labels"),
-            annotations: labels("annotations"),
+            annotations,
             owners: [OwnerRef::controller(&set.key, set.uid)].into(),
             status: podstatus::initial(&spec),
             body: canonical::value_bytes(&json!({"spec": spec})).into(),
+            spec,
             generate_name: format!("{}-", set.key.name).into(),
             node: node.and_then(|n| n.as_str().map(Arc::from)),
-        }
+        })
     }
 
     fn pod(&self, key: Key, cx: &mut Cx<'_>) -> Object {

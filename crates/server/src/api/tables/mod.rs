@@ -5,6 +5,7 @@
 
 mod cluster;
 mod ingress;
+mod limits;
 mod network;
 mod own;
 mod pods;
@@ -60,6 +61,8 @@ fn columns(kind: Kind) -> &'static [Column] {
         Kind::ServiceAccount => rbac::ACCOUNT,
         Kind::Role | Kind::ClusterRole => rbac::ROLE,
         Kind::RoleBinding | Kind::ClusterRoleBinding => rbac::BINDING,
+        Kind::LimitRange => limits::RANGE,
+        Kind::ResourceQuota => limits::QUOTA,
         Kind::Source => own::SOURCE,
         Kind::Release => own::RELEASE,
         Kind::Drift => own::DRIFT,
@@ -89,6 +92,8 @@ fn cells(object: &Object, customs: &Customs, now: Time) -> Vec<Value> {
         Kind::ServiceAccount => rbac::account(object, now),
         Kind::Role | Kind::ClusterRole => rbac::role(object),
         Kind::RoleBinding | Kind::ClusterRoleBinding => rbac::binding(object, now),
+        Kind::LimitRange => limits::range(object),
+        Kind::ResourceQuota => limits::quota(object, now),
         Kind::Source => own::source(object, now),
         Kind::Release => own::release(object, now),
         Kind::Drift => own::drift(object, now),
