@@ -86,5 +86,8 @@ fn by_hand(cluster: &Cluster) {
          count/configmaps=2, limited: count/configmaps=2",
     );
     refused(&["create", "service", "nodeport", "web", "--tcp=80", "-n", "other"], "services.nodeports=1");
-    refused(&["create", "quota", "none", "--hard=deployments=1", "-n", "other"], "must be a standard resource for quota");
+    refused(
+        &["create", "quota", "none", "--hard=deployments=1", "-n", "other"],
+        "must be a standard resource for quota",
+    );
 }

@@ -132,7 +132,13 @@ fn bounds(of: &str, item: &Value, requests: &Amounts, limits: &Amounts, wrong: &
     }
 }
 
-fn below(of: &str, name: &str, least: Quantity, request: Option<&Quantity>, limit: Option<&Quantity>) -> Option<String> {
+fn below(
+    of: &str,
+    name: &str,
+    least: Quantity,
+    request: Option<&Quantity>,
+    limit: Option<&Quantity>,
+) -> Option<String> {
     let text = |q: Quantity| shown(name, q);
     let bound = format!("minimum {name} usage per {of} is {}", text(least));
     match (request, limit) {
@@ -164,7 +170,8 @@ fn ratio(of: &str, name: &str, most: Quantity, request: Option<&Quantity>, limit
         return Some(format!("{bound}, but no limit is specified or limit is 0"));
     };
     let found = limit.0 as f64 / request.0 as f64;
-    let over = if most.units() <= MOST_MILLI { found * 1000.0 > most.milli() as f64 } else { found > most.units() as f64 };
+    let over =
+        if most.units() <= MOST_MILLI { found * 1000.0 > most.milli() as f64 } else { found > most.units() as f64 };
     over.then(|| format!("{bound}, but provided ratio is {found:.6}"))
 }
 
@@ -205,7 +212,10 @@ mod tests {
             json!({"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}})
         );
         // A limit without a request is the request.
-        assert_eq!(of(1), json!({"requests": {"cpu": "2", "memory": "512Mi"}, "limits": {"cpu": "2", "memory": "512Mi"}}));
+        assert_eq!(
+            of(1),
+            json!({"requests": {"cpu": "2", "memory": "512Mi"}, "limits": {"cpu": "2", "memory": "512Mi"}})
+        );
         assert_eq!(of(2)["requests"], json!({"cpu": "100m", "memory": "1Mi"}));
         assert_eq!(fill(&c.world, "default", &mut spec), None, "again there is nothing to say");
         assert_eq!(fill(&c.world, "other", &mut pod(&json!([{"name": "a"}]))), None);

@@ -173,8 +173,7 @@ fn unnamed(quota: &Quota, spec: &Value) -> Option<String> {
     let mut missing: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let wanted: Vec<&str> =
         quota.limits.iter().map(|l| l.name.as_str()).filter(|n| MUST_BE_NAMED.contains(n)).collect();
-    let containers =
-        ["containers", "initContainers"].into_iter().filter_map(|l| spec.get(l)?.as_array()).flatten();
+    let containers = ["containers", "initContainers"].into_iter().filter_map(|l| spec.get(l)?.as_array()).flatten();
     for container in containers {
         let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
         for resource in &wanted {

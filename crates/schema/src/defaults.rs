@@ -150,7 +150,9 @@ fn limits(map: &mut Map<String, Value>) {
             *into = json!({});
         }
         if let Some(into) = into.as_object_mut() {
-            given.into_iter().for_each(|(name, amount)| drop(into.entry(name).or_insert(amount)));
+            for (name, amount) in given {
+                into.entry(name).or_insert(amount);
+            }
         }
         map.retain(|name, value| name != to || !value.is_null());
     }

@@ -189,9 +189,7 @@ fn a_set_that_waits_gets_the_room_that_another_leaves() {
     create(&mut lab, quota("few", json!({"hard": {"pods": "2"}}))).unwrap();
     create(&mut lab, deployment("one", "web:1", json!({"replicas": 2}))).unwrap();
     create(&mut lab, deployment("two", "web:2", json!({"replicas": 1}))).unwrap();
-    let of = |lab: &Lab, name: &str| {
-        lab.world.list(Kind::Pod, "shop").filter(|p| p.key.name.starts_with(name)).count()
-    };
+    let of = |lab: &Lab, name: &str| lab.world.list(Kind::Pod, "shop").filter(|p| p.key.name.starts_with(name)).count();
     assert_eq!((of(&lab, "one-"), of(&lab, "two-")), (2, 0));
     replace(&mut lab, deployment("one", "web:1", json!({"replicas": 1}))).unwrap();
     assert_eq!((of(&lab, "one-"), of(&lab, "two-")), (1, 1));
@@ -231,7 +229,7 @@ fn limits_hold_for_pods_of_templates_too() {
 #[test]
 fn what_a_source_wants_waits_for_room() {
     let mut lab = Lab::new();
-    lab.source("app", json!({}));
+    lab.source("shop", json!({}));
     let map = |name: &str| {
         doc(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"},
             "data": {}}))
@@ -253,17 +251,18 @@ fn a_pod_that_nobody_ends_counts_no_longer_than_its_time() {
     let mut lab = Lab::new();
     create(&mut lab, quota("few", json!({"hard": {"pods": "1"}}))).unwrap();
     create(&mut lab, pod("a", json!({}))).unwrap();
-    let key = Key::new(Kind::Pod, "shop", "a");
     // Its node never says that it is gone.
-    let mut going = Object::clone(lab.world.get(&key).unwrap());
-    going.node = Some("away".into());
-    going.meta.finalizers = ["example.com/hold".into()].into();
+    let mut going = Object::clone(lab.world.get(&Key::new(Kind::Pod, "shop", "a")).unwrap());
     going.meta.deletion = Some(evenkeel_model::meta::Deletion { at: lab.now, grace_seconds: 30 });
-    lab.put(going.to_value());
+    lab.change(crate::Change::Put(Arc::new(going)));
+    let next = Object::from_value(pod("b", json!({}))).unwrap();
+    let at = |secs: u64| admit(&lab.world, None, &next, lab.now + core::time::Duration::from_secs(secs));
+    assert!(at(0).is_err() && at(30).is_err());
+    assert_eq!(at(31), Ok(()));
+    let shop: Arc<str> = "shop".into();
+    assert_eq!(lab.world.quotas.next_lapse(&shop, lab.now), Some(lab.now + core::time::Duration::from_secs(30)));
+    // Then it goes after all, and counts once.
     lab.settle();
-    assert_eq!(used(&lab, "few"), json!({"pods": "1"}));
-    assert!(create(&mut lab, pod("b", json!({}))).is_err());
-    lab.pass(40);
     assert_eq!(used(&lab, "few"), json!({"pods": "0"}));
-    create(&mut lab, pod("b", json!({}))).unwrap();
+    assert_eq!(lab.world.quotas.next_lapse(&shop, lab.now), None);
 }

@@ -148,10 +148,7 @@ impl Quota {
         };
         let named = spec.scopes.iter().flatten().map(|s| Scope::named(s));
         let selected = spec.scope_selector.iter().flat_map(|s| s.match_expressions.iter().flatten()).map(Scope::of);
-        Self {
-            scopes: named.chain(selected).collect(),
-            limits: spec.hard.into_iter().flatten().map(limit).collect(),
-        }
+        Self { scopes: named.chain(selected).collect(), limits: spec.hard.into_iter().flatten().map(limit).collect() }
     }
 
     /// Whether it counts pods of a class.
@@ -238,7 +235,9 @@ impl Quotas {
                 let is = |kind: &Kind| kind.info().plural == plural && kind.info().group == group;
                 let built_in = Kind::ALL.iter().copied().find(is);
                 let kind = built_in.or_else(|| customs.iter().map(|d| d.stored).find(is));
-                Quantity::from_units(kind.map_or(0, |k| self.objects.get(&(namespace.clone(), k)).copied().unwrap_or(0)))
+                Quantity::from_units(
+                    kind.map_or(0, |k| self.objects.get(&(namespace.clone(), k)).copied().unwrap_or(0)),
+                )
             }
             Measure::NodePorts => Quantity::from_units(self.services.get(namespace).map_or(0, |s| s.0)),
             Measure::LoadBalancers => Quantity::from_units(self.services.get(namespace).map_or(0, |s| s.1)),

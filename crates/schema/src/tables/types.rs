@@ -1862,7 +1862,7 @@ pub(crate) static CORE_V1_RESOURCE_QUOTA: Object = Object { name: "core.v1.Resou
     Field { name: "kind", ty: String, ..F },
     Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
     Field { name: "spec", ty: Object(&CORE_V1_RESOURCE_QUOTA_SPEC), numbers: &[2], ..F },
-    Field { name: "status", ty: Object(&CORE_V1_RESOURCE_QUOTA_STATUS), numbers: &[3], ..F },
+    Field { name: "status", ty: Object(&CORE_V1_RESOURCE_QUOTA_STATUS), support: Support::Dropped, numbers: &[3], ..F },
 ] };
 
 pub(crate) static CORE_V1_RESOURCE_QUOTA_SPEC: Object = Object { name: "core.v1.ResourceQuotaSpec", atomic: false, fields: &[

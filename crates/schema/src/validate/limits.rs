@@ -1,6 +1,6 @@
 //! LimitRanges.
 
-use alloc::{collections::BTreeSet, format, vec::Vec};
+use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
 
 use evenkeel_model::Quantity;
 use serde_json::{Map, Value};
@@ -70,7 +70,10 @@ fn limit(item: &Value, kind: &str, at: &Trail<'_>, out: &mut Complaints) {
         let storage: Vec<bool> =
             ["min", "max"].iter().map(|f| amounts(item, f).any(|(n, ..)| n == "storage")).collect();
         if !storage.contains(&true) {
-            out.required(&at.field("limits"), "either minimum or maximum storage value is required, but neither was provided");
+            out.required(
+                &at.field("limits"),
+                "either minimum or maximum storage value is required, but neither was provided",
+            );
         }
     }
     for (low, high, what) in ORDER {
@@ -118,8 +121,6 @@ fn float(q: Quantity) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::string::String;
-
     use evenkeel_model::Kind;
     use serde_json::json;
 

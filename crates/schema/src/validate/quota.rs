@@ -72,7 +72,9 @@ pub(super) fn spec(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
         let Some(read) = amount.as_str().and_then(|t| t.parse::<Quantity>().ok()) else { continue };
         if read < Quantity::default() {
             out.invalid(&at, amount, "must be greater than or equal to 0");
-        } else if (COUNTED.contains(&name.as_str()) || name.starts_with("count/")) && read != Quantity::from_units(read.units()) {
+        } else if (COUNTED.contains(&name.as_str()) || name.starts_with("count/"))
+            && read != Quantity::from_units(read.units())
+        {
             out.invalid(&at, amount, "must be an integer");
         }
     }
@@ -135,7 +137,10 @@ fn operator(one: &Value, scope: &str, at: &Trail<'_>, out: &mut Complaints) {
     }
     match operator {
         "In" | "NotIn" if values.is_empty() => {
-            out.required(&at.field("values"), "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector");
+            out.required(
+                &at.field("values"),
+                "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
+            );
         }
         "Exists" | "DoesNotExist" if !values.is_empty() => {
             let why = "must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector";
