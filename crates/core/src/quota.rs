@@ -146,26 +146,37 @@ impl Account<'_> {
         {
             return Some(format!("failed quota: {}: must specify {unnamed}", self.name));
         }
-        let bounds = self.quota.limits.iter().zip(&self.used);
-        let over: Vec<(&str, Quantity, Quantity, Quantity)> = bounds
-            .map(|(limit, used)| (limit.name.as_str(), asked.of(&limit.measure), *used, limit.hard))
-            .filter(|(_, asked, used, hard)| asked.0 > 0 && used.0.saturating_add(asked.0) > hard.0)
+        let over: Vec<Over<'_>> = self
+            .quota
+            .limits
+            .iter()
+            .zip(&self.used)
+            .map(|(limit, used)| Over { limit, asked: asked.of(&limit.measure), used: *used })
+            .filter(|o| o.asked.0 > 0 && o.used.0.saturating_add(o.asked.0) > o.limit.hard.0)
             .collect();
         if over.is_empty() {
             return None;
         }
-        let list = |of: &dyn Fn(&(&str, Quantity, Quantity, Quantity)) -> Quantity| {
-            let all: Vec<String> = over.iter().map(|o| format!("{}={}", o.0, shown(o.0, of(o)))).collect();
+        let list = |of: fn(&Over<'_>) -> Quantity| {
+            let all: Vec<String> =
+                over.iter().map(|o| format!("{}={}", o.limit.name, shown(&o.limit.name, of(o)))).collect();
             all.join(",")
         };
         Some(format!(
             "exceeded quota: {}, requested: {}, used: {}, limited: {}",
             self.name,
-            list(&|o| o.1),
-            list(&|o| o.2),
-            list(&|o| o.3)
+            list(|o| o.asked),
+            list(|o| o.used),
+            list(|o| o.limit.hard)
         ))
     }
+}
+
+/// A bound that something would go beyond.
+struct Over<'q> {
+    limit: &'q Limit,
+    asked: Quantity,
+    used: Quantity,
 }
 
 /// What containers do not name although the quota counts it: `limits.cpu for: a,b; memory for: a`.

@@ -4,11 +4,7 @@
 //! pods by what scopes tell apart. So a change costs the same whether a quota counts it or not, and what a
 //! quota has used is a look at a few sums. Deliberately not here: what follows from it (`quota`).
 
-use alloc::{
-    string::{String, ToString},
-    sync::Arc,
-    vec::Vec,
-};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use core::time::Duration;
 
 use evenkeel_model::{Key, Kind, Object, Quantity, Time};
@@ -326,7 +322,7 @@ impl Quotas {
             return;
         }
         for (name, q) in &shape.charge.amounts {
-            let slot = sum.amounts.entry(name.to_string()).or_default();
+            let slot = sum.amounts.entry(name.clone()).or_default();
             slot.0 = slot.0.saturating_add(q.0.saturating_mul(i128::from(sign)));
         }
     }
