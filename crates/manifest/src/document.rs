@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use evenkeel_model::{Doc, Key, Kind, Severity, kind::Origin, own::UnsupportedMode};
-use evenkeel_schema::{KnownKind, Lookup, Path, SchemaRef, Trail, decode, lookup, path::Step};
+use evenkeel_schema::{
+    KnownKind, Lookup, Path, SchemaRef, Trail, custom::Before, decode, lookup, path::Step,
+};
 use serde_json::Value;
 
 use crate::{
@@ -230,7 +232,7 @@ fn object(file: &mut File<'_>, root: NodeRef<'_>, schema: SchemaRef<'_>) {
         schema.fill_defaults(&mut value);
         filled = Some(value);
     }
-    for problem in schema.validate(filled.as_ref().unwrap_or(&value)) {
+    for problem in schema.validate(filled.as_ref().unwrap_or(&value), Before::Unknown) {
         errors = true;
         // A field that did not decode is missing for another reason.
         if !faults.iter().any(|f| related(f, &problem.path)) {

@@ -19,6 +19,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod canonical;
+mod cel;
 pub mod custom;
 pub mod decode;
 pub mod defaults;

@@ -9,7 +9,7 @@ use evenkeel_model::Kind;
 use serde_json::Value;
 
 use crate::{
-    custom::{self, AnyNode},
+    custom::{self, AnyNode, Before},
     decode::{self, Fault, Options},
     defaults,
     input::Input,
@@ -66,12 +66,14 @@ impl<'s> SchemaRef<'s> {
         }
     }
 
-    /// Everything that is wrong with an object. See [`crate::validate`].
-    pub fn validate(self, value: &Value) -> Vec<Problem> {
+    /// Everything that is wrong with an object that takes the place of another, if there was one. See
+    /// [`crate::validate`].
+    pub fn validate(self, value: &Value, before: Before<'_>) -> Vec<Problem> {
         let mut problems = validate::object(self.kind(), value);
         if let Self::Custom(version) = self {
             let mut out = Complaints::default();
             custom::check(&version.root, value, &Trail::Root, &mut out);
+            custom::hold(&version.root, value, before, &mut out);
             problems.extend(out.problems);
         }
         problems

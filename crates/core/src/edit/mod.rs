@@ -24,6 +24,7 @@ use alloc::{
 use evenkeel_model::{Key, Kind, Labels, Meta, Object, Uid, Version, canonical, names, own::SourceSpec};
 use evenkeel_schema::{
     SchemaRef,
+    custom::Before,
     merge::{Apply, Conflicts, FieldSet, Managed, Update, apply, update},
 };
 use serde_json::Value;
@@ -138,7 +139,8 @@ fn of_value(world: &World, wish: &Wish, mut value: Value) -> Result<Object, Refu
     if fills_first {
         schema.fill_defaults(&mut value);
     }
-    valid(schema, &wish.key, &value)?;
+    let live = world.get(&wish.key).filter(|_| fills_first).map(|o| o.shown_as(wish.key.kind).to_value());
+    valid(schema, &wish.key, &value, live.as_ref().map_or(Before::Nothing, Before::Was))?;
     if !fills_first {
         schema.fill_defaults(&mut value);
     }
@@ -153,8 +155,8 @@ fn schema<'w>(world: &'w World, key: &Key) -> Result<SchemaRef<'w>, Refusal> {
     world.schema(key.kind).ok_or_else(gone)
 }
 
-fn valid(schema: SchemaRef<'_>, key: &Key, value: &Value) -> Result<(), Refusal> {
-    let problems = schema.validate(value);
+fn valid(schema: SchemaRef<'_>, key: &Key, value: &Value, before: Before<'_>) -> Result<(), Refusal> {
+    let problems = schema.validate(value, before);
     if problems.is_empty() {
         return Ok(());
     }

@@ -6,7 +6,10 @@
 use alloc::{string::ToString, sync::Arc};
 
 use evenkeel_model::{Key, Object, canonical};
-use evenkeel_schema::merge::{Apply, FieldSet, Managed, Update, apply, update};
+use evenkeel_schema::{
+    custom::Before,
+    merge::{Apply, FieldSet, Managed, Update, apply, update},
+};
 use serde_json::{Value, json};
 
 use super::{Wish, conflicting, schema, valid};
@@ -69,7 +72,8 @@ fn write(
     wish: &Wish,
     cx: &mut Cx<'_>,
 ) -> Result<Answer, Refusal> {
-    valid(schema(world, &wish.key)?, &wish.key, after)?;
+    let before = shown(live, wish);
+    valid(schema(world, &wish.key)?, &wish.key, after, Before::Was(&before))?;
     let status = after.get(NAME).map_or_else(evenkeel_model::object::empty, |s| canonical::value_bytes(s).into());
     let new = Object { status, managed: managed.to_bytes(), ..Object::clone(live) };
     if wish.dry_run {

@@ -6,7 +6,9 @@ use alloc::{format, string::String, sync::Arc};
 
 use evenkeel_model::{Digest, Doc, Key, Kind, Meta, Object, Time, Uid, base64, canonical, names};
 use evenkeel_schema::{
-    SchemaRef, decode,
+    SchemaRef,
+    custom::Before,
+    decode,
     merge::{Apply, FieldSet, Managed, apply},
 };
 use serde_json::{Map, Value, json};
@@ -109,7 +111,8 @@ pub(crate) fn onto(
     let mut value = merged.value;
     schema.fill_defaults(&mut value);
     if let SchemaRef::Custom(_) = schema {
-        value = fitting(schema, &value)?;
+        let live = live.map(|o| o.shown_as(kind).to_value());
+        value = fitting(schema, &value, live.as_ref().map_or(Before::Nothing, Before::Was))?;
     }
     let mut object = Object::of_kind(kind, value).map_err(|e| format!("{e}"))?;
     object.key = Key { kind: world.customs.stored(kind), ..doc.key.clone() };
@@ -136,9 +139,9 @@ pub(crate) fn onto(
 }
 
 /// A custom object as its definition takes it now, which may be another than when its document was read.
-fn fitting(schema: SchemaRef<'_>, value: &Value) -> Result<Value, String> {
+fn fitting(schema: SchemaRef<'_>, value: &Value, before: Before<'_>) -> Result<Value, String> {
     let value = schema.decode(value, decode::Options::default(), &mut |_: decode::Fault<&Value>| {});
-    match schema.validate(&value).first() {
+    match schema.validate(&value, before).first() {
         None => Ok(value),
         Some(problem) => Err(format!("{}: {}", problem.path, problem.message)),
     }

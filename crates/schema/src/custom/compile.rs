@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use super::{
     defaults,
     node::{Bounds, Checks, List, Node, Part, Sort},
-    validate,
+    rules, validate,
 };
 use crate::{path::Trail, validate::Complaints};
 
@@ -51,9 +51,18 @@ enum At {
     Additional,
 }
 
+/// Where a place is.
+#[derive(Clone, Copy)]
+struct Below<'p> {
+    at: At,
+    depth: u32,
+    /// The list above it whose items cannot be told from each other.
+    uncorrelated: Option<&'p str>,
+}
+
 /// The schema of a whole object.
 pub(crate) fn root(schema: &Value, at: &Trail<'_>, out: &mut Complaints) -> Node {
-    let mut node = node(schema, At::Root, 0, at, out);
+    let mut node = node(schema, Below { at: At::Root, depth: 0, uncorrelated: None }, at, out);
     if node.sort != Sort::Object {
         out.invalid(&at.field("type"), &schema["type"], "must be object at the root");
     }
@@ -65,7 +74,8 @@ pub(crate) fn root(schema: &Value, at: &Trail<'_>, out: &mut Complaints) -> Node
     node
 }
 
-fn node(schema: &Value, place: At, depth: u32, at: &Trail<'_>, out: &mut Complaints) -> Node {
+fn node(schema: &Value, below: Below<'_>, at: &Trail<'_>, out: &mut Complaints) -> Node {
+    let Below { at: place, depth, uncorrelated } = below;
     let Some(map) = schema.as_object().filter(|_| depth <= MAX_DEPTH) else {
         if depth > MAX_DEPTH {
             out.forbidden(at, &format!("nests deeper than {MAX_DEPTH} levels"));
@@ -86,7 +96,7 @@ fn node(schema: &Value, place: At, depth: u32, at: &Trail<'_>, out: &mut Complai
         atomic: map.get("x-kubernetes-map-type").and_then(Value::as_str) == Some("atomic"),
         ..Node::any()
     };
-    children(map, &mut node, depth, at, out);
+    children(map, &mut node, below, at, out);
     if embedded && node.sort != Sort::Object {
         out.invalid(&at.field("type"), &schema["type"], "must be object if x-kubernetes-embedded-resource is true");
     }
@@ -102,6 +112,9 @@ fn node(schema: &Value, place: At, depth: u32, at: &Trail<'_>, out: &mut Complai
     parts_are_spoken_of(&node, &node.checks, at, out);
     map_keys(&node, at, out);
     default(&mut node, at, out);
+    node.rules = rules::read(map, &node, place == At::Root, uncorrelated, at, out);
+    let children = node.properties.values().chain(node.additional.as_deref()).chain(node.items.as_deref());
+    node.ruled = !node.rules.is_empty() || children.into_iter().any(|c| c.ruled);
     node
 }
 
@@ -114,10 +127,6 @@ fn forbidden(map: &Map<String, Value>, at: &Trail<'_>, out: &mut Complaints) {
     if map.get("uniqueItems").and_then(Value::as_bool) == Some(true) {
         let why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
         out.forbidden(&at.field("uniqueItems"), why);
-    }
-    let rules = at.field("x-kubernetes-validations");
-    if map.get("x-kubernetes-validations").and_then(Value::as_array).is_some_and(|r| !r.is_empty()) {
-        out.forbidden(&rules, "rules in CEL are not supported yet, and are not left out silently");
     }
 }
 
@@ -156,7 +165,8 @@ fn sort(map: &Map<String, Value>, place: At, at: &Trail<'_>, out: &mut Complaint
     }
 }
 
-fn children(map: &Map<String, Value>, node: &mut Node, depth: u32, at: &Trail<'_>, out: &mut Complaints) {
+fn children(map: &Map<String, Value>, node: &mut Node, above: Below<'_>, at: &Trail<'_>, out: &mut Complaints) {
+    let under = |at: At| Below { at, depth: above.depth + 1, ..above };
     let properties = map.get("properties").and_then(Value::as_object).filter(|p| !p.is_empty());
     let additional = map.get("additionalProperties").filter(|v| !v.is_null());
     if properties.is_some() && additional.is_some_and(|a| *a != Value::Bool(false)) {
@@ -164,7 +174,7 @@ fn children(map: &Map<String, Value>, node: &mut Node, depth: u32, at: &Trail<'_
     }
     let below = at.field("properties");
     for (name, schema) in properties.into_iter().flatten() {
-        let child = self::node(schema, At::Field, depth + 1, &below.key(name), out);
+        let child = self::node(schema, under(At::Field), &below.key(name), out);
         node.properties.insert(name.clone(), child);
     }
     match additional {
@@ -173,7 +183,7 @@ fn children(map: &Map<String, Value>, node: &mut Node, depth: u32, at: &Trail<'_
         }
         Some(Value::Bool(true)) => node.additional = Some(Box::new(Node::any())),
         Some(schema) => {
-            let child = self::node(schema, At::Additional, depth + 1, &at.field("additionalProperties"), out);
+            let child = self::node(schema, under(At::Additional), &at.field("additionalProperties"), out);
             node.additional = Some(Box::new(child));
         }
         None => {}
@@ -181,7 +191,11 @@ fn children(map: &Map<String, Value>, node: &mut Node, depth: u32, at: &Trail<'_
     match map.get("items") {
         Some(Value::Array(_)) => out.forbidden(&at.field("items"), "items must be a schema object and not an array"),
         Some(schema @ Value::Object(_)) => {
-            node.items = Some(Box::new(self::node(schema, At::Item, depth + 1, &at.field("items"), out)));
+            let (place, mut items) = (at.to_string(), under(At::Item));
+            if !matches!(node.list, List::Map(_)) && items.uncorrelated.is_none() {
+                items.uncorrelated = Some(&place);
+            }
+            node.items = Some(Box::new(self::node(schema, items, &at.field("items"), out)));
         }
         _ if node.sort == Sort::Array => out.required(&at.field("items"), "must be specified"),
         _ => {}

@@ -13,7 +13,8 @@ mod defaults;
 mod formats;
 pub mod jsonpath;
 mod merge;
-mod node;
+pub(crate) mod node;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -31,9 +32,11 @@ use serde_json::Value;
 
 pub use merge::AnyNode;
 pub use node::Node;
+pub use rules::Before;
 
 pub(crate) use compile::root;
 pub(crate) use defaults::fill;
+pub(crate) use rules::hold;
 pub(crate) use validate::value as check;
 pub(crate) use walk::decode;
 

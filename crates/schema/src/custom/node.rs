@@ -7,9 +7,11 @@ use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
 use regex::Regex;
 use serde_json::Value;
 
+use super::rules::Rule;
+
 /// What sort of value stands at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sort {
+pub(crate) enum Sort {
     /// A mapping.
     Object,
     /// A list.
@@ -59,21 +61,24 @@ pub(super) enum List {
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_excessive_bools)] // each is a word of the schema, and they combine
 pub struct Node {
-    pub(super) sort: Sort,
-    pub(super) properties: BTreeMap<String, Node>,
+    pub(crate) sort: Sort,
+    pub(crate) properties: BTreeMap<String, Node>,
     /// What values under free keys are.
-    pub(super) additional: Option<Box<Node>>,
-    pub(super) items: Option<Box<Node>>,
-    pub(super) nullable: bool,
+    pub(crate) additional: Option<Box<Node>>,
+    pub(crate) items: Option<Box<Node>>,
+    pub(crate) nullable: bool,
     /// Unknown fields stay.
     pub(super) preserve: bool,
     /// A whole object: `apiVersion`, `kind` and `metadata` as in any.
-    pub(super) embedded: bool,
+    pub(crate) embedded: bool,
     pub(super) default: Option<Value>,
     pub(super) list: List,
     /// A mapping that server-side apply takes as a whole.
     pub(super) atomic: bool,
-    pub(super) checks: Checks,
+    pub(crate) checks: Checks,
+    pub(super) rules: Vec<Rule>,
+    /// It has rules, or something below it has.
+    pub(super) ruled: bool,
 }
 
 impl Node {
@@ -91,6 +96,8 @@ impl Node {
             list: List::Atomic,
             atomic: false,
             checks: Checks::default(),
+            rules: Vec::new(),
+            ruled: false,
         }
     }
 }
@@ -98,13 +105,13 @@ impl Node {
 /// What a value must be like beyond its sort. Also the parts of `allOf`, `anyOf`, `oneOf` and `not`,
 /// which speak of nothing else.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Checks {
+pub(crate) struct Checks {
     /// Of a part alone: the sort that it wants.
     pub(super) sort: Option<Sort>,
     pub(super) required: Vec<String>,
     pub(super) values: Vec<Value>,
     pub(super) pattern: Option<Regex>,
-    pub(super) format: Option<String>,
+    pub(crate) format: Option<String>,
     pub(super) minimum: Option<(f64, bool)>,
     pub(super) maximum: Option<(f64, bool)>,
     pub(super) multiple_of: Option<f64>,

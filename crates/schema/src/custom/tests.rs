@@ -98,7 +98,7 @@ fn defaults_fill_what_is_absent() {
 fn what_is_wrong_is_told_in_kubernetes_words() {
     let d = definition(&schema());
     let told = |spec: Value| -> Vec<String> {
-        let problems = schema_of(&d).validate(&database(spec));
+        let problems = schema_of(&d).validate(&database(spec), Before::Unknown);
         problems.into_iter().map(|p| std::format!("{}: {}", p.path, p.message)).collect()
     };
     assert_eq!(told(json!({"engine": "postgres", "port": "http", "note": null, "size": {"small": true}})), [""; 0]);

@@ -71,6 +71,19 @@ impl Complaints {
         self.add(at, "FieldValueForbidden", format!("Forbidden: {why}"));
     }
 
+    /// What a rule of a definition says; of the value its sort alone is shown, as in Kubernetes.
+    pub(crate) fn by_rule(&mut self, path: Path, reason: &'static str, sort: &str, why: &str) {
+        let message = match reason {
+            "FieldValueRequired" => format!("Required value: {why}"),
+            "FieldValueForbidden" => format!("Forbidden: {why}"),
+            "FieldValueDuplicate" => format!("Duplicate value: {sort:?}"),
+            _ => format!("Invalid value: {sort:?}: {why}"),
+        };
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(Problem { path, reason, message });
+        }
+    }
+
     pub(crate) fn wrong_type(&mut self, at: &Trail<'_>, value: &Value, wanted: &str) {
         let why = format!("{at} in body must be of type {wanted}: {}", shown(&sort(value).into()));
         self.add(at, "FieldValueTypeInvalid", format!("Invalid value: {}: {why}", shown(value)));
