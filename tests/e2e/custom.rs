@@ -135,6 +135,73 @@ fn wrong_ones(cluster: &Cluster) {
     refused(cluster, &["create", "-f", &file(cluster, "loose.json", &loose)], words);
 }
 
+/// A definition with rules: between fields, between what was and what shall be, and of a list's items.
+fn ruled() -> Value {
+    json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "pools.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"kind": "Pool", "plural": "pools"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                    "spec": {"type": "object", "required": ["min", "max"], "properties": {
+                        "min": {"type": "integer"}, "max": {"type": "integer"},
+                        "zone": {"type": "string", "x-kubernetes-validations": [
+                            {"rule": "self == oldSelf", "message": "a zone is for good", "reason": "FieldValueForbidden"}]},
+                        "ranges": {"type": "array", "items": {"type": "string", "x-kubernetes-validations": [
+                            {"rule": "isCIDR(self)", "messageExpression": "self + ' is no range'"}]}}},
+                        "x-kubernetes-validations": [{"rule": "self.min <= self.max", "message": "min is above max",
+                            "fieldPath": ".min"}]},
+                    "status": {"type": "object", "properties": {"used": {"type": "integer"}}}},
+                    "x-kubernetes-validations": [{
+                        "rule": "!has(self.status) || !has(self.status.used) || self.status.used <= self.spec.max",
+                        "message": "more is used than there may be"}]}}}]}})
+}
+
+fn pool(min: u32, max: u32, zone: &str, range: &str) -> Value {
+    json!({"apiVersion": "example.com/v1", "kind": "Pool", "metadata": {"name": "main", "namespace": "default"},
+        "spec": {"min": min, "max": max, "zone": zone, "ranges": [range]}})
+}
+
+#[test]
+fn rules_of_a_definition_hold_by_hand_and_in_a_source() {
+    let cluster = Cluster::start(&[]);
+    let mut broken = ruled();
+    let schema = &mut broken["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    schema["properties"]["spec"]["x-kubernetes-validations"][0]["rule"] = json!("self.min <= self.most");
+    let words = "compilation failed: ERROR: <input>:1:17: undefined field 'most'";
+    refused(&cluster, &["apply", "-f", &file(&cluster, "broken.json", &broken)], words);
+    cluster.kubectl(&["apply", "-f", &file(&cluster, "crd.json", &ruled())]);
+    cluster.kubectl(&["wait", "--for=condition=Established", "crd/pools.example.com", "--timeout=20s"]);
+    let apply = |pool: &Value| file(&cluster, "pool.json", pool);
+    let wrong = |pool: &Value, words: &str| refused(&cluster, &["apply", "-f", &apply(pool)], words);
+    wrong(&pool(2, 1, "a", "10.0.0.0/8"), r#"spec.min: Invalid value: "object": min is above max"#);
+    wrong(&pool(1, 2, "a", "10.0.0.0"), r#"spec.ranges[0]: Invalid value: "string": 10.0.0.0 is no range"#);
+    cluster.kubectl(&["apply", "-f", &apply(&pool(1, 2, "a", "10.0.0.0/8"))]);
+    wrong(&pool(1, 2, "b", "10.0.0.0/8"), "spec.zone: Forbidden: a zone is for good");
+    cluster.kubectl(&["apply", "-f", &apply(&pool(1, 3, "a", "10.0.0.0/8"))]);
+    let patch = |used: u32| {
+        let patch = json!({"status": {"used": used}}).to_string();
+        cluster.kubectl_try(&["patch", "pools", "main", "--subresource=status", "--type=merge", "-p", &patch])
+    };
+    assert!(patch(9).unwrap_err().contains("more is used than there may be"));
+    patch(3).unwrap();
+    let words = "more is used than there may be";
+    refused(&cluster, &["patch", "pools", "main", "--type=merge", "-p", r#"{"spec":{"max":2}}"#], words);
+    cluster.kubectl(&["delete", "pools", "main"]);
+
+    // The definition is in the cluster; what a commit breaks is told with its place.
+    cluster.repo.write("pool.json", &pool(5, 2, "a", "10.0.0.0/8").to_string());
+    cluster.repo.commit("a pool that is none");
+    eventually("it is rejected", || {
+        let releases = cluster.items(&["releases"]);
+        let rejected = releases.iter().find(|r| r["status"]["phase"] == "Rejected")?.to_string();
+        (rejected.contains("min is above max") && rejected.contains("pool.json")).then_some(())
+    });
+    cluster.repo.write("pool.json", &pool(1, 2, "a", "10.0.0.0/8").to_string());
+    cluster.repo.commit("a good one");
+    eventually("it is there", || cluster.json(&["pools", "main"]));
+    cluster.audit();
+}
+
 #[test]
 fn a_commit_holds_a_definition_and_its_objects() {
     let cluster =

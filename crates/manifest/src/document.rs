@@ -7,9 +7,7 @@
 use std::sync::Arc;
 
 use evenkeel_model::{Doc, Key, Kind, Severity, kind::Origin, own::UnsupportedMode};
-use evenkeel_schema::{
-    KnownKind, Lookup, Path, SchemaRef, Trail, custom::Before, decode, lookup, path::Step,
-};
+use evenkeel_schema::{KnownKind, Lookup, Path, SchemaRef, Trail, custom::Before, decode, lookup, path::Step};
 use serde_json::Value;
 
 use crate::{

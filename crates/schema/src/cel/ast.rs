@@ -6,7 +6,16 @@ use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Expr {
     pub(super) at: usize,
+    /// How deep it nests.
+    pub(super) depth: u32,
     pub(super) is: Is,
+}
+
+impl Expr {
+    pub(super) fn new(at: usize, is: Is) -> Self {
+        let depth = 1 + is.children().iter().map(|c| c.depth).max().unwrap_or(0);
+        Self { at, depth, is }
+    }
 }
 
 /// What an expression is.
@@ -36,6 +45,22 @@ pub(super) enum Is {
     Each(Box<Each>),
     /// `a.optMap(x, b)`; flat where `optFlatMap`.
     OptMap(Box<(Expr, String, Expr, bool)>),
+}
+
+impl Is {
+    fn children(&self) -> Vec<&Expr> {
+        match self {
+            Self::Literal(_) | Self::Name(_) => Vec::new(),
+            Self::Field(of, ..) | Self::Has(of, _) | Self::Not(of) | Self::Minus(of) => alloc::vec![of],
+            Self::Index(a, b, _) | Self::And(a, b) | Self::Or(a, b) | Self::Binary(_, a, b) => alloc::vec![a, b],
+            Self::Call(call) => call.arguments.iter().collect(),
+            Self::List(items) => items.iter().map(|(e, _)| e).collect(),
+            Self::Map(entries) => entries.iter().flat_map(|(k, v, _)| [k, v]).collect(),
+            Self::If(a, b, c) => alloc::vec![a, b, c],
+            Self::Each(each) => [&each.over, &each.body].into_iter().chain(&each.filter).collect(),
+            Self::OptMap(parts) => alloc::vec![&parts.0, &parts.2],
+        }
+    }
 }
 
 /// A call of a function.

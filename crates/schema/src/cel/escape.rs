@@ -4,8 +4,27 @@ use alloc::string::String;
 
 /// Words of the language that a field may be called.
 const WORDS: [&str; 21] = [
-    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import",
-    "let", "loop", "package", "namespace", "return", "var", "void", "while",
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
 ];
 const SIGNS: [(&str, char); 4] = [("dot", '.'), ("dash", '-'), ("slash", '/'), ("underscores", '_')];
 

@@ -124,7 +124,11 @@ impl<'v, 'b> Run<'v, 'b> {
             Is::And(a, b) => self.both(a, b, false),
             Is::Or(a, b) => self.both(a, b, true),
             Is::If(condition, then, other) => {
-                if self.truth(condition)? { self.expr(then) } else { self.expr(other) }
+                if self.truth(condition)? {
+                    self.expr(then)
+                } else {
+                    self.expr(other)
+                }
             }
             Is::Binary(operator, a, b) => {
                 let (a, b) = (self.expr(a)?, self.expr(b)?);

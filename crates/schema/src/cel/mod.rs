@@ -141,7 +141,13 @@ impl Program {
     }
 
     /// Whether it holds.
-    pub(crate) fn holds(&self, now: Seen<'_>, before: Option<Seen<'_>>, old: Old, budget: &mut u64) -> Result<bool, Ended> {
+    pub(crate) fn holds(
+        &self,
+        now: Seen<'_>,
+        before: Option<Seen<'_>>,
+        old: Old,
+        budget: &mut u64,
+    ) -> Result<bool, Ended> {
         match self.run_val(now, before, old, budget)? {
             Val::Bool(b) => Ok(b),
             _ => eval::no_overload(),

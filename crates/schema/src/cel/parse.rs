@@ -15,6 +15,8 @@ use super::{
 
 /// How deep expressions may nest: walks are recursive. cel-go's own bound is 250.
 const MAX_DEPTH: u32 = 100;
+/// How deep their trees may be: a long sum is a deep tree, too.
+const MAX_TREE: u32 = 200;
 /// Nodes of one expression: beyond it nobody reads it.
 const MAX_NODES: usize = 10_000;
 
@@ -97,7 +99,11 @@ impl Parser<'_> {
         if self.nodes > MAX_NODES {
             return Err(self.fault(at, format!("the expression has more than {MAX_NODES} parts")));
         }
-        Ok(Expr { at, is })
+        let expr = Expr::new(at, is);
+        if expr.depth > MAX_TREE {
+            return Err(self.fault(at, format!("the expression nests deeper than {MAX_TREE} levels")));
+        }
+        Ok(expr)
     }
 
     fn expr(&mut self) -> Parsed {
@@ -120,21 +126,34 @@ impl Parser<'_> {
     }
 
     fn or(&mut self) -> Parsed {
-        let mut left = self.and()?;
-        while self.sign("||") {
-            let right = self.and()?;
-            left = self.node(left.at, Is::Or(left.into(), right.into()))?;
-        }
-        Ok(left)
+        self.chain("||", Self::and, Is::Or)
     }
 
     fn and(&mut self) -> Parsed {
-        let mut left = self.relation()?;
-        while self.sign("&&") {
-            let right = self.relation()?;
-            left = self.node(left.at, Is::And(left.into(), right.into()))?;
+        self.chain("&&", Self::relation, Is::And)
+    }
+
+    /// A chain of one operator as a tree that is as flat as can be: people write long ones.
+    fn chain(&mut self, sign: &str, next: fn(&mut Self) -> Parsed, make: fn(Box<Expr>, Box<Expr>) -> Is) -> Parsed {
+        let mut level = alloc::vec![next(self)?];
+        while self.sign(sign) {
+            level.push(next(self)?);
         }
-        Ok(left)
+        while level.len() > 1 {
+            let mut above = Vec::with_capacity(level.len().div_ceil(2));
+            let mut parts = level.into_iter();
+            while let Some(left) = parts.next() {
+                above.push(match parts.next() {
+                    Some(right) => self.node(left.at, make(left.into(), right.into()))?,
+                    None => left,
+                });
+            }
+            level = above;
+        }
+        match level.pop() {
+            Some(out) => Ok(out),
+            None => Err(self.fault(self.peek().at, "an expression is wanted")),
+        }
     }
 
     fn binary(&mut self, signs: &[(&str, Operator)], next: fn(&mut Self) -> Parsed) -> Parsed {
@@ -282,9 +301,7 @@ impl Parser<'_> {
         let (names, filter, body) = match third {
             None => ((self.variable(&first)?, None), None, second),
             Some(body) if count == 3 && what == What::Map => ((self.variable(&first)?, None), Some(second), body),
-            Some(body) if count == 3 && two => {
-                ((self.variable(&first)?, Some(self.variable(&second)?)), None, body)
-            }
+            Some(body) if count == 3 && two => ((self.variable(&first)?, Some(self.variable(&second)?)), None, body),
             Some(_) => return Err(wrong()),
         };
         self.node(at, Is::Each(Box::new(Each { what, over, names, filter, body })))

@@ -29,8 +29,7 @@ const BUDGET: u64 = 1_000_000;
 /// Longest text that a message expression may give, as in Kubernetes.
 const MAX_MESSAGE: usize = 5 * 1024;
 /// Sorts of problems after which rules are not looked at, as in Kubernetes.
-const BLOCKING: [&str; 4] =
-    ["FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"];
+const BLOCKING: [&str; 4] = ["FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"];
 const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 
 /// A rule.
@@ -287,7 +286,8 @@ impl Walk<'_> {
                 Ok(())
             }
             Err(Ended::Budget) => {
-                let why = "validation failed due to running out of cost budget, no further validation rules will be run";
+                let why =
+                    "validation failed due to running out of cost budget, no further validation rules will be run";
                 self.out.invalid(&Trail::Root, &Value::Null, why);
                 Err(Spent)
             }

@@ -31,7 +31,8 @@ pub(super) fn call<'v>(_run: &mut Run<'v, '_>, name: &str, given: &[Val<'v>]) ->
         "timestamp" => match (of, of.as_text()) {
             (Val::Timestamp(_), _) => Some(Ok(of.clone())),
             (_, Some(text)) => Some(
-                Time::parse_rfc3339(text).map_or_else(|| wrong("string", "google.protobuf.Timestamp"), |t| Ok(Val::Timestamp(t))),
+                Time::parse_rfc3339(text)
+                    .map_or_else(|| wrong("string", "google.protobuf.Timestamp"), |t| Ok(Val::Timestamp(t))),
             ),
             _ => None,
         },

@@ -33,8 +33,6 @@ enum T {
     Texts,
     /// A list of anything, or a mapping.
     Sized,
-    /// What has an order.
-    OrderedA,
     /// A list of what has an order.
     OrderedListA,
     /// A list of what can be added up.
@@ -53,8 +51,8 @@ pub(in crate::cel) enum Found<'n> {
 }
 
 use T::{
-    A, Any, Bool, Bytes, Cidr, Double, Duration, Int, Ip, ListA, OptionalA, OrderedA, OrderedListA, Quantity, Sized,
-    SummedListA, Text, Texts, Time, Type, Uint, Url,
+    A, Any, Bool, Bytes, Cidr, Double, Duration, Int, Ip, ListA, OptionalA, OrderedListA, Quantity, Sized, SummedListA,
+    Text, Texts, Time, Type, Uint, Url,
 };
 
 type Signature = (&'static str, &'static [T], T);
@@ -257,7 +255,6 @@ fn takes_it<'n>(wanted: T, ty: &Ty<'n>, a: &mut Option<Ty<'n>>) -> bool {
         ListA => list(ty, |_| true),
         Texts => ty.fits(&Ty::list(Ty::Text)),
         Sized => matches!(ty, Ty::List(_) | Ty::Map(..) | Ty::Dyn),
-        OrderedA => ordered(ty) && bind(ty),
         OrderedListA => list(ty, ordered),
         SummedListA => list(ty, |t| t.number() || matches!(t, Ty::Duration | Ty::Dyn)),
         OptionalA => match ty {
@@ -271,7 +268,7 @@ fn takes_it<'n>(wanted: T, ty: &Ty<'n>, a: &mut Option<Ty<'n>>) -> bool {
 fn gives_it<'n>(gives: T, a: Option<Ty<'n>>) -> Ty<'n> {
     let a = || a.clone().unwrap_or(Ty::Dyn);
     match gives {
-        A | OrderedA => a(),
+        A => a(),
         Any | Sized => Ty::Dyn,
         Bool => Ty::Bool,
         Int => Ty::Int,

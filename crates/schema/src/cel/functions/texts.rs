@@ -40,7 +40,9 @@ pub(super) fn call<'v>(run: &mut Run<'v, '_>, name: &str, given: &[Val<'v>]) -> 
             None => no_overload(),
         },
         ("charAt", 1, None) => char_at(text, whole(0)),
-        ("indexOf" | "lastIndexOf", 1 | 2, Some(part)) => index_of(name, text, part, (rest.len() == 2).then(|| whole(1))),
+        ("indexOf" | "lastIndexOf", 1 | 2, Some(part)) => {
+            index_of(name, text, part, (rest.len() == 2).then(|| whole(1)))
+        }
         ("lowerAscii", 0, _) => Ok(Val::Text(text.to_ascii_lowercase().into())),
         ("upperAscii", 0, _) => Ok(Val::Text(text.to_ascii_uppercase().into())),
         ("trim", 0, _) => Ok(Val::text(text.trim())),
@@ -123,11 +125,8 @@ fn replace<'v>(run: &mut Run<'v, '_>, text: &str, from: &str, rest: &[Val<'v>], 
 
 fn split<'v>(run: &mut Run<'v, '_>, text: &str, by: &str, most: i64) -> Ran<'v> {
     run.spend(text.len() as u64 / 10)?;
-    let parts: Vec<String> = if by.is_empty() {
-        text.chars().map(String::from).collect()
-    } else {
-        text.split(by).map(Into::into).collect()
-    };
+    let parts: Vec<String> =
+        if by.is_empty() { text.chars().map(String::from).collect() } else { text.split(by).map(Into::into).collect() };
     let kept: Vec<String> = match usize::try_from(most) {
         Err(_) => parts,
         Ok(0) => Vec::new(),
