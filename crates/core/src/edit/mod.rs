@@ -34,7 +34,7 @@ use crate::{
     controllers::{admission, pod},
     cx::{Cx, EventKind},
     policy, quota,
-    release::write::{as_kept, has_generation, without_status},
+    release::write::{as_kept, has_generation, with_status, without_status},
     service,
     world::World,
 };
@@ -140,7 +140,8 @@ fn of_value(world: &World, wish: &Wish, mut value: Value) -> Result<Object, Refu
         schema.fill_defaults(&mut value);
     }
     let live = world.get(&wish.key).filter(|_| fills_first).map(|o| o.shown_as(wish.key.kind).to_value());
-    valid(schema, &wish.key, &value, live.as_ref().map_or(Before::Nothing, Before::Was))?;
+    let whole = live.as_ref().map(|live| with_status(schema, &value, live));
+    valid(schema, &wish.key, whole.as_ref().unwrap_or(&value), live.as_ref().map_or(Before::Nothing, Before::Was))?;
     if !fills_first {
         schema.fill_defaults(&mut value);
     }

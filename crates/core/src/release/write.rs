@@ -111,8 +111,7 @@ pub(crate) fn onto(
     let mut value = merged.value;
     schema.fill_defaults(&mut value);
     if let SchemaRef::Custom(_) = schema {
-        let live = live.map(|o| o.shown_as(kind).to_value());
-        value = fitting(schema, &value, live.as_ref().map_or(Before::Nothing, Before::Was))?;
+        value = fitting(schema, &value, live.map(|o| o.shown_as(kind).to_value()).as_ref())?;
     }
     let mut object = Object::of_kind(kind, value).map_err(|e| format!("{e}"))?;
     object.key = Key { kind: world.customs.stored(kind), ..doc.key.clone() };
@@ -139,12 +138,25 @@ pub(crate) fn onto(
 }
 
 /// A custom object as its definition takes it now, which may be another than when its document was read.
-fn fitting(schema: SchemaRef<'_>, value: &Value, before: Before<'_>) -> Result<Value, String> {
+fn fitting(schema: SchemaRef<'_>, value: &Value, live: Option<&Value>) -> Result<Value, String> {
     let value = schema.decode(value, decode::Options::default(), &mut |_: decode::Fault<&Value>| {});
-    match schema.validate(&value, before).first() {
+    let whole = live.map(|live| with_status(schema, &value, live));
+    let problems = schema.validate(whole.as_ref().unwrap_or(&value), live.map_or(Before::Nothing, Before::Was));
+    match problems.first() {
         None => Ok(value),
         Some(problem) => Err(format!("{}: {}", problem.path, problem.message)),
     }
+}
+
+/// A custom object with the status that it keeps: rules may look at both.
+pub(crate) fn with_status(schema: SchemaRef<'_>, value: &Value, live: &Value) -> Value {
+    let mut whole = value.clone();
+    if schema.kind().info().has_status
+        && let (Some(map), Some(status)) = (whole.as_object_mut(), live.get("status"))
+    {
+        map.insert("status".into(), status.clone());
+    }
+    whole
 }
 
 /// The whole object but its status, as merging reads it, in the version that a kind names.
