@@ -39,7 +39,7 @@ impl<'n, 't> Check<'n, 't> {
     }
 
     fn fault(&self, at: usize, why: impl Into<String>) -> Fault {
-        Fault::syntax(self.source, at, why.into())
+        Fault::syntax(self.source, at, &why.into())
     }
 
     fn overload(&self, at: usize, name: &str, method: bool, given: &[Ty<'n>]) -> Fault {
@@ -71,45 +71,10 @@ impl<'n, 't> Check<'n, 't> {
                 self.field(at, &unwrapped(of).0, name)?;
                 Ok(Ty::Bool)
             }
-            Is::Index(of, index, optional) => {
-                let (of, index) = (self.expr(of)?, self.expr(index)?);
-                let (inner, was_optional) = unwrapped(of);
-                let ty = match &inner {
-                    Ty::List(item) if index.fits(&Ty::Int) || index.number() => (**item).clone(),
-                    Ty::Map(key, value) if index.fits(key) => (**value).clone(),
-                    Ty::Dyn => Ty::Dyn,
-                    _ => return Err(self.overload(at, "_[_]", false, &[inner, index])),
-                };
-                Ok(if *optional || was_optional { flattened(ty) } else { ty })
-            }
+            Is::Index(of, index, optional) => self.index(at, of, index, *optional),
             Is::Call(call) => self.call(at, call),
-            Is::List(items) => {
-                let mut item: Option<Ty<'n>> = None;
-                for (expr, optional) in items {
-                    let mut ty = self.expr(expr)?;
-                    if *optional {
-                        ty = unwrapped(ty).0;
-                    }
-                    item = Some(item.map_or_else(|| ty.clone(), |i| i.join(ty.clone())));
-                }
-                Ok(Ty::list(item.unwrap_or(Ty::Dyn)))
-            }
-            Is::Map(entries) => {
-                let (mut keys, mut values): (Option<Ty<'n>>, Option<Ty<'n>>) = (None, None);
-                for (key, value, optional) in entries {
-                    let key = self.expr(key)?;
-                    if !matches!(key, Ty::Text | Ty::Bool | Ty::Int | Ty::Uint | Ty::Dyn) {
-                        return Err(self.fault(at, format!("unsupported key type: {key}")));
-                    }
-                    let mut value = self.expr(value)?;
-                    if *optional {
-                        value = unwrapped(value).0;
-                    }
-                    keys = Some(keys.map_or_else(|| key.clone(), |k| k.join(key.clone())));
-                    values = Some(values.map_or_else(|| value.clone(), |v| v.join(value.clone())));
-                }
-                Ok(Ty::Map(Box::new(keys.unwrap_or(Ty::Dyn)), Box::new(values.unwrap_or(Ty::Dyn))))
-            }
+            Is::List(items) => self.list(items),
+            Is::Map(entries) => self.map(at, entries),
             Is::Not(of) => {
                 let of = self.expr(of)?;
                 if of.fits(&Ty::Bool) { Ok(Ty::Bool) } else { Err(self.overload(at, "!_", false, &[of])) }
@@ -127,29 +92,69 @@ impl<'n, 't> Check<'n, 't> {
                     return Err(self.overload(at, "_?_:_", false, &types));
                 }
                 let [_, then, other] = types;
-                Ok(then.join(other))
+                Ok(then.join(&other))
             }
             Is::Binary(operator, a, b) => {
                 let (a, b) = (self.expr(a)?, self.expr(b)?);
                 binary(*operator, &a, &b).ok_or_else(|| self.overload(at, operator.name(), false, &[a, b]))
             }
             Is::Each(each) => self.each(at, each),
-            Is::OptMap(parts) => {
-                let (of, name, body, flat) = &**parts;
-                let of = self.expr(of)?;
-                let inner = match of {
-                    Ty::Optional(inner) => *inner,
-                    Ty::Dyn => Ty::Dyn,
-                    other => return Err(self.overload(at, "optMap", true, &[other])),
-                };
-                let ty = self.within(name, inner, body)?;
-                match ty {
-                    Ty::Dyn => Ok(Ty::Dyn),
-                    Ty::Optional(_) if *flat => Ok(ty),
-                    other if *flat => Err(self.overload(body.at, "optFlatMap", true, &[other])),
-                    other => Ok(Ty::optional(other)),
-                }
+            Is::OptMap(parts) => self.opt_map(at, &parts.0, &parts.1, &parts.2, parts.3),
+        }
+    }
+
+    fn index(&mut self, at: usize, of: &Expr, index: &Expr, optional: bool) -> Checked<'n> {
+        let (of, index) = (self.expr(of)?, self.expr(index)?);
+        let (inner, was_optional) = unwrapped(of);
+        let ty = match &inner {
+            Ty::List(item) if index.fits(&Ty::Int) || index.number() => (**item).clone(),
+            Ty::Map(key, value) if index.fits(key) => (**value).clone(),
+            Ty::Dyn => Ty::Dyn,
+            _ => return Err(self.overload(at, "_[_]", false, &[inner, index])),
+        };
+        Ok(if optional || was_optional { flattened(ty) } else { ty })
+    }
+
+    fn list(&mut self, items: &[(Expr, bool)]) -> Checked<'n> {
+        let mut item: Option<Ty<'n>> = None;
+        for (expr, optional) in items {
+            let ty = self.held(expr, *optional)?;
+            item = Some(item.map_or_else(|| ty.clone(), |i| i.join(&ty)));
+        }
+        Ok(Ty::list(item.unwrap_or(Ty::Dyn)))
+    }
+
+    /// What a list or a mapping holds of an expression: what is in it, where that is optional.
+    fn held(&mut self, expr: &Expr, optional: bool) -> Checked<'n> {
+        let ty = self.expr(expr)?;
+        Ok(if optional { unwrapped(ty).0 } else { ty })
+    }
+
+    fn map(&mut self, at: usize, entries: &[(Expr, Expr, bool)]) -> Checked<'n> {
+        let (mut keys, mut values): (Option<Ty<'n>>, Option<Ty<'n>>) = (None, None);
+        for (key, value, optional) in entries {
+            let key = self.expr(key)?;
+            if !matches!(key, Ty::Text | Ty::Bool | Ty::Int | Ty::Uint | Ty::Dyn) {
+                return Err(self.fault(at, format!("unsupported key type: {key}")));
             }
+            let value = self.held(value, *optional)?;
+            keys = Some(keys.map_or_else(|| key.clone(), |k| k.join(&key)));
+            values = Some(values.map_or_else(|| value.clone(), |v| v.join(&value)));
+        }
+        Ok(Ty::Map(Box::new(keys.unwrap_or(Ty::Dyn)), Box::new(values.unwrap_or(Ty::Dyn))))
+    }
+
+    fn opt_map(&mut self, at: usize, of: &Expr, name: &str, body: &Expr, flat: bool) -> Checked<'n> {
+        let inner = match self.expr(of)? {
+            Ty::Optional(inner) => *inner,
+            Ty::Dyn => Ty::Dyn,
+            other => return Err(self.overload(at, "optMap", true, &[other])),
+        };
+        match self.within(name, inner, body)? {
+            Ty::Dyn => Ok(Ty::Dyn),
+            ty @ Ty::Optional(_) if flat => Ok(ty),
+            other if flat => Err(self.overload(body.at, "optFlatMap", true, &[other])),
+            other => Ok(Ty::optional(other)),
         }
     }
 
@@ -305,7 +310,7 @@ fn binary<'n>(operator: Operator, a: &Ty<'n>, b: &Ty<'n>) -> Option<Ty<'n>> {
             _ => Ty::Dyn,
         }),
         O::Add => match (a, b) {
-            (Ty::List(x), Ty::List(y)) => x.fits(y).then(|| a.clone().join(b.clone())),
+            (Ty::List(x), Ty::List(y)) => x.fits(y).then(|| a.clone().join(b)),
             (Ty::Timestamp, Ty::Duration) | (Ty::Duration, Ty::Timestamp) => Some(Ty::Timestamp),
             (Ty::Text, Ty::Text) | (Ty::Bytes, Ty::Bytes) | (Ty::Duration, Ty::Duration) => Some(a.clone()),
             _ => same_number(a, b),

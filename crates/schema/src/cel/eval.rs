@@ -48,16 +48,9 @@ impl<'v, 'b> Run<'v, 'b> {
 
     /// Takes from the budget.
     pub(super) fn spend(&mut self, cost: u64) -> Result<(), Ended> {
-        match self.budget.checked_sub(cost) {
-            Some(left) => {
-                *self.budget = left;
-                Ok(())
-            }
-            None => {
-                *self.budget = 0;
-                Err(Ended::Budget)
-            }
-        }
+        let left = self.budget.checked_sub(cost);
+        *self.budget = left.unwrap_or(0);
+        left.map(drop).ok_or(Ended::Budget)
     }
 
     pub(super) fn same(&mut self, a: &Val<'v>, b: &Val<'v>) -> Result<bool, Ended> {
@@ -78,7 +71,7 @@ impl<'v, 'b> Run<'v, 'b> {
             Is::Name(name) => self.name(name),
             Is::Field(of, name, optional) => {
                 let of = self.expr(of)?;
-                self.select(of, *optional, |v| v.get(name), || format!("no such key: {name}"))
+                select(of, *optional, |v| v.get(name), || format!("no such key: {name}"))
             }
             Is::Index(of, index, optional) => {
                 let (of, index) = (self.expr(of)?, self.expr(index)?);
@@ -87,7 +80,7 @@ impl<'v, 'b> Run<'v, 'b> {
                 let why = || {
                     if list { format!("index out of bounds: {shown}") } else { format!("no such key: {shown}") }
                 };
-                self.select(of, *optional, |v| if list { at(v, &index) } else { entry(v, &index) }, why)
+                select(of, *optional, |v| if list { at(v, &index) } else { v.entry(&index) }, why)
             }
             Is::Has(of, name) => {
                 let of = self.expr(of)?;
@@ -102,18 +95,9 @@ impl<'v, 'b> Run<'v, 'b> {
                 for argument in &call.arguments {
                     given.push(self.expr(argument)?);
                 }
-                functions::call(self, &call.name, given)
+                functions::call(self, &call.name, &given)
             }
-            Is::List(items) => {
-                let mut out = Vec::with_capacity(items.len());
-                for (item, optional) in items {
-                    match (self.expr(item)?, optional) {
-                        (Val::Optional(inner), true) => out.extend(inner.map(|v| *v)),
-                        (value, _) => out.push(value),
-                    }
-                }
-                Ok(Val::list(out))
-            }
+            Is::List(items) => self.list(items),
             Is::Map(entries) => self.map(entries),
             Is::Not(of) => Ok(Val::Bool(!self.truth(of)?)),
             Is::Minus(of) => match self.expr(of)? {
@@ -135,20 +119,32 @@ impl<'v, 'b> Run<'v, 'b> {
                 self.binary(*operator, &a, &b)
             }
             Is::Each(each) => self.each(each),
-            Is::OptMap(parts) => {
-                let (of, name, body, flat) = &**parts;
-                match self.expr(of)? {
-                    Val::Optional(Some(inner)) => {
-                        self.names.push((name.clone(), *inner));
-                        let out = self.expr(body);
-                        self.names.pop();
-                        out.map(|v| if *flat { v } else { Val::some(v) })
-                    }
-                    Val::Optional(None) => Ok(Val::Optional(None)),
-                    _ => no_overload(),
-                }
+            Is::OptMap(parts) => self.opt_map(&parts.0, &parts.1, &parts.2, parts.3),
+        }
+    }
+
+    fn opt_map(&mut self, of: &Expr, name: &str, body: &Expr, flat: bool) -> Ran<'v> {
+        match self.expr(of)? {
+            Val::Optional(Some(inner)) => {
+                self.names.push((name.into(), *inner));
+                let out = self.expr(body);
+                self.names.pop();
+                out.map(|v| if flat { v } else { Val::some(v) })
+            }
+            Val::Optional(None) => Ok(Val::Optional(None)),
+            _ => no_overload(),
+        }
+    }
+
+    fn list(&mut self, items: &[(Expr, bool)]) -> Ran<'v> {
+        let mut out = Vec::with_capacity(items.len());
+        for (item, optional) in items {
+            match (self.expr(item)?, optional) {
+                (Val::Optional(inner), true) => out.extend(inner.map(|v| *v)),
+                (value, _) => out.push(value),
             }
         }
+        Ok(Val::list(out))
     }
 
     fn name(&self, name: &str) -> Ran<'v> {
@@ -159,29 +155,6 @@ impl<'v, 'b> Run<'v, 'b> {
         match types.iter().find(|t| **t == name) {
             Some(name) => Ok(Val::Type(name)),
             None => fault(format!("no such attribute: {name}")),
-        }
-    }
-
-    /// What is in a value, or in what an optional holds.
-    fn select(
-        &mut self,
-        of: Val<'v>,
-        optional: bool,
-        get: impl Fn(&Val<'v>) -> Option<Val<'v>>,
-        why: impl FnOnce() -> String,
-    ) -> Ran<'v> {
-        let (inner, was_optional) = match of {
-            Val::Optional(None) => return Ok(Val::Optional(None)),
-            Val::Optional(Some(inner)) => (*inner, true),
-            other => (other, false),
-        };
-        match get(&inner) {
-            Some(found) if optional || was_optional => {
-                Ok(if matches!(found, Val::Optional(_)) { found } else { Val::some(found) })
-            }
-            Some(found) => Ok(found),
-            None if optional || was_optional => Ok(Val::Optional(None)),
-            None => fault(why()),
         }
     }
 
@@ -365,6 +338,24 @@ fn at<'v>(list: &Val<'v>, index: &Val<'_>) -> Option<Val<'v>> {
     list.item(index)
 }
 
-fn entry<'v>(map: &Val<'v>, key: &Val<'v>) -> Option<Val<'v>> {
-    map.entry(key)
+/// What is in a value, or in what an optional holds.
+fn select<'v>(
+    of: Val<'v>,
+    optional: bool,
+    get: impl Fn(&Val<'v>) -> Option<Val<'v>>,
+    why: impl FnOnce() -> String,
+) -> Ran<'v> {
+    let (inner, was_optional) = match of {
+        Val::Optional(None) => return Ok(Val::Optional(None)),
+        Val::Optional(Some(inner)) => (*inner, true),
+        other => (other, false),
+    };
+    match get(&inner) {
+        Some(found) if optional || was_optional => {
+            Ok(if matches!(found, Val::Optional(_)) { found } else { Val::some(found) })
+        }
+        Some(found) => Ok(found),
+        None if optional || was_optional => Ok(Val::Optional(None)),
+        None => fault(why()),
+    }
 }

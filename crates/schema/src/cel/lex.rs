@@ -71,7 +71,7 @@ impl Lexer<'_> {
     }
 
     fn fault(&self, at: usize, why: impl Into<String>) -> Fault {
-        Fault::syntax(self.source, at, why.into())
+        Fault::syntax(self.source, at, &why.into())
     }
 
     fn next(&mut self) -> Result<bool, Fault> {

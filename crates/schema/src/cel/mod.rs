@@ -44,7 +44,7 @@ pub(crate) struct Fault(pub(crate) String);
 
 impl Fault {
     /// As cel-go shows a fault: where it is, with the line and a mark under it.
-    fn syntax(source: &str, at: usize, why: String) -> Self {
+    fn syntax(source: &str, at: usize, why: &str) -> Self {
         let before: String = source.chars().take(at).collect();
         let line = before.matches('\n').count();
         let column = before.chars().rev().take_while(|c| *c != '\n').count();

@@ -81,7 +81,7 @@ impl Parser<'_> {
     }
 
     fn fault(&self, at: usize, why: impl Into<String>) -> Fault {
-        Fault::syntax(self.source, at, why.into())
+        Fault::syntax(self.source, at, &why.into())
     }
 
     fn unexpected(&self, token: &Token) -> Fault {

@@ -161,9 +161,9 @@ fn what_is_refused_before_it_runs() {
     assert!(judged(&deep).unwrap_err().contains("nests deeper"));
     let deep = format!("{}true", "!".repeat(5000));
     assert!(judged(&deep).unwrap_err().contains("nests deeper"));
-    let long = ["1"; 5_000].join("+") + " > 0";
+    let long = std::vec!["1"; 5_000].join("+") + " > 0";
     assert!(judged(&long).unwrap_err().contains("nests deeper"));
-    let many = ["self.spec.s == 'x'"; 1000].join(" || ");
+    let many = std::vec!["self.spec.s == 'x'"; 1000].join(" || ");
     assert_eq!(judged(&many), Ok(false), "a long choice is no deep one");
 }
 

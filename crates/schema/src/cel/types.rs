@@ -67,9 +67,10 @@ impl<'n> Ty<'n> {
     /// Whether a value of one may stand where the other is wanted.
     pub(super) fn fits(&self, other: &Ty<'n>) -> bool {
         match (self, other) {
-            (Self::Dyn, _) | (_, Self::Dyn) => true,
+            (Self::Dyn, _)
+            | (_, Self::Dyn)
             // What may be absent may be compared with nothing.
-            (Self::Null, Self::Null | Self::Object(..) | Self::Optional(_) | Self::Timestamp | Self::Duration)
+            | (Self::Null, Self::Null | Self::Object(..) | Self::Optional(_) | Self::Timestamp | Self::Duration)
             | (Self::Object(..) | Self::Optional(_) | Self::Timestamp | Self::Duration, Self::Null) => true,
             (Self::List(a), Self::List(b)) | (Self::Optional(a), Self::Optional(b)) => a.fits(b),
             (Self::Map(a, b), Self::Map(c, d)) => a.fits(c) && b.fits(d),
@@ -79,11 +80,11 @@ impl<'n> Ty<'n> {
     }
 
     /// The type of what is either; anything, where they differ.
-    pub(super) fn join(self, other: Ty<'n>) -> Self {
-        match (&self, &other) {
+    pub(super) fn join(self, other: &Ty<'n>) -> Self {
+        match (&self, other) {
             (Self::Dyn, _) | (_, Self::Dyn) => Self::Dyn,
-            (Self::List(a), Self::List(b)) => Self::list(a.as_ref().clone().join(b.as_ref().clone())),
-            _ if self.fits(&other) => self,
+            (Self::List(a), Self::List(b)) => Self::list(a.as_ref().clone().join(b)),
+            _ if self.fits(other) => self,
             _ => Self::Dyn,
         }
     }

@@ -34,10 +34,9 @@ fn zero(value: &Val<'_>) -> bool {
     match value {
         Val::Null | Val::Optional(None) => true,
         Val::Bool(b) => !b,
-        Val::Int(n) => *n == 0,
+        Val::Int(n) | Val::Duration(n) => *n == 0,
         Val::Uint(n) => *n == 0,
         Val::Double(n) => *n == 0.0,
-        Val::Duration(n) => *n == 0,
         Val::Object(map, ..) => map.is_empty(),
         other => other.size() == Some(0),
     }

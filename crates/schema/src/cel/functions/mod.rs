@@ -9,7 +9,7 @@ pub(super) mod signatures;
 mod texts;
 pub(super) mod time;
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::sync::Arc;
 
 use evenkeel_model::Time;
 
@@ -20,11 +20,11 @@ use super::{
 };
 
 /// What a function gives.
-pub(super) fn call<'v>(run: &mut Run<'v, '_>, name: &str, given: Vec<Val<'v>>) -> Ran<'v> {
+pub(super) fn call<'v>(run: &mut Run<'v, '_>, name: &str, given: &[Val<'v>]) -> Ran<'v> {
     run.spend(given.iter().map(Val::weight).sum())?;
     let modules = [texts::call, collections::call, convert::call, quantities::call, net::call];
     for module in modules {
-        if let Some(out) = module(run, name, &given) {
+        if let Some(out) = module(run, name, given) {
             let out = out?;
             run.spend(out.weight())?;
             return Ok(out);

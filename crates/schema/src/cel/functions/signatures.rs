@@ -208,11 +208,11 @@ pub(in crate::cel) fn result<'n>(name: &str, method: bool, given: &[Ty<'n>]) -> 
     let mut fitting = named.into_iter().filter_map(|(_, takes, gives)| {
         let mut a = None;
         let fits = takes.len() == given.len() && takes.iter().zip(given).all(|(t, ty)| takes_it(*t, ty, &mut a));
-        fits.then(|| gives_it(*gives, a))
+        fits.then(|| gives_it(*gives, a.as_ref()))
     });
     let Some(first) = fitting.next() else { return Found::Other };
     // What is not known may mean several: then what it gives is known only when it runs.
-    Found::Type(fitting.fold(first, Ty::join))
+    Found::Type(fitting.fold(first, |all, one| all.join(&one)))
 }
 
 fn ordered(ty: &Ty<'_>) -> bool {
@@ -222,7 +222,7 @@ fn ordered(ty: &Ty<'_>) -> bool {
 fn takes_it<'n>(wanted: T, ty: &Ty<'n>, a: &mut Option<Ty<'n>>) -> bool {
     let mut bind = |ty: &Ty<'n>| match a.take() {
         Some(before) if before.fits(ty) => {
-            *a = Some(before.join(ty.clone()));
+            *a = Some(before.join(ty));
             true
         }
         Some(_) => false,
@@ -265,8 +265,8 @@ fn takes_it<'n>(wanted: T, ty: &Ty<'n>, a: &mut Option<Ty<'n>>) -> bool {
     }
 }
 
-fn gives_it<'n>(gives: T, a: Option<Ty<'n>>) -> Ty<'n> {
-    let a = || a.clone().unwrap_or(Ty::Dyn);
+fn gives_it<'n>(gives: T, a: Option<&Ty<'n>>) -> Ty<'n> {
+    let a = || a.cloned().unwrap_or(Ty::Dyn);
     match gives {
         A => a(),
         Any | Sized => Ty::Dyn,

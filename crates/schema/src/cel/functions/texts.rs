@@ -40,9 +40,7 @@ pub(super) fn call<'v>(run: &mut Run<'v, '_>, name: &str, given: &[Val<'v>]) -> 
             None => no_overload(),
         },
         ("charAt", 1, None) => char_at(text, whole(0)),
-        ("indexOf" | "lastIndexOf", 1 | 2, Some(part)) => {
-            index_of(name, text, part, (rest.len() == 2).then(|| whole(1)))
-        }
+        ("indexOf" | "lastIndexOf", 1 | 2, Some(part)) => index_of(name, text, part, rest.get(1)),
         ("lowerAscii", 0, _) => Ok(Val::Text(text.to_ascii_lowercase().into())),
         ("upperAscii", 0, _) => Ok(Val::Text(text.to_ascii_uppercase().into())),
         ("trim", 0, _) => Ok(Val::text(text.trim())),
@@ -50,7 +48,7 @@ pub(super) fn call<'v>(run: &mut Run<'v, '_>, name: &str, given: &[Val<'v>]) -> 
         ("replace", 2 | 3, Some(from)) => replace(run, text, from, rest, whole(2)),
         ("split", 1, Some(by)) => split(run, text, by, -1),
         ("split", 2, Some(by)) => whole(1).map_or_else(no_overload, |n| split(run, text, by, n)),
-        ("substring", 1 | 2, None) => substring(text, whole(0), (rest.len() == 2).then(|| whole(1))),
+        ("substring", 1 | 2, None) => substring(text, whole(0), rest.get(1)),
         ("strings.quote", 0, _) => Ok(Val::Text(format!("{text:?}").into())),
         _ => return None,
     })
@@ -59,7 +57,7 @@ pub(super) fn call<'v>(run: &mut Run<'v, '_>, name: &str, given: &[Val<'v>]) -> 
 fn regex(run: &mut Run<'_, '_>, pattern: &str, text: &str) -> Result<Regex, super::super::eval::Ended> {
     // As the product of both, as in Kubernetes.
     run.spend(REGEX_COST + (pattern.len() as u64 / 4 + 1) * (text.len() as u64 / 10 + 1))?;
-    regex_of(pattern).or_else(|why| fault(why))
+    regex_of(pattern).or_else(fault)
 }
 
 /// Reads a regular expression.
@@ -85,16 +83,16 @@ fn char_at<'v>(text: &str, at: Option<i64>) -> Ran<'v> {
     }
 }
 
-fn index_of<'v>(name: &str, text: &str, part: &str, from: Option<Option<i64>>) -> Ran<'v> {
+fn index_of<'v>(name: &str, text: &str, part: &str, from: Option<&Val<'v>>) -> Ran<'v> {
     let (text, part): (Vec<char>, Vec<char>) = (text.chars().collect(), part.chars().collect());
     let last = name == "lastIndexOf";
     let from = match from {
         None => None,
-        Some(None) => return no_overload(),
-        Some(Some(n)) => match usize::try_from(n) {
+        Some(Val::Int(n)) => match usize::try_from(*n) {
             Ok(n) if n <= text.len() => Some(n),
             _ => return fault(format!("index out of range: {n}")),
         },
+        Some(_) => return no_overload(),
     };
     let fits = |at: &usize| text[*at..].starts_with(&part);
     let most = text.len().checked_sub(part.len());
@@ -128,25 +126,24 @@ fn split<'v>(run: &mut Run<'v, '_>, text: &str, by: &str, most: i64) -> Ran<'v> 
     let parts: Vec<String> =
         if by.is_empty() { text.chars().map(String::from).collect() } else { text.split(by).map(Into::into).collect() };
     let kept: Vec<String> = match usize::try_from(most) {
-        Err(_) => parts,
         Ok(0) => Vec::new(),
         Ok(n) if parts.len() > n => {
             let (first, rest) = parts.split_at(n - 1);
             first.iter().cloned().chain([rest.join(by)]).collect()
         }
-        Ok(_) => parts,
+        _ => parts,
     };
     run.spend(kept.len() as u64)?;
     Ok(Val::list(kept.into_iter().map(|t| Val::Text(t.into())).collect()))
 }
 
-fn substring<'v>(text: &str, from: Option<i64>, to: Option<Option<i64>>) -> Ran<'v> {
+fn substring<'v>(text: &str, from: Option<i64>, to: Option<&Val<'v>>) -> Ran<'v> {
     let size = text.chars().count();
     let Some(from) = from else { return no_overload() };
     let to = match to {
         None => i64::try_from(size).unwrap_or(i64::MAX),
-        Some(Some(to)) => to,
-        Some(None) => return no_overload(),
+        Some(Val::Int(to)) => *to,
+        Some(_) => return no_overload(),
     };
     let place = |n: i64| usize::try_from(n).ok().filter(|n| *n <= size);
     match (place(from), place(to)) {
