@@ -9,6 +9,7 @@ mod bad_commits;
 mod by_hand;
 mod crash;
 mod custom;
+mod debug;
 mod disk_full;
 mod doors;
 mod drain;

@@ -226,6 +226,8 @@ pub struct ContainerSpec {
     pub stdin: bool,
     /// Standard input closes after the first client's end.
     pub stdin_once: bool,
+    /// A container whose processes it sees, and that sees its own.
+    pub processes_of: Option<ContainerId>,
 }
 
 /// One variable of the environment. Its value may be a Secret's: `Debug` does not show it.

@@ -69,7 +69,7 @@ impl<'s> SchemaRef<'s> {
     /// Everything that is wrong with an object that takes the place of another, if there was one. See
     /// [`crate::validate`].
     pub fn validate(self, value: &Value, before: Before<'_>) -> Vec<Problem> {
-        let mut problems = validate::object(self.kind(), value);
+        let mut problems = validate::object_over(self.kind(), value, before);
         if let Self::Custom(version) = self {
             let mut out = Complaints::default();
             custom::check(&version.root, value, &Trail::Root, &mut out);

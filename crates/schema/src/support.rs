@@ -37,6 +37,11 @@ pub fn admit(kind: Kind, value: &mut Value, sink: &mut dyn FnMut(Remark)) {
     walk(of_kind(kind), value, &Trail::Root, sink);
 }
 
+/// The same of a part, at a place of the object.
+pub fn admit_part(ty: &Type, value: &mut Value, at: &Trail<'_>, sink: &mut dyn FnMut(Remark)) {
+    walk(ty, value, at, sink);
+}
+
 fn walk(ty: &Type, value: &mut Value, at: &Trail<'_>, sink: &mut dyn FnMut(Remark)) {
     match (ty, value) {
         (Type::Object(object), Value::Object(map)) => {

@@ -17,6 +17,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 mod clock;
+mod ephemeral;
 mod happened;
 mod listing;
 

@@ -8,6 +8,7 @@
 //! its version).
 
 mod delete;
+mod ephemeral;
 pub(crate) mod fixed;
 mod status;
 #[cfg(test)]
@@ -112,8 +113,10 @@ pub fn handle(world: &World, edit: &Edit, user: &str, cx: &mut Cx<'_>) -> Result
                 return Err(Refusal::precondition(&wish.key, "UID", &uid.to_string(), &live.uid.to_string()));
             }
             same_version(live, *if_version)?;
-            if wish.subresource == status::NAME {
-                return status::replace(world, live, wish, cx);
+            match wish.subresource {
+                status::NAME => return status::replace(world, live, wish, cx),
+                ephemeral::NAME => return ephemeral::replace(world, live, wish, user, cx),
+                _ => {}
             }
             let (new, managed) = (of_value(world, wish, wish.value.clone())?, None);
             replace(world, live, new, managed, wish, user, cx)
@@ -139,8 +142,9 @@ fn of_value(world: &World, wish: &Wish, mut value: Value) -> Result<Object, Refu
     if fills_first {
         schema.fill_defaults(&mut value);
     }
-    let live = world.get(&wish.key).filter(|_| fills_first).map(|o| o.shown_as(wish.key.kind).to_value());
-    let whole = live.as_ref().map(|live| with_status(schema, &value, live));
+    let looks_back = fills_first || wish.key.kind == Kind::Pod;
+    let live = world.get(&wish.key).filter(|_| looks_back).map(|o| o.shown_as(wish.key.kind).to_value());
+    let whole = live.as_ref().filter(|_| fills_first).map(|live| with_status(schema, &value, live));
     valid(schema, &wish.key, whole.as_ref().unwrap_or(&value), live.as_ref().map_or(Before::Nothing, Before::Was))?;
     if !fills_first {
         schema.fill_defaults(&mut value);

@@ -532,12 +532,14 @@ pub fn mentioned(spec: &PodSpec) -> Vec<(bool, Arc<str>)> {
             out.insert((secret, name.into()));
         }
     };
-    for c in spec.containers.iter().chain(spec.init_containers.iter().flatten()) {
-        for from in c.env_from.iter().flatten() {
+    let ordinary = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let ephemeral = spec.ephemeral_containers.iter().flatten().map(|c| (&c.env_from, &c.env));
+    for (env_from, env) in ordinary.map(|c| (&c.env_from, &c.env)).chain(ephemeral) {
+        for from in env_from.iter().flatten() {
             from.config_map_ref.iter().for_each(|r| note(false, &r.name));
             from.secret_ref.iter().for_each(|r| note(true, &r.name));
         }
-        for value in c.env.iter().flatten().filter_map(|e| e.value_from.as_ref()) {
+        for value in env.iter().flatten().filter_map(|e| e.value_from.as_ref()) {
             value.config_map_key_ref.iter().for_each(|r| note(false, &r.name));
             value.secret_key_ref.iter().for_each(|r| note(true, &r.name));
         }

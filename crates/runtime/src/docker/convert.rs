@@ -124,6 +124,7 @@ pub(super) fn container_body(sandbox: &ContainerId, spec: &ContainerSpec) -> api
         host_config: Some(api::HostConfig {
             network_mode: Some(join.clone()),
             ipc_mode: Some(join),
+            pid_mode: spec.processes_of.as_ref().map(|id| format!("container:{id}")),
             mounts: Some(spec.mounts.iter().map(mount).collect()),
             tmpfs: (!spec.tmpfs.is_empty()).then(|| tmpfs(&spec.tmpfs)),
             restart_policy: Some(no_restart()),
@@ -410,6 +411,10 @@ mod tests {
         let host = body.host_config.unwrap();
         assert_eq!(host.network_mode.as_deref(), Some("container:abc"));
         assert_eq!(host.ipc_mode.as_deref(), Some("container:abc"));
+        assert_eq!(host.pid_mode, None);
+        let beside = ContainerSpec { processes_of: Some(ContainerId("web".into())), ..spec.clone() };
+        let host_of = |spec| container_body(&ContainerId("abc".into()), spec).host_config.unwrap();
+        assert_eq!(host_of(&beside).pid_mode.as_deref(), Some("container:web"));
         assert_eq!(host.memory, host.memory_swap);
         assert_eq!((host.cpu_quota, host.cpu_period), (Some(50_000), Some(100_000)));
         assert!(body.hostname.is_none() && host.dns.is_none() && host.extra_hosts.is_none());

@@ -12,6 +12,7 @@ mod config;
 mod container;
 mod crd;
 mod environment;
+mod ephemeral;
 mod ingress;
 mod limits;
 mod meta;
@@ -40,10 +41,16 @@ pub(crate) use complaints::Complaints;
 pub use complaints::Problem;
 pub use service::NODE_PORTS;
 
-use crate::{kinds::of_kind, path::Trail};
+use crate::{custom::Before, kinds::of_kind, path::Trail};
 
-/// Everything that is wrong with an object: what the tables say first, then what spans fields.
+/// Everything that is wrong with an object that nobody knows from before.
 pub fn object(kind: Kind, value: &Value) -> Vec<Problem> {
+    object_over(kind, value, Before::Unknown)
+}
+
+/// Everything that is wrong with an object that takes the place of another, if there was one: what the tables
+/// say first, then what spans fields.
+pub fn object_over(kind: Kind, value: &Value, before: Before<'_>) -> Vec<Problem> {
     let mut out = Complaints::default();
     let root = Trail::Root;
     table::walk(of_kind(kind), value, &root, &mut out);
@@ -52,7 +59,10 @@ pub fn object(kind: Kind, value: &Value) -> Vec<Problem> {
     match kind {
         Kind::ConfigMap => config::config_map(value, &mut out),
         Kind::Secret => config::secret(value, &mut out),
-        Kind::Pod => pod::spec(spec, &at, &mut out),
+        Kind::Pod => {
+            pod::spec(spec, &at, &mut out);
+            ephemeral::check(spec, before, &at, &mut out);
+        }
         Kind::Deployment | Kind::ReplicaSet => workload::spec(kind, spec, &at, &mut out),
         Kind::PodDisruptionBudget => budget::spec(spec, &at, &mut out),
         Kind::Service => service::spec(spec, &at, &mut out),

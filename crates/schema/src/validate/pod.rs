@@ -95,9 +95,6 @@ fn rest(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
             out.invalid_str(&at.field(field), name, why);
         }
     }
-    if !list(value, "ephemeralContainers").is_empty() {
-        out.forbidden(&at.field("ephemeralContainers"), "cannot be set on create");
-    }
     let aliases = at.field("hostAliases");
     for (i, alias) in list(value, "hostAliases").iter().enumerate() {
         let at = aliases.index(i);

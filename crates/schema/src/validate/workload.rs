@@ -57,6 +57,9 @@ fn template(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
     meta::labels_and_annotations(&value["metadata"], &at.field("metadata"), out);
     let (spec, at) = (&value["spec"], at.field("spec"));
     pod::spec(spec, &at, out);
+    if !super::list(spec, "ephemeralContainers").is_empty() {
+        out.forbidden(&at.field("ephemeralContainers"), "ephemeral containers not allowed in pod template");
+    }
     if let Some(policy) = text(spec, "restartPolicy").filter(|p| matches!(*p, "OnFailure" | "Never")) {
         out.unsupported(&at.field("restartPolicy"), &json!(policy), &["Always"]);
     }

@@ -48,6 +48,7 @@ const POD: &[Below] = &[
     EXEC,
     PORT_FORWARD,
     EVICTION,
+    EPHEMERAL,
     action("adopt"),
     action("remove"),
 ];
@@ -55,6 +56,8 @@ const POD: &[Below] = &[
 const ATTACH: Below = Below { name: "attach", verbs: &["create", "get"] };
 const EXEC: Below = Below { name: "exec", verbs: &["create", "get"] };
 const PORT_FORWARD: Below = Below { name: "portforward", verbs: &["create", "get"] };
+/// Containers that are added to a pod that runs.
+pub(super) const EPHEMERAL: Below = Below { name: "ephemeralcontainers", verbs: &["get", "patch", "update"] };
 const EVICTION: Below = Below { name: "eviction", verbs: &["create"] };
 const ACCOUNT: &[Below] = &[action("token")];
 const DRIFT: &[Below] = &[STATUS, action("accept"), action("heal")];

@@ -11,15 +11,16 @@ use axum::{
 };
 use evenkeel_model::{Kind, Severity, Uid, Version};
 use evenkeel_schema::{
-    Path, SchemaRef, Step, Type,
+    Path, SchemaRef, Step, Trail, Type,
     decode::{self, FaultKind},
     merge::Managed,
     of_kind,
     protobuf::{self, ProtobufError},
+    support::{self, Remark},
 };
 use serde_json::{Map, Value, json};
 
-use super::{body, protobuf::MEDIA as PROTOBUF, query::Pairs, status::Failure};
+use super::{access, body, protobuf::MEDIA as PROTOBUF, query::Pairs, status::Failure};
 
 /// Warnings that go into one answer; each is a header.
 const MAX_WARNINGS: usize = 20;
@@ -162,6 +163,9 @@ impl<'s> What<'s> {
     }
 }
 
+/// Where ephemeral containers stand.
+const EPHEMERAL_CONTAINERS: &str = "spec.ephemeralContainers";
+
 /// Checks a tree. `namespace` is the one of the path; `before` is the object that is there, whose own
 /// features nobody is asked about again.
 pub(super) fn read(
@@ -213,7 +217,7 @@ pub(super) fn read(
         "" => None,
         text => Some(text.parse().map_err(|_| wrong("uid", text))?),
     };
-    supported(what.schema, &mut value, before, warnings)?;
+    supported(what, &mut value, before, warnings)?;
     let metadata = value.as_object_mut().map(|m| m.entry("metadata").or_insert_with(|| Value::Object(Map::new())));
     if let Some(metadata) = metadata.and_then(Value::as_object_mut) {
         if !namespace.is_empty() {
@@ -289,26 +293,37 @@ fn decoded(
 /// Refuses features that are not there yet, warns of those without effect, takes out what the server
 /// sets.
 fn supported(
-    schema: SchemaRef<'_>,
+    What { schema, subresource }: What<'_>,
     value: &mut Value,
     before: Option<&Value>,
     warnings: &mut Warnings,
 ) -> Result<(), Failure> {
     let kind = schema.kind();
+    let ephemeral = subresource == access::EPHEMERAL.name;
     let mut known = Vec::new();
     if let Some(before) = before {
         schema.admit(&mut before.clone(), &mut |r| known.push((r.path, r.message)));
     }
     let mut refused = Vec::new();
-    schema.admit(value, &mut |remark| {
-        if metadata_of_an_object(&remark.path) || known.contains(&(remark.path.clone(), remark.message.clone())) {
+    let mut look = |remark: Remark| {
+        // What is written through this subresource is what is looked at below.
+        let added = ephemeral && remark.path.to_string() == EPHEMERAL_CONTAINERS;
+        if added || metadata_of_an_object(&remark.path) || known.contains(&(remark.path.clone(), remark.message.clone())) {
             return;
         }
         match remark.severity {
             Severity::Error => refused.push(format!("{}: {}", remark.path, remark.message)),
             Severity::Warning => warnings.add(&format!("{}: {}", remark.path, remark.message)),
         }
-    });
+    };
+    schema.admit(value, &mut look);
+    if ephemeral && let Some(ty) = evenkeel_schema::definition("core.v1.EphemeralContainer") {
+        let (root, list) = (Trail::Root, value.pointer_mut("/spec/ephemeralContainers"));
+        let (spec, all) = (root.field("spec"), list.and_then(Value::as_array_mut));
+        for (i, one) in all.into_iter().flatten().enumerate() {
+            support::admit_part(ty, one, &spec.field("ephemeralContainers").index(i), &mut look);
+        }
+    }
     if refused.is_empty() {
         return Ok(());
     }

@@ -24,6 +24,7 @@ const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 struct Names {
     containers: Vec<Named>,
     init_containers: Vec<Named>,
+    ephemeral_containers: Vec<Named>,
 }
 
 #[derive(Deserialize)]
@@ -87,7 +88,7 @@ pub(crate) fn container(pod: &Object, asked: Option<&str>) -> Result<String, Fai
     let names: Names =
         pod.spec().map_err(|_| Failure::new(500, "InternalError", "the pod's specification cannot be read"))?;
     let pod_name = &pod.key.name;
-    let all = || names.init_containers.iter().chain(&names.containers);
+    let all = || names.init_containers.iter().chain(&names.containers).chain(&names.ephemeral_containers);
     if let Some(name) = asked.or_else(|| pod.meta.annotation(DEFAULT_CONTAINER)) {
         return all()
             .find(|c| c.name == name)

@@ -15,6 +15,7 @@ use evenkeel_schema::{merge, of_kind};
 use serde_json::{Value, json};
 
 use super::{
+    access,
     backend::AskError,
     body, custom, gate,
     given::{self, Given, Warnings, What},
@@ -89,6 +90,9 @@ pub(super) async fn patch(
     let media = body::media_type(&write.parts.headers);
     let customs = write.customs();
     let what = What { schema: custom::schema(&customs, key.kind)?, subresource };
+    if media == APPLY && subresource == access::EPHEMERAL.name {
+        return Err(Failure::media_type(&media, &[JSON, MERGE, STRATEGIC]));
+    }
     if media == APPLY {
         return apply(write, key, what, pairs, bytes).await;
     }

@@ -195,6 +195,9 @@ async fn get(api: &Arc<Api>, parts: &Parts, target: Target, customs: &Customs) -
                 let object = view.get(&key).ok_or_else(|| Failure::not_found(&key))?;
                 Ok(json_response(200, &scale::of(object, &scale::Places::of(kind, customs))))
             }
+            (Kind::Pod, "ephemeralcontainers") => {
+                read::get(api.backend.live(), &key, accept::form(&parts.headers)?, &Params::read(&pairs)?, now)
+            }
             (kind, "status") if kind.info().has_status => {
                 read::get(api.backend.live(), &key, accept::form(&parts.headers)?, &Params::read(&pairs)?, now)
             }

@@ -86,6 +86,12 @@ pub(crate) async fn handle(
         (&Method::PATCH, Target::Below(key, below)) if below == "status" => {
             objects::patch(&write, (key, "status"), &pairs, &bytes).await
         }
+        (&Method::PUT, Target::Below(key, below)) if key.kind == Kind::Pod && below == access::EPHEMERAL.name => {
+            objects::replace(&write, (key, access::EPHEMERAL.name), &pairs, &bytes).await
+        }
+        (&Method::PATCH, Target::Below(key, below)) if key.kind == Kind::Pod && below == access::EPHEMERAL.name => {
+            objects::patch(&write, (key, access::EPHEMERAL.name), &pairs, &bytes).await
+        }
         (&Method::DELETE, Target::Item(key)) if key.kind == Kind::Pod => {
             pods::delete(&write, key, &pairs, &bytes).await
         }
@@ -117,7 +123,7 @@ fn dry_runs(method: &Method, target: &Target) -> bool {
             Kind::Node => *method != Method::DELETE,
             _ => true,
         },
-        Target::Below(_, below) => ["eviction", "scale", "status"].contains(&below.as_str()),
+        Target::Below(_, below) => ["ephemeralcontainers", "eviction", "scale", "status"].contains(&below.as_str()),
         Target::Resources(..) => false,
     }
 }

@@ -26,6 +26,8 @@ pub(in super::super) enum Kind {
     Sidecar,
     /// An ordinary one.
     Main,
+    /// Added to a pod that runs, to look into it: begun once, and nothing waits for it.
+    Ephemeral,
 }
 
 /// Where its life is.
@@ -247,6 +249,7 @@ impl Cont {
     pub(in super::super) fn is_ready(&self) -> bool {
         match self.kind {
             Kind::Init => self.book.completed,
+            Kind::Ephemeral => false,
             Kind::Sidecar | Kind::Main => {
                 self.is_started()
                     && self.run().is_some_and(|r| !r.paused)

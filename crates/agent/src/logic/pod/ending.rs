@@ -180,6 +180,10 @@ impl Pod {
             let message = message.to_owned();
             return self.ended(i, run, end, cause, &message, cx);
         }
+        if self.containers[i].kind == Kind::Ephemeral {
+            // Whoever ended it may: nobody promised that it runs.
+            return self.ended(i, run, end, Cause::Own, "", cx);
+        }
         match self.mode {
             Mode::Active => {}
             Mode::Rebuild(reason) => return self.ended(i, run, end, Cause::Disturbed(Some(reason)), "", cx),
@@ -274,7 +278,7 @@ impl Pod {
         self.dirty = true;
         // A good end is a failure as well where it is to run for ever.
         let failed = own && !stopping && (end.code != 0 || run.stop.is_some() || self.restarts(i));
-        if failed && cx.engine && !end.gone {
+        if failed && cx.engine && !end.gone && self.containers[i].kind != Kind::Ephemeral {
             cx.run(self.uid(), Purpose::Tail(i), Work::Tail { id: run.id.clone(), lines: TAIL_LINES });
         }
     }
@@ -298,6 +302,7 @@ impl Pod {
         match c.kind {
             Kind::Init => !c.book.completed && (disturbed || self.policy() != "Never"),
             Kind::Sidecar => true,
+            Kind::Ephemeral => false,
             Kind::Main => match self.policy() {
                 "Never" => false,
                 "OnFailure" => disturbed || code != 0,

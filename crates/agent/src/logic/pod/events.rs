@@ -10,7 +10,7 @@ use evenkeel_wire::{ContainerDrift, DriftAction};
 
 use super::{
     Mode, Pod, Sandbox,
-    container::{Fix, Run, State, StopWhy},
+    container::{Fix, Kind, Run, State, StopWhy},
 };
 use crate::logic::{
     build,
@@ -145,7 +145,9 @@ impl Pod {
         live: &str,
         cx: &mut Cx<'_>,
     ) {
-        if self.mode != Mode::Active || self.containers[i].open.iter().any(|(f, _)| *f == fix) {
+        // What is done to one that somebody added by hand is no drift.
+        let ephemeral = self.containers[i].kind == Kind::Ephemeral;
+        if ephemeral || self.mode != Mode::Active || self.containers[i].open.iter().any(|(f, _)| *f == fix) {
             return;
         }
         let drift = self.drift(Some(i), action, desired, live);

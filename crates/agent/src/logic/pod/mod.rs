@@ -27,7 +27,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use evenkeel_model::{Time, Uid, canonical, podstatus::FailedStart};
 use evenkeel_runtime::ContainerId;
 use evenkeel_wire::{ContainerDrift, DriftAction, PodOrder};
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer, PodSpec};
 use serde::Deserialize as _;
 use serde_json::json;
 
@@ -134,13 +134,34 @@ fn decode(order: &PodOrder) -> (PodSpec, Option<String>) {
     }
 }
 
-fn kinds(spec: &PodSpec) -> impl Iterator<Item = (&Container, Kind)> {
-    let init = spec
-        .init_containers
-        .iter()
-        .flatten()
-        .map(|c| (c, if c.restart_policy.as_deref() == Some("Always") { Kind::Sidecar } else { Kind::Init }));
-    init.chain(spec.containers.iter().map(|c| (c, Kind::Main)))
+/// All containers of a pod in their order.
+fn kinds(spec: &PodSpec) -> Vec<(Container, Kind)> {
+    let sidecar = |c: &Container| c.restart_policy.as_deref() == Some("Always");
+    let init = spec.init_containers.iter().flatten();
+    let init = init.map(|c| (c.clone(), if sidecar(c) { Kind::Sidecar } else { Kind::Init }));
+    let main = spec.containers.iter().map(|c| (c.clone(), Kind::Main));
+    let ephemeral = spec.ephemeral_containers.iter().flatten().map(|c| (ordinary(c), Kind::Ephemeral));
+    init.chain(main).chain(ephemeral).collect()
+}
+
+/// What an ephemeral container has in common with others.
+fn ordinary(c: &EphemeralContainer) -> Container {
+    Container {
+        name: c.name.clone(),
+        image: c.image.clone(),
+        image_pull_policy: c.image_pull_policy.clone(),
+        command: c.command.clone(),
+        args: c.args.clone(),
+        env: c.env.clone(),
+        env_from: c.env_from.clone(),
+        working_dir: c.working_dir.clone(),
+        volume_mounts: c.volume_mounts.clone(),
+        security_context: c.security_context.clone(),
+        stdin: c.stdin,
+        stdin_once: c.stdin_once,
+        tty: c.tty,
+        ..Container::default()
+    }
 }
 
 impl Pod {
@@ -168,9 +189,11 @@ impl Pod {
     pub(super) fn restore(mut from: JournalPod, now: Time) -> Self {
         let (spec, invalid) = decode(&from.order);
         let mut containers: Vec<Cont> = kinds(&spec)
+            .into_iter()
             .map(|(c, kind)| {
                 let wanted = build::spec_hash(&from.order, &c.name);
-                Cont::new(c.clone(), kind, wanted, from.containers.remove(&c.name).unwrap_or_default())
+                let book = from.containers.remove(&c.name).unwrap_or_default();
+                Cont::new(c, kind, wanted, book)
             })
             .collect();
         for c in &mut containers {
@@ -314,15 +337,17 @@ impl Pod {
 
     fn take_spec(&mut self) {
         let (spec, invalid) = decode(&self.order);
-        let new: Vec<(Container, Kind)> = kinds(&spec).map(|(c, k)| (c.clone(), k)).collect();
-        // A pod's containers never change in number or name (Kubernetes forbids it); one that did
-        // is taken with the old ones, and says so.
-        let same = new.len() == self.containers.len()
-            && new.iter().zip(&self.containers).all(|(n, c)| n.0.name == c.spec.name);
+        let mut new = kinds(&spec);
+        // A pod's containers never change in number or name (Kubernetes forbids it), but for those that
+        // are added to look into it; one that did is taken with the old ones, and says so.
+        let same = new.len() >= self.containers.len()
+            && new.iter().zip(&self.containers).all(|(n, c)| n.0.name == c.spec.name)
+            && new[self.containers.len()..].iter().all(|(_, kind)| *kind == Kind::Ephemeral);
         if !same {
             self.invalid = invalid.or_else(|| Some("the list of containers of a pod cannot change".into()));
             return;
         }
+        let added = new.split_off(self.containers.len());
         for ((spec, _), c) in new.into_iter().zip(&mut self.containers) {
             if c.spec.image != spec.image {
                 c.image = None;
@@ -330,6 +355,10 @@ impl Pod {
             }
             c.wanted = build::spec_hash(&self.order, &spec.name);
             c.spec = spec;
+        }
+        for (spec, kind) in added {
+            let wanted = build::spec_hash(&self.order, &spec.name);
+            self.containers.push(Cont::new(spec, kind, wanted, super::journal::JournalContainer::default()));
         }
         (self.spec, self.invalid) = (spec, invalid);
     }
@@ -401,6 +430,7 @@ impl Pod {
         match self.containers[i].kind {
             Kind::Main => self.initialized,
             Kind::Init | Kind::Sidecar => self.containers[..i].iter().all(passed),
+            Kind::Ephemeral => true,
         }
     }
 
@@ -438,6 +468,10 @@ impl Pod {
             if c.kind == Kind::Init && c.book.started && c.book.due == super::journal::Due::No {
                 // It runs once more for the new sandbox, and that is nobody's failure.
                 c.book.due = super::journal::Due::Disturbed;
+            }
+            if c.kind == Kind::Ephemeral && c.book.started {
+                c.state = State::Ended { held: false };
+                continue;
             }
             // A crash back-off goes on; all else begins at once.
             if !matches!(c.state, State::Held { .. }) || c.book.due == super::journal::Due::Disturbed {
@@ -511,6 +545,6 @@ fn passed(c: &Cont) -> bool {
     match c.kind {
         Kind::Init => c.book.completed,
         Kind::Sidecar => c.is_started(),
-        Kind::Main => true,
+        Kind::Main | Kind::Ephemeral => true,
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use evenkeel_model::{Time, podstatus::FailedStart};
-use evenkeel_runtime::RuntimeError;
+use evenkeel_runtime::{ContainerId, RuntimeError};
 use k8s_openapi::{api::core::v1::LifecycleHandler, apimachinery::pkg::util::intstr::IntOrString};
 
 use super::{
@@ -57,6 +57,9 @@ impl Pod {
         let c = &self.containers[i];
         if c.kind == Kind::Init && c.book.completed {
             return false;
+        }
+        if c.kind == Kind::Ephemeral && c.book.started {
+            return self.set(i, State::Ended { held: false });
         }
         if c.image.is_some() {
             return self.set(i, State::Fetched);
@@ -145,6 +148,13 @@ impl Pod {
             return false;
         };
         let Some(image) = self.containers[i].image.clone() else { return self.set(i, State::Waiting) };
+        let beside = match self.beside(i) {
+            Ok(beside) => beside,
+            Err(message) => {
+                self.failed_start(i, "CreateContainerConfigError", &Failure::Internal(message), cx);
+                return true;
+            }
+        };
         let attempt = self.containers[i].book.attempt + 1;
         let built = build::container(
             &self.facts(cx),
@@ -154,13 +164,14 @@ impl Pod {
             &cx.config.cluster,
             attempt,
         );
-        let built = match built {
+        let mut built = match built {
             Ok(built) => built,
             Err(message) => {
                 self.failed_start(i, "CreateContainerConfigError", &Failure::Internal(message), cx);
                 return true;
             }
         };
+        built.spec.processes_of = beside;
         let c = &mut self.containers[i];
         c.book.attempt = attempt;
         c.book.spec_hash = built.spec.labels.get(crate::logic::labels::SPEC_HASH).cloned().unwrap_or_default();
@@ -174,6 +185,18 @@ impl Pod {
         let work = Work::CreateContainer { sandbox, spec: Box::new(built.spec), volumes: built.volumes, service_links };
         let op = cx.run(self.uid(), Purpose::Create(i), work);
         self.set(i, State::Creating(op))
+    }
+
+    /// The container whose processes this one shall see; one that does not run has none.
+    fn beside(&self, i: usize) -> Result<Option<ContainerId>, String> {
+        let name = &self.containers[i].spec.name;
+        let mut ephemeral = self.spec.ephemeral_containers.iter().flatten();
+        let target = ephemeral.find(|e| e.name == *name).and_then(|e| e.target_container_name.as_deref());
+        let Some(target) = target.filter(|t| !t.is_empty()) else { return Ok(None) };
+        let running = self.containers.iter().find(|c| c.spec.name == target).and_then(|c| c.run());
+        running
+            .map(|run| Some(run.id.clone()))
+            .ok_or_else(|| format!("the target container {target:?} does not run, so nobody sees its processes"))
     }
 
     pub(super) fn create_done(&mut self, i: usize, op: OpId, result: Result<Output, Failure>, cx: &mut Cx<'_>) {

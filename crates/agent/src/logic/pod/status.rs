@@ -72,6 +72,7 @@ impl Pod {
             reason: self.invalid.as_ref().map(|_| "InvalidPod".to_owned()),
             container_statuses: Some(mains),
             init_container_statuses: Some(inits).filter(|l| !l.is_empty()),
+            ephemeral_container_statuses: Some(of(&[Kind::Ephemeral])).filter(|l| !l.is_empty()),
             host_ips: host.clone().map(|ip| vec![HostIP { ip }]),
             host_ip: host,
             pod_ips: ip.clone().map(|ip| vec![PodIP { ip }]),
@@ -159,7 +160,11 @@ impl Pod {
     fn conditions(&mut self, phase: &str, now: Time) -> Vec<PodCondition> {
         let names = |list: Vec<&Cont>| list.iter().map(|c| c.spec.name.clone()).collect::<Vec<_>>().join(" ");
         let over = matches!(phase, "Succeeded" | "Failed");
-        let unready: Vec<&Cont> = self.containers.iter().filter(|c| c.kind != Kind::Init && !c.is_ready()).collect();
+        let unready: Vec<&Cont> = self
+            .containers
+            .iter()
+            .filter(|c| matches!(c.kind, Kind::Main | Kind::Sidecar) && !c.is_ready())
+            .collect();
         let mut unready_text = format!("containers with unready status: [{}]", names(unready.clone()));
         let complaints: Vec<String> = unready.iter().filter_map(|c| Self::probe_complaint(c)).collect();
         if !complaints.is_empty() {

@@ -15,7 +15,11 @@ impl Pod {
     /// Tells something of one container.
     pub(super) fn tell_of(&self, i: usize, tone: Tone, reason: &'static str, message: &str, cx: &mut Cx<'_>) {
         let c = &self.containers[i];
-        let list = if c.kind == Kind::Main { "containers" } else { "initContainers" };
+        let list = match c.kind {
+            Kind::Main => "containers",
+            Kind::Init | Kind::Sidecar => "initContainers",
+            Kind::Ephemeral => "ephemeralContainers",
+        };
         let part = Some(format!("spec.{list}{{{}}}", c.spec.name));
         cx.happened.note(cx.now, &self.order, part, tone, reason, message);
     }
