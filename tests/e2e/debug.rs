@@ -57,16 +57,16 @@ fn kubectl_debug_looks_into_a_pod_that_runs() {
     // It sees the other's process beside its own.
     let looked = output(&mut debug("look", "main", &["-i", "-q"], &["count"]));
     assert!(looked.status.success(), "{looked:?}");
-    eventually("it has ended", || {
-        (ephemeral(&cluster, "look")["state"]["terminated"]["exitCode"] == 0).then_some(())
-    });
+    eventually("it has ended", || (ephemeral(&cluster, "look")["state"]["terminated"]["exitCode"] == 0).then_some(()));
     let counted = cluster.kubectl(&["logs", "web", "-c", "look"]);
     assert_eq!(counted.trim(), "1", "the processes beside it");
     // It talks.
     let sent = b"is anybody there?\n";
     let back = through(debug("talk", "main", &["-i", "-q"], &["echo"]), sent);
     assert!(text(&back.stdout).contains("is anybody there?"), "{back:?}");
-    eventually("it ends with its input", || ephemeral(&cluster, "talk")["state"]["terminated"].is_object().then_some(()));
+    eventually("it ends with its input", || {
+        ephemeral(&cluster, "talk")["state"]["terminated"].is_object().then_some(())
+    });
     // One that stays takes commands.
     let stays = output(&mut debug("stay", "main", &[], &["sleep"]));
     assert!(stays.status.success(), "{stays:?}");

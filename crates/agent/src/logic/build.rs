@@ -281,7 +281,8 @@ fn without_defaults(value: &Value) -> Value {
 /// does not follow its ConfigMap, only the first part makes a container differ from its pod.
 pub(super) fn spec_hash(order: &PodOrder, container: &str) -> String {
     let spec = &order.pod["spec"];
-    let lists = ["initContainers", "containers", "ephemeralContainers"].iter().filter_map(|l| spec[*l].as_array()).flatten();
+    let lists =
+        ["initContainers", "containers", "ephemeralContainers"].iter().filter_map(|l| spec[*l].as_array()).flatten();
     let Some(c) = lists.clone().find(|c| c["name"] == container) else { return SCHEME.into() };
     let mut made: Map<String, Value> = Map::new();
     for field in MADE_OF {

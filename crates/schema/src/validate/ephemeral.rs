@@ -134,7 +134,10 @@ mod tests {
         for (wrong, expected) in [
             (json!({"name": "web", "image": "a"}), r#".name: Duplicate value: "web""#),
             (json!({"name": "d"}), ".image: Required value"),
-            (json!({"name": "d", "image": "a", "ports": [{"containerPort": 1}]}), ".ports: Forbidden: cannot be set for an Ephemeral Container"),
+            (
+                json!({"name": "d", "image": "a", "ports": [{"containerPort": 1}]}),
+                ".ports: Forbidden: cannot be set for an Ephemeral Container",
+            ),
             (json!({"name": "d", "image": "a", "targetContainerName": "x"}), r#".targetContainerName: Not found: "x""#),
             (
                 json!({"name": "d", "image": "a", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}),

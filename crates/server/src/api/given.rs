@@ -308,7 +308,10 @@ fn supported(
     let mut look = |remark: Remark| {
         // What is written through this subresource is what is looked at below.
         let added = ephemeral && remark.path.to_string() == EPHEMERAL_CONTAINERS;
-        if added || metadata_of_an_object(&remark.path) || known.contains(&(remark.path.clone(), remark.message.clone())) {
+        if added
+            || metadata_of_an_object(&remark.path)
+            || known.contains(&(remark.path.clone(), remark.message.clone()))
+        {
             return;
         }
         match remark.severity {

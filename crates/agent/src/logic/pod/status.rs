@@ -160,11 +160,8 @@ impl Pod {
     fn conditions(&mut self, phase: &str, now: Time) -> Vec<PodCondition> {
         let names = |list: Vec<&Cont>| list.iter().map(|c| c.spec.name.clone()).collect::<Vec<_>>().join(" ");
         let over = matches!(phase, "Succeeded" | "Failed");
-        let unready: Vec<&Cont> = self
-            .containers
-            .iter()
-            .filter(|c| matches!(c.kind, Kind::Main | Kind::Sidecar) && !c.is_ready())
-            .collect();
+        let unready: Vec<&Cont> =
+            self.containers.iter().filter(|c| matches!(c.kind, Kind::Main | Kind::Sidecar) && !c.is_ready()).collect();
         let mut unready_text = format!("containers with unready status: [{}]", names(unready.clone()));
         let complaints: Vec<String> = unready.iter().filter_map(|c| Self::probe_complaint(c)).collect();
         if !complaints.is_empty() {
