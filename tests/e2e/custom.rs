@@ -22,6 +22,7 @@ fn crd() -> Value {
         json!({"name": name, "served": true, "storage": storage, "schema": schema,
             "subresources": {"status": {},
                 "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}},
+            "selectableFields": [{"jsonPath": ".spec.engine"}, {"jsonPath": ".status.ready"}],
             "additionalPrinterColumns": [{"name": "Engine", "type": "string", "jsonPath": ".spec.engine"},
                 {"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas"}]})
     };
@@ -71,6 +72,17 @@ fn kinds_of_ones_own_by_hand() {
     assert!(cluster.kubectl(&["explain", "db.spec.engine"]).contains("Which engine serves."));
     assert_eq!(field(&cluster, "databases.v1beta1.example.com", ".apiVersion"), "example.com/v1beta1");
     wrong_ones(&cluster);
+    let selected = |by: &str| cluster.kubectl(&["get", "db", "-o", "name", "--field-selector", by]);
+    assert_eq!(selected("spec.engine=postgres").trim(), "database.example.com/main");
+    assert_eq!(selected("spec.engine!=postgres").trim(), "");
+    refused(&cluster, &["get", "db", "--field-selector", "spec.replicas=1"], "field label not supported: spec.replicas");
+    let twice = r#"{"apiVersion": "example.com/v1", "kind": "Database", "metadata": {"name": "two"},
+        "spec": {"engine": "postgres", "engine": "mysql"}}"#;
+    let path = cluster.dir.path().join("twice.json");
+    fs::write(&path, twice).unwrap();
+    let (path, raw) = (path.to_str().unwrap(), "/apis/example.com/v1/namespaces/default/databases");
+    let strict = format!("{raw}?fieldValidation=Strict");
+    refused(&cluster, &["create", "--raw", &strict, "-f", path], r#"duplicate field "spec.engine""#);
 
     cluster.kubectl(&["scale", "db/main", "--replicas=5"]);
     let status = r#"{"spec":{"replicas":2},"status":{"ready":true,"replicas":4}}"#;
@@ -110,7 +122,16 @@ fn kinds_of_ones_own_by_hand() {
         ],
         "terminating",
     );
+    let mut watch = std::process::Command::new("kubectl")
+        .arg("--kubeconfig")
+        .arg(cluster.data().join("admin.kubeconfig"))
+        .args(["get", "--raw", "/apis/example.com/v1/databases?watch=true&timeoutSeconds=600"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     cluster.kubectl(&["patch", "db", "main", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]);
+    // Who watches hears of the end, and does not wait for more.
+    eventually("the watch ends with the kind", || watch.try_wait().unwrap());
     eventually("the definition is gone", || cluster.items(&["crd"]).is_empty().then_some(()));
     refused(&cluster, &["get", "db"], "the server ");
     cluster.audit();

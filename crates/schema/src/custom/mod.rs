@@ -66,6 +66,8 @@ pub struct Version {
     pub scale: Option<Scale>,
     /// Columns of tables.
     pub columns: Vec<Column>,
+    /// Fields that lists can be asked by, as `spec.color`.
+    pub selectable: Vec<String>,
     pub(crate) root: Node,
 }
 
@@ -135,6 +137,7 @@ impl Definition {
                 warning,
                 scale,
                 columns: columns(version),
+                selectable: selectable(version),
                 root: compile::root(&version["schema"]["openAPIV3Schema"], &Trail::Root, &mut ignored),
             });
         }
@@ -164,6 +167,11 @@ impl Version {
     pub fn root(&self) -> &Node {
         &self.root
     }
+}
+
+fn selectable(version: &Value) -> Vec<String> {
+    let list = version.get("selectableFields").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    list.iter().map(|f| text(f, "jsonPath").trim_start_matches('.').into()).collect()
 }
 
 fn columns(version: &Value) -> Vec<Column> {

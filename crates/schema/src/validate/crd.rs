@@ -11,6 +11,8 @@ use crate::{custom, path::Trail};
 
 /// Groups that are Kubernetes' own, whose definitions must say who approved them.
 const PROTECTED: [&str; 2] = [".k8s.io", ".kubernetes.io"];
+/// Fields that lists of a kind can be asked by, as in Kubernetes.
+const SELECTABLE: usize = 8;
 /// The annotation that says so.
 const APPROVED: &str = "api-approved.kubernetes.io";
 
@@ -114,6 +116,7 @@ fn versions(spec: &Value, at: &Trail<'_>, out: &mut Complaints) {
             out.required(&below.field("openAPIV3Schema"), "schemas are required");
         }
         columns(version, &at, out);
+        selectable(version, schema, &at, out);
         scale(version, &at, out);
     }
 }
@@ -127,6 +130,48 @@ fn columns(version: &Value, at: &Trail<'_>, out: &mut Complaints) {
             out.unsupported(&at.field("type"), &column["type"], &supported);
         }
         path(column, "jsonPath", &at, out);
+    }
+}
+
+fn selectable(version: &Value, schema: &Value, at: &Trail<'_>, out: &mut Complaints) {
+    let (fields, at) = (list(version, "selectableFields"), at.field("selectableFields"));
+    if fields.len() > SELECTABLE {
+        out.too_many(&at, fields.len() as u64, SELECTABLE as u64);
+    }
+    let mut seen = BTreeSet::new();
+    for (i, field) in fields.iter().enumerate() {
+        let at = at.index(i);
+        let at = at.field("jsonPath");
+        let Some(path) = text(field, "jsonPath") else {
+            out.required(&at, "");
+            continue;
+        };
+        if !seen.insert(path) {
+            out.duplicate(&at, &field["jsonPath"]);
+        }
+        if let Some(why) = not_selectable(path, schema) {
+            out.invalid_str(&at, path, why);
+        }
+    }
+}
+
+/// Why a list cannot be asked by a field.
+fn not_selectable(path: &str, schema: &Value) -> Option<&'static str> {
+    let plain = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    let Some(names) = path.strip_prefix('.').map(|p| p.split('.')).filter(|p| p.clone().all(plain)) else {
+        return Some("is an invalid path: must be a simple path of field names, such as .spec.color");
+    };
+    if names.clone().next() == Some("metadata") {
+        return Some("must not point to fields in metadata");
+    }
+    match names.clone().try_fold(schema, |s, name| s.get("properties")?.get(name)) {
+        None => Some("is an invalid path: does not refer to a valid field"),
+        Some(field) => match text(field, "type") {
+            Some("string" | "boolean" | "integer") => None,
+            _ => Some(
+                "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.",
+            ),
+        },
     }
 }
 

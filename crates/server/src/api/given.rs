@@ -20,7 +20,7 @@ use evenkeel_schema::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{access, body, protobuf::MEDIA as PROTOBUF, query::Pairs, status::Failure};
+use super::{access, body, protobuf::MEDIA as PROTOBUF, query::Pairs, status::Failure, twice};
 
 /// Warnings that go into one answer; each is a header.
 const MAX_WARNINGS: usize = 20;
@@ -248,6 +248,30 @@ fn managed(map: &mut Map<String, Value>, before: Option<&Value>) -> Result<Optio
     }
     let managed = Managed::from_bytes(list.to_string().as_bytes());
     managed.map(Some).map_err(|e| Failure::new(422, "Invalid", format!("metadata.managedFields: Invalid value: {e}")))
+}
+
+/// Refuses, warns of or takes fields that stand twice in a body, as `fieldValidation` says.
+pub(super) fn once(
+    kind: Kind,
+    headers: &HeaderMap,
+    bytes: &[u8],
+    (pairs, warnings): (&Pairs, &mut Warnings),
+) -> Result<(), Failure> {
+    let validation = Validation::read(pairs)?;
+    if validation == Validation::Ignore {
+        return Ok(());
+    }
+    let twice: Vec<String> =
+        twice::fields(headers, bytes).into_iter().map(|path| format!("duplicate field \"{path}\"")).collect();
+    if validation == Validation::Strict && !twice.is_empty() {
+        let version = kind.info().api_version();
+        return Err(Failure::bad_request(format!(
+            "{kind} in version \"{version}\" cannot be handled as a {kind}: strict decoding error: {}",
+            twice.join(", ")
+        )));
+    }
+    twice.iter().for_each(|text| warnings.add(text));
+    Ok(())
 }
 
 fn decoded(

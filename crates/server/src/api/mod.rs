@@ -51,6 +51,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod twice;
 mod usage;
 mod watch;
 mod write;

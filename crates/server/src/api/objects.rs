@@ -48,6 +48,7 @@ pub(super) async fn create(
         return Err(Failure::not_allowed(format!("{} are made within a namespace", kind.resource())));
     }
     let mut warnings = Warnings::default();
+    given::once(kind, &write.parts.headers, bytes, (pairs, &mut warnings))?;
     let customs = write.customs();
     let what = What::object(custom::schema(&customs, kind)?);
     let tree = given::tree(kind, &write.parts.headers, bytes)?;
@@ -69,6 +70,7 @@ pub(super) async fn replace(
     bytes: &Bytes,
 ) -> Result<Response, Failure> {
     let mut warnings = Warnings::default();
+    given::once(key.kind, &write.parts.headers, bytes, (pairs, &mut warnings))?;
     let customs = write.customs();
     let what = What { schema: custom::schema(&customs, key.kind)?, subresource };
     let tree = given::tree(key.kind, &write.parts.headers, bytes)?;
@@ -107,6 +109,7 @@ pub(super) async fn patch(
     loop {
         tries += 1;
         let mut warnings = Warnings::default();
+        given::once(key.kind, &write.parts.headers, bytes, (pairs, &mut warnings))?;
         let current = write.current(&key)?;
         let given = patched(&patch, &current, what, (pairs, &mut warnings))?;
         grants::held(write.api, &write.user, &key, &given.value, Some(&current.to_value()))?;
@@ -182,7 +185,7 @@ pub(super) async fn delete_collection(
     }
     let options = pods::delete_options(&write.parts.headers, pairs, bytes)?;
     let params = Params::read(pairs)?;
-    if let Some(field) = params.fields.unsupported(kind) {
+    if let Some(field) = params.fields.unsupported(kind, &write.customs()) {
         return Err(Failure::bad_request(format!("field label not supported: {field}")));
     }
     let view = write.api.backend.live().view();

@@ -210,7 +210,7 @@ async fn get(api: &Arc<Api>, parts: &Parts, target: Target, customs: &Customs) -
         Target::Collection { kind, namespace } => {
             let form = accept::form(&parts.headers)?;
             let params = Params::read(&pairs)?;
-            if let Some(field) = params.fields.unsupported(kind) {
+            if let Some(field) = params.fields.unsupported(kind, customs) {
                 return Err(Failure::bad_request(format!("field label not supported: {field}")));
             }
             if params.watch {

@@ -3,6 +3,7 @@
 //! Called by list and watch. Label selectors are `evenkeel_model::Selector`.
 
 use evenkeel_model::{Kind, Object, Selector};
+use evenkeel_schema::Customs;
 use serde_json::Value;
 
 /// One demand on a field: path, whether it shall be equal, value.
@@ -40,8 +41,10 @@ impl Fields {
     }
 
     /// The first field that cannot be selected by for this kind.
-    pub(crate) fn unsupported(&self, kind: Kind) -> Option<&str> {
-        self.0.iter().map(|d| d.path.as_str()).find(|path| !supported(kind, path))
+    pub(crate) fn unsupported(&self, kind: Kind, customs: &Customs) -> Option<&str> {
+        let own = customs.version(kind).map_or(&[][..], |v| &v.selectable);
+        let mut paths = self.0.iter().map(|d| d.path.as_str());
+        paths.find(|path| !supported(kind, path) && !own.iter().any(|p| p == path))
     }
 
     fn matches(&self, object: &Object) -> bool {
@@ -124,7 +127,8 @@ mod tests {
             assert_eq!(Fields::parse(text).unwrap().matches(&pod), expected, "{text}");
         }
         assert!(Fields::parse("nothing").is_err());
-        assert_eq!(Fields::parse("spec.x=1").unwrap().unsupported(Kind::Pod), Some("spec.x"));
-        assert_eq!(Fields::parse("metadata.namespace=x").unwrap().unsupported(Kind::Node), Some("metadata.namespace"));
+        let none = Customs::default();
+        assert_eq!(Fields::parse("spec.x=1").unwrap().unsupported(Kind::Pod, &none), Some("spec.x"));
+        assert_eq!(Fields::parse("metadata.namespace=x").unwrap().unsupported(Kind::Node, &none), Some("metadata.namespace"));
     }
 }

@@ -1,7 +1,7 @@
 //! Watch: the committed changes of a kind as a stream of JSON lines.
 //!
 //! Called by `rest`. A watch holds a place in the ring of `live`; nothing is queued for it. It ends
-//! at its timeout, when the server stops, or when the ring has left it behind (with an ERROR event
+//! at its timeout, when the server stops, when the kind's definition goes, or when the ring has left it behind (with an ERROR event
 //! of code 410, after which clients list again).
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -21,7 +21,7 @@ use super::{
     Api, Streaming,
     accept::Form,
     custom,
-    live::{Subscription, TooOld, WatchEvent},
+    live::{Live, Subscription, TooOld, WatchEvent},
     query::{At, Match, Params},
     select::selects,
     status::Failure,
@@ -42,6 +42,8 @@ struct Watch {
     /// Lines that are ready.
     ready: VecDeque<Bytes>,
     place: Subscription,
+    /// Of a custom kind: what becomes of its definition.
+    definitions: Option<Subscription>,
     /// The last version that the client was told.
     told: Version,
     /// Whether a table's columns were sent.
@@ -82,6 +84,13 @@ pub(crate) fn start(
     };
     let after = from.unwrap_or(view.version);
     let place = api.backend.live().subscribe(kind, after).map_err(|e| Failure::expired(e.to_string()))?;
+    let definitions = match kind {
+        Kind::Custom(_) => {
+            let all = api.backend.live().subscribe(Kind::CustomResourceDefinition, view.version);
+            Some(all.map_err(|e| Failure::expired(e.to_string()))?)
+        }
+        _ => None,
+    };
     let now = Instant::now();
     metrics::gauge!("evenkeel_watches").increment(1);
     let mut watch = Watch {
@@ -90,6 +99,7 @@ pub(crate) fn start(
         namespace: namespace.into(),
         ready: VecDeque::new(),
         place,
+        definitions,
         told: after,
         headed: false,
         ended: false,
@@ -157,6 +167,10 @@ impl Watch {
                 Some(Err(too_old)) => self.fail(too_old),
                 Some(Ok(taken)) => taken.events.iter().for_each(|e| self.event(e)),
             },
+            // A kind that is served no more has no more to tell; clients that ask again get 404.
+            changed = next_of(&mut self.definitions, api.backend.live()) => {
+                self.ended = changed || api.backend.live().view().customs.version(self.kind).is_none_or(|v| !v.served);
+            }
             () = api.stop.cancelled() => self.ended = true,
             () = sleep_until(wake) => {
                 if self.params.bookmarks && self.place.position() > self.told {
@@ -239,6 +253,14 @@ impl Watch {
         let mut line = serde_json::to_vec(event).unwrap_or_default();
         line.push(b'\n');
         self.ready.push_back(line.into());
+    }
+}
+
+/// Waits for a change of any definition; whether there will be none that can be told any more.
+async fn next_of(definitions: &mut Option<Subscription>, live: &Live) -> bool {
+    match definitions {
+        Some(all) => !matches!(all.next(live).await, Some(Ok(_))),
+        None => std::future::pending().await,
     }
 }
 
