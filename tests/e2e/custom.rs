@@ -1,7 +1,10 @@
 //! Custom resources by the real `kubectl` and through git: a definition comes into force, its objects are
 //! checked, shown, scaled, healed and rolled back as any, live through a kill, and go with it.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+};
 
 use serde_json::{Value, json};
 
@@ -126,9 +129,13 @@ fn kinds_of_ones_own_by_hand() {
         .arg("--kubeconfig")
         .arg(cluster.data().join("admin.kubeconfig"))
         .args(["get", "--raw", "/apis/example.com/v1/databases?watch=true&timeoutSeconds=600"])
-        .stdout(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
+    let mut first = String::new();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap());
+    lines.read_line(&mut first).unwrap();
+    assert!(first.contains("ADDED"), "{first}");
     cluster.kubectl(&["patch", "db", "main", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]);
     // Who watches hears of the end, and does not wait for more.
     eventually("the watch ends with the kind", || watch.try_wait().unwrap());
