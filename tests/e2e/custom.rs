@@ -78,7 +78,11 @@ fn kinds_of_ones_own_by_hand() {
     let selected = |by: &str| cluster.kubectl(&["get", "db", "-o", "name", "--field-selector", by]);
     assert_eq!(selected("spec.engine=postgres").trim(), "database.example.com/main");
     assert_eq!(selected("spec.engine!=postgres").trim(), "");
-    refused(&cluster, &["get", "db", "--field-selector", "spec.replicas=1"], "field label not supported: spec.replicas");
+    refused(
+        &cluster,
+        &["get", "db", "--field-selector", "spec.replicas=1"],
+        "field label not supported: spec.replicas",
+    );
     let twice = r#"{"apiVersion": "example.com/v1", "kind": "Database", "metadata": {"name": "two"},
         "spec": {"engine": "postgres", "engine": "mysql"}}"#;
     let path = cluster.dir.path().join("twice.json");

@@ -1,7 +1,10 @@
 //! `kubectl debug`: a container that is added to a pod that runs sees the processes of the one that it is
 //! for, talks with who asked for it, ends, and changes nothing else.
 
-use std::process::{Command, Stdio};
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
@@ -12,10 +15,6 @@ fn kubectl(cluster: &Cluster, args: &[&str]) -> Command {
     command.arg("--kubeconfig").arg(cluster.data().join("admin.kubeconfig"));
     command.arg("--cache-dir").arg(cluster.dir.path().join("kubectl-cache")).args(args).stdin(Stdio::null());
     command
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn pod(cluster: &Cluster) -> Value {
@@ -60,19 +59,25 @@ fn kubectl_debug_looks_into_a_pod_that_runs() {
     eventually("it has ended", || (ephemeral(&cluster, "look")["state"]["terminated"]["exitCode"] == 0).then_some(()));
     let counted = cluster.kubectl(&["logs", "web", "-c", "look"]);
     assert_eq!(counted.trim(), "1", "the processes beside it");
-    // It talks.
-    let sent = b"is anybody there?\n";
-    let back = through(debug("talk", "main", &["-i", "-q"], &["echo"]), sent);
-    assert!(text(&back.stdout).contains("is anybody there?"), "{back:?}");
-    eventually("it ends with its input", || {
-        ephemeral(&cluster, "talk")["state"]["terminated"].is_object().then_some(())
-    });
+    // It talks, and goes on when the one who talked with it has no more to say, as its input is not of one
+    // client alone.
+    let mut talk = debug("talk", "main", &["-i", "-q"], &["echo"]);
+    let mut talk = talk.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut to = talk.stdin.take().unwrap();
+    to.write_all(b"is anybody there?\n").unwrap();
+    drop(to);
+    let mut heard = String::new();
+    BufReader::new(talk.stdout.take().unwrap()).read_line(&mut heard).unwrap();
+    assert_eq!(heard, "is anybody there?\n");
+    talk.kill().unwrap();
+    talk.wait().unwrap();
+    assert!(ephemeral(&cluster, "talk")["state"]["running"].is_object());
     // One that stays takes commands.
     let stays = output(&mut debug("stay", "main", &[], &["sleep"]));
     assert!(stays.status.success(), "{stays:?}");
     eventually("it runs", || ephemeral(&cluster, "stay")["state"]["running"].is_object().then_some(()));
     let counted = cluster.kubectl(&["exec", "web", "-c", "stay", "--", "/tools/program", "count"]);
-    assert_eq!(counted.trim(), "2");
+    assert_eq!(counted.trim(), "3", "main, talk and stay");
     let described = cluster.kubectl(&["describe", "pod", "web"]);
     assert!(described.contains("Ephemeral Containers:") && described.contains("stay:"), "{described}");
 
@@ -86,7 +91,7 @@ fn kubectl_debug_looks_into_a_pod_that_runs() {
         (same && ended && pod(&cluster)["status"]["phase"] == "Running").then_some(())
     });
     let now = cluster.running("web");
-    assert!(main.iter().all(|c| now.contains(c)) && now.len() == 2, "{main:?} {now:?}");
+    assert!(main.iter().all(|c| now.contains(c)) && now.len() == 3, "{main:?} {now:?}");
     assert_eq!(pod(&cluster)["status"]["containerStatuses"][0]["restartCount"], 0);
     cluster.kubectl(&["delete", "pod", "web", "--grace-period=1"]);
     eventually("all of it is gone", || cluster.containers().iter().all(|c| c.pod != "web").then_some(()));

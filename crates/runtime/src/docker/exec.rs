@@ -4,7 +4,12 @@
 //! process is signalled from outside: by the process id that the engine tells, where the agent
 //! shares the engine's process ids, which the process's cgroup proves.
 
-use std::{fs, time::Duration};
+use std::{
+    fs, io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bollard::{
     Docker as Client,
@@ -17,12 +22,33 @@ use rustix::{
     io::Errno,
     process::{Pid, Signal, getpgid, kill_process, kill_process_group},
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    io::AsyncWrite,
+    time::{Instant, sleep},
+};
 
 use super::{Docker, READ_TIMEOUT, WRITE_TIMEOUT, classify, raw, raw::Form};
 use crate::{
     AttachSession, ContainerId, ExecId, ExecLimits, ExecSession, ExecSpec, LogChunk, LogStream, Result, RuntimeError,
 };
+
+/// The input of a container that goes on when a client's has ended. Told of that end, the engine would end the
+/// client's output, too.
+struct StaysOpen<W>(W);
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for StaysOpen<W> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}
 
 /// The engine ends the output a moment before it knows the exit code; a command that has closed
 /// its output may run on for long.
@@ -84,12 +110,14 @@ impl Docker {
     }
 
     pub(super) async fn begin_attach(&self, id: ContainerId, stdin: bool) -> Result<AttachSession> {
-        let form = self.form(&id).await?;
+        let standard = self.standard(&id).await?;
         let path = format!("/containers/{}/attach?stream=1&stdout=1&stderr=1&stdin={}", id.0, u8::from(stdin));
         // An empty body: what is sent beyond the head is the process's input.
         let connection = self.hijack(&path, String::new()).await?;
         let (read, write) = tokio::io::split(connection);
-        Ok(AttachSession { stdin: Box::pin(write), output: raw::read(read, form) })
+        let stdin: Pin<Box<dyn AsyncWrite + Send>> =
+            if standard.input_ends { Box::pin(write) } else { Box::pin(StaysOpen(write)) };
+        Ok(AttachSession { stdin, output: raw::read(read, standard.form) })
     }
 
     pub(super) async fn resize_container(&self, id: ContainerId, width: u16, height: u16) -> Result<()> {

@@ -15,6 +15,13 @@ use crate::{ContainerId, EventStream, ExecLimits, ExecResult, LogOptions, LogStr
 /// The engine ends the output a moment before it knows the exit code.
 const EXIT_CODE_POLL: Duration = Duration::from_millis(10);
 
+/// A container's standard streams.
+pub(super) struct Standard {
+    pub(super) form: Form,
+    /// Its input ends with the first client's.
+    pub(super) input_ends: bool,
+}
+
 impl Docker {
     pub(super) fn event_stream(&self, selector: &[(String, String)], since: Option<Time>) -> Result<EventStream> {
         let filters = HashMap::from([
@@ -39,9 +46,18 @@ impl Docker {
 
     /// How the engine sends a container's output.
     pub(super) async fn form(&self, id: &ContainerId) -> Result<Form> {
+        self.standard(id).await.map(|standard| standard.form)
+    }
+
+    /// What a container's standard streams are.
+    pub(super) async fn standard(&self, id: &ContainerId) -> Result<Standard> {
         let request = self.client()?.inspect_container(&id.0, None);
         let found = Self::within("inspect container", READ_TIMEOUT, request).await?.map_err(classify::general)?;
-        Ok(if found.config.and_then(|c| c.tty).unwrap_or(false) { Form::Plain } else { Form::Framed })
+        let config = found.config.unwrap_or_default();
+        Ok(Standard {
+            form: if config.tty.unwrap_or(false) { Form::Plain } else { Form::Framed },
+            input_ends: config.stdin_once.unwrap_or(false),
+        })
     }
 
     pub(super) async fn log_stream(&self, id: ContainerId, options: LogOptions) -> Result<LogStream> {

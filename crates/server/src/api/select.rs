@@ -129,6 +129,9 @@ mod tests {
         assert!(Fields::parse("nothing").is_err());
         let none = Customs::default();
         assert_eq!(Fields::parse("spec.x=1").unwrap().unsupported(Kind::Pod, &none), Some("spec.x"));
-        assert_eq!(Fields::parse("metadata.namespace=x").unwrap().unsupported(Kind::Node, &none), Some("metadata.namespace"));
+        assert_eq!(
+            Fields::parse("metadata.namespace=x").unwrap().unsupported(Kind::Node, &none),
+            Some("metadata.namespace")
+        );
     }
 }

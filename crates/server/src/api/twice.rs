@@ -101,7 +101,10 @@ mod tests {
         let found = |text: &str| fields(&HeaderMap::new(), text.as_bytes());
         assert_eq!(found(r#"{"a": 1, "b": {"a": [1, {"c": null, "d": 2.5}]}}"#), Vec::<String>::new());
         assert_eq!(found(r#"{"a": 1, "b": {"c": "x", "c": true}, "a": -2}"#), ["b.c", "a"]);
-        assert_eq!(found(r#"{"spec": {"containers": [{}, {"name": "a", "name": "a", "name": "b"}]}}"#), ["spec.containers[1].name"]);
+        assert_eq!(
+            found(r#"{"spec": {"containers": [{}, {"name": "a", "name": "a", "name": "b"}]}}"#),
+            ["spec.containers[1].name"]
+        );
         assert_eq!(found("no json"), Vec::<String>::new());
         let yaml = HeaderMap::from_iter([(header::CONTENT_TYPE, "application/yaml".parse().unwrap())]);
         assert_eq!(fields(&yaml, br#"{"a": 1, "a": 2}"#), Vec::<String>::new());
