@@ -67,7 +67,7 @@ pub(crate) static APIEXTENSIONS_V1_CUSTOM_RESOURCE_DEFINITION_VERSION: Object = 
     Field { name: "deprecationWarning", ty: String, numbers: &[8], ..F },
     Field { name: "name", ty: String, required: true, numbers: &[1], ..F },
     Field { name: "schema", ty: Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_VALIDATION), numbers: &[4], ..F },
-    Field { name: "selectableFields", ty: List(&Object(&APIEXTENSIONS_V1_SELECTABLE_FIELD)), support: Support::Refused { accepted: &[], note: "" }, numbers: &[9], ..F },
+    Field { name: "selectableFields", ty: List(&Object(&APIEXTENSIONS_V1_SELECTABLE_FIELD)), numbers: &[9], ..F },
     Field { name: "served", ty: Bool, required: true, numbers: &[2], ..F },
     Field { name: "storage", ty: Bool, required: true, numbers: &[3], ..F },
     Field { name: "subresources", ty: Object(&APIEXTENSIONS_V1_CUSTOM_RESOURCE_SUBRESOURCES), numbers: &[5], ..F },
