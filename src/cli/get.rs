@@ -9,7 +9,7 @@ use evenkeel_model::Kind;
 use serde_json::{Value, json};
 
 use super::{
-    Cx, Out,
+    Cx, Out, kinds,
     objects::{items, name, text},
     output::{Format, one_line},
     paths::{self, Scope},
@@ -20,7 +20,8 @@ use crate::client::{Client, TABLE};
 /// Show objects
 ///
 /// Kinds: namespaces, configmaps, secrets, pods, replicasets, deployments, nodes, events, sources,
-/// releases, drifts; also in the singular and by their short names, several with commas, or `all`.
+/// releases, drifts and all others of the API, those of CustomResourceDefinitions among them; also in
+/// the singular and by their short names, several with commas, or `all`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  evenkeel get pods -A\n  evenkeel get deployments,pods -n shop -o wide\n  evenkeel get source shop -o yaml\n  evenkeel get pods -l app=web --watch"
@@ -51,21 +52,21 @@ pub(crate) struct Args {
 /// Runs the verb.
 pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
     let client = cx.client()?;
-    let (kinds, names) = match args.what.split_once('/') {
-        Some((kind, name)) => (vec![paths::kind(kind)?], vec![name.to_owned()]),
-        None => (paths::kinds(&args.what)?, args.names.clone()),
+    let (found, names) = match args.what.split_once('/') {
+        Some((kind, name)) => (vec![kinds::find(&client, kind).await?], vec![name.to_owned()]),
+        None => (kinds::of_list(&client, &args.what).await?, args.names.clone()),
     };
     let namespace = args.scope.of(&client);
     if args.watch {
-        let [kind] = kinds.as_slice() else { bail!("--watch takes one kind") };
+        let [kind] = found.as_slice() else { bail!("--watch takes one kind") };
         return watch(&client, &args, *kind, &names, &namespace, &mut cx.out).await;
     }
     if !names.is_empty() && args.scope.all_namespaces {
         bail!("an object cannot be named across all namespaces: use -n NAMESPACE");
     }
     match args.output {
-        Format::Table | Format::Wide => tables(&client, &args, &kinds, &names, &namespace, &mut cx.out).await?,
-        format => objects(&client, &args, &kinds, &names, &namespace, format, &mut cx.out).await?,
+        Format::Table | Format::Wide => tables(&client, &args, &found, &names, &namespace, &mut cx.out).await?,
+        format => objects(&client, &args, &found, &names, &namespace, format, &mut cx.out).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

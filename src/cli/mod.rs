@@ -21,6 +21,7 @@ mod exec;
 mod forward;
 mod get;
 mod history;
+mod kinds;
 mod kubeconfig;
 mod lasting;
 mod logs;

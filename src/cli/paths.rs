@@ -46,17 +46,6 @@ pub(crate) fn kind_and_name(word: &str, name: Option<String>) -> Result<(&str, O
     }
 }
 
-/// Kinds of a list of words; `all` is every kind of that category.
-pub(crate) fn kinds(words: &str) -> Result<Vec<Kind>> {
-    let mut out = Vec::new();
-    for word in words.split(',').filter(|w| !w.is_empty()) {
-        let category: Vec<Kind> = Kind::ALL.iter().copied().filter(|k| k.info().categories.contains(&word)).collect();
-        let found = if category.is_empty() { vec![kind(word)?] } else { category };
-        out.extend(found.into_iter().filter(|k| !out.contains(k)).collect::<Vec<_>>());
-    }
-    Ok(out)
-}
-
 /// The path of all objects of a kind; an empty namespace means all.
 pub(crate) fn collection(kind: Kind, namespace: &str) -> String {
     let info = kind.info();
@@ -126,9 +115,8 @@ mod tests {
 
     #[test]
     fn words_and_paths() {
-        assert_eq!(kinds("po,deploy").unwrap(), [Kind::Pod, Kind::Deployment]);
-        assert_eq!(kinds("all").unwrap(), [Kind::Service, Kind::Pod, Kind::ReplicaSet, Kind::Deployment]);
-        assert!(kinds("widgets").is_err());
+        assert_eq!(kind("po").unwrap(), Kind::Pod);
+        assert!(kind("widgets").is_err());
         assert_eq!(item(Kind::Pod, "shop", "a"), "/api/v1/namespaces/shop/pods/a");
         assert_eq!(collection(Kind::Deployment, ""), "/apis/apps/v1/deployments");
         assert_eq!(item(Kind::Source, "shop", "a b"), "/apis/evenkeel.dev/v1alpha1/sources/a%20b");

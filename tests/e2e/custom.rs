@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, eventually};
+use crate::support::{Cluster, eventually, output};
 
 /// A definition in the shape of many: two versions, columns, subresources, a list known by a key.
 fn crd() -> Value {
@@ -39,6 +39,10 @@ fn crd() -> Value {
 fn database(engine: &str) -> Value {
     json!({"apiVersion": "example.com/v1", "kind": "Database", "metadata": {"name": "main", "namespace": "default"},
         "spec": {"engine": engine, "users": [{"name": "an"}]}})
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
 }
 
 fn file(cluster: &Cluster, name: &str, value: &Value) -> String {
@@ -72,6 +76,13 @@ fn kinds_of_ones_own_by_hand() {
     );
     let table = cluster.kubectl(&["get", "all"]);
     assert!(table.contains("ENGINE") && table.contains("database.example.com/main"), "{table}");
+    let shown = |args: &[&str]| text(output(&mut cluster.verb(args)).stdout);
+    for word in ["db", "databases.example.com", "all"] {
+        let table = shown(&["get", word]);
+        assert!(table.contains("ENGINE") && table.contains("postgres"), "{word}: {table}");
+    }
+    assert!(shown(&["get", "database/main", "-o", "yaml"]).contains("engine: postgres"));
+    assert!(shown(&["describe", "db", "main"]).contains("engine: postgres"));
     assert!(cluster.kubectl(&["explain", "db.spec.engine"]).contains("Which engine serves."));
     assert_eq!(field(&cluster, "databases.v1beta1.example.com", ".apiVersion"), "example.com/v1beta1");
     wrong_ones(&cluster);

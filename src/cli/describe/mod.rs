@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::{
     Cx, Out,
     error::hinted,
+    kinds,
     objects::{ago, happened, items, name, text},
     output::{Tone, align, one_line, yaml},
     paths::{self, Scope},
@@ -36,7 +37,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
     let client = cx.client()?;
     let (kind, wanted) = paths::kind_and_name(&args.kind, args.name)?;
-    let kind = paths::kind(kind)?;
+    let kind = kinds::find(&client, kind).await?;
     let namespace = args.scope.of(&client);
     let objects = find(&client, kind, &namespace, wanted.as_deref()).await?;
     for (i, object) in objects.iter().enumerate() {

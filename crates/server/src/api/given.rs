@@ -270,7 +270,9 @@ pub(super) fn once(
             twice.join(", ")
         )));
     }
-    twice.iter().for_each(|text| warnings.add(text));
+    for text in &twice {
+        warnings.add(text);
+    }
     Ok(())
 }
 
