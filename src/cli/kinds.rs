@@ -11,18 +11,15 @@ use super::paths;
 use crate::client::Client;
 
 /// `Accept` of all groups, versions and resources in one document.
-const AGGREGATED: &str =
-    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
 
 /// The kind that a word means, as `deploy`, `pods` or `widgets.example.com`.
 pub(crate) async fn find(client: &Client, word: &str) -> Result<Kind> {
-    match Kind::of_word(word) {
-        Some(kind) => Ok(kind),
-        None => {
-            let custom = custom(client).await?.into_iter().find(|kind| is(*kind, word));
-            custom.map_or_else(|| paths::kind(word), Ok)
-        }
+    if let Some(kind) = Kind::of_word(word) {
+        return Ok(kind);
     }
+    let custom = custom(client).await?.into_iter().find(|kind| is(*kind, word));
+    custom.map_or_else(|| paths::kind(word), Ok)
 }
 
 /// Kinds of a list of words; `all` is every kind of that category.

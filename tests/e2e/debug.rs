@@ -120,9 +120,7 @@ fn wrong_ones(cluster: &Cluster) {
         r#"existing ephemeral containers "look" may not be changed"#,
     );
     // Not with the pod itself.
-    refused(
-        &["patch", "pod", "web", "-p", r#"{"spec":{"ephemeralContainers":[{"name":"x","image":"y"}]}}"#],
-        "ephemeralContainers",
-    );
+    let patch = r#"{"spec":{"ephemeralContainers":[{"name":"x","image":"y"}]}}"#;
+    refused(&["patch", "pod", "web", "-p", patch], "a pod's specification does not change");
     cluster.kubectl(&["label", "pod", "web", "debugged=yes"]);
 }
