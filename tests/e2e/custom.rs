@@ -76,32 +76,10 @@ fn kinds_of_ones_own_by_hand() {
     );
     let table = cluster.kubectl(&["get", "all"]);
     assert!(table.contains("ENGINE") && table.contains("database.example.com/main"), "{table}");
-    let shown = |args: &[&str]| text(output(&mut cluster.verb(args)).stdout);
-    for word in ["db", "databases.example.com", "all"] {
-        let table = shown(&["get", word]);
-        assert!(table.contains("ENGINE") && table.contains("postgres"), "{word}: {table}");
-    }
-    assert!(shown(&["get", "database/main", "-o", "yaml"]).contains("engine: postgres"));
-    assert!(shown(&["describe", "db", "main"]).contains("engine: postgres"));
     assert!(cluster.kubectl(&["explain", "db.spec.engine"]).contains("Which engine serves."));
     assert_eq!(field(&cluster, "databases.v1beta1.example.com", ".apiVersion"), "example.com/v1beta1");
     wrong_ones(&cluster);
-    let selected = |by: &str| cluster.kubectl(&["get", "db", "-o", "name", "--field-selector", by]);
-    assert_eq!(selected("spec.engine=postgres").trim(), "database.example.com/main");
-    assert_eq!(selected("spec.engine!=postgres").trim(), "");
-    refused(
-        &cluster,
-        &["get", "db", "--field-selector", "spec.replicas=1"],
-        "field label not supported: spec.replicas",
-    );
-    let twice = r#"{"apiVersion": "example.com/v1", "kind": "Database", "metadata": {"name": "two"},
-        "spec": {"engine": "postgres", "engine": "mysql"}}"#;
-    let path = cluster.dir.path().join("twice.json");
-    fs::write(&path, twice).unwrap();
-    let (path, raw) = (path.to_str().unwrap(), "/apis/example.com/v1/namespaces/default/databases");
-    let strict = format!("{raw}?fieldValidation=Strict");
-    refused(&cluster, &["create", "--raw", &strict, "-f", path], r#"duplicate field "spec.engine""#);
-
+    asked_for(&cluster);
     cluster.kubectl(&["scale", "db/main", "--replicas=5"]);
     let status = r#"{"spec":{"replicas":2},"status":{"ready":true,"replicas":4}}"#;
     cluster.kubectl(&["patch", "db", "main", "--subresource=status", "--type=merge", "-p", status]);
@@ -118,6 +96,35 @@ fn kinds_of_ones_own_by_hand() {
         "5"
     );
 
+    its_end(&cluster);
+    refused(&cluster, &["get", "db"], "the server ");
+    cluster.audit();
+}
+
+/// By whom and by what objects are asked for, and a body that says a field twice.
+fn asked_for(cluster: &Cluster) {
+    let shown = |args: &[&str]| text(output(&mut cluster.verb(args)).stdout);
+    for word in ["db", "databases.example.com", "all"] {
+        let table = shown(&["get", word]);
+        assert!(table.contains("ENGINE") && table.contains("postgres"), "{word}: {table}");
+    }
+    assert!(shown(&["get", "database/main", "-o", "yaml"]).contains("engine: postgres"));
+    assert!(shown(&["describe", "db", "main"]).contains("engine: postgres"));
+    let selected = |by: &str| cluster.kubectl(&["get", "db", "-o", "name", "--field-selector", by]);
+    assert_eq!(selected("spec.engine=postgres").trim(), "database.example.com/main");
+    assert_eq!(selected("spec.engine!=postgres").trim(), "");
+    refused(cluster, &["get", "db", "--field-selector", "spec.replicas=1"], "field label not supported: spec.replicas");
+    let twice = r#"{"apiVersion": "example.com/v1", "kind": "Database", "metadata": {"name": "two"},
+        "spec": {"engine": "postgres", "engine": "mysql"}}"#;
+    let path = cluster.dir.path().join("twice.json");
+    fs::write(&path, twice).unwrap();
+    let (path, raw) = (path.to_str().unwrap(), "/apis/example.com/v1/namespaces/default/databases");
+    let strict = format!("{raw}?fieldValidation=Strict");
+    refused(cluster, &["create", "--raw", &strict, "-f", path], r#"duplicate field "spec.engine""#);
+}
+
+/// The definition waits for its objects, and watches end with it.
+fn its_end(cluster: &Cluster) {
     cluster.kubectl(&[
         "patch",
         "db",
@@ -128,11 +135,11 @@ fn kinds_of_ones_own_by_hand() {
     ]);
     cluster.kubectl(&["delete", "crd", "databases.example.com", "--wait=false"]);
     refused(
-        &cluster,
+        cluster,
         &[
             "create",
             "-f",
-            &file(&cluster, "other.json", &{
+            &file(cluster, "other.json", &{
                 let mut other = database("mysql");
                 other["metadata"]["name"] = json!("other");
                 other
@@ -155,8 +162,6 @@ fn kinds_of_ones_own_by_hand() {
     // Who watches hears of the end, and does not wait for more.
     eventually("the watch ends with the kind", || watch.try_wait().unwrap());
     eventually("the definition is gone", || cluster.items(&["crd"]).is_empty().then_some(()));
-    refused(&cluster, &["get", "db"], "the server ");
-    cluster.audit();
 }
 
 fn wrong_ones(cluster: &Cluster) {
