@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     Cx, Out,
     error::hinted,
-    objects::{self, full_name, items, maybe, name, pod_trouble, said, text},
+    objects::{self, condition, full_name, items, maybe, name, pod_trouble, said, text},
     output::Tone,
     paths::{self, Scope},
 };
@@ -56,8 +56,10 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
     let out = &mut cx.out;
     for (i, object) in chain.iter().enumerate() {
         step(out, i, &heading(object))?;
-        if text(object, "/kind") == "Pod" {
-            pod(&client, out, i, object).await?;
+        match text(object, "/kind") {
+            "Pod" => pod(&client, out, i, object).await?,
+            "Service" => balancer(out, i, object)?,
+            _ => {}
         }
     }
     let Some(top) = chain.last() else { return Ok(ExitCode::SUCCESS) };
@@ -91,6 +93,12 @@ async fn owner(client: &Client, object: Option<&Value>) -> Result<Option<Value>>
     let namespace = text(object, "/metadata/namespace");
     let found = client.find(&paths::item(kind, namespace, text(reference, "/name"))).await?;
     Ok(found.filter(|o| text(o, "/metadata/uid") == text(reference, "/uid")))
+}
+
+/// Where a Service of type LoadBalancer is reached, or who has its port.
+fn balancer(out: &mut Out, depth: usize, service: &Value) -> Result<()> {
+    let Some(told) = condition(service, names::BALANCER_CONDITION) else { return Ok(()) };
+    note(out, depth, "load balancer", text(told, "/message"))
 }
 
 async fn pod(client: &Client, out: &mut Out, depth: usize, pod: &Value) -> Result<()> {

@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use evenkeel_core::{
     Changed, World,
+    controllers::balancer,
     network::Layout,
     policy::{self, pod_net},
     service::net::{id, node_net, service_net},
@@ -60,6 +61,10 @@ impl Network {
             }
             _ => {}
         }
+        let services = &mut self.services;
+        balancer::except_changed(world, changed, &mut |key| {
+            services.insert(key);
+        });
         let (pods, told) = (&mut self.pods, &self.told_pods);
         policy::touched(world, changed, &mut |key| {
             if !world.policies.is_empty() || told.get(&key).is_some() {

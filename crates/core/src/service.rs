@@ -15,7 +15,10 @@ use alloc::{
 };
 use core::net::{IpAddr, Ipv4Addr};
 
-use evenkeel_model::{Key, Object, Rng, canonical};
+use evenkeel_model::{
+    Key, Object, Rng, canonical,
+    net::{PortId, PortProtocol},
+};
 use evenkeel_schema::validate::NODE_PORTS;
 use serde_json::{Map, Value, json};
 
@@ -67,7 +70,7 @@ fn drop_foreign(spec: &mut Map<String, Value>, kind: &str) {
         unfit.push("externalTrafficPolicy");
     }
     if !balanced {
-        unfit.push("allocateLoadBalancerNodePorts");
+        unfit.extend(["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
     }
     if !(balanced && text(spec, "externalTrafficPolicy") == Some("Local")) {
         unfit.push("healthCheckNodePort");
@@ -271,8 +274,20 @@ pub(crate) fn port_is_free(world: &World, key: &Key, port: u16) -> Result<(), St
             "provided port is already allocated: node port {port} is that of {}/{}",
             other.namespace, other.name
         )),
-        _ => Ok(()),
+        _ => match balanced(world, port).filter(|other| *other != key) {
+            Some(other) => Err(format!(
+                "port {port} of the nodes leads to {}/{} of type LoadBalancer",
+                other.namespace, other.name
+            )),
+            None => Ok(()),
+        },
     }
+}
+
+/// The LoadBalancer that has a port at the nodes' addresses.
+fn balanced(world: &World, port: u16) -> Option<&Key> {
+    let both = [PortProtocol::Tcp, PortProtocol::Udp];
+    both.into_iter().find_map(|protocol| world.balanced.holder(PortId { port, protocol }))
 }
 
 fn free_port(world: &World, mine: &[u16], rng: &mut Rng) -> Result<u16, String> {
@@ -280,7 +295,9 @@ fn free_port(world: &World, mine: &[u16], rng: &mut Rng) -> Result<u16, String> 
     let (first, last) = (bound(*NODE_PORTS.start()), bound(*NODE_PORTS.end()));
     let dynamic = first + STATIC_PORTS;
     let start = dynamic + u16::try_from(rng.below(u64::from(last - dynamic + 1))).unwrap_or(0);
-    let free = |port: &u16| world.services.of_node_port(*port).is_none() && !mine.contains(port);
+    let free = |port: &u16| {
+        world.services.of_node_port(*port).is_none() && balanced(world, *port).is_none() && !mine.contains(port)
+    };
     let mut candidates = (start..=last).chain(dynamic..start).chain(first..dynamic);
     candidates.find(free).ok_or_else(|| format!("no port is left of the nodes' {first}-{last}"))
 }

@@ -83,6 +83,10 @@ pub mod names {
     pub const LOCKED: &str = "evenkeel.dev/locked";
     /// Label of a node, set by its agent: Ingresses are served there.
     pub const SERVES_INGRESS: &str = "evenkeel.dev/serves-ingress";
+    /// Condition of a Service of type LoadBalancer: where it is reached, or why not.
+    pub const BALANCER_CONDITION: &str = "evenkeel.dev/LoadBalancer";
+    /// Annotation of a node: JSON of [`crate::net::BalancedPorts`], by its agent.
+    pub const BALANCED_PORTS: &str = "evenkeel.dev/balanced-ports";
     /// Annotation of an Ingress: `"true"` sends requests without TLS to where there is.
     pub const HTTPS_REDIRECT: &str = "evenkeel.dev/https-redirect";
     /// Label that Deployment adds to its ReplicaSets and their pods.

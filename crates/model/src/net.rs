@@ -6,6 +6,7 @@
 //! kernel is brought there (`evenkeel-net`).
 
 use alloc::{
+    collections::{BTreeMap, BTreeSet},
     format,
     string::{String, ToString},
     sync::Arc,
@@ -246,6 +247,9 @@ pub struct ServiceNet {
     pub health_check_port: Option<u16>,
     /// `publishNotReadyAddresses`: names and endpoints do not wait for readiness.
     pub publish_not_ready: bool,
+    /// How it is reached from outside, as a LoadBalancer.
+    #[serde(default)]
+    pub balancer: Balancer,
     /// Who stands behind it, sorted by address.
     pub endpoints: Vec<Endpoint>,
 }
@@ -266,8 +270,16 @@ impl ServiceNet {
             external_local: false,
             health_check_port: None,
             publish_not_ready: false,
+            balancer: Balancer::default(),
             endpoints: Vec::new(),
         }
+    }
+}
+
+impl ServicePort {
+    /// The port at the Service's addresses, without its name.
+    pub fn id(&self) -> PortId {
+        PortId { port: self.port, protocol: self.protocol }
     }
 }
 
@@ -301,6 +313,95 @@ impl PortProtocol {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
         }
+    }
+}
+
+impl PortProtocol {
+    /// In capitals, as Kubernetes writes it.
+    pub const fn kubernetes(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        }
+    }
+}
+
+/// A port with its protocol, as `80/TCP`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId {
+    /// Its number.
+    pub port: u16,
+    /// Its protocol.
+    pub protocol: PortProtocol,
+}
+
+impl fmt::Display for PortId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.port, self.protocol.kubernetes())
+    }
+}
+
+impl FromStr for PortId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is no port as 80/TCP");
+        let (port, protocol) = text.split_once('/').ok_or_else(bad)?;
+        let protocol = match protocol {
+            "TCP" => PortProtocol::Tcp,
+            "UDP" => PortProtocol::Udp,
+            _ => return Err(bad()),
+        };
+        Ok(Self { port: port.parse().map_err(|_| bad())?, protocol })
+    }
+}
+
+impl Serialize for PortId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PortId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// How a Service of type LoadBalancer is reached from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Balancer {
+    /// Its ports are to answer at the nodes' own addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_nodes: Option<AtNodes>,
+    /// `loadBalancerSourceRanges`: only from there connections are taken; from everywhere where it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Cidr>,
+}
+
+/// At which nodes a Service's ports are to answer: at all but some.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AtNodes {
+    /// Those where somebody else has one of its ports, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<Arc<str>>,
+}
+
+/// Ports of a node's own addresses for which Services of type LoadBalancer ask.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BalancedPorts {
+    /// Those that lead to their Service.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub open: BTreeSet<PortId>,
+    /// Those that another one has, with who it is, for people.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub taken: BTreeMap<PortId, String>,
+}
+
+impl BalancedPorts {
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.taken.is_empty()
     }
 }
 
@@ -347,6 +448,16 @@ mod tests {
             assert!(error.contains(reason), "{error}");
         }
         assert_eq!("0.0.0.0/0".parse::<Cidr>().unwrap().size(), 1 << 32);
+    }
+
+    #[test]
+    fn a_port_is_written_as_kubectl_shows_it() {
+        let port = PortId { port: 53, protocol: PortProtocol::Udp };
+        assert_eq!(port.to_string(), "53/UDP");
+        assert_eq!("53/UDP".parse(), Ok(port));
+        for bad in ["53", "53/udp", "x/TCP", "70000/TCP"] {
+            assert!(bad.parse::<PortId>().is_err(), "{bad}");
+        }
     }
 
     #[test]

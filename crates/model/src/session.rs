@@ -16,7 +16,7 @@ use crate::{
     ids::{Digest, Uid, Version},
     ingress::IngressUpdate,
     meta::Deletion,
-    net::{Cidr, NetworkUpdate},
+    net::{BalancedPorts, Cidr, NetworkUpdate},
     own,
     time::Time,
 };
@@ -270,6 +270,9 @@ pub struct NodeReport {
     /// not reach; `None` where they are on the cluster's, or nothing is known of it yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_network: Option<String>,
+    /// What became of the ports that LoadBalancers ask for at its own addresses.
+    #[serde(default, skip_serializing_if = "BalancedPorts::is_empty")]
+    pub balanced: BalancedPorts,
 }
 
 /// A taint that an agent asks for.

@@ -10,7 +10,7 @@ mod network;
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use evenkeel_model::{Content, Digest, Time, Uid, Version, canonical, meta::Deletion, session};
+use evenkeel_model::{Content, Digest, Time, Uid, Version, canonical, meta::Deletion, net::BalancedPorts, session};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use thiserror::Error;
@@ -317,6 +317,7 @@ fn node_report(n: &session::NodeReport) -> proto::NodeReport {
         version: n.version.clone(),
         pod_cidr: n.pod_cidr.map(|c| c.to_string()),
         engine_network: n.engine_network.clone(),
+        balanced: if n.balanced.is_empty() { Bytes::new() } else { json(&n.balanced) },
     }
 }
 
@@ -339,6 +340,7 @@ fn read_node_report(n: proto::NodeReport) -> Result<session::NodeReport> {
         version: n.version,
         pod_cidr: n.pod_cidr.as_deref().map(network::read_cidr).transpose()?,
         engine_network: n.engine_network,
+        balanced: if n.balanced.is_empty() { BalancedPorts::default() } else { parsed("balanced ports", &n.balanced)? },
     })
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use evenkeel_model::{
     Uid,
     net::{
-        Endpoint, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId, ServiceNet,
-        ServicePort,
+        AtNodes, Balancer, Endpoint, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId,
+        ServiceNet, ServicePort,
     },
     policy::{NamedPort, Peer, PodNet, PolicyId, PolicyNet, PolicyPort, PolicyRule, PolicyUpdate, PortMatch},
 };
@@ -43,6 +43,10 @@ fn service() -> ServiceNet {
         external_local: false,
         health_check_port: Some(32_000),
         publish_not_ready: true,
+        balancer: Balancer {
+            at_nodes: Some(AtNodes { except: vec!["n2".into()] }),
+            sources: vec!["192.0.2.0/24".parse().unwrap()],
+        },
         endpoints: vec![
             endpoint("10.42.1.2", Some("web-1"), [Some(8080), None]),
             endpoint("192.0.2.9", None, [None, Some(443)]),

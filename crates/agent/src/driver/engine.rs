@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evenkeel_model::{Time, names};
+use evenkeel_model::{Time, names, net::BalancedPorts};
 use evenkeel_net::plane::Status;
 use evenkeel_runtime::{EngineInfo, Runtime, RuntimeError, RuntimeEvent};
 use evenkeel_wire::NodeReport;
@@ -101,6 +101,8 @@ pub(super) struct Follower<R> {
     network: watch::Receiver<Status>,
     /// What the ports of Ingresses are at.
     ingress: watch::Receiver<evenkeel_ingress::Status>,
+    /// What became of the ports that LoadBalancers ask for.
+    balanced: watch::Receiver<BalancedPorts>,
     machine: Machine,
     pressures: Pressures,
     /// Since when pressures are counted: a clock that never jumps.
@@ -113,6 +115,7 @@ pub(super) struct Follower<R> {
 pub(super) struct Beside {
     pub(super) network: watch::Receiver<Status>,
     pub(super) ingress: watch::Receiver<evenkeel_ingress::Status>,
+    pub(super) balanced: watch::Receiver<BalancedPorts>,
 }
 
 /// The engine and its disk.
@@ -142,6 +145,7 @@ impl<R: Runtime> Follower<R> {
             dir,
             network: beside.network,
             ingress: beside.ingress,
+            balanced: beside.balanced,
             machine: Machine::default(),
             pressures: Pressures::default(),
             begun: Instant::now(),
@@ -212,6 +216,9 @@ impl<R: Runtime> Follower<R> {
                 Ok(()) = self.ingress.changed(), if self.ingress.has_changed().is_ok() => {
                     self.report(None, None).await?;
                 }
+                Ok(()) = self.balanced.changed(), if self.balanced.has_changed().is_ok() => {
+                    self.report(None, None).await?;
+                }
                 () = self.send.closed() => return Err(End::Driver),
             }
         }
@@ -236,6 +243,7 @@ impl<R: Runtime> Follower<R> {
         let down = down.or(refused.as_deref());
         let mut now = NodeReport {
             engine_network,
+            balanced: self.balanced.borrow().clone(),
             ..node::report(&self.node, engine, down, &limits, self.pressures.conditions())
         };
         if ingress::serves(&self.ingress.borrow()) {

@@ -2,13 +2,17 @@
 //! says, and ended with it. Deliberately not here: how requests are led (`evenkeel-ingress`).
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
 };
 
 use evenkeel_ingress::{Ingress, Limits, Port, Settings, StartError, Status};
-use evenkeel_model::{ingress::IngressUpdate, net::NetworkUpdate};
+use evenkeel_model::{
+    ingress::IngressUpdate,
+    net::{NetworkUpdate, PortId, PortProtocol},
+};
 use tokio::sync::watch;
 
 /// How Ingresses are served, by the agent's flags.
@@ -27,6 +31,15 @@ pub struct IngressSettings {
 impl Default for IngressSettings {
     fn default() -> Self {
         Self { http_port: 80, https_port: 443, access_log: false, max_body: Limits::default().body }
+    }
+}
+
+impl IngressSettings {
+    /// Its ports, with who has them.
+    pub(super) fn ports(&self) -> BTreeMap<PortId, String> {
+        let tcp = |port| PortId { port, protocol: PortProtocol::Tcp };
+        let who = |flag: &str| format!("Evenkeel's own Ingresses ({flag} sets another, --ingress off none)");
+        [(tcp(self.http_port), who("--ingress-http-port")), (tcp(self.https_port), who("--ingress-https-port"))].into()
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, fs, net::IpAddr, path::Path};
 
+use evenkeel_model::net::BalancedPorts;
 use evenkeel_runtime::EngineInfo;
 use evenkeel_wire::{NodeReport, NodeTaint};
 use serde_json::json;
@@ -66,6 +67,7 @@ pub(super) fn report(
         // What the logic keeps: the machine does not know of it.
         pod_cidr: None,
         engine_network: None,
+        balanced: BalancedPorts::default(),
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Dial, DriverConfig, DriverError,
     engine::{Beside, Disk, Follower},
-    ingress::Ingresses,
+    ingress::{IngressSettings, Ingresses},
     journal::{JournalError, JournalStore},
     node,
     session::{Heard, Session, SessionState, keep_file},
@@ -73,6 +73,7 @@ pub async fn run<R: Runtime, D: Dial>(
         dir: config.dir.clone(),
         choice: config.network,
         engine_elsewhere: config.engine_elsewhere,
+        reserved: config.ingress.as_ref().map(IngressSettings::ports).unwrap_or_default(),
         drifts,
     })?;
     let ingress = Ingresses::start(config.ingress.as_ref(), &config.dir)?;
@@ -89,7 +90,7 @@ pub async fn run<R: Runtime, D: Dial>(
         config.dir.clone(),
         send.clone(),
         engine_send,
-        Beside { network: plane.status(), ingress: ingress.status() },
+        Beside { network: plane.status(), ingress: ingress.status(), balanced: plane.balanced() },
     );
     let side = CancellationToken::new();
     let _side_ends_with_this = side.clone().drop_guard();

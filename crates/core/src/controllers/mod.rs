@@ -7,6 +7,7 @@ pub mod access;
 pub mod account;
 pub mod admission;
 pub mod api;
+pub mod balancer;
 pub(crate) mod definition;
 pub mod deployment;
 pub mod disruption;
@@ -58,6 +59,8 @@ pub enum ControllerId {
     Disruption,
     /// Who stands behind a Service; key: the Service.
     Endpoints,
+    /// Addresses of Services of type LoadBalancer.
+    Balancer,
     /// Status of Ingresses.
     Ingress,
     /// Where NetworkPolicies are not enforced.
@@ -93,6 +96,7 @@ impl ControllerId {
         Self::Pod,
         Self::Disruption,
         Self::Endpoints,
+        Self::Balancer,
         Self::Ingress,
         Self::Policy,
         Self::Quota,
@@ -118,6 +122,7 @@ impl ControllerId {
             Self::Pod => "pod",
             Self::Disruption => "disruption",
             Self::Endpoints => "endpoints",
+            Self::Balancer => "balancer",
             Self::Ingress => "ingress",
             Self::Policy => "policy",
             Self::Quota => "quota",
@@ -149,6 +154,7 @@ impl Controllers {
         pod::route(world, changed, &mut |k| mark(ControllerId::Pod, k));
         disruption::route(world, changed, &mut |k| mark(ControllerId::Disruption, k));
         endpoints::route(world, changed, &mut |k| mark(ControllerId::Endpoints, k));
+        balancer::route(world, changed, &mut |k| mark(ControllerId::Balancer, k));
         ingress::route(world, changed, &mut |k| mark(ControllerId::Ingress, k));
         policy::route(world, changed, &mut |k| mark(ControllerId::Policy, k));
         quota::route(world, changed, &mut |k| mark(ControllerId::Quota, k));
@@ -174,6 +180,7 @@ impl Controllers {
             ControllerId::Pod => pod::reconcile(world, key, cx),
             ControllerId::Disruption => disruption::reconcile(world, key, cx),
             ControllerId::Endpoints => endpoints::reconcile(world, key, cx),
+            ControllerId::Balancer => balancer::reconcile(world, key, cx),
             ControllerId::Ingress => ingress::reconcile(world, key, cx),
             ControllerId::Policy => policy::reconcile(world, key, cx),
             ControllerId::Quota => quota::reconcile(world, key, cx),

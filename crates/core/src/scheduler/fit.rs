@@ -8,9 +8,11 @@ use alloc::{
     vec::Vec,
 };
 
+use evenkeel_model::net::PortId;
 use k8s_openapi::api::core::v1::Toleration;
 
 use crate::world::{
+    balanced::host_port,
     nodes::{HardTaint, NodeClass, NodeRecord},
     pods::PodShape,
 };
@@ -31,6 +33,8 @@ pub enum Misfit {
     Selector,
     /// A host port is in use.
     Ports,
+    /// A host port leads to a Service of type LoadBalancer.
+    Balanced(PortId),
     /// As many pods as it takes.
     TooManyPods,
     /// Not enough of a resource.
@@ -45,6 +49,9 @@ impl core::fmt::Display for Misfit {
             Self::NotReady => f.write_str("node(s) were not ready"),
             Self::Selector => f.write_str("node(s) didn't match Pod's node affinity/selector"),
             Self::Ports => f.write_str("node(s) didn't have free ports for the requested pod ports"),
+            Self::Balanced(port) => {
+                write!(f, "node(s) didn't have free ports for the requested pod ports: {port} leads to a LoadBalancer")
+            }
             Self::TooManyPods => f.write_str("Too many pods"),
             Self::Insufficient(what) => write!(f, "Insufficient {what}"),
         }
@@ -103,7 +110,7 @@ pub(crate) fn misfits(shape: &PodShape, node: &NodeRecord) -> Vec<Misfit> {
         return alloc::vec![Misfit::Selector];
     }
     if !ports_free(shape, node) {
-        return alloc::vec![Misfit::Ports];
+        return alloc::vec![balanced(shape, node).map_or(Misfit::Ports, Misfit::Balanced)];
     }
     let mut out = Vec::new();
     if node.used_pods >= node.pods {
@@ -132,10 +139,17 @@ fn selected(shape: &PodShape, node: &NodeRecord) -> bool {
     shape.node_selector.iter().all(|(k, v)| node.labels.get(k) == Some(v))
 }
 
+/// The first port of a pod that leads to a LoadBalancer on a node.
+fn balanced(shape: &PodShape, node: &NodeRecord) -> Option<PortId> {
+    let mut ports = shape.host_ports.iter().filter_map(|(protocol, _, port)| host_port(protocol, *port));
+    ports.find(|port| node.balanced.open.contains(port))
+}
+
 fn ports_free(shape: &PodShape, node: &NodeRecord) -> bool {
-    shape.host_ports.iter().all(|(protocol, ip, port)| {
-        node.used_ports
-            .iter()
-            .all(|(p, i, n)| n != port || p != protocol || (i != ip && !i.is_empty() && !ip.is_empty()))
-    })
+    balanced(shape, node).is_none()
+        && shape.host_ports.iter().all(|(protocol, ip, port)| {
+            node.used_ports
+                .iter()
+                .all(|(p, i, n)| n != port || p != protocol || (i != ip && !i.is_empty() && !ip.is_empty()))
+        })
 }

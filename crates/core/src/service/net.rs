@@ -7,14 +7,17 @@ use core::net::IpAddr;
 
 use evenkeel_model::{
     Key, Object,
-    net::{Endpoint, NodeNet, PortProtocol, ServiceId, ServiceNet, ServicePort},
+    net::{AtNodes, Balancer, Endpoint, NodeNet, PortProtocol, ServiceId, ServiceNet, ServicePort},
 };
 use k8s_openapi::api::{
     core::v1::{NodeStatus, ServiceSpec, ServiceStatus},
     discovery::v1::EndpointSlice,
 };
 
-use crate::{controllers::endpoints::ZONE, world::World};
+use crate::{
+    controllers::{balancer, endpoints::ZONE},
+    world::{World, nodes::NodeRecord},
+};
 
 /// A Service's name as agents know it.
 pub fn id(key: &Key) -> ServiceId {
@@ -75,9 +78,22 @@ pub fn service_net(world: &World, service: &Object) -> ServiceNet {
         external_local: local(&spec.external_traffic_policy),
         health_check_port: port_number(spec.health_check_node_port),
         publish_not_ready: spec.publish_not_ready_addresses == Some(true),
+        balancer: balancer(world, service, spec.load_balancer_source_ranges.as_deref().unwrap_or_default()),
         endpoints: endpoints(world, service, &ports),
         ports,
     }
+}
+
+/// How a Service is reached from outside, as a LoadBalancer of Evenkeel's.
+fn balancer(world: &World, service: &Object, sources: &[String]) -> Balancer {
+    let Some(claim) = world.balanced.get(&service.key) else { return Balancer::default() };
+    let at_nodes = claim.holds().then(|| {
+        let taken = |node: &NodeRecord| balancer::is_spared(node) || claim.ports.iter().any(|p| node.has_host_port(*p));
+        let except = world.nodes.iter().filter(|(_, node)| taken(node));
+        AtNodes { except: except.map(|(name, _)| name.clone()).collect() }
+    });
+    // Checked when it came in.
+    Balancer { at_nodes, sources: sources.iter().filter_map(|text| text.trim().parse().ok()).collect() }
 }
 
 /// Everybody of a Service's slices, each once, sorted by address.

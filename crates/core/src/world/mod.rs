@@ -4,6 +4,7 @@
 //! panics is undone and how readers never block the conductor. Cost follows the change: indexes
 //! are kept with each write, and nothing here walks all pods.
 
+pub mod balanced;
 pub mod budgets;
 pub mod charge;
 mod customs;
@@ -75,6 +76,8 @@ pub struct World {
     pub windows: windows::Windows,
     /// Services: whom they select, what they have.
     pub services: services::Services,
+    /// Services of type LoadBalancer, by their ports.
+    pub balanced: balanced::Balanced,
     /// NetworkPolicies: which of their selectors take a pod.
     pub policies: policies::Policies,
     /// Who may do what.
@@ -385,6 +388,7 @@ impl World {
             Kind::CustomResourceDefinition => customs::update(&mut self.customs, changed),
             Kind::Service => {
                 self.services.update(changed);
+                self.balanced.update(changed);
                 self.quotas.service_changed(changed);
             }
             Kind::ResourceQuota => self.quotas.update(changed),

@@ -9,15 +9,21 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::{cmp::Reverse, time::Duration};
+use core::{cmp::Reverse, net::IpAddr, time::Duration};
 
-use evenkeel_model::{Key, Labels, Quantity, Time, net::Cidr};
+use evenkeel_model::{
+    Key, Labels, Quantity, Time, names,
+    net::{BalancedPorts, Cidr, PortId},
+};
 use imbl::{OrdMap, OrdSet};
 use k8s_openapi::api::core::v1::{NodeSpec, NodeStatus, Taint};
 
 use crate::{
     change::Changed,
-    world::pods::{MOST_ASKED, PodRecord, PodShape},
+    world::{
+        balanced,
+        pods::{MOST_ASKED, PodRecord, PodShape},
+    },
 };
 
 /// Pods that a node takes if it says nothing else, as in Kubernetes.
@@ -89,6 +95,10 @@ pub struct NodeRecord {
     pub pod_cidr: Option<Cidr>,
     /// Host ports in use.
     pub used_ports: Vec<(String, String, i32)>,
+    /// What became of the ports that LoadBalancers ask for at its addresses.
+    pub balanced: Arc<BalancedPorts>,
+    /// Its addresses for clients outside.
+    pub addresses: Arc<[IpAddr]>,
 }
 
 /// What was heard of a node.
@@ -352,7 +362,29 @@ impl Nodes {
     }
 }
 
+/// Addresses that clients outside reach a node by: external ones, or internal ones where it has none.
+fn addresses(status: &NodeStatus) -> Vec<IpAddr> {
+    let of = |kind: &str| -> Vec<IpAddr> {
+        let all = status.addresses.iter().flatten().filter(|a| a.type_ == kind);
+        all.filter_map(|a| a.address.parse().ok()).filter(IpAddr::is_ipv4).collect()
+    };
+    let external = of("ExternalIP");
+    if external.is_empty() { of("InternalIP") } else { external }
+}
+
 impl NodeRecord {
+    /// What an object says, without the pods.
+    pub(crate) fn of(object: &evenkeel_model::Object) -> Self {
+        let mut record = Self::default();
+        record.read(object);
+        record
+    }
+
+    /// Whether a pod has a port of this node.
+    pub fn has_host_port(&self, port: PortId) -> bool {
+        self.used_ports.iter().any(|(protocol, _, number)| balanced::host_port(protocol, *number) == Some(port))
+    }
+
     /// Free room in thousandths, by what scoring counts: cpu and memory alike; nothing where no
     /// further pod is taken.
     pub fn free_room(&self) -> u16 {
@@ -367,6 +399,7 @@ impl NodeRecord {
     fn read(&mut self, object: &evenkeel_model::Object) {
         let spec: NodeSpec = object.spec().unwrap_or_default();
         let status: NodeStatus = object.status().ok().flatten().unwrap_or_default();
+        self.addresses = addresses(&status).into();
         let allocatable = status.allocatable.or(status.capacity).unwrap_or_default();
         let amount = |name: &str| allocatable.get(name).and_then(|q| q.0.parse::<Quantity>().ok());
         self.known = true;
@@ -374,6 +407,9 @@ impl NodeRecord {
         self.taints = spec.taints.unwrap_or_default().into();
         self.unschedulable = spec.unschedulable.unwrap_or_default();
         self.pod_cidr = spec.pod_cidr.and_then(|text| text.parse().ok());
+        // What its agent did not write says nothing.
+        let balanced = object.meta.annotation(names::BALANCED_PORTS).and_then(|text| serde_json::from_str(text).ok());
+        self.balanced = Arc::new(balanced.unwrap_or_default());
         let ready = status.conditions.iter().flatten().find(|c| c.type_ == "Ready");
         self.ready = ready.is_some_and(|c| c.status == "True");
         let moved = ready.and_then(|c| c.last_transition_time.as_ref());

@@ -48,6 +48,8 @@ pub(super) struct Book {
     own_cidr: Option<Cidr>,
     settings: Option<NetworkSettings>,
     services: BTreeMap<ServiceId, Arc<ServiceNet>>,
+    /// LoadBalancers whose ports answer at the node's addresses.
+    open: BTreeSet<ServiceId>,
     /// The fronts of each owner.
     owned: BTreeMap<Owner, Vec<Front>>,
     /// Who asks for each front, the first first.
@@ -101,6 +103,7 @@ impl Book {
             own_cidr: None,
             settings: None,
             services: BTreeMap::new(),
+            open: BTreeSet::new(),
             owned: BTreeMap::new(),
             claims: BTreeMap::new(),
             dirty: BTreeSet::new(),
@@ -162,8 +165,17 @@ impl Book {
         self.claim(&Owner::Service(id), Vec::new());
     }
 
+    /// Whether a LoadBalancer's ports answer at the node's addresses.
+    pub(super) fn set_open(&mut self, id: &ServiceId, open: bool) {
+        let changed = if open { self.open.insert(id.clone()) } else { self.open.remove(id) };
+        if changed && let Some(service) = self.services.get(id).cloned() {
+            self.render(&service);
+        }
+    }
+
     fn render(&mut self, service: &ServiceNet) {
-        let fronts = fronts(service, &self.own, self.settings.as_ref().map(|s| s.dns));
+        let open = self.open.contains(&service.id);
+        let fronts = fronts(service, &self.own, self.settings.as_ref().map(|s| s.dns), open);
         self.claim(&Owner::Service(service.id.clone()), fronts);
     }
 
@@ -177,7 +189,7 @@ impl Book {
                 let at =
                     given.map_or_else(|| vec![At::Node, At::Address(Ipv4Addr::LOCALHOST)], |a| vec![At::Address(a)]);
                 let every = Answer::Backends([Backend { address: p.address, port: p.port }].into());
-                let body = Body { every, near: None, affinity: None };
+                let body = Body { every, near: None, affinity: None, sources: [].into() };
                 at.into_iter().map(move |at| (Front { at, protocol: p.protocol, port: p.host_port }, body.clone()))
             })
             .collect();

@@ -26,6 +26,10 @@ pub(super) enum Key {
     Name(Front, u32),
     /// One that answers, by its lasting name.
     Named(Front, u32),
+    /// A front that is not for everybody.
+    Guarded(Front),
+    /// A range from which it is.
+    Allowed(Front, Cidr),
     /// A pod of this node that may be sent to itself.
     Hairpin(Ipv4Addr),
     /// One that answers and is no pod of the cluster.
@@ -92,6 +96,10 @@ pub(super) fn elements(front: Front, body: &Body) -> BTreeMap<Key, Value> {
         Answer::Refuse => drop(out.insert(Key::Nobody(front), Value::Refuse)),
         Answer::Drop => drop(out.insert(Key::Nobody(front), Value::Drop)),
     }
+    if !body.sources.is_empty() {
+        out.insert(Key::Guarded(front), Value::Present);
+        out.extend(body.sources.iter().map(|range| (Key::Allowed(front, *range), Value::Present)));
+    }
     if let Some(near) = &body.near {
         side(&mut out, front, near, true, body.affinity);
     }
@@ -154,6 +162,8 @@ impl Key {
             Self::Slot(..) => "backends",
             Self::Name(..) => "names",
             Self::Named(..) => "named",
+            Self::Guarded(_) => "guarded",
+            Self::Allowed(..) => "allowed",
             Self::Hairpin(_) => "hairpin",
             Self::Outside(..) => "outside",
         }
@@ -166,7 +176,11 @@ impl Key {
             let _ = write!(out, "{at} . {} . {}", f.protocol.as_str(), f.port);
         };
         match self {
-            Self::Count(f) | Self::Near(f) | Self::Nobody(f) => front(f, out),
+            Self::Count(f) | Self::Near(f) | Self::Nobody(f) | Self::Guarded(f) => front(f, out),
+            Self::Allowed(f, range) => {
+                front(f, out);
+                let _ = write!(out, " . {range}");
+            }
             Self::Slot(f, number) | Self::Name(f, number) => {
                 front(f, out);
                 let _ = write!(out, " . {number}");

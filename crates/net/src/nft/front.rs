@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use evenkeel_model::net::{Endpoint, PortProtocol, ServiceNet};
+use evenkeel_model::net::{Cidr, Endpoint, PortProtocol, ServiceNet};
 
 /// Where clients knock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,13 +69,16 @@ pub(super) struct Body {
     pub(super) near: Option<Arc<[Backend]>>,
     /// `sessionAffinity: ClientIP`, for so many seconds.
     pub(super) affinity: Option<u32>,
+    /// Who may connect: everybody, where it is empty.
+    pub(super) sources: Arc<[Cidr]>,
 }
 
 /// Most who answer at one front: as many as a picker counts. An Endpoints object ends at 1,000.
 const MOST_BACKENDS: usize = u16::MAX as usize;
 
-/// All fronts of a Service as one node sees it. `dns` is left out: every node answers there itself.
-pub(super) fn fronts(service: &ServiceNet, node: &str, dns: Option<IpAddr>) -> Vec<(Front, Body)> {
+/// All fronts of a Service as one node sees it. `dns` is left out: every node answers there itself. Its
+/// ports answer at the node's own addresses where they are `open` there.
+pub(super) fn fronts(service: &ServiceNet, node: &str, dns: Option<IpAddr>, open: bool) -> Vec<(Front, Body)> {
     let mut out = Vec::new();
     if service.external_name.is_some() {
         return out;
@@ -85,12 +88,10 @@ pub(super) fn fronts(service: &ServiceNet, node: &str, dns: Option<IpAddr>) -> V
         known.filter_map(|a| if let IpAddr::V4(a) = a { Some(*a) } else { None }).collect()
     };
     let inner = v4(&service.cluster_ips);
-    let outer: Vec<At> = v4(&service.external_ips)
-        .into_iter()
-        .chain(v4(&service.load_balancer_ips))
-        .filter(|a| !inner.contains(a))
-        .map(At::Address)
-        .collect();
+    let outer =
+        |all: &[IpAddr]| -> Vec<At> { v4(all).into_iter().filter(|a| !inner.contains(a)).map(At::Address).collect() };
+    let (outer, balanced) = (outer(&service.external_ips), outer(&service.load_balancer_ips));
+    let (everybody, sources): (Arc<[Cidr]>, Arc<[Cidr]>) = ([].into(), disjoint(&service.balancer.sources).into());
     for (n, port) in service.ports.iter().enumerate() {
         let all = answer(service, n, None);
         let here = (service.internal_local || service.external_local).then(|| answer(service, n, Some(node)));
@@ -98,20 +99,39 @@ pub(super) fn fronts(service: &ServiceNet, node: &str, dns: Option<IpAddr>) -> V
             Some(here) if service.external_local => (here.clone(), all.only_if_not(here)),
             _ => (all.clone(), None),
         };
-        let outside = Body { every, near, affinity: service.affinity_seconds };
+        let outside = Body { every, near, affinity: service.affinity_seconds, sources: everybody.clone() };
+        let guarded = Body { sources: sources.clone(), ..outside.clone() };
         let inside = match here {
             Some(here) if service.internal_local => here,
             _ => all,
         };
-        let inside = Body { every: inside, near: None, affinity: service.affinity_seconds };
+        let inside = Body { every: inside, near: None, ..outside.clone() };
         let front = |at, port: u16, protocol| Front { at, protocol, port };
         out.extend(inner.iter().map(|a| (front(At::Address(*a), port.port, port.protocol), inside.clone())));
         out.extend(outer.iter().map(|at| (front(*at, port.port, port.protocol), outside.clone())));
+        let balanced = balanced.iter().copied().chain(open.then_some(At::Node));
+        out.extend(balanced.map(|at| (front(at, port.port, port.protocol), guarded.clone())));
         out.extend(port.node_port.map(|p| (front(At::Node, p, port.protocol), outside)));
     }
-    // An address that is named twice is one.
-    out.sort_by_key(|(front, _)| *front);
+    // An address that is named twice is one, and guarded where it is at one of these.
+    out.sort_by_key(|(front, body)| (*front, body.sources.is_empty()));
     out.dedup_by_key(|(front, _)| *front);
+    out
+}
+
+/// Ranges without those that lie in others; none where one of them is everything.
+fn disjoint(ranges: &[Cidr]) -> Vec<Cidr> {
+    if ranges.iter().any(|r| r.prefix() == 0) {
+        return Vec::new();
+    }
+    let mut wide: Vec<Cidr> = ranges.to_vec();
+    wide.sort_by_key(|r| (r.prefix(), *r));
+    let mut out: Vec<Cidr> = Vec::new();
+    for range in wide {
+        if !out.iter().any(|o| o.overlaps(range)) {
+            out.push(range);
+        }
+    }
     out
 }
 
@@ -154,6 +174,10 @@ mod tests {
     };
 
     fn shown(service: &ServiceNet) -> Vec<String> {
+        shown_at(service, false)
+    }
+
+    fn shown_at(service: &ServiceNet, open: bool) -> Vec<String> {
         let say = |a: &Answer| match a {
             Answer::Backends(all) => {
                 let all: Vec<String> = all.iter().map(|b| format!("{}:{}", b.address, b.port)).collect();
@@ -161,13 +185,14 @@ mod tests {
             }
             other => format!("{other:?}"),
         };
-        fronts(service, "n1", Some("10.43.0.10".parse().unwrap()))
+        fronts(service, "n1", Some("10.43.0.10".parse().unwrap()), open)
             .iter()
             .map(|(f, b)| {
                 let at = if let At::Address(a) = f.at { a.to_string() } else { "node".into() };
                 let near =
                     b.near.as_ref().map(|n| format!(" near {}", say(&Answer::Backends(n.clone())))).unwrap_or_default();
-                format!("{at} {} {}: {}{near}", f.protocol.as_str(), f.port, say(&b.every))
+                let from: String = b.sources.iter().map(|r| format!(" from {r}")).collect();
+                format!("{at} {} {}: {}{near}{from}", f.protocol.as_str(), f.port, say(&b.every))
             })
             .collect()
     }
@@ -188,6 +213,30 @@ mod tests {
                 "192.0.2.8 tcp 80: 10.42.1.2:8080,10.42.2.2:8080",
             ]
         );
+    }
+
+    #[test]
+    fn a_balancers_ports_are_at_the_node_for_some() {
+        let mut s = service("web", 1);
+        s.ports[0].node_port = Some(30080);
+        s.endpoints = vec![endpoint("10.42.1.2", "n1")];
+        let range = |text: &str| text.parse().unwrap();
+        s.balancer.sources = vec![range("10.1.0.0/16"), range("10.0.0.0/8"), range("192.0.2.0/24")];
+        s.load_balancer_ips = vec!["192.0.2.8".parse().unwrap()];
+        let from = " from 10.0.0.0/8 from 192.0.2.0/24";
+        assert_eq!(
+            shown_at(&s, true),
+            [
+                format!("node tcp 80: 10.42.1.2:8080{from}"),
+                "node tcp 30080: 10.42.1.2:8080".into(),
+                "10.43.0.1 tcp 80: 10.42.1.2:8080".into(),
+                format!("192.0.2.8 tcp 80: 10.42.1.2:8080{from}"),
+            ]
+        );
+        s.external_ips = s.load_balancer_ips.clone();
+        assert!(shown(&s)[2].contains(from), "named twice: {:?}", shown(&s));
+        s.balancer.sources.push(range("0.0.0.0/0"));
+        assert_eq!(shown_at(&s, true)[0], "node tcp 80: 10.42.1.2:8080");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use std::{
 
 use evenkeel_model::{
     Uid,
-    net::{NetworkUpdate, PortProtocol},
+    net::{NetworkUpdate, PortProtocol, ServiceId},
 };
 use serde_json::Value;
 use thiserror::Error;
@@ -139,6 +139,11 @@ impl Services {
     /// uid); none when it is gone. Ports of pods with `hostNetwork` do not belong here.
     pub fn set_host_ports(&mut self, pod: &Arc<str>, ports: &[HostPort]) {
         self.book.host_ports(pod, ports);
+    }
+
+    /// Whether a LoadBalancer's own ports answer at the node's addresses.
+    pub fn set_open(&mut self, id: &ServiceId, open: bool) {
+        self.book.set_open(id, open);
     }
 
     /// Ports at which the node says whether it has somebody for a Service

@@ -24,8 +24,11 @@ const MOST_SEEN: u32 = 1 << 18;
 const ADDRESS: &str = "ip daddr . meta l4proto . th dport";
 const NODE: &str = "ip daddr & 0.0.0.0 . meta l4proto . th dport";
 
-/// Packets to an address that the node itself has: not 127.0.0.0/8, from where no packet leaves.
-const TO_NODE: &str = "fib daddr type local ip daddr != 127.0.0.0/8";
+/// Packets to an address that the node itself has: not 127.0.0.0/8, from where no packet leaves, and not
+/// the DNS server's, which is every node's.
+fn to_node(settings: &NetworkSettings) -> String {
+    format!("fib daddr type local ip daddr != {{ 127.0.0.0/8, {} }}", settings.dns)
+}
 
 /// Where the chains of a table stand among others on the same hook: at nftables' usual place, or so
 /// many steps behind it. While a table takes the place of another, a packet may pass the one that is
@@ -49,6 +52,7 @@ impl Place {
 /// The beginning of a load: takes away what was there, and makes everything but elements and pickers.
 pub(super) fn skeleton(table: &str, settings: &NetworkSettings, own: Option<Cidr>, place: Place) -> String {
     let mut out = String::with_capacity(4096);
+    let to_node = to_node(settings);
     // Deleting what is not there is an error: make it first.
     let _ = write!(
         out,
@@ -62,6 +66,8 @@ table ip {table} {{
   map names {{ typeof {ADDRESS} . numgen random mod 65536 : meta priority; }}
   map named {{ typeof {ADDRESS} . meta priority : ip daddr . th dport; }}
   map seen {{ typeof {ADDRESS} . ip saddr : meta priority; flags dynamic,timeout; size {MOST_SEEN}; }}
+  set guarded {{ typeof {ADDRESS}; }}
+  set allowed {{ typeof {ADDRESS} . ip saddr; flags interval; }}
   set hairpin {{ type ipv4_addr . ipv4_addr; }}
   set outside {{ typeof {ADDRESS}; }}
   chain refuse {{
@@ -70,11 +76,11 @@ table ip {table} {{
   }}
   chain to_near {{
     {ADDRESS} vmap @services_near
-    {TO_NODE} {NODE} vmap @services_near
+    {to_node} {NODE} vmap @services_near
   }}
   chain to_all {{
     {ADDRESS} vmap @services
-    {TO_NODE} {NODE} vmap @services
+    {to_node} {NODE} vmap @services
   }}
 "
     );
@@ -84,8 +90,10 @@ table ip {table} {{
 }
 
 /// Where packets pass. The guard keeps everybody else away from the ports that lead from this machine's
-/// own loopback to a pod: their links let such packets through (`link::pods`).
+/// own loopback to a pod: their links let such packets through (`link::pods`). Who may not connect to a
+/// LoadBalancer is kept out before its packet is sent on.
 fn hooks(out: &mut String, settings: &NetworkSettings, own: Option<Cidr>, place: Place) {
+    let to_node = to_node(settings);
     let (before, after) = (i32::from(place.0) - 100, i32::from(place.0) + 100);
     let (cluster, service, dns) = (settings.cluster_cidr, settings.service_cidr, settings.dns);
     let _ = write!(
@@ -93,6 +101,18 @@ fn hooks(out: &mut String, settings: &NetworkSettings, own: Option<Cidr>, place:
         "  chain guard {{
     type filter hook prerouting priority -300; policy accept;
     iif != \"lo\" ip daddr 127.0.0.0/8 drop
+  }}
+  chain keep_out {{
+    {ADDRESS} @guarded {ADDRESS} . ip saddr != @allowed drop
+    {to_node} {NODE} @guarded {NODE} . ip saddr != @allowed drop
+  }}
+  chain guard_balancers {{
+    type filter hook prerouting priority -150; policy accept;
+    ct state new jump keep_out
+  }}
+  chain guard_balancers_output {{
+    type filter hook output priority -150; policy accept;
+    ct state new jump keep_out
   }}
   chain prerouting {{
     type nat hook prerouting priority {before}; policy accept;
@@ -106,7 +126,7 @@ fn hooks(out: &mut String, settings: &NetworkSettings, own: Option<Cidr>, place:
   }}
   chain nobody_there {{
     {ADDRESS} vmap @nobody
-    {TO_NODE} {NODE} vmap @nobody
+    {to_node} {NODE} vmap @nobody
     ip daddr {service} ip daddr != {dns} goto refuse
   }}
   chain filter_forward {{

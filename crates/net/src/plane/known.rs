@@ -9,6 +9,7 @@ use evenkeel_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::balance::Opened;
 use crate::link::ipam::replace;
 
 /// Version of the file.
@@ -36,6 +37,9 @@ pub struct Known {
     /// Pods of which policies speak, by uid.
     #[serde(default)]
     pods: Vec<Arc<PodNet>>,
+    /// LoadBalancers that have their ports at this node's addresses.
+    #[serde(default)]
+    pub(super) opened: Vec<Opened>,
 }
 
 impl Known {

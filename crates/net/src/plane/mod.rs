@@ -5,6 +5,7 @@
 //! its front. What was merged of the server's words is in `known`, names are answered by `names`, changes
 //! that others make to links and routes are told by `watch`. The driver of the agent owns it. Deliberately not here: pods' life, and which pod is on this node.
 
+mod balance;
 mod down;
 mod known;
 mod links;
@@ -26,7 +27,7 @@ use std::{
 
 use evenkeel_model::{
     Uid,
-    net::{NetworkUpdate, PortProtocol},
+    net::{BalancedPorts, NetworkUpdate, PortId, PortProtocol},
 };
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch as channel};
@@ -91,6 +92,8 @@ pub struct Settings {
     /// Whether the container engine numbers processes otherwise than this process: pods cannot be found
     /// by these, then.
     pub engine_elsewhere: bool,
+    /// Ports of the node that are the agent's own, with what for: no LoadBalancer gets them.
+    pub reserved: BTreeMap<PortId, String>,
     /// Hears what others did to the network behind the agent's back; what it does not take is only
     /// logged.
     pub drifts: mpsc::Sender<Drift>,
@@ -208,6 +211,7 @@ pub struct Plane {
     asks: mpsc::Sender<Ask>,
     status: channel::Receiver<Status>,
     applied: channel::Receiver<u64>,
+    balanced: channel::Receiver<BalancedPorts>,
     addresses: Addresses,
 }
 
@@ -227,10 +231,12 @@ impl Plane {
         let (asks, receive) = mpsc::channel(ASKS);
         let (status, of_status) = channel::channel(Status::Waiting);
         let (applied, of_applied) = channel::channel(0);
+        let (balanced, of_balanced) = channel::channel(BalancedPorts::default());
         let addresses = Addresses::default();
-        let task = task::Task::new(settings, status, applied, addresses.clone())?;
+        let says = task::Says { status, applied, balanced, addresses: addresses.clone() };
+        let task = task::Task::new(settings, says)?;
         tokio::spawn(task.run(receive));
-        Ok(Self { asks, status: of_status, applied: of_applied, addresses })
+        Ok(Self { asks, status: of_status, applied: of_applied, balanced: of_balanced, addresses })
     }
 
     /// Takes what the server said; [`Plane::applied`] tells when the kernel follows it.
@@ -248,6 +254,11 @@ impl Plane {
     /// What the network is at.
     pub fn status(&self) -> channel::Receiver<Status> {
         self.status.clone()
+    }
+
+    /// What became of the node's ports for which LoadBalancers ask.
+    pub fn balanced(&self) -> channel::Receiver<BalancedPorts> {
+        self.balanced.clone()
     }
 
     /// What a new pod has on the network; waits for it to be known. `None` where pods get the engine's.

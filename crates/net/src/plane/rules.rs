@@ -6,7 +6,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    io,
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::Duration,
 };
@@ -17,12 +18,18 @@ use evenkeel_model::{
 };
 use tokio::time::Instant;
 
-use super::PodPort;
+use super::{
+    PodPort,
+    balance::{Balance, Listeners},
+};
 use crate::nft::{CHECK_EVERY, HealthServer, HostPort, Nft, Services, ServicesError};
 
 /// After a start the rules wait so long at most for the pods that run: a table without their ports
 /// would close these for a moment.
 const PODS_WITHIN: Duration = Duration::from_secs(5);
+/// Ports that another program has are looked at this often while a LoadBalancer waits for them: nobody
+/// tells when they are free.
+const PORTS_AGAIN: Duration = Duration::from_secs(5);
 
 pub(super) struct Rules {
     cluster: String,
@@ -35,6 +42,12 @@ pub(super) struct Rules {
     addresses: BTreeMap<Uid, Ipv4Addr>,
     /// Whether there may be NetworkPolicies.
     policies: bool,
+    /// LoadBalancers at this node's own addresses.
+    balance: Balance,
+    /// When ports that another one had are looked at again.
+    ports_at: Instant,
+    /// The DNS server's address, at which every node listens.
+    dns: Option<IpAddr>,
     health: HealthServer,
     /// Services with a port for balancers, and whether these ports may differ from what is answered.
     with_health: BTreeSet<ServiceId>,
@@ -48,7 +61,7 @@ pub(super) struct Rules {
 
 impl Rules {
     /// `addresses` are those of the pods that there were.
-    pub(super) fn new(cluster: &str, node: Arc<str>, addresses: BTreeMap<Uid, Ipv4Addr>) -> Self {
+    pub(super) fn new(cluster: &str, node: Arc<str>, addresses: BTreeMap<Uid, Ipv4Addr>, balance: Balance) -> Self {
         let now = Instant::now();
         Self {
             cluster: cluster.into(),
@@ -57,6 +70,9 @@ impl Rules {
             ports: BTreeMap::new(),
             addresses,
             policies: false,
+            balance,
+            ports_at: now,
+            dns: None,
             health: HealthServer::default(),
             with_health: BTreeSet::new(),
             health_stale: true,
@@ -81,6 +97,8 @@ impl Rules {
         }
         self.health_stale |= update.full || update.gone_services.iter().any(|id| self.with_health.remove(id));
         self.policies |= !update.policy.policies.is_empty();
+        self.dns = update.settings.as_ref().map(|s| s.dns).or(self.dns);
+        self.balance.update(update);
         if let Some(services) = &mut self.services {
             services.update(update);
         }
@@ -148,6 +166,7 @@ impl Rules {
 
     /// Brings the kernel there; `known` is all that the server said, for the first time.
     pub(super) async fn apply(&mut self, known: impl FnOnce() -> NetworkUpdate) -> Result<(), ServicesError> {
+        self.decide_ports().await;
         let services = match &mut self.services {
             Some(services) => services,
             none => {
@@ -162,6 +181,9 @@ impl Rules {
                 none.insert(new)
             }
         };
+        for (service, open) in self.balance.changes() {
+            services.set_open(&service, open);
+        }
         match services.apply().await {
             Ok(done) => {
                 if done.full {
@@ -174,6 +196,31 @@ impl Rules {
         }
         self.answer_balancers().await;
         Ok(())
+    }
+
+    /// Gives ports of the node to LoadBalancers where nobody listens there. What listens is not known when
+    /// the kernel cannot be asked: then who waits goes on waiting.
+    async fn decide_ports(&mut self) {
+        if !self.balance.waits() {
+            return;
+        }
+        self.ports_at = Instant::now() + PORTS_AGAIN;
+        let dns = self.dns;
+        let read = tokio::task::spawn_blocking(move || Listeners::read(dns)).await;
+        match read.unwrap_or_else(|e| Err(io::Error::other(e))) {
+            Ok(listeners) => self.balance.decide(|port| listeners.who(port)),
+            Err(error) => tracing::warn!(%error, "whether a program has the ports of LoadBalancers is not known"),
+        }
+    }
+
+    /// Whether ports are to be looked at again that another one had.
+    pub(super) fn waits_for_ports(&self) -> bool {
+        self.balance.waits() && self.ports_at <= Instant::now()
+    }
+
+    /// What became of the ports that LoadBalancers ask for; true once it is applied.
+    pub(super) fn balanced(&self) -> &Balance {
+        &self.balance
     }
 
     /// Tries ports again that could not be answered at, with the next look at everything.

@@ -70,7 +70,7 @@ impl Task {
             Status::Refused(why) | Status::Engine(why) => PlaneError::Refused(why.clone()),
             Status::Waiting | Status::Own => PlaneError::Unknown,
         };
-        ready.ok_or_else(|| why(&self.status.borrow()))
+        ready.ok_or_else(|| why(&self.says.status.borrow()))
     }
 
     async fn give(&mut self, pod: Uid, range: Cidr) -> Result<Ipv4Addr, PlaneError> {
@@ -88,7 +88,7 @@ impl Task {
         &self,
         act: impl FnOnce(&mut Ipam) -> Result<T, IpamError> + Send + 'static,
     ) -> Result<T, IpamError> {
-        let (ipam, addresses) = (self.ipam.clone(), self.addresses.clone());
+        let (ipam, addresses) = (self.ipam.clone(), self.says.addresses.clone());
         let path: PathBuf = self.settings.dir.join(ADDRESSES);
         let work = tokio::task::spawn_blocking(move || {
             let mut ipam = ipam.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,7 +141,7 @@ impl Task {
         if self.engine().is_some() {
             return;
         }
-        if *self.status.borrow() != Status::Own {
+        if *self.says.status.borrow() != Status::Own {
             // They are looked at as soon as the network is there.
             self.unplugged = sandboxes;
             return;

@@ -12,7 +12,7 @@ use std::{
 
 use evenkeel_model::{
     Uid,
-    net::{Cidr, NetworkSettings},
+    net::{BalancedPorts, Cidr, NetworkSettings},
     policy::PodNet,
 };
 use tokio::{
@@ -21,8 +21,8 @@ use tokio::{
 };
 
 use super::{
-    ADDRESSES, Addresses, Ask, Choice, ClusterNames, Drift, KNOWN, Known, Sandbox, Settings, Status, links,
-    names::NameServer, rules::Rules, watch,
+    ADDRESSES, Addresses, Ask, Choice, ClusterNames, Drift, KNOWN, Known, Sandbox, Settings, Status, balance::Balance,
+    links, names::NameServer, rules::Rules, watch,
 };
 use crate::{
     link::{
@@ -110,18 +110,19 @@ pub(super) struct Task {
     pub(super) forward_complaint: Option<String>,
     /// What was complained of last.
     pub(super) complaint: Option<String>,
+    pub(super) says: Says,
+}
+
+/// Where the task says what others follow.
+pub(super) struct Says {
     pub(super) status: channel::Sender<Status>,
     pub(super) applied: channel::Sender<u64>,
+    pub(super) balanced: channel::Sender<BalancedPorts>,
     pub(super) addresses: Addresses,
 }
 
 impl Task {
-    pub(super) fn new(
-        settings: Settings,
-        status: channel::Sender<Status>,
-        applied: channel::Sender<u64>,
-        addresses: Addresses,
-    ) -> Result<Self, IpamError> {
+    pub(super) fn new(settings: Settings, says: Says) -> Result<Self, IpamError> {
         let owner = Owner::new(&settings.cluster, &settings.node);
         let ipam = Ipam::open(&settings.dir.join(ADDRESSES))?;
         let own = settings.choice != Choice::Engine;
@@ -131,8 +132,9 @@ impl Task {
         if known.settings.is_some() {
             names.update(&kept);
         }
-        addresses.with(|all| *all = ipam.given().collect());
-        let mut rules = Rules::new(&settings.cluster, settings.node.clone(), ipam.given().collect());
+        says.addresses.with(|all| *all = ipam.given().collect());
+        let balance = Balance::new(settings.node.clone(), settings.reserved.clone(), &known.opened);
+        let mut rules = Rules::new(&settings.cluster, settings.node.clone(), ipam.given().collect(), balance);
         rules.update(&kept);
         Ok(Self {
             rules,
@@ -157,9 +159,7 @@ impl Task {
             forward_complaint: None,
             complaint: None,
             settings,
-            status,
-            applied,
-            addresses,
+            says,
         })
     }
 
@@ -198,6 +198,9 @@ impl Task {
                 () = sleep_until(self.rules.check_at().unwrap_or(far)), if self.rules.check_at().is_some() => {
                     if let Some(message) = self.rules.check().await {
                         self.drifted(message);
+                    }
+                    if self.rules.waits_for_ports() && *self.says.status.borrow() == Status::Own {
+                        self.follow_services().await;
                     }
                 }
             }
@@ -333,7 +336,7 @@ impl Task {
     }
 
     fn say(&mut self, status: Status) {
-        let changed = self.status.send_if_modified(|now| {
+        let changed = self.says.status.send_if_modified(|now| {
             let changed = *now != status;
             now.clone_from(&status);
             changed
@@ -384,8 +387,25 @@ impl Task {
             return;
         }
         match self.rules.apply(|| self.known.as_update()).await {
-            Ok(()) => self.followed(),
+            Ok(()) => {
+                self.tell_balanced();
+                self.followed();
+            }
             Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Tells what became of the ports that LoadBalancers ask for, now that packets follow it.
+    fn tell_balanced(&mut self) {
+        let (ports, opened) = (self.rules.balanced().ports(), self.rules.balanced().opened());
+        self.says.balanced.send_if_modified(|now| {
+            let changed = *now != ports;
+            *now = ports;
+            changed
+        });
+        if self.known.opened != opened {
+            self.known.opened = opened;
+            self.save_at = Some(Instant::now());
         }
     }
 
@@ -407,7 +427,7 @@ impl Task {
     fn followed(&mut self) {
         self.behind = false;
         if let Some(number) = self.number.take() {
-            self.applied.send_replace(number);
+            self.says.applied.send_replace(number);
         }
     }
 
@@ -452,7 +472,7 @@ impl Task {
             self.say(Status::Refused(why));
             return Ok(None);
         }
-        if *self.status.borrow() != Status::Own {
+        if *self.says.status.borrow() != Status::Own {
             let forwarded = forward_packets().map_err(|e| refused("let this machine forward packets", e))?;
             if forwarded {
                 tracing::info!("this machine forwards packets from now on (net.ipv4.ip_forward): pods live by it");
@@ -485,14 +505,14 @@ impl Task {
 
     /// Looks at all of it, and puts right what differs.
     async fn check(&mut self) {
-        let refused = matches!(*self.status.borrow(), Status::Refused(_));
+        let refused = matches!(*self.says.status.borrow(), Status::Refused(_));
         self.check_at = Some(Instant::now() + if refused { REFUSED } else { LOOK });
         match self.renew().await {
             Ok(()) => {
                 if self.complaint.take().is_some() {
                     tracing::info!("the node's network is as it shall be again");
                 }
-                if *self.status.borrow() == Status::Own {
+                if *self.says.status.borrow() == Status::Own {
                     self.rules.look_again();
                     self.follow_services().await;
                 } else {

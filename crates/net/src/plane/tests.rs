@@ -89,6 +89,7 @@ impl Node {
             dir: dir.to_path_buf(),
             choice: Choice::Own,
             engine_elsewhere: false,
+            reserved: std::collections::BTreeMap::new(),
             drifts: told,
         };
         let (send, receive) = std::sync::mpsc::channel();
@@ -510,6 +511,7 @@ async fn the_engines_network_is_taken_at_once_and_any_update_counts() {
         dir: dir.path().to_path_buf(),
         choice: Choice::Engine,
         engine_elsewhere: false,
+        reserved: std::collections::BTreeMap::new(),
         drifts: mpsc::channel(1).0,
     };
     let plane = Plane::start(settings).unwrap();

@@ -3,6 +3,7 @@
 use alloc::{collections::BTreeSet, format};
 use core::net::{IpAddr, Ipv4Addr};
 
+use evenkeel_model::net::Cidr;
 use serde_json::{Value, json};
 
 use super::{complaints::Complaints, container, list, meta, names, text};
@@ -171,9 +172,36 @@ fn policies(value: &Value, kind: &str, at: &Trail<'_>, out: &mut Complaints) {
         let why = "may only be used when `type` is 'LoadBalancer'";
         out.forbidden(&at.field("allocateLoadBalancerNodePorts"), why);
     }
+    balancer(value, balanced, at, out);
     if text(value, "sessionAffinity") != Some("ClientIP") && !value["sessionAffinityConfig"].is_null() {
         let why = "must not be set when session affinity is None";
         out.forbidden(&at.field("sessionAffinityConfig"), why);
+    }
+}
+
+/// What Services of type LoadBalancer alone have.
+fn balancer(value: &Value, balanced: bool, at: &Trail<'_>, out: &mut Complaints) {
+    let why = "may only be used when `type` is 'LoadBalancer'";
+    let ranges = at.field("loadBalancerSourceRanges");
+    let all = list(value, "loadBalancerSourceRanges");
+    if !balanced && !all.is_empty() {
+        out.forbidden(&ranges, why);
+    }
+    for (i, range) in all.iter().enumerate() {
+        if let Err(e) = range.as_str().unwrap_or_default().trim().parse::<Cidr>() {
+            out.invalid(&ranges.index(i), range, &format!("must be a range of addresses as 10.0.0.0/8: {}", e.reason));
+        }
+    }
+    if let Some(class) = text(value, "loadBalancerClass") {
+        let at = at.field("loadBalancerClass");
+        if !balanced {
+            out.forbidden(&at, why);
+        } else if let Some(why) = names::qualified_name(class) {
+            out.invalid_str(&at, class, why);
+        }
+    }
+    if let Some(ip) = text(value, "loadBalancerIP") {
+        address(ip, &at.field("loadBalancerIP"), out);
     }
 }
 
@@ -245,6 +273,8 @@ mod tests {
                 {"name": "b", "port": 53, "protocol": "UDP", "nodePort": 30053}]}),
             json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 32000,
                 "ports": [{"port": 80, "targetPort": 0}]}),
+            json!({"type": "LoadBalancer", "loadBalancerClass": "example.com/cloud",
+                "loadBalancerSourceRanges": ["10.0.0.0/8", " 192.0.2.0/24 "], "ports": [{"port": 80}]}),
             json!({"externalIPs": ["192.0.2.1"], "externalTrafficPolicy": "Local", "ports": [{"port": 80}]}),
         ] {
             assert_eq!(problems(&spec), Vec::<String>::new(), "{spec}");
@@ -283,6 +313,19 @@ mod tests {
             (json!({"healthCheckNodePort": 32000, "ports": port}), "spec.healthCheckNodePort: Invalid value"),
             (json!({"externalIPs": ["127.0.0.1"], "ports": port}), "spec.externalIPs[0]: Invalid value"),
             (json!({"sessionAffinity": "Sometimes", "ports": port}), "spec.sessionAffinity: Unsupported value"),
+            (
+                json!({"loadBalancerSourceRanges": ["10.0.0.0/8"], "ports": port}),
+                "spec.loadBalancerSourceRanges: Forbidden",
+            ),
+            (json!({"loadBalancerClass": "a", "ports": port}), "spec.loadBalancerClass: Forbidden"),
+            (
+                json!({"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.1/8"], "ports": port}),
+                "spec.loadBalancerSourceRanges[0]: Invalid value: \"10.0.0.1/8\": must be a range",
+            ),
+            (
+                json!({"type": "LoadBalancer", "loadBalancerSourceRanges": ["fd00::/64"], "ports": port}),
+                "spec.loadBalancerSourceRanges[0]: Invalid value",
+            ),
             (json!({"selector": {"a b": "c"}, "ports": port}), "spec.selector: Invalid value"),
         ] {
             let found = problems(&spec);

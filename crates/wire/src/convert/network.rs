@@ -8,14 +8,14 @@ use std::{net::IpAddr, sync::Arc};
 use bytes::Bytes;
 use evenkeel_model::{
     net::{
-        Cidr, Endpoint, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId, ServiceNet,
-        ServicePort,
+        Balancer, Cidr, Endpoint, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId,
+        ServiceNet, ServicePort,
     },
     policy::{PolicyId, PolicyUpdate},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Result, bad, uid};
+use super::{Result, bad, parsed, uid};
 use crate::proto;
 
 pub(super) fn update(u: &NetworkUpdate) -> proto::NetworkUpdate {
@@ -167,6 +167,7 @@ fn service(s: &ServiceNet) -> proto::ServiceNet {
         health_check_port: s.health_check_port.map(Into::into),
         publish_not_ready: s.publish_not_ready,
         endpoints: s.endpoints.iter().map(endpoint).collect(),
+        balancer: if s.balancer == Balancer::default() { Bytes::new() } else { json(&s.balancer) },
     }
 }
 
@@ -187,6 +188,7 @@ fn read_service(s: proto::ServiceNet) -> Result<ServiceNet> {
         external_local: s.external_local,
         health_check_port: s.health_check_port.map(read_port).transpose()?,
         publish_not_ready: s.publish_not_ready,
+        balancer: if s.balancer.is_empty() { Balancer::default() } else { parsed("a balancer", &s.balancer)? },
         endpoints: s.endpoints.into_iter().map(|e| read_endpoint(e, &known)).collect::<Result<_>>()?,
     })
 }

@@ -357,6 +357,9 @@ pub struct NodeReport {
     /// Why its pods are on the container engine's network and not on the cluster's.
     #[prost(string, optional, tag = "11")]
     pub engine_network: ::core::option::Option<::prost::alloc::string::String>,
+    /// JSON of `evenkeel_model::net::BalancedPorts`; empty where no LoadBalancer asks for a port.
+    #[prost(bytes = "bytes", tag = "12")]
+    pub balanced: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Taint {
@@ -608,6 +611,10 @@ pub struct ServiceNet {
     pub publish_not_ready: bool,
     #[prost(message, repeated, tag = "13")]
     pub endpoints: ::prost::alloc::vec::Vec<Endpoint>,
+    /// JSON of `evenkeel_model::net::Balancer`; empty for what is no LoadBalancer. What cannot be read is
+    /// an error, not left out: it says who may not connect.
+    #[prost(bytes = "bytes", tag = "14")]
+    pub balancer: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServicePort {

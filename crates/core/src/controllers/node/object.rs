@@ -9,7 +9,7 @@ use alloc::{
     vec::Vec,
 };
 
-use evenkeel_model::{Key, Kind, Object, Time, canonical, session::NodeReport};
+use evenkeel_model::{Key, Kind, Object, Time, canonical, names, session::NodeReport};
 use k8s_openapi::api::core::v1::{NodeCondition, NodeSpec, NodeStatus, NodeSystemInfo, Taint};
 use serde_json::{Value, json};
 
@@ -77,6 +77,7 @@ pub(crate) fn from_report(
     };
     label(&mut node, report);
     taint(&mut node, report, cx.now);
+    balanced(&mut node, report);
     let old: NodeStatus = node.status().ok().flatten().unwrap_or_default();
     let mut conditions = old.conditions.clone().unwrap_or_default();
     ready(&mut conditions, report.not_ready.as_deref(), cx.now);
@@ -99,6 +100,23 @@ pub(crate) fn from_report(
     }
     node.status = canonical::value_bytes(&status).into();
     retaint(node, cx.now)
+}
+
+/// Keeps what became of the ports that LoadBalancers ask for.
+fn balanced(node: &mut Object, report: &NodeReport) {
+    let text = if report.balanced.is_empty() {
+        None
+    } else {
+        // It has text, numbers and lists alone, which all have a JSON.
+        serde_json::to_string(&report.balanced).ok()
+    };
+    if node.meta.annotation(names::BALANCED_PORTS) == text.as_deref() {
+        return;
+    }
+    match text {
+        Some(text) => node.meta.annotate(names::BALANCED_PORTS, text),
+        None => drop(Arc::make_mut(&mut node.meta.annotations).remove(names::BALANCED_PORTS)),
+    }
 }
 
 /// Kubernetes' `nodeInfo` has ten fields that must be there.
