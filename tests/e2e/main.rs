@@ -5,6 +5,7 @@
 mod access;
 mod amnesia;
 mod backup;
+mod balancer;
 mod bad_commits;
 mod by_hand;
 mod crash;

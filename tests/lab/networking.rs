@@ -14,6 +14,8 @@ use crate::common::{cluster_with, web};
 
 /// Where pods listen.
 const PORT: u16 = 8080;
+/// The port of the Service of type LoadBalancer.
+const BALANCED: u16 = 8088;
 
 fn service(name: &str, more: Value) -> String {
     let mut spec = json!({"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": PORT}]});
@@ -86,8 +88,11 @@ fn field(cluster: &Cluster, service: &str, field: &str) -> String {
 
 /// Three nodes, each with a pod of `web` and one to ask from, and Services of several sorts.
 fn three(flags: &[&str]) -> Cluster {
-    let (plain, node, headless) = (
+    let balanced = json!({"type": "LoadBalancer", "allocateLoadBalancerNodePorts": false,
+        "ports": [{"port": BALANCED, "targetPort": PORT}]});
+    let (plain, balanced, node, headless) = (
         service("web", json!({})),
+        service("web-balanced", balanced),
         service("web-node", json!({"type": "NodePort"})),
         service("web-each", json!({"clusterIP": "None"})),
     );
@@ -95,12 +100,22 @@ fn three(flags: &[&str]) -> Cluster {
         ("web.json", &*web(3, "1.0")),
         ("client.json", &*clients(3)),
         ("plain.json", &*plain),
+        ("balanced.json", &*balanced),
         ("node.json", &*node),
         ("headless.json", &*headless),
     ];
     let cluster = cluster_with(Lab::new(3), &files, 3, flags);
     cluster.wait_ready("default", "client", 3);
     cluster
+}
+
+/// Where the LoadBalancer is reached, once it is at so many nodes.
+fn balanced(cluster: &Cluster, nodes: usize) -> Vec<String> {
+    eventually("the LoadBalancer has its addresses", || {
+        let object = cluster.json(&["service", "web-balanced"])?;
+        let all = object.pointer("/status/loadBalancer/ingress")?.as_array()?.clone();
+        (all.len() == nodes).then(|| all.iter().map(|i| format!("{}:{BALANCED}", word(&i["ip"]))).collect())
+    })
 }
 
 fn everybody_reaches_everybody(flags: &[&str]) {
@@ -112,6 +127,8 @@ fn everybody_reaches_everybody(flags: &[&str]) {
     let port = field(&cluster, "web-node", "/spec/ports/0/nodePort");
     let at_pods: Vec<String> = web.iter().map(|(_, _, ip)| format!("{ip}:{PORT}")).collect();
     let at_nodes: Vec<String> = (1..=3).map(|n| format!("{}:{port}", cluster.lab.address(At::Node(n)))).collect();
+
+    let at_nodes: Vec<String> = at_nodes.into_iter().chain(balanced(&cluster, 3)).collect();
 
     let mut wrong = Vec::new();
     let mut check = |from: &str, to: &str, got: Result<String, String>| {
@@ -166,8 +183,12 @@ fn updates_drains_and_an_absent_server_lose_no_request() {
     let at_node = format!("{}:{port}", cluster.lab.address(At::Node(2)));
 
     // Two updates and a drain.
-    let loads =
-        [("ClusterIP", load(&cluster, At::Node(1), &address)), ("NodePort", load(&cluster, At::Server, &at_node))];
+    let balanced = balanced(&cluster, 3).remove(1);
+    let loads = [
+        ("ClusterIP", load(&cluster, At::Node(1), &address)),
+        ("NodePort", load(&cluster, At::Server, &at_node)),
+        ("LoadBalancer", load(&cluster, At::Server, &balanced)),
+    ];
     for (tag, message) in [("1.1", "second"), ("1.0", "third")] {
         cluster.repo.write("web.json", &web(6, tag));
         let commit = cluster.repo.commit(message);
@@ -213,6 +234,8 @@ fn a_node_without_power_is_asked_no_more_once_that_is_known() {
     cluster.lab.power_off(At::Node(2));
     eventually("the node is Unknown", || (cluster.ready(2)? == "Unknown").then_some(()));
     let known = begun.elapsed();
+    let left = balanced(&cluster, 2);
+    assert!(!left.contains(&format!("{}:{BALANCED}", cluster.lab.address(At::Node(2)))), "{left:?}");
     // As long as a request may wait and then some: whether failures really end.
     holds_for(Duration::from_secs(8), || Ok(()));
     let said = said(load);
