@@ -5,8 +5,8 @@
 mod access;
 mod amnesia;
 mod backup;
-mod balancer;
 mod bad_commits;
+mod balancer;
 mod by_hand;
 mod crash;
 mod custom;

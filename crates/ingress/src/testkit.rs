@@ -45,6 +45,7 @@ pub(crate) fn endpoint(address: &str, port: u16) -> Endpoint {
         ready: true,
         serving: true,
         terminating: false,
+        hints: None,
         ports: vec![Some(port)],
     }
 }

@@ -6,6 +6,7 @@
 //! kernel is brought there (`evenkeel-net`).
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet},
     format,
     string::{String, ToString},
@@ -405,6 +406,17 @@ impl BalancedPorts {
     }
 }
 
+/// For which nodes and zones an endpoint is meant first (`trafficDistribution`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Hints {
+    /// Nodes, by name.
+    #[serde(default)]
+    pub nodes: Vec<Arc<str>>,
+    /// Zones.
+    #[serde(default)]
+    pub zones: Vec<Arc<str>>,
+}
+
 /// One that stands behind a Service. Its flags are those of an EndpointSlice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -422,6 +434,9 @@ pub struct Endpoint {
     pub serving: bool,
     /// It ends.
     pub terminating: bool,
+    /// For whom it is meant first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hints: Option<Box<Hints>>,
     /// Its port for each of the Service's ports, in their order; `None` where it has none of that name.
     pub ports: Vec<Option<u16>>,
 }

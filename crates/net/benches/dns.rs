@@ -70,6 +70,7 @@ fn service(n: usize, shift: usize) -> ServiceNet {
         ready: true,
         serving: true,
         terminating: false,
+        hints: None,
         ports: vec![Some(8080)],
     };
     ServiceNet {

@@ -37,6 +37,7 @@ fn service(n: u16, last: u8) -> Arc<ServiceNet> {
         ready: true,
         serving: true,
         terminating: false,
+        hints: None,
         ports: vec![Some(8080)],
     };
     Arc::new(ServiceNet {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use evenkeel_model::{
     Uid,
     net::{
-        AtNodes, Balancer, Endpoint, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId,
-        ServiceNet, ServicePort,
+        AtNodes, Balancer, Endpoint, Hints, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol,
+        ServiceId, ServiceNet, ServicePort,
     },
     policy::{NamedPort, Peer, PodNet, PolicyId, PolicyNet, PolicyPort, PolicyRule, PolicyUpdate, PortMatch},
 };
@@ -28,6 +28,7 @@ fn service() -> ServiceNet {
         ready: pod.is_none(),
         serving: true,
         terminating: pod.is_some(),
+        hints: pod.map(|_| Hints { nodes: vec!["n1".into()], zones: vec!["west".into()] }.into()),
         ports: ports.into(),
     };
     ServiceNet {

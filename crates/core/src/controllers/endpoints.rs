@@ -118,8 +118,12 @@ fn member(world: &World, service: &Key, spec: &ServiceSpec, key: &Key) -> Option
     });
     if let Some(node) = &record.node {
         endpoint["nodeName"] = (&**node).into();
-        if let Some(zone) = world.nodes.get(node).and_then(|n| n.labels.get(ZONE)) {
+        let zone = world.nodes.get(node).and_then(|n| n.labels.get(ZONE));
+        if let Some(zone) = zone {
             endpoint["zone"] = zone.as_str().into();
+        }
+        if let Some(hints) = hints(spec.traffic_distribution.as_deref(), node, zone).filter(|_| ready) {
+            endpoint["hints"] = hints;
         }
     }
     if let (Some(hostname), Some(subdomain)) = (&record.shape.hostname, &record.shape.subdomain)
@@ -128,6 +132,18 @@ fn member(world: &World, service: &Key, spec: &ServiceSpec, key: &Key) -> Option
         endpoint["hostname"] = (&**hostname).into();
     }
     Some((ports(spec, record), Member { endpoint, ready, terminating: record.terminating }))
+}
+
+/// For whom an endpoint is meant first, by `trafficDistribution`: its own zone, or its own node and then
+/// its zone.
+fn hints(wanted: Option<&str>, node: &str, zone: Option<&String>) -> Option<Value> {
+    let zones = zone.map(|zone| json!([{"name": zone}]));
+    match (wanted?, zones) {
+        ("PreferSameNode", Some(zones)) => Some(json!({"forNodes": [{"name": node}], "forZones": zones})),
+        ("PreferSameNode", None) => Some(json!({"forNodes": [{"name": node}]})),
+        ("PreferClose" | "PreferSameZone", Some(zones)) => Some(json!({"forZones": zones})),
+        _ => None,
+    }
 }
 
 /// The ports of a Service on one pod: one that has none of a name has it not.

@@ -2,12 +2,12 @@
 //!
 //! Called by the conductor for what changed. Deliberately not here: who is told, and when.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use core::net::IpAddr;
 
 use evenkeel_model::{
     Key, Object,
-    net::{AtNodes, Balancer, Endpoint, NodeNet, PortProtocol, ServiceId, ServiceNet, ServicePort},
+    net::{AtNodes, Balancer, Endpoint, Hints, NodeNet, PortProtocol, ServiceId, ServiceNet, ServicePort},
 };
 use k8s_openapi::api::{
     core::v1::{NodeStatus, ServiceSpec, ServiceStatus},
@@ -115,6 +115,10 @@ fn endpoints(world: &World, service: &Object, ports: &[ServicePort]) -> Vec<Endp
             let conditions = endpoint.conditions.unwrap_or_default();
             // What is not said is so, by the API's rules, but for the end.
             let ready = conditions.ready.unwrap_or(true);
+            let hints = endpoint.hints.as_ref().map(|h| {
+                let nodes = h.for_nodes.iter().flatten().map(|n| n.name.as_str().into()).collect();
+                Box::new(Hints { nodes, zones: h.for_zones.iter().flatten().map(|z| z.name.as_str().into()).collect() })
+            });
             let pod = endpoint.target_ref.filter(|t| t.kind.as_deref() == Some("Pod")).and_then(|t| t.name);
             for address in addresses(&endpoint.addresses) {
                 all.push(Endpoint {
@@ -125,6 +129,7 @@ fn endpoints(world: &World, service: &Object, ports: &[ServicePort]) -> Vec<Endp
                     ready,
                     serving: conditions.serving.unwrap_or(ready),
                     terminating: conditions.terminating.unwrap_or(false),
+                    hints: hints.clone(),
                     ports: numbers.clone(),
                 });
             }

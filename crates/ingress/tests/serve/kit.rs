@@ -126,6 +126,7 @@ pub(crate) fn endpoint(at: SocketAddr) -> Endpoint {
         ready: true,
         serving: true,
         terminating: false,
+        hints: None,
         ports: vec![Some(at.port())],
     }
 }

@@ -54,6 +54,7 @@ pub(super) fn endpoint(address: &str, host: Option<&str>) -> Endpoint {
         ready: true,
         serving: true,
         terminating: false,
+        hints: None,
         ports: vec![Some(8080), Some(5353)],
     }
 }

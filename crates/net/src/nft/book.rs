@@ -12,7 +12,7 @@ use evenkeel_model::net::{Cidr, NetworkSettings, NetworkUpdate, PortProtocol, Se
 
 use super::{
     element::{Key, Kind, Picker, Value, elements, shared},
-    front::{Answer, At, Backend, Body, Front, fronts},
+    front::{Answer, At, Backend, Body, Front, Seat, fronts},
     table::{self, Place},
 };
 
@@ -46,6 +46,8 @@ pub(super) struct Book {
     /// The node's name.
     own: Arc<str>,
     own_cidr: Option<Cidr>,
+    /// The node's zone.
+    zone: Option<Arc<str>>,
     settings: Option<NetworkSettings>,
     services: BTreeMap<ServiceId, Arc<ServiceNet>>,
     /// LoadBalancers whose ports answer at the node's addresses.
@@ -101,6 +103,7 @@ impl Book {
             table,
             own,
             own_cidr: None,
+            zone: None,
             settings: None,
             services: BTreeMap::new(),
             open: BTreeSet::new(),
@@ -135,6 +138,10 @@ impl Book {
             self.own_cidr = cidr;
             again = true;
         }
+        let moved = own.is_some_and(|n| n.zone != self.zone);
+        if let Some(own) = own.filter(|_| moved) {
+            self.zone.clone_from(&own.zone);
+        }
         if update.full {
             let named: BTreeSet<&ServiceId> = update.services.iter().map(|s| &s.id).collect();
             let gone: Vec<ServiceId> = self.services.keys().filter(|id| !named.contains(id)).cloned().collect();
@@ -153,6 +160,8 @@ impl Book {
         }
         if again {
             self.forget();
+        }
+        if again || moved {
             let all: Vec<_> = self.services.values().cloned().collect();
             for service in &all {
                 self.render(service);
@@ -175,7 +184,8 @@ impl Book {
 
     fn render(&mut self, service: &ServiceNet) {
         let open = self.open.contains(&service.id);
-        let fronts = fronts(service, &self.own, self.settings.as_ref().map(|s| s.dns), open);
+        let dns = self.settings.as_ref().map(|s| s.dns);
+        let fronts = fronts(service, Seat { node: &self.own, zone: self.zone.as_deref(), dns }, open);
         self.claim(&Owner::Service(service.id.clone()), fronts);
     }
 

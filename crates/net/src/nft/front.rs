@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use evenkeel_model::net::{Cidr, Endpoint, PortProtocol, ServiceNet};
+use evenkeel_model::net::{Cidr, Endpoint, Hints, PortProtocol, ServiceNet};
 
 /// Where clients knock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,15 +76,26 @@ pub(super) struct Body {
 /// Most who answer at one front: as many as a picker counts. An Endpoints object ends at 1,000.
 const MOST_BACKENDS: usize = u16::MAX as usize;
 
-/// All fronts of a Service as one node sees it. `dns` is left out: every node answers there itself. Its
-/// ports answer at the node's own addresses where they are `open` there.
-pub(super) fn fronts(service: &ServiceNet, node: &str, dns: Option<IpAddr>, open: bool) -> Vec<(Front, Body)> {
+/// From where a Service is seen.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seat<'a> {
+    /// The node.
+    pub(super) node: &'a str,
+    /// Its zone, where it has one.
+    pub(super) zone: Option<&'a str>,
+    /// The address of DNS.
+    pub(super) dns: Option<IpAddr>,
+}
+
+/// All fronts of a Service as one node sees it. That of DNS is left out: every node answers there itself.
+/// Its ports answer at the node's own addresses where they are `open` there.
+pub(super) fn fronts(service: &ServiceNet, seat: Seat<'_>, open: bool) -> Vec<(Front, Body)> {
     let mut out = Vec::new();
     if service.external_name.is_some() {
         return out;
     }
     let v4 = |all: &[IpAddr]| -> Vec<Ipv4Addr> {
-        let known = all.iter().filter(|a| Some(**a) != dns);
+        let known = all.iter().filter(|a| Some(**a) != seat.dns);
         known.filter_map(|a| if let IpAddr::V4(a) = a { Some(*a) } else { None }).collect()
     };
     let inner = v4(&service.cluster_ips);
@@ -93,8 +104,8 @@ pub(super) fn fronts(service: &ServiceNet, node: &str, dns: Option<IpAddr>, open
     let (outer, balanced) = (outer(&service.external_ips), outer(&service.load_balancer_ips));
     let (everybody, sources): (Arc<[Cidr]>, Arc<[Cidr]>) = ([].into(), disjoint(&service.balancer.sources).into());
     for (n, port) in service.ports.iter().enumerate() {
-        let all = answer(service, n, None);
-        let here = (service.internal_local || service.external_local).then(|| answer(service, n, Some(node)));
+        let all = answer(service, n, Who::First(seat));
+        let here = (service.internal_local || service.external_local).then(|| answer(service, n, Who::On(seat.node)));
         let (every, near) = match &here {
             Some(here) if service.external_local => (here.clone(), all.only_if_not(here)),
             _ => (all.clone(), None),
@@ -135,11 +146,21 @@ fn disjoint(ranges: &[Cidr]) -> Vec<Cidr> {
     out
 }
 
-/// Who answers at port number `n` of a Service, on one node alone where that is asked: those that are
-/// ready; where none is, those that end and still answer, so that a rollout that went wrong or a last
-/// pod that drains loses nobody.
-fn answer(service: &ServiceNet, n: usize, only: Option<&str>) -> Answer {
-    let here = |e: &Endpoint| only.is_none_or(|node| e.node.as_deref() == Some(node));
+/// Who may answer.
+#[derive(Debug, Clone, Copy)]
+enum Who<'a> {
+    /// Everybody, those first who are meant for this node or zone.
+    First(Seat<'a>),
+    /// Those on this node alone.
+    On(&'a str),
+    /// Everybody.
+    All,
+}
+
+/// Who answers at port number `n` of a Service: those that are ready; where none is, those that end and
+/// still answer, so that a rollout that went wrong or a last pod that drains loses nobody.
+fn answer(service: &ServiceNet, n: usize, who: Who<'_>) -> Answer {
+    let here = |e: &Endpoint| if let Who::On(node) = who { e.node.as_deref() == Some(node) } else { true };
     let ready = |e: &Endpoint| e.ready || service.publish_not_ready;
     let ends = |e: &Endpoint| e.serving && e.terminating;
     let pick = |wanted: &dyn Fn(&Endpoint) -> bool| -> Vec<Backend> {
@@ -155,15 +176,46 @@ fn answer(service: &ServiceNet, n: usize, only: Option<&str>) -> Answer {
         found.dedup();
         found
     };
-    let mut found = pick(&|e| here(e) && ready(e));
+    let nearest = if let Who::First(seat) = who { nearest(service, &ready, seat) } else { None };
+    let mut found = pick(&|e| here(e) && ready(e) && nearest.is_none_or(|nearest| nearest.means(e)));
+    if found.is_empty() && nearest.is_some() {
+        // Those who are meant for here have no such port.
+        found = pick(&|e| ready(e));
+    }
     if found.is_empty() {
         found = pick(&|e| here(e) && ends(e));
     }
     if !found.is_empty() {
         return Answer::Backends(found.into());
     }
-    let elsewhere = only.is_some() && !answer(service, n, None).backends().is_empty();
+    let elsewhere = matches!(who, Who::On(_)) && !answer(service, n, Who::All).backends().is_empty();
     if elsewhere { Answer::Drop } else { Answer::Refuse }
+}
+
+/// By what endpoints are chosen that are meant for here.
+#[derive(Debug, Clone, Copy)]
+enum Nearest<'a> {
+    Node(&'a str),
+    Zone(&'a str),
+}
+
+impl Nearest<'_> {
+    fn means(&self, endpoint: &Endpoint) -> bool {
+        endpoint.hints.as_ref().is_some_and(|hints| match self {
+            Self::Node(node) => hints.nodes.iter().any(|n| **n == **node),
+            Self::Zone(zone) => hints.zones.iter().any(|z| **z == **zone),
+        })
+    }
+}
+
+/// The narrowest choice by hints, as in Kubernetes' proxy: where each that is ready has such a hint, and
+/// one of them means this node, or else its zone.
+fn nearest<'a>(service: &ServiceNet, ready: &dyn Fn(&Endpoint) -> bool, seat: Seat<'a>) -> Option<Nearest<'a>> {
+    let all = || service.endpoints.iter().filter(|e| ready(e));
+    let hinted = |has: fn(&Hints) -> bool| all().all(|e| e.hints.as_deref().is_some_and(has));
+    let node = Some(Nearest::Node(seat.node)).filter(|_| hinted(|h| !h.nodes.is_empty()));
+    let zone = seat.zone.map(Nearest::Zone).filter(|_| hinted(|h| !h.zones.is_empty()));
+    node.into_iter().chain(zone).find(|nearest| all().any(|e| nearest.means(e)))
 }
 
 #[cfg(test)]
@@ -185,7 +237,8 @@ mod tests {
             }
             other => format!("{other:?}"),
         };
-        fronts(service, "n1", Some("10.43.0.10".parse().unwrap()), open)
+        let seat = Seat { node: "n1", zone: Some("west"), dns: Some("10.43.0.10".parse().unwrap()) };
+        fronts(service, seat, open)
             .iter()
             .map(|(f, b)| {
                 let at = if let At::Address(a) = f.at { a.to_string() } else { "node".into() };
@@ -264,6 +317,38 @@ mod tests {
         assert_eq!(shown(&s), ["10.43.0.1 tcp 80: Refuse"]);
         s.publish_not_ready = true;
         assert_eq!(shown(&s), ["10.43.0.1 tcp 80: 10.42.1.2:8080,10.42.1.3:8080"]);
+    }
+
+    #[test]
+    fn hints_lead_to_the_node_or_the_zone_while_somebody_is_there() {
+        let mut s = service("web", 1);
+        s.endpoints = vec![endpoint("10.42.1.2", "n1"), endpoint("10.42.2.2", "n2"), endpoint("10.42.3.2", "n3")];
+        let meant = |nodes: &[&str], zones: &[&str]| {
+            let names = |all: &[&str]| all.iter().map(|n| (*n).into()).collect();
+            Some(Box::new(Hints { nodes: names(nodes), zones: names(zones) }))
+        };
+        let at = |backends: &str| vec![format!("10.43.0.1 tcp 80: {backends}")];
+        let all = "10.42.1.2:8080,10.42.2.2:8080,10.42.3.2:8080";
+        s.endpoints[0].hints = meant(&["n1"], &["west"]);
+        s.endpoints[1].hints = meant(&["n2"], &["west"]);
+        assert_eq!(shown(&s), at(all), "one has none");
+        s.endpoints[2].hints = meant(&["n3"], &["east"]);
+        assert_eq!(shown(&s), at("10.42.1.2:8080"));
+        s.endpoints[0].ready = false;
+        assert_eq!(shown(&s), at("10.42.2.2:8080"), "of the zone");
+        s.endpoints[1].ports = vec![None];
+        assert_eq!(shown(&s), at("10.42.3.2:8080"), "who is meant has no such port");
+        s.endpoints[1].ready = false;
+        assert_eq!(shown(&s), at("10.42.3.2:8080"), "nobody is meant");
+        for e in &mut s.endpoints {
+            e.ready = true;
+            e.ports = vec![Some(8080)];
+            e.hints = meant(&[], &["west"]);
+        }
+        s.endpoints[2].hints = meant(&[], &["east"]);
+        assert_eq!(shown(&s), at("10.42.1.2:8080,10.42.2.2:8080"));
+        s.internal_local = true;
+        assert_eq!(shown(&s), at("10.42.1.2:8080"), "what binds is before what is wished");
     }
 
     #[test]

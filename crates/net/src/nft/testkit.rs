@@ -27,6 +27,7 @@ pub(super) fn endpoint(address: &str, node: &str) -> Endpoint {
         ready: true,
         serving: true,
         terminating: false,
+        hints: None,
         ports: vec![Some(8080)],
     }
 }

@@ -398,6 +398,7 @@ fn web(number: u64, pods: &[(Ipv4Addr, &str)]) -> NetworkUpdate {
         ready: true,
         serving: true,
         terminating: false,
+        hints: None,
         ports: vec![Some(8080)],
     };
     let port = ServicePort { name: String::new(), protocol: PortProtocol::Tcp, port: 80, node_port: Some(30080) };

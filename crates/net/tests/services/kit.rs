@@ -222,6 +222,7 @@ pub(crate) fn service(protocol: PortProtocol, endpoints: &[(&str, &str)]) -> Ser
                 ready: true,
                 serving: true,
                 terminating: false,
+                hints: None,
                 ports: vec![Some(8080)],
             })
             .collect(),

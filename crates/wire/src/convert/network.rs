@@ -8,7 +8,7 @@ use std::{net::IpAddr, sync::Arc};
 use bytes::Bytes;
 use evenkeel_model::{
     net::{
-        Balancer, Cidr, Endpoint, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId,
+        Balancer, Cidr, Endpoint, Hints, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId,
         ServiceNet, ServicePort,
     },
     policy::{PolicyId, PolicyUpdate},
@@ -225,8 +225,19 @@ fn endpoint(e: &Endpoint) -> proto::Endpoint {
         ready: e.ready,
         serving: e.serving,
         terminating: e.terminating,
+        hints: e.hints.as_deref().map(hints),
         ports: e.ports.iter().map(|p| p.unwrap_or(0).into()).collect(),
     }
+}
+
+fn hints(h: &Hints) -> proto::EndpointHints {
+    let texts = |all: &[Arc<str>]| all.iter().map(ToString::to_string).collect();
+    proto::EndpointHints { nodes: texts(&h.nodes), zones: texts(&h.zones) }
+}
+
+fn read_hints(h: proto::EndpointHints) -> Hints {
+    let names = |all: Vec<String>| all.into_iter().map(Into::into).collect();
+    Hints { nodes: names(h.nodes), zones: names(h.zones) }
 }
 
 fn read_endpoint(e: proto::Endpoint, known: &[bool]) -> Result<Endpoint> {
@@ -242,6 +253,7 @@ fn read_endpoint(e: proto::Endpoint, known: &[bool]) -> Result<Endpoint> {
         ready: e.ready,
         serving: e.serving,
         terminating: e.terminating,
+        hints: e.hints.map(|h| Box::new(read_hints(h))),
         ports: ports.map(|(p, _)| read_port(p).map(|p| Some(p).filter(|p| *p != 0))).collect::<Result<_>>()?,
     })
 }

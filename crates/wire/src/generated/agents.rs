@@ -646,6 +646,16 @@ pub struct Endpoint {
     /// For each of the Service's ports, in their order; 0 where it has none of that name.
     #[prost(uint32, repeated, tag = "8")]
     pub ports: ::prost::alloc::vec::Vec<u32>,
+    /// For whom it is meant first.
+    #[prost(message, optional, tag = "9")]
+    pub hints: ::core::option::Option<EndpointHints>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndpointHints {
+    #[prost(string, repeated, tag = "1")]
+    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "2")]
+    pub zones: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct IngressUpdate {

@@ -192,3 +192,38 @@ fn what_was_followed_equals_what_is_worked_out_anew() {
         }
     }
 }
+
+#[test]
+fn hints_say_for_whom_an_endpoint_is_meant_first() {
+    let mut c = cluster();
+    let mut node = Object::clone(&c.get(Kind::Node, "n1"));
+    node.meta.set_label(ZONE, "west");
+    c.apply(Change::Put(Arc::new(node)));
+    let spec =
+        |wanted: Value| json!({"selector": {"app": "web"}, "ports": [{"port": 80}], "trafficDistribution": wanted});
+    service(&mut c, "web", spec(json!("PreferClose")));
+    for (name, node, ip) in [("a", "n1", "10.42.1.2"), ("b", "n2", "10.42.2.2"), ("c", "n1", "10.42.1.3")] {
+        pod(&mut c, name, node, json!({"app": "web"}), json!({}));
+        says(&mut c, name, ip, name != "c");
+    }
+    let hints = |c: &Cluster| -> BTreeMap<String, Value> {
+        let key = Key::new(Kind::Service, "default", "web");
+        let all = c
+            .world
+            .services
+            .slices(&key)
+            .flat_map(|k| c.world.get(k).unwrap().body_map()["endpoints"].as_array().unwrap().clone());
+        all.map(|e| (e["targetRef"]["name"].as_str().unwrap().into(), e["hints"].clone())).collect()
+    };
+    let (zones, null) = (json!([{"name": "west"}]), Value::Null);
+    let expect = |a: Value, b: Value| BTreeMap::from([("a".into(), a), ("b".into(), b), ("c".into(), null.clone())]);
+    // The node of b has no zone, and c is not ready.
+    assert_eq!(hints(&c), expect(json!({"forZones": zones}), null.clone()));
+    service(&mut c, "web", spec(json!("PreferSameNode")));
+    let of_n2 = json!({"forNodes": [{"name": "n2"}]});
+    assert_eq!(hints(&c), expect(json!({"forNodes": [{"name": "n1"}], "forZones": zones}), of_n2));
+    let net = crate::service::net::service_net(&c.world, &c.get(Kind::Service, "web"));
+    assert_eq!(net.endpoints[0].hints.as_ref().unwrap().zones, ["west".into()]);
+    service(&mut c, "web", spec(null.clone()));
+    assert_eq!(hints(&c), expect(null.clone(), null.clone()));
+}
