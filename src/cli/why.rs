@@ -97,8 +97,8 @@ async fn owner(client: &Client, object: Option<&Value>) -> Result<Option<Value>>
 
 /// Where a Service of type LoadBalancer is reached, or who has its port.
 fn balancer(out: &mut Out, depth: usize, service: &Value) -> Result<()> {
-    let Some(told) = condition(service, names::BALANCER_CONDITION) else { return Ok(()) };
-    note(out, depth, "load balancer", text(told, "/message"))
+    let Some((_, _, message)) = condition(service, names::BALANCER_CONDITION) else { return Ok(()) };
+    note(out, depth, "load balancer", message)
 }
 
 async fn pod(client: &Client, out: &mut Out, depth: usize, pod: &Value) -> Result<()> {

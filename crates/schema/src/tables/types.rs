@@ -2040,7 +2040,7 @@ pub(crate) static CORE_V1_SERVICE_SPEC: Object = Object { name: "core.v1.Service
     Field { name: "selector", ty: Map(&String), atomic: true, numbers: &[2], ..F },
     Field { name: "sessionAffinity", ty: String, default: Some(Literal::Str("None")), values: &["ClientIP", "None"], numbers: &[7], ..F },
     Field { name: "sessionAffinityConfig", ty: Object(&CORE_V1_SESSION_AFFINITY_CONFIG), numbers: &[14], ..F },
-    Field { name: "trafficDistribution", ty: String, values: &["PreferClose", "PreferSameZone", "PreferSameNode"], support: Support::Ignored { accepted: &[], note: "connections go to all endpoints alike" }, numbers: &[23], ..F },
+    Field { name: "trafficDistribution", ty: String, values: &["PreferClose", "PreferSameZone", "PreferSameNode"], numbers: &[23], ..F },
     Field { name: "type", ty: String, default: Some(Literal::Str("ClusterIP")), values: &["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"], numbers: &[4], ..F },
 ] };
 
@@ -2224,7 +2224,7 @@ pub(crate) static DISCOVERY_V1_ENDPOINT: Object = Object { name: "discovery.v1.E
     Field { name: "addresses", ty: List(&String), required: true, list: ListType::Set, numbers: &[1], ..F },
     Field { name: "conditions", ty: Object(&DISCOVERY_V1_ENDPOINT_CONDITIONS), numbers: &[2], ..F },
     Field { name: "deprecatedTopology", ty: Map(&String), support: Support::Refused { accepted: &[], note: "" }, numbers: &[5], ..F },
-    Field { name: "hints", ty: Object(&DISCOVERY_V1_ENDPOINT_HINTS), support: Support::Ignored { accepted: &[], note: "connections go to all endpoints alike" }, numbers: &[8], ..F },
+    Field { name: "hints", ty: Object(&DISCOVERY_V1_ENDPOINT_HINTS), numbers: &[8], ..F },
     Field { name: "hostname", ty: String, numbers: &[3], ..F },
     Field { name: "nodeName", ty: String, numbers: &[6], ..F },
     Field { name: "targetRef", ty: Object(&CORE_V1_OBJECT_REFERENCE), numbers: &[4], ..F },
