@@ -106,20 +106,18 @@ impl<'a> Cx<'a> {
         self.told(world, about, &told);
     }
 
+    /// The same of what lasts: told once, and again when the Event has expired.
+    pub fn lasting(&mut self, world: &World, about: &Object, kind: EventKind, reason: &str, message: &str) {
+        if world.get(&event_key(about, reason, message, "")).is_none() {
+            self.event(world, about, kind, reason, message);
+        }
+    }
+
     /// The same of what someone else saw.
     pub fn told(&mut self, world: &World, about: &Object, told: &Told<'_>) {
-        let mut message = told.message.to_string();
-        message.truncate(message.floor_char_boundary(EVENT_MESSAGE_LIMIT));
-        let namespace: Arc<str> =
-            if about.key.namespace.is_empty() { "default".into() } else { about.key.namespace.clone() };
+        let message = shortened(told.message);
         let uid = about.uid.to_string();
-        // All that an agent combined are one, whatever the newest says.
-        let words = if message.starts_with(COMBINED) { COMBINED } else { message.as_str() };
-        // Without a part the name is as it always was, so that old ones are counted on.
-        let mut parts = alloc::vec![uid.as_bytes(), told.reason.as_bytes(), words.as_bytes()];
-        parts.extend((!told.field.is_empty()).then_some(told.field.as_bytes()));
-        let id = Digest::of_parts(parts).short(16);
-        let key = Key::new(Kind::Event, namespace, format!("{}.{id}", about.key.name));
+        let key = event_key(about, told.reason, told.message, told.field);
         // An equal event may stand among this run's own changes already.
         let pending = self.changes.iter().any(|c| matches!(c, Change::Put(o) if o.key == key));
         if pending {
@@ -154,6 +152,24 @@ impl<'a> Cx<'a> {
         }
         self.put(object);
     }
+}
+
+fn shortened(message: &str) -> &str {
+    &message[..message.floor_char_boundary(EVENT_MESSAGE_LIMIT)]
+}
+
+/// The Event of an object, a reason and a message.
+fn event_key(about: &Object, reason: &str, message: &str, field: &str) -> Key {
+    let namespace: Arc<str> =
+        if about.key.namespace.is_empty() { "default".into() } else { about.key.namespace.clone() };
+    let (uid, message) = (about.uid.to_string(), shortened(message));
+    // All that an agent combined are one, whatever the newest says.
+    let words = if message.starts_with(COMBINED) { COMBINED } else { message };
+    // Without a part the name is as it always was, so that old ones are counted on.
+    let mut parts = alloc::vec![uid.as_bytes(), reason.as_bytes(), words.as_bytes()];
+    parts.extend((!field.is_empty()).then_some(field.as_bytes()));
+    let id = Digest::of_parts(parts).short(16);
+    Key::new(Kind::Event, namespace, format!("{}.{id}", about.key.name))
 }
 
 /// An Event as someone saw it.

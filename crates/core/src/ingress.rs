@@ -147,6 +147,13 @@ pub fn secrets(net: &IngressNet) -> BTreeSet<Key> {
     named.map(|name| Key::new(Kind::Secret, net.id.namespace.clone(), name)).collect()
 }
 
+/// Names of the Secrets with certificates that an Ingress names.
+pub fn named_secrets(ingress: &Object) -> impl Iterator<Item = String> {
+    let tls = ingress.spec::<IngressSpec>().unwrap_or_default().tls.unwrap_or_default();
+    let named: BTreeSet<String> = tls.into_iter().filter_map(|t| t.secret_name).filter(|n| !n.is_empty()).collect();
+    named.into_iter()
+}
+
 /// A Secret's name as agents know it.
 pub fn secret_id(key: &Key) -> SecretId {
     SecretId { namespace: key.namespace.clone(), name: key.name.clone() }

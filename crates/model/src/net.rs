@@ -388,7 +388,7 @@ pub struct AtNodes {
     pub except: Vec<Arc<str>>,
 }
 
-/// Ports of a node's own addresses for which Services of type LoadBalancer ask.
+/// Ports of a node's own addresses: for which Services of type LoadBalancer ask, and Ingresses.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BalancedPorts {
     /// Those that lead to their Service.
@@ -397,12 +397,15 @@ pub struct BalancedPorts {
     /// Those that another one has, with who it is, for people.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub taken: BTreeMap<PortId, String>,
+    /// Why Ingresses are not served at a port of theirs, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
 }
 
 impl BalancedPorts {
-    /// Whether nothing is asked for.
+    /// Whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.taken.is_empty()
+        self.open.is_empty() && self.taken.is_empty() && self.refused.is_empty()
     }
 }
 

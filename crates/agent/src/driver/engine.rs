@@ -243,7 +243,10 @@ impl<R: Runtime> Follower<R> {
         let down = down.or(refused.as_deref());
         let mut now = NodeReport {
             engine_network,
-            balanced: self.balanced.borrow().clone(),
+            balanced: BalancedPorts {
+                refused: ingress::refused(&self.ingress.borrow()),
+                ..self.balanced.borrow().clone()
+            },
             ..node::report(&self.node, engine, down, &limits, self.pressures.conditions())
         };
         if ingress::serves(&self.ingress.borrow()) {

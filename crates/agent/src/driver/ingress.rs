@@ -95,6 +95,12 @@ pub(super) fn serves(status: &Status) -> bool {
     matches!(status.http, Port::Open(_)) && !refused(&status.https)
 }
 
+/// Why a port cannot be had, of each that there is a use for.
+pub(super) fn refused(status: &Status) -> Vec<String> {
+    let why = |port: &Port| if let Port::Refused(why) = port { Some(why.clone()) } else { None };
+    [&status.http, &status.https].into_iter().filter_map(why).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +112,8 @@ mod tests {
         assert!(serves(&status(open(), Port::Unused)) && serves(&status(open(), open())));
         assert!(!serves(&Status::default()));
         assert!(!serves(&status(open(), Port::Refused("taken".into()))));
-        assert!(!serves(&status(Port::Refused("taken".into()), Port::Unused)));
+        let neither = status(Port::Refused("taken".into()), Port::Unused);
+        assert!(!serves(&neither));
+        assert_eq!(refused(&neither), ["taken"]);
     }
 }

@@ -1,25 +1,34 @@
-//! Status of Ingresses that are served here: the addresses of the nodes that serve them.
+//! Status of Ingresses that are served here: the addresses of the nodes that serve them; and Events of
+//! what keeps them from it: ports that a node does not get, certificates that are not there.
 //!
 //! Agents say it of their node by a label, [`names::SERVES_INGRESS`]. Ingresses of others' classes are
 //! left alone.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 
 use evenkeel_model::{Key, Kind, Object, names};
 use k8s_openapi::api::core::v1::NodeStatus;
 use serde_json::{Value, json};
 
 use super::node::object::Readiness;
-use crate::{change::Changed, cx::Cx, ingress, world::World};
+use crate::{
+    change::Changed,
+    cx::{Cx, EventKind},
+    ingress,
+    world::{World, nodes::NodeRecord},
+};
 
-/// What of a node an Ingress's status tells.
-fn told(node: Option<&Arc<Object>>) -> Option<Vec<alloc::string::String>> {
-    let node = node.filter(|n| n.meta.label(names::SERVES_INGRESS).is_some())?;
-    if Readiness::of(node) != Readiness::Ready {
-        return None;
-    }
+/// Most nodes of one Event.
+const MOST_NAMED: usize = 4;
+
+/// What of a node an Ingress's status tells: its addresses where it serves, and what is refused to it.
+fn told(node: Option<&Arc<Object>>) -> Option<(Vec<String>, Vec<String>)> {
+    let node = node.filter(|n| Readiness::of(n) == Readiness::Ready)?;
+    let record = NodeRecord::of(node);
     let status: NodeStatus = node.status().ok().flatten().unwrap_or_default();
-    Some(status.addresses.iter().flatten().map(|a| a.address.clone()).collect())
+    let serves = node.meta.label(names::SERVES_INGRESS).is_some();
+    let addresses = status.addresses.iter().flatten().filter(|_| serves).map(|a| a.address.clone());
+    Some((addresses.collect(), record.balanced.refused.clone()))
 }
 
 /// Marks an Ingress that changed, and all when a class or a node that serves them did.
@@ -27,6 +36,10 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
     match changed.key.kind {
         Kind::Ingress if changed.new.is_some() => mark(changed.key.clone()),
         Kind::IngressClass => all(world, mark),
+        Kind::Secret => {
+            let named = |i: &&Arc<Object>| ingress::named_secrets(i).any(|name| *name == *changed.key.name);
+            world.list(Kind::Ingress, &changed.key.namespace).filter(named).for_each(|i| mark(i.key.clone()));
+        }
         Kind::Node if told(changed.old.as_ref()) != told(changed.new.as_ref()) => all(world, mark),
         _ => {}
     }
@@ -44,11 +57,31 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
     if object.status::<Value>().ok().flatten().as_ref() != Some(&status) {
         cx.put(object.with_status(&status));
     }
+    for name in ingress::named_secrets(object) {
+        let why = match world.get(&key.sibling(Kind::Secret, name.as_str())) {
+            None => "does not exist",
+            Some(secret) if ingress::certificate_net(secret).is_none() => "has no tls.crt and tls.key",
+            Some(_) => continue,
+        };
+        let message = format!("the Secret {name}, which is to have a certificate, {why}");
+        cx.lasting(world, object, EventKind::Warning, "MissingCertificate", &message);
+    }
+    let mut refused: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, node) in world.nodes.iter().filter(|(_, n)| n.ready) {
+        node.balanced.refused.iter().for_each(|why| refused.entry(why).or_default().push(name));
+    }
+    for (why, nodes) in refused {
+        let more = nodes.len().saturating_sub(MOST_NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let named = nodes.iter().take(MOST_NAMED).copied().collect::<Vec<_>>().join(", ");
+        let message = format!("not served on {named}{more}: {why}");
+        cx.lasting(world, object, EventKind::Warning, "PortTaken", &message);
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, string::ToString};
+    use std::string::ToString;
 
     use evenkeel_model::{Meta, Uid, canonical, session::NodeReport};
 
@@ -97,6 +130,41 @@ mod tests {
         assert_eq!(status(&cluster, "web"), json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}));
         tell(&mut cluster, "n1", report("192.0.2.1", false));
         assert_eq!(status(&cluster, "web"), json!({"loadBalancer": {}}));
+    }
+
+    #[test]
+    fn what_keeps_an_ingress_from_being_served_is_an_event() {
+        let mut cluster = Cluster::new(&[("n1", "4", "8Gi")]);
+        cluster.with(ingress::ensure_class);
+        let spec = json!({"spec": {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}},
+            "tls": [{"secretName": "cert"}]}});
+        put(&mut cluster, object(Kind::Ingress, "default", "web", 1, &spec));
+        let said = |cluster: &Cluster| -> Vec<String> {
+            let all = cluster.world.list(Kind::Event, "default").map(|e| e.body_map());
+            all.map(|e| format!("{} {} x{}", e["reason"], e["message"], e["count"]).replace('"', "")).collect()
+        };
+        let missing = "MissingCertificate the Secret cert, which is to have a certificate, does not exist x1";
+        assert_eq!(said(&cluster), [missing]);
+        put(&mut cluster, object(Kind::Secret, "default", "cert", 1, &json!({"data": {}})));
+        assert!(said(&cluster).iter().any(|s| s.contains("has no tls.crt and tls.key")), "{:?}", said(&cluster));
+        let secret = json!({"type": "kubernetes.io/tls", "data": {"tls.crt": "Y2hhaW4=", "tls.key": "a2V5"}});
+        put(&mut cluster, object(Kind::Secret, "default", "cert", 1, &secret));
+        assert_eq!(said(&cluster).len(), 2);
+        let report = NodeReport {
+            balanced: evenkeel_model::net::BalancedPorts {
+                refused: std::vec!["0.0.0.0:80 is taken".to_string()],
+                ..Default::default()
+            },
+            ..NodeReport::default()
+        };
+        let report = evenkeel_model::session::Report { node: Some(report), ..Default::default() };
+        cluster.with(|w, cx| super::super::report::report(w, &"n1".into(), &report, cx));
+        cluster.settle();
+        let taken = "PortTaken not served on n1: 0.0.0.0:80 is taken x1";
+        assert!(said(&cluster).iter().any(|s| s == taken), "{:?}", said(&cluster));
+        // What lasts is told once.
+        put(&mut cluster, object(Kind::Ingress, "default", "web", 1, &spec));
+        assert!(said(&cluster).iter().all(|s| s.ends_with(" x1")), "{:?}", said(&cluster));
     }
 
     #[test]

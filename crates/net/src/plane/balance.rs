@@ -145,7 +145,11 @@ impl Balance {
 
     /// What the server hears.
     pub(super) fn ports(&self) -> BalancedPorts {
-        BalancedPorts { open: self.open.values().flatten().copied().collect(), taken: self.taken.clone() }
+        BalancedPorts {
+            open: self.open.values().flatten().copied().collect(),
+            taken: self.taken.clone(),
+            refused: Vec::new(),
+        }
     }
 }
 

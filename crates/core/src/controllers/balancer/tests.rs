@@ -32,6 +32,7 @@ fn says(c: &mut Cluster, node: &str, open: &[&str], taken: &[(&str, &str)]) {
         balanced: BalancedPorts {
             open: open.iter().map(|p| p.parse().unwrap()).collect(),
             taken: taken.iter().map(|(p, who)| (p.parse().unwrap(), (*who).to_string())).collect(),
+            ..BalancedPorts::default()
         },
         ..NodeReport::default()
     };
