@@ -141,6 +141,7 @@ mod tests {
         put(&mut cluster, object(Kind::Ingress, "default", "web", 1, &spec));
         let said = |cluster: &Cluster| -> Vec<String> {
             let all = cluster.world.list(Kind::Event, "default").map(|e| e.body_map());
+            let all = all.filter(|e| e["type"] == "Warning");
             all.map(|e| format!("{} {} x{}", e["reason"], e["message"], e["count"]).replace('"', "")).collect()
         };
         let missing = "MissingCertificate the Secret cert, which is to have a certificate, does not exist x1";
