@@ -244,7 +244,7 @@ mod tests {
                 let at = if let At::Address(a) = f.at { a.to_string() } else { "node".into() };
                 let near =
                     b.near.as_ref().map(|n| format!(" near {}", say(&Answer::Backends(n.clone())))).unwrap_or_default();
-                let from: String = b.sources.iter().map(|r| format!(" from {r}")).collect();
+                let from = b.sources.iter().fold(String::new(), |all, range| format!("{all} from {range}"));
                 format!("{at} {} {}: {}{near}{from}", f.protocol.as_str(), f.port, say(&b.every))
             })
             .collect()

@@ -45,7 +45,7 @@ fn do_it(book: &mut Book, kernel: &mut Kernel) -> usize {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Service(ServiceNet),
+    Service(Box<ServiceNet>),
     Gone(u16),
     Pod(u8, Vec<HostPort>),
     Full(Vec<ServiceNet>),
@@ -90,7 +90,7 @@ fn steps() -> impl Strategy<Value = Step> {
         port: 80,
     });
     prop_oneof![
-        6 => services().prop_map(Step::Service),
+        6 => services().prop_map(|s| Step::Service(Box::new(s))),
         2 => (0..5_u16).prop_map(Step::Gone),
         2 => (0..3_u8, vec(port, 0..3)).prop_map(|(pod, ports)| Step::Pod(pod, ports)),
         1 => vec(services(), 0..3).prop_map(Step::Full),
@@ -110,6 +110,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Service(s) => {
+                    let s = *s;
                     known.insert(s.id.clone(), s.clone());
                     book.update(&change(vec![s], Vec::new()));
                 }

@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use evenkeel_model::net::{BalancedPorts, NetworkUpdate, PortId, PortProtocol, ServiceId, ServiceNet};
+use evenkeel_model::net::{BalancedPorts, NetworkUpdate, PortId, PortProtocol, ServiceId, ServiceNet, ServicePort};
 use serde::{Deserialize, Serialize};
 
 /// Most ports that are had at once: the server keeps all of them with the node.
@@ -61,9 +61,13 @@ impl Balance {
         if update.full {
             let named: BTreeSet<&ServiceId> = update.services.iter().map(|s| &s.id).collect();
             let gone: Vec<ServiceId> = self.wanted.keys().filter(|id| !named.contains(id)).cloned().collect();
-            gone.iter().for_each(|id| self.close(id));
+            for id in &gone {
+                self.close(id);
+            }
         }
-        update.gone_services.iter().for_each(|id| self.close(id));
+        for id in &update.gone_services {
+            self.close(id);
+        }
         for service in &update.services {
             let wanted = self.wants(service);
             if wanted.is_empty() {
@@ -82,7 +86,7 @@ impl Balance {
 
     fn wants(&self, service: &ServiceNet) -> BTreeSet<PortId> {
         let here = service.balancer.at_nodes.as_ref().is_some_and(|at| !at.except.contains(&self.node));
-        service.ports.iter().filter(|_| here).map(|p| p.id()).collect()
+        service.ports.iter().filter(|_| here).map(ServicePort::id).collect()
     }
 
     fn close(&mut self, id: &ServiceId) {
@@ -242,10 +246,7 @@ fn program(socket: u64) -> String {
 mod tests {
     use std::net::{TcpListener, UdpSocket};
 
-    use evenkeel_model::{
-        net::{AtNodes, ServicePort},
-        policy::PolicyUpdate,
-    };
+    use evenkeel_model::{net::AtNodes, policy::PolicyUpdate};
 
     use super::*;
 

@@ -196,9 +196,9 @@ fn local_traffic_and_spared_nodes_have_fewer_addresses() {
     assert_eq!(told(&c, "web").0, ["192.0.2.2"]);
     service(&mut c, "web", json!({}));
     assert_eq!(told(&c, "web").0.len(), 2);
-    let mut node = Object::clone(&c.get(Kind::Node, "n1"));
-    node.meta.set_label(SPARED, "true");
-    c.apply(crate::change::Change::Put(Arc::new(node)));
+    let mut spared = Object::clone(&c.get(Kind::Node, "n1"));
+    spared.meta.set_label(SPARED, "true");
+    c.apply(crate::change::Change::Put(Arc::new(spared)));
     c.settle();
     assert_eq!(told(&c, "web").0, ["192.0.2.2"]);
     assert_eq!(at_nodes(&c, "web"), Some(AtNodes { except: vec!["n1".into()] }));
