@@ -3,6 +3,7 @@
 //! Called by `main`. Verbs that speak to a server use `client` alone: what they can do, `curl` can.
 //! Results go to stdout, everything else to stderr.
 
+mod adopt;
 mod agent;
 mod audit;
 mod backup;
@@ -100,6 +101,7 @@ enum Verb {
     Rollback(rollback::Args),
     Unpin(rollback::Unpin),
     Drift(drift::Args),
+    Adopt(adopt::Args),
     Why(why::Args),
     #[command(subcommand)]
     Token(token::Verb),
@@ -208,6 +210,7 @@ async fn ask(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
         Verb::Rollback(args) => rollback::run(args, cx).await,
         Verb::Unpin(args) => rollback::unpin(args, cx).await,
         Verb::Drift(args) => drift::run(args, cx).await,
+        Verb::Adopt(args) => adopt::run(args, cx).await,
         Verb::Why(args) => why::run(args, cx).await,
         Verb::Token(verb) => token::run(verb, cx).await,
         Verb::Node(verb) => node::run(verb, cx).await,

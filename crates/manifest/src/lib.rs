@@ -8,6 +8,7 @@
 //! things that documents refer to exist: [`evenkeel_model::Doc`] lists them, admission decides.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod amend;
 mod assemble;
 mod document;
 mod file;
@@ -23,6 +24,7 @@ mod text;
 mod tree;
 mod yaml;
 
+pub use amend::amend;
 pub use assemble::assemble;
 pub use evenkeel_model::own::UnsupportedMode;
 pub use evenkeel_schema::Customs;
