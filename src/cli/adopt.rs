@@ -134,7 +134,7 @@ async fn wanted(client: &Client, source: &str, names: &[String]) -> Result<Vec<W
     let mut out = Vec::new();
     for drift in all.iter().filter(|d| names.is_empty() || names.iter().any(|n| n == name(d))) {
         let Some(spec) = maybe::<DriftSpec>(drift, "/spec") else { continue };
-        let named = !names.is_empty();
+        let asked = !names.is_empty();
         let of_container = matches!(spec.origin, DriftOrigin::Node(_));
         let settled = maybe::<DriftStatus>(drift, "/status").is_some_and(|s| s.resolution.is_some());
         let kind = Kind::of(&spec.object.api_version, &spec.object.kind);
@@ -157,7 +157,7 @@ async fn wanted(client: &Client, source: &str, names: &[String]) -> Result<Vec<W
                 key: Key::new(kind, spec.object.namespace.as_str(), spec.object.name.as_str()),
                 spec,
             }),
-            (Some(why), _) if named => bail!("drift {} {why}", name(drift)),
+            (Some(why), _) if asked => bail!("drift {} {why}", name(drift)),
             _ => {}
         }
     }

@@ -5,7 +5,7 @@
 //! writes. The text is read again with its change, and must say exactly what was wanted. Deliberately not here:
 //! files, and which value is wanted.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use evenkeel_model::Key;
 use evenkeel_schema::{
@@ -65,17 +65,16 @@ pub fn amend(text: &str, key: &Key, path: &str, value: &Value) -> Result<String,
     let mut before = Vec::new();
     documents(text, &mut |root, number| {
         if found == Err(AmendError::NoObject) && is(root, key) {
-            found = follow(root, &path).map(|node| (number, node.at(), quoted(text, node)));
+            found = follow(root, &path).map(|node| (number, node.at(), standing(text, node)));
         }
         before.push(tree(root));
     });
-    let (number, at, quote) = found?;
-    let span = span(text, at).ok_or(AmendError::NotPlain(at.line))?;
-    let style = quote.ok_or(AmendError::NotPlain(at.line))?;
+    let (number, at, standing) = found?;
+    let (style, bytes) = standing.ok_or(AmendError::NotPlain(at.line))?;
     let mut out = String::with_capacity(text.len());
-    out.push_str(&text[..span.0]);
+    out.push_str(&text[..bytes.start]);
     out.push_str(&written(value, style));
-    out.push_str(&text[span.1..]);
+    out.push_str(&text[bytes.end..]);
     // It says what was wanted, and all else as it did.
     let mut wanted = before;
     if let Some(document) = wanted.get_mut(number) {
@@ -91,15 +90,14 @@ fn documents(text: &str, each: &mut dyn FnMut(NodeRef<'_>, usize)) {
     let mut number = 0;
     let mut one = |root: NodeRef<'_>| {
         let list = root.entry("kind").and_then(|(_, k)| k.as_str()).is_some_and(|k| k.ends_with("List"));
-        match root.entry("items").filter(|_| list) {
-            Some((_, items)) => items.items().for_each(|item| {
+        if let Some((_, items)) = root.entry("items").filter(|_| list) {
+            items.items().for_each(|item| {
                 each(item, number);
                 number += 1;
-            }),
-            None => {
-                each(root, number);
-                number += 1;
-            }
+            });
+        } else {
+            each(root, number);
+            number += 1;
         }
     };
     if text.trim_start().starts_with(['{', '['])
@@ -170,32 +168,53 @@ enum Style {
     Double,
 }
 
-/// How what stands at a node is written; `None` where it is no single value on one line.
-fn quoted(text: &str, node: NodeRef<'_>) -> Option<Style> {
-    if node.is_map() || node.is_list() {
-        return None;
-    }
-    let (start, end) = span(text, node.at())?;
-    let written = &text[start..end];
-    match written.chars().next()? {
-        '"' if written.len() > 1 && written.ends_with('"') => Some(Style::Double),
-        '\'' if written.len() > 1 && written.ends_with('\'') => Some(Style::Single),
-        '|' | '>' | '"' | '\'' | '*' | '&' | '!' => None,
-        _ => Some(Style::Plain),
-    }
-}
-
-/// The bytes of a place in a text.
-fn span(text: &str, at: Pos) -> Option<(usize, usize)> {
-    let line_start = match at.line.checked_sub(1)? {
+/// How what stands at a node is written, and its bytes; `None` where it is no single value on one line.
+fn standing(text: &str, node: NodeRef<'_>) -> Option<(Style, Range<usize>)> {
+    let Pos { line, column, width } = node.at();
+    let line_start = match line.checked_sub(1)? {
         0 => 0,
         n => text.match_indices('\n').nth(n as usize - 1)?.0 + 1,
     };
     let line = text[line_start..].split('\n').next()?;
-    let mut places = line.char_indices().map(|(i, _)| i).chain([line.len()]);
-    let start = places.nth(at.column.checked_sub(1)? as usize)?;
-    let end = places.nth((at.width as usize).checked_sub(1)?)?;
-    Some((line_start + start, line_start + end))
+    let byte = |n: u32| line.char_indices().map(|(i, _)| i).chain([line.len()]).nth(n as usize);
+    let start = byte(column.checked_sub(1)?)?;
+    let (style, end) = match line[start..].chars().next()? {
+        // Where a quoted value's place ends, blanks and comments after it may be counted.
+        '"' => (Style::Double, start + 1 + double_end(&line[start + 1..])?),
+        '\'' => (Style::Single, start + 1 + single_end(&line[start + 1..])?),
+        _ => (Style::Plain, byte(column - 1 + width)?),
+    };
+    match node.shape() {
+        Shape::Null | Shape::List(_) | Shape::Map(_) => return None,
+        // A block, or a value that goes on in the next line.
+        Shape::Str(value) if style == Style::Plain && value != &line[start..end] => return None,
+        _ => {}
+    }
+    Some((style, line_start + start..line_start + end))
+}
+
+/// The byte after a closing double quote.
+fn double_end(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.bytes()
+        .position(|b| {
+            let ends = b == b'"' && !escaped;
+            escaped = b == b'\\' && !escaped;
+            ends
+        })
+        .map(|at| at + 1)
+}
+
+/// The byte after a closing single quote; two of them are one that is meant.
+fn single_end(text: &str) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += text[at..].find('\'')? + 1;
+        if !text[at..].starts_with('\'') {
+            return Some(at);
+        }
+        at += 1;
+    }
 }
 
 fn written(value: &Value, style: Style) -> String {
@@ -258,8 +277,8 @@ spec:
         Key::new(kind, "shop", "web")
     }
 
-    fn amended(kind: Kind, path: &str, value: Value) -> Result<Vec<(String, String)>, AmendError> {
-        let out = amend(TEXT, &key(kind), path, &value)?;
+    fn amended(kind: Kind, path: &str, value: &Value) -> Result<Vec<(String, String)>, AmendError> {
+        let out = amend(TEXT, &key(kind), path, value)?;
         assert_eq!(out.lines().count(), TEXT.lines().count());
         let pairs = TEXT.lines().zip(out.lines()).filter(|(a, b)| a != b);
         Ok(pairs.map(|(a, b)| (a.trim().to_owned(), b.trim().to_owned())).collect())
@@ -268,7 +287,7 @@ spec:
     #[test]
     fn one_value_changes_and_nothing_else() {
         let pair = |a: &str, b: &str| Ok(vec![(a.to_owned(), b.to_owned())]);
-        let deployment = |path: &str, value: Value| amended(Kind::Deployment, path, value);
+        let deployment = |path: &str, value: Value| amended(Kind::Deployment, path, &value);
         assert_eq!(deployment("spec.replicas", json!(5)), pair("replicas: 3  # three", "replicas: 5  # three"));
         assert_eq!(
             deployment("spec.template.spec.containers[web].image", json!("web:2")),
@@ -288,18 +307,18 @@ spec:
             pair(env, r#"env: [{name: A, value: "7"}, {name: B, value: "2"}]"#)
         );
         assert_eq!(
-            amended(Kind::ConfigMap, "data.greeting", json!("it's shut")),
+            amended(Kind::ConfigMap, "data.greeting", &json!("it's shut")),
             pair("greeting: 'it''s open'   # said to all", "greeting: 'it''s shut'   # said to all")
         );
     }
 
     #[test]
     fn what_a_person_must_write_is_told_with_its_line() {
-        assert_eq!(amended(Kind::ConfigMap, "data.long", json!("x")), Err(AmendError::NotPlain(7)));
-        assert_eq!(amended(Kind::ConfigMap, "data.none", json!("x")), Err(AmendError::NoField(6)));
-        assert_eq!(amended(Kind::Deployment, "spec.replicas", Value::Null), Err(AmendError::NoScalar));
-        assert_eq!(amended(Kind::Service, "spec.type", json!("NodePort")), Err(AmendError::NoObject));
-        assert!(matches!(amended(Kind::Deployment, "spec.nothing", json!(1)), Err(AmendError::Path(_))));
+        assert_eq!(amended(Kind::ConfigMap, "data.long", &json!("x")), Err(AmendError::NotPlain(8)));
+        assert_eq!(amended(Kind::ConfigMap, "data.none", &json!("x")), Err(AmendError::NoField(6)));
+        assert_eq!(amended(Kind::Deployment, "spec.replicas", &Value::Null), Err(AmendError::NoScalar));
+        assert_eq!(amended(Kind::Service, "spec.type", &json!("NodePort")), Err(AmendError::NoObject));
+        assert!(matches!(amended(Kind::Deployment, "spec.nothing", &json!(1)), Err(AmendError::Path(_))));
         let shared =
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web, namespace: shop}\ndata: {a: &x one, b: *x}\n";
         let found = amend(shared, &key(Kind::ConfigMap), "data.b", &json!("two"));
