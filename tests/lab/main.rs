@@ -9,6 +9,7 @@
 mod adding_a_node;
 mod alone;
 mod amnesia;
+mod apps;
 mod common;
 mod drain;
 mod kills;
