@@ -107,6 +107,17 @@ fn a_service_says_who_stands_behind_it_and_flushed_rules_are_a_drift() {
     cluster.kubectl(&["wait", "--for=condition=Available", "--timeout=60s", "deployment/till"]);
     let said = eventually("the exposed one answers", || in_client(&cluster, &["get", "till:80"]).ok());
     assert!(said.contains("from shop 1.0"), "{said}");
+    // Endpoints by hand, in git, for a Service without selector.
+    let pod = cluster.pods("default", "app=till").remove(0)["status"]["podIP"].clone();
+    let by_hand = json!([
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "elsewhere"}, "spec": {"ports": [{"port": 80}]}},
+        {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "elsewhere"},
+            "subsets": [{"addresses": [{"ip": pod}], "ports": [{"port": 8080}]}]},
+    ]);
+    cluster.repo.write("by-hand.json", &json!({"apiVersion": "v1", "kind": "List", "items": by_hand}).to_string());
+    cluster.wait_phase(&cluster.repo.commit("a way to elsewhere"), "Healthy");
+    let said = eventually("what was written by hand answers", || in_client(&cluster, &["get", "elsewhere:80"]).ok());
+    assert!(said.contains("from shop 1.0"), "{said}");
     let described = cluster.evenkeel(&["describe", "service", "till"]);
     assert_eq!(
         described.lines().filter(|l| l.trim().starts_with("till-") && l.ends_with(" ready")).count(),

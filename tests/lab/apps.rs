@@ -128,7 +128,8 @@ fn applications_of_many_parts_find_each_other_by_name() {
     eventually("the new cache is asked", || apps.ask(1, "31000", "/vote/dogs").ok());
     eventually("the vote is counted", || (apps.votes("dogs") >= 4).then_some(()));
     assert_eq!(node_of(&apps.cluster, "worker-").0, worker.0, "the worker was not replaced");
-    let restarts = apps.cluster.pods("default", "app=worker")[0]["status"]["containerStatuses"][0]["restartCount"].clone();
+    let restarts =
+        apps.cluster.pods("default", "app=worker")[0]["status"]["containerStatuses"][0]["restartCount"].clone();
     assert_eq!(restarts, Value::from(1), "once, when it was killed");
     apps.cluster.audit();
 }

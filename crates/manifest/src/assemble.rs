@@ -44,12 +44,27 @@ pub fn assemble(files: &[Arc<FileParse>], known: &Customs) -> Result<Snapshot, V
             }
         }
     }
+    diagnostics.extend(made_from_pods(&docs));
     // Stable, so that complaints of one place stay in the order in which they were made.
     diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
     if diagnostics.iter().any(|d| d.severity == Severity::Error) {
         return Err(diagnostics);
     }
     Ok(Snapshot { docs: docs.into_values().cloned().collect(), warnings: diagnostics, skipped })
+}
+
+/// Endpoints of Services whose Endpoints follow their pods: two would write the same object.
+fn made_from_pods<'d>(docs: &'d BTreeMap<&Key, &Arc<Doc>>) -> impl Iterator<Item = Diagnostic> + 'd {
+    let selects = |key: &Key| {
+        let service = docs.get(&key.sibling(Kind::Service, key.name.clone()));
+        service.is_some_and(|s| s.value["spec"]["selector"].as_object().is_some_and(|labels| !labels.is_empty()))
+    };
+    let those = docs.values().filter(move |doc| doc.key.kind == Kind::Endpoints && selects(&doc.key));
+    those.map(|doc| {
+        let message =
+            "the Service of this name has a selector, so its Endpoints are made from its pods: take one of both out";
+        error(doc.place.clone(), "metadata.name", message.into())
+    })
 }
 
 /// The files with objects whose kinds definitions make, read with those of the revision and, where it has

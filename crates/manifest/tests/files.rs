@@ -398,6 +398,19 @@ fn files_are_put_together() {
     assert_eq!(moved, *parse("d/e.yaml", WEB, UnsupportedMode::Reject));
 }
 
+#[test]
+fn endpoints_by_hand_stand_beside_a_service_without_selector() {
+    let service = |spec: &str| format!("apiVersion: v1\nkind: Service\nmetadata: {{name: db}}\nspec: {spec}\n");
+    let endpoints = "apiVersion: v1\nkind: Endpoints\nmetadata: {name: db}\nsubsets: [{addresses: [{ip: 192.0.2.7}], ports: [{port: 1}]}]\n";
+    let read = |spec: &str| {
+        let files = [parse(&format!("{}---\n{endpoints}", service(spec)))];
+        assemble(&files.map(Arc::new), &Customs::default())
+    };
+    assert_eq!(read("{ports: [{port: 1}]}").unwrap().docs.len(), 2);
+    let bad = read("{selector: {app: db}, ports: [{port: 1}]}").unwrap_err();
+    assert!(bad.len() == 1 && bad[0].to_string().starts_with("a.yaml:6:1: metadata.name: the Service"), "{bad:?}");
+}
+
 const CRD: &str = r"apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: widgets.example.com}

@@ -113,7 +113,7 @@ kinds! {
     /// `v1` Service.
     Service = "" "v1" "services" "service" &["svc"], &["all"], Namespaced, Anyone, true;
     /// `v1` Endpoints.
-    Endpoints = "" "v1" "endpoints" "endpoints" &["ep"], &[], Namespaced, Evenkeel, false;
+    Endpoints = "" "v1" "endpoints" "endpoints" &["ep"], &[], Namespaced, Anyone, false;
     /// `v1` Pod.
     Pod = "" "v1" "pods" "pod" &["po"], &["all"], Namespaced, Anyone, true;
     /// `apps/v1` ReplicaSet.

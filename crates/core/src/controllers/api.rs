@@ -27,7 +27,7 @@ const PORT: u16 = 443;
 const PORT_NAME: &str = "https";
 const LABELS: [(&str, &str); 2] = [("component", "apiserver"), ("provider", "kubernetes")];
 /// Nobody makes slices of these Endpoints a second time.
-const SKIP_MIRROR: &str = "endpointslice.kubernetes.io/skip-mirror";
+pub(super) const SKIP_MIRROR: &str = "endpointslice.kubernetes.io/skip-mirror";
 
 /// Whether a key is that of the Service.
 pub fn is_the_service(key: &Key) -> bool {

@@ -4,7 +4,8 @@
 //! stay in their slice, a slice holds endpoints with the same ports. A pod is ready where its agent
 //! says so, or the server judges otherwise for a node that is silent (`node`); one that ends serves on
 //! while it is ready. A pod's change looks at the Services that select it alone. Deliberately not
-//! here: Services without a selector, whose slices are made by hand, and what agents are told.
+//! here: Services without a selector, whose slices are made by hand or mirror Endpoints (`mirror`), and what
+//! agents are told.
 
 use alloc::{
     collections::BTreeMap,
@@ -28,11 +29,11 @@ use crate::{
 };
 
 /// Endpoints of one slice, as Kubernetes' default.
-const SLICE_ROOM: usize = 100;
+pub(super) const SLICE_ROOM: usize = 100;
 /// Addresses of one Endpoints object, as in Kubernetes: beyond it the slices alone have all.
 const ENDPOINTS_ROOM: usize = 1000;
 /// Label of what this controller makes, with Kubernetes' values.
-const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const SLICES: &str = "endpointslice-controller.k8s.io";
 const ENDPOINTS_BY: &str = "endpoints.kubernetes.io/managed-by";
 const ENDPOINTS: &str = "endpoint-controller";
@@ -166,10 +167,14 @@ fn ports(spec: &ServiceSpec, pod: &PodRecord) -> Value {
     spec.ports.iter().flatten().filter_map(one).collect()
 }
 
+/// Labels of an object that go on to what follows from it.
+pub(super) fn own_labels(object: &Object) -> impl Iterator<Item = (String, String)> {
+    object.meta.labels.iter().filter(|(k, _)| !k.starts_with(OWN)).map(|(k, v)| (k.clone(), v.clone()))
+}
+
 /// Labels of what is made for a Service: its own, and these.
 fn labels(service: &Object, spec: &ServiceSpec, more: &[(&str, &str)]) -> Labels {
-    let own = service.meta.labels.iter().filter(|(k, _)| !k.starts_with(OWN));
-    let mut all: BTreeMap<String, String> = own.map(|(k, v)| (k.clone(), v.clone())).collect();
+    let mut all: BTreeMap<String, String> = own_labels(service).collect();
     all.extend(more.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())));
     if spec.cluster_ip.as_deref() == Some(crate::service::HEADLESS) {
         all.insert(HEADLESS_LABEL.into(), String::new());
@@ -177,14 +182,14 @@ fn labels(service: &Object, spec: &ServiceSpec, more: &[(&str, &str)]) -> Labels
     Arc::new(all)
 }
 
-/// Puts an object there that this controller makes, where it is not so already.
-fn write(world: &World, service: &Object, key: &Key, labels: Labels, body: &Value, cx: &mut Cx<'_>) {
+/// Puts an object there that follows from its owner, where it is not so already.
+pub(super) fn write(world: &World, owner: &Object, key: &Key, labels: Labels, body: &Value, cx: &mut Cx<'_>) {
     let mut next = match world.get(key) {
         Some(live) => Object { body: canonical::value_bytes(body).into(), ..Object::clone(live) },
         None => cx.draft(key.clone(), body),
     };
     next.meta.labels = labels;
-    next.meta.owners = [OwnerRef::controller(&service.key, service.uid)].into();
+    next.meta.owners = [OwnerRef::controller(&owner.key, owner.uid)].into();
     if world.get(key).is_some_and(|live| live.same_content(&next)) {
         return;
     }
@@ -238,7 +243,7 @@ fn slices(
         merge(&mut kept, &id);
         while !rest.is_empty() {
             let some: Vec<Value> = rest.split_off(rest.len().saturating_sub(SLICE_ROOM)).into_iter().rev().collect();
-            let key = name(world, service, &made, cx);
+            let key = slice_name(world, service, &made, cx);
             made.push(key.clone());
             kept.push((key, id.clone(), some));
         }
@@ -270,9 +275,10 @@ fn merge(kept: &mut [(Key, Vec<u8>, Vec<Value>)], id: &[u8]) {
     }
 }
 
-fn name(world: &World, service: &Object, made: &[Key], cx: &mut Cx<'_>) -> Key {
+/// A name that no slice has.
+pub(super) fn slice_name(world: &World, owner: &Object, made: &[Key], cx: &mut Cx<'_>) -> Key {
     loop {
-        let key = service.key.sibling(Kind::EndpointSlice, format!("{}-{}", service.key.name, cx.rng.name_suffix()));
+        let key = owner.key.sibling(Kind::EndpointSlice, format!("{}-{}", owner.key.name, cx.rng.name_suffix()));
         if world.get(&key).is_none() && !made.contains(&key) {
             return key;
         }
@@ -318,6 +324,10 @@ fn endpoints(
     }
     let body = if subsets.is_empty() { json!({}) } else { json!({"subsets": subsets}) };
     let key = service.key.sibling(Kind::Endpoints, service.key.name.clone());
+    if world.desired.source_of(&key).is_some() {
+        // A source's own, which would be healed again and again.
+        return;
+    }
     let labels = labels(service, spec, &[(ENDPOINTS_BY, ENDPOINTS)]);
     let truncated = total > ENDPOINTS_ROOM;
     write(world, service, &key, labels, &body, cx);

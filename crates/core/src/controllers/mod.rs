@@ -14,6 +14,7 @@ pub mod disruption;
 pub mod endpoints;
 pub mod gc;
 pub mod ingress;
+pub mod mirror;
 pub mod namespace;
 pub mod node;
 pub mod orphan;
@@ -61,6 +62,8 @@ pub enum ControllerId {
     Endpoints,
     /// Addresses of Services of type LoadBalancer.
     Balancer,
+    /// Endpoints by hand as slices; key: the Endpoints.
+    Mirror,
     /// Status of Ingresses.
     Ingress,
     /// Where NetworkPolicies are not enforced.
@@ -97,6 +100,7 @@ impl ControllerId {
         Self::Disruption,
         Self::Endpoints,
         Self::Balancer,
+        Self::Mirror,
         Self::Ingress,
         Self::Policy,
         Self::Quota,
@@ -123,6 +127,7 @@ impl ControllerId {
             Self::Disruption => "disruption",
             Self::Endpoints => "endpoints",
             Self::Balancer => "balancer",
+            Self::Mirror => "mirror",
             Self::Ingress => "ingress",
             Self::Policy => "policy",
             Self::Quota => "quota",
@@ -155,6 +160,7 @@ impl Controllers {
         disruption::route(world, changed, &mut |k| mark(ControllerId::Disruption, k));
         endpoints::route(world, changed, &mut |k| mark(ControllerId::Endpoints, k));
         balancer::route(world, changed, &mut |k| mark(ControllerId::Balancer, k));
+        mirror::route(world, changed, &mut |k| mark(ControllerId::Mirror, k));
         ingress::route(world, changed, &mut |k| mark(ControllerId::Ingress, k));
         policy::route(world, changed, &mut |k| mark(ControllerId::Policy, k));
         quota::route(world, changed, &mut |k| mark(ControllerId::Quota, k));
@@ -181,6 +187,7 @@ impl Controllers {
             ControllerId::Disruption => disruption::reconcile(world, key, cx),
             ControllerId::Endpoints => endpoints::reconcile(world, key, cx),
             ControllerId::Balancer => balancer::reconcile(world, key, cx),
+            ControllerId::Mirror => mirror::reconcile(world, key, cx),
             ControllerId::Ingress => ingress::reconcile(world, key, cx),
             ControllerId::Policy => policy::reconcile(world, key, cx),
             ControllerId::Quota => quota::reconcile(world, key, cx),

@@ -975,7 +975,7 @@ pub(crate) static CORE_V1_ENDPOINT_PORT: Object = Object { name: "core.v1.Endpoi
     Field { name: "appProtocol", ty: String, numbers: &[4], ..F },
     Field { name: "name", ty: String, numbers: &[1], ..F },
     Field { name: "port", ty: Int32, required: true, numbers: &[2], ..F },
-    Field { name: "protocol", ty: String, default: Some(Literal::Str("TCP")), values: &["TCP", "UDP", "SCTP"], numbers: &[3], ..F },
+    Field { name: "protocol", ty: String, default: Some(Literal::Str("TCP")), values: &["TCP", "UDP", "SCTP"], support: Support::Refused { accepted: &["TCP", "UDP"], note: "" }, numbers: &[3], ..F },
 ] };
 
 pub(crate) static CORE_V1_ENDPOINT_SUBSET: Object = Object { name: "core.v1.EndpointSubset", atomic: false, fields: &[

@@ -67,6 +67,7 @@ pub fn object_over(kind: Kind, value: &Value, before: Before<'_>) -> Vec<Problem
         Kind::PodDisruptionBudget => budget::spec(spec, &at, &mut out),
         Kind::Service => service::spec(spec, &at, &mut out),
         Kind::EndpointSlice => service::slice(value, &mut out),
+        Kind::Endpoints => service::endpoints(value, &mut out),
         Kind::Ingress => ingress::ingress(value, &mut out),
         Kind::IngressClass => ingress::class(spec, &at, &mut out),
         Kind::NetworkPolicy => policy::spec(spec, &at, &mut out),
@@ -78,13 +79,7 @@ pub fn object_over(kind: Kind, value: &Value, before: Before<'_>) -> Vec<Problem
         Kind::RoleBinding | Kind::ClusterRoleBinding => rbac::binding(kind, value, &mut out),
         Kind::CustomResourceDefinition => crd::definition(value, &mut out),
         // Beyond its metadata a custom object's definition knows it: see `crate::of`.
-        Kind::Custom(_)
-        | Kind::Namespace
-        | Kind::ServiceAccount
-        | Kind::Endpoints
-        | Kind::Event
-        | Kind::Release
-        | Kind::Drift => {}
+        Kind::Custom(_) | Kind::Namespace | Kind::ServiceAccount | Kind::Event | Kind::Release | Kind::Drift => {}
     }
     out.problems
 }

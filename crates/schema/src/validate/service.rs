@@ -224,11 +224,7 @@ pub(super) fn slice(value: &Value, out: &mut Complaints) {
         }
         for (i, ip) in all.iter().take(MOST_ADDRESSES).enumerate() {
             let at = at.field("addresses");
-            let at = at.index(i);
-            let parsed = address(ip.as_str().unwrap_or_default(), &at, out);
-            if parsed.is_some_and(|ip| ip.is_loopback() || ip.is_unspecified() || ip.is_link_local()) {
-                out.invalid(&at, ip, "may not be a loopback, unspecified or link-local address");
-            }
+            endpoint_address(ip, &at.index(i), out);
         }
         if let Some(name) = text(endpoint, "hostname")
             && let Some(why) = names::dns_label(name)
@@ -242,6 +238,53 @@ pub(super) fn slice(value: &Value, out: &mut Complaints) {
         let name = text(port, "name").unwrap_or_default();
         if !seen.insert(name) {
             out.duplicate(&at.index(i).field("name"), &json!(name));
+        }
+    }
+}
+
+/// Where a connection may be led to.
+fn endpoint_address(ip: &Value, at: &Trail<'_>, out: &mut Complaints) {
+    let parsed = address(ip.as_str().unwrap_or_default(), at, out);
+    if parsed.is_some_and(|ip| ip.is_loopback() || ip.is_unspecified() || ip.is_link_local()) {
+        out.invalid(at, ip, "may not be a loopback, unspecified or link-local address");
+    }
+}
+
+/// A whole Endpoints object.
+pub(super) fn endpoints(value: &Value, out: &mut Complaints) {
+    let root = Trail::Root;
+    let subsets = root.field("subsets");
+    for (i, subset) in list(value, "subsets").iter().enumerate() {
+        let at = subsets.index(i);
+        let fields = ["addresses", "notReadyAddresses"];
+        if fields.iter().all(|field| list(subset, field).is_empty()) {
+            out.required(&at, "must specify `addresses` or `notReadyAddresses`");
+        }
+        for field in fields {
+            let at = at.field(field);
+            for (i, one) in list(subset, field).iter().enumerate() {
+                let at = at.index(i);
+                endpoint_address(&one["ip"], &at.field("ip"), out);
+                if let Some(name) = text(one, "hostname")
+                    && let Some(why) = names::dns_label(name)
+                {
+                    out.invalid_str(&at.field("hostname"), name, why);
+                }
+            }
+        }
+        let ports = list(subset, "ports");
+        let at = at.field("ports");
+        let mut seen = BTreeSet::new();
+        for (i, port) in ports.iter().enumerate() {
+            let (at, name) = (at.index(i), text(port, "name"));
+            match name {
+                None if ports.len() > 1 => out.required(&at.field("name"), ""),
+                Some(name) if !seen.insert(name) => out.duplicate(&at.field("name"), &json!(name)),
+                _ => {}
+            }
+            if let Some(number) = port.get("port") {
+                container::handler_port(number, &at.field("port"), out);
+            }
         }
     }
 }

@@ -47,6 +47,30 @@ fn deployment() -> Value {
 }
 
 #[test]
+fn endpoints_by_hand_lead_to_places_that_there_are() {
+    let problems = |subset: Value| -> Vec<String> {
+        let object = json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "db", "namespace": "shop"},
+            "subsets": [subset]});
+        super::object(Kind::Endpoints, &object).into_iter().map(|p| format!("{}: {}", p.path, p.message)).collect()
+    };
+    let one = json!([{"ip": "192.0.2.7"}]);
+    assert_eq!(problems(json!({"addresses": one, "ports": [{"port": 5432}]})), Vec::<String>::new());
+    for (subset, expected) in [
+        (json!({"ports": [{"port": 1}]}), "subsets[0]: Required value"),
+        (json!({"addresses": [{"ip": "127.0.0.1"}]}), "subsets[0].addresses[0].ip: Invalid value: \"127.0.0.1\""),
+        (json!({"notReadyAddresses": [{"ip": "db"}]}), "subsets[0].notReadyAddresses[0].ip: Invalid value: \"db\""),
+        (json!({"addresses": one, "ports": [{"port": 0}]}), "subsets[0].ports[0].port: Invalid value: 0"),
+        (
+            json!({"addresses": one, "ports": [{"port": 1, "name": "a"}, {"port": 2}]}),
+            "subsets[0].ports[1].name: Required value",
+        ),
+    ] {
+        let found = problems(subset.clone());
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{subset}: {found:?}");
+    }
+}
+
+#[test]
 fn good_objects_have_no_problems_with_or_without_defaults() {
     for (kind, mut value) in [
         (Kind::Deployment, deployment()),
