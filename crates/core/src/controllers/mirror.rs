@@ -53,15 +53,17 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
         let Some(object) = endpoints else { break };
         // The slice that has these ports is the one that goes on.
         let ports = canonical::value_bytes(&body["ports"]);
-        let same = |o: &&Arc<Object>| o.body_map().get("ports").is_some_and(|p| canonical::value_bytes(p) == ports);
-        let slice = match live.iter().position(|o| same(&o)) {
+        let same = |o: &Arc<Object>| o.body_map().get("ports").is_some_and(|p| canonical::value_bytes(p) == ports);
+        let slice = match live.iter().position(|o| same(o)) {
             Some(at) => live.swap_remove(at).key.clone(),
             None => slice_name(world, object, &made, cx),
         };
         made.push(slice.clone());
         write(world, object, &slice, labels(object), &body, cx);
     }
-    live.into_iter().for_each(|slice| cx.delete(slice.key.clone()));
+    for slice in live {
+        cx.delete(slice.key.clone());
+    }
 }
 
 /// Labels of a mirror: those of the Endpoints, and these.
