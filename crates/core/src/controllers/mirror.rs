@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::controllers::testkit::Cluster;
 
-    fn put(c: &mut Cluster, kind: &str, name: &str, more: Value) {
+    fn put(c: &mut Cluster, kind: &str, name: &str, more: &Value) {
         let mut object = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "default"}});
         for (field, value) in more.as_object().unwrap() {
             object[field] = value.clone();
@@ -149,28 +149,28 @@ mod tests {
     #[test]
     fn endpoints_by_hand_are_slices_while_the_service_has_no_selector() {
         let mut c = Cluster::new(&[("n1", "4", "8Gi")]);
-        put(&mut c, "Endpoints", "db", database("192.0.2.7"));
+        put(&mut c, "Endpoints", "db", &database("192.0.2.7"));
         assert!(slices(&c, "db").is_empty(), "there is no Service");
-        put(&mut c, "Service", "db", json!({"spec": {"ports": [{"port": 5432}]}}));
+        put(&mut c, "Service", "db", &json!({"spec": {"ports": [{"port": 5432}]}}));
         let ports = json!([{"name": "", "port": 5432, "protocol": "TCP"}]);
         let with = |ip: &str| vec![(ports.clone(), json!([{"addresses": [ip], "conditions": {"ready": true}}]))];
         assert_eq!(slices(&c, "db"), with("192.0.2.7"));
         let name = c.world.services.slices(&Key::new(Kind::Service, "default", "db")).next().cloned();
-        put(&mut c, "Endpoints", "db", database("192.0.2.8"));
+        put(&mut c, "Endpoints", "db", &database("192.0.2.8"));
         assert_eq!(slices(&c, "db"), with("192.0.2.8"));
         assert_eq!(c.world.services.slices(&Key::new(Kind::Service, "default", "db")).next().cloned(), name);
         let version = c.world.version;
-        put(&mut c, "Endpoints", "db", database("192.0.2.8"));
+        put(&mut c, "Endpoints", "db", &database("192.0.2.8"));
         assert_eq!(c.world.version, version, "nothing new writes nothing");
 
-        put(&mut c, "Service", "db", json!({"spec": {"selector": {"app": "db"}, "ports": [{"port": 5432}]}}));
+        put(&mut c, "Service", "db", &json!({"spec": {"selector": {"app": "db"}, "ports": [{"port": 5432}]}}));
         assert!(slices(&c, "db").is_empty(), "now its pods stand behind it, and there are none");
     }
 
     #[test]
     fn subsets_with_equal_ports_are_one_and_a_label_forbids_it() {
         let mut c = Cluster::new(&[("n1", "4", "8Gi")]);
-        put(&mut c, "Service", "db", json!({"spec": {"ports": [{"port": 1}]}}));
+        put(&mut c, "Service", "db", &json!({"spec": {"ports": [{"port": 1}]}}));
         let address = |n: usize| json!({"ip": format!("192.0.2.{n}")});
         let many: Vec<Value> = (1..=120).map(address).collect();
         let subsets = json!([
@@ -178,7 +178,7 @@ mod tests {
             {"notReadyAddresses": [address(200)], "ports": [{"port": 1}]},
             {"addresses": [address(201)], "ports": [{"port": 2, "name": "other", "protocol": "UDP"}]},
         ]);
-        put(&mut c, "Endpoints", "db", json!({"subsets": subsets}));
+        put(&mut c, "Endpoints", "db", &json!({"subsets": subsets}));
         let found = slices(&c, "db");
         let mut sizes: Vec<usize> = found.iter().map(|(_, e)| e.as_array().unwrap().len()).collect();
         sizes.sort_unstable();
