@@ -128,6 +128,8 @@ kinds! {
     IngressClass = "networking.k8s.io" "v1" "ingressclasses" "ingressclass" &[], &[], Cluster, Anyone, false;
     /// `networking.k8s.io/v1` Ingress.
     Ingress = "networking.k8s.io" "v1" "ingresses" "ingress" &["ing"], &[], Namespaced, Anyone, true;
+    /// `evenkeel.dev/v1alpha1` AddressPool.
+    AddressPool = "evenkeel.dev" "v1alpha1" "addresspools" "addresspool" &[], &["evenkeel"], Cluster, Anyone, true;
     /// `v1` Node.
     Node = "" "v1" "nodes" "node" &["no"], &[], Cluster, Evenkeel, true;
     /// `v1` Event.

@@ -27,6 +27,7 @@ pub mod object;
 pub mod own;
 pub mod podstatus;
 pub mod policy;
+pub mod pool;
 pub mod quantity;
 pub mod revision;
 pub mod rng;
@@ -85,6 +86,10 @@ pub mod names {
     pub const SERVES_INGRESS: &str = "evenkeel.dev/serves-ingress";
     /// Condition of a Service of type LoadBalancer: where it is reached, or why not.
     pub const BALANCER_CONDITION: &str = "evenkeel.dev/LoadBalancer";
+    /// Annotation of a Service: the AddressPool that it takes an address from.
+    pub const ADDRESS_POOL: &str = "evenkeel.dev/address-pool";
+    /// Annotation of a Service with an address of a pool: the node that announces it, by Evenkeel.
+    pub const ANNOUNCED_BY: &str = "evenkeel.dev/announced-by";
     /// Annotation of a node: JSON of [`crate::net::BalancedPorts`], by its agent.
     pub const BALANCED_PORTS: &str = "evenkeel.dev/balanced-ports";
     /// Annotation of an Ingress: `"true"` sends requests without TLS to where there is.

@@ -378,6 +378,9 @@ pub struct Balancer {
     /// `loadBalancerSourceRanges`: only from there connections are taken; from everywhere where it is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Cidr>,
+    /// The node that announces its addresses, where they are a pool's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announcer: Option<Arc<str>>,
 }
 
 /// At which nodes a Service's ports are to answer: at all but some.

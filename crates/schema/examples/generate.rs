@@ -39,7 +39,7 @@ const GROUPS: [(&str, &str); 10] = [
     ("rbac.authorization.k8s.io", "rbac"),
 ];
 /// Kinds that a source may hold: every field reachable from them must be in `support.tsv`.
-const ACCEPTED: [&str; 19] = [
+const ACCEPTED: [&str; 20] = [
     "core.v1.Namespace",
     "apiextensions.v1.CustomResourceDefinition",
     "core.v1.ServiceAccount",
@@ -59,10 +59,16 @@ const ACCEPTED: [&str; 19] = [
     "networking.v1.IngressClass",
     "networking.v1.NetworkPolicy",
     "evenkeel.v1alpha1.Source",
+    "evenkeel.v1alpha1.AddressPool",
 ];
 /// What is asked for below an object, and is no kind of its own in `kinds.tsv`.
 const ASKED: [&str; 1] = ["authentication.v1.TokenRequest"];
-const OWN: [&str; 3] = ["evenkeel.v1alpha1.Source", "evenkeel.v1alpha1.Release", "evenkeel.v1alpha1.Drift"];
+const OWN: [&str; 4] = [
+    "evenkeel.v1alpha1.Source",
+    "evenkeel.v1alpha1.Release",
+    "evenkeel.v1alpha1.Drift",
+    "evenkeel.v1alpha1.AddressPool",
+];
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

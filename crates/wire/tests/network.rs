@@ -47,6 +47,7 @@ fn service() -> ServiceNet {
         balancer: Balancer {
             at_nodes: Some(AtNodes { except: vec!["n2".into()] }),
             sources: vec!["192.0.2.0/24".parse().unwrap()],
+            announcer: Some("n1".into()),
         },
         endpoints: vec![
             endpoint("10.42.1.2", Some("web-1"), [Some(8080), None]),

@@ -101,6 +101,8 @@ pub async fn run<R: Runtime, D: Dial>(
     tokio::spawn(side.clone().run_until_cancelled_owned(tell_applied(plane.applied(), send.clone())));
     tokio::spawn(side.clone().run_until_cancelled_owned(tell_drifts(of_network, send.clone())));
     let (state_send, state) = watch::channel(SessionState::Starting);
+    let (lost, network) = (state.clone(), worker.plane.clone());
+    tokio::spawn(side.clone().run_until_cancelled_owned(tell_away(lost, network)));
     tokio::spawn(side.clone().run_until_cancelled_owned(keep_file(config.dir.join(SESSION_FILE), state)));
     let mut driver = Loop {
         logic: AgentLogic::new(config.logic),
@@ -368,6 +370,16 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
 }
 
 /// Tells what others did to the node's network.
+/// Tells the network when a session has ended.
+async fn tell_away(mut state: watch::Receiver<SessionState>, plane: Plane) {
+    while state.changed().await.is_ok() {
+        let away = matches!(&*state.borrow_and_update(), SessionState::Away { .. });
+        if away {
+            plane.away().await;
+        }
+    }
+}
+
 async fn tell_drifts(mut drifts: mpsc::Receiver<plane::Drift>, send: mpsc::Sender<Input>) {
     while let Some(plane::Drift { message }) = drifts.recv().await {
         if send.send(Input::NetworkDrift { message }).await.is_err() {

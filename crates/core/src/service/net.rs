@@ -6,7 +6,7 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use core::net::IpAddr;
 
 use evenkeel_model::{
-    Key, Object,
+    Key, Object, names,
     net::{AtNodes, Balancer, Endpoint, Hints, NodeNet, PortProtocol, ServiceId, ServiceNet, ServicePort},
 };
 use k8s_openapi::api::{
@@ -92,8 +92,13 @@ fn balancer(world: &World, service: &Object, sources: &[String]) -> Balancer {
         let except = world.nodes.iter().filter(|(_, node)| taken(node));
         AtNodes { except: except.map(|(name, _)| name.clone()).collect() }
     });
+    let announcer = service.meta.annotation(names::ANNOUNCED_BY).filter(|_| claim.address().is_some());
     // Checked when it came in.
-    Balancer { at_nodes, sources: sources.iter().filter_map(|text| text.trim().parse().ok()).collect() }
+    Balancer {
+        at_nodes,
+        announcer: announcer.map(Into::into),
+        sources: sources.iter().filter_map(|text| text.trim().parse().ok()).collect(),
+    }
 }
 
 /// Everybody of a Service's slices, each once, sorted by address.

@@ -9,6 +9,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use core::net::Ipv4Addr;
 
 use evenkeel_model::{
     Key, Object, Time,
@@ -28,6 +29,8 @@ pub const AT_NODES: &str = "AtNodes";
 pub const NO_NODE: &str = "NoNode";
 /// Its reason: programs or pods have its ports on all nodes.
 pub const PORT_IN_USE: &str = "PortInUse";
+/// Its reason: it has an address of a pool.
+pub const AT_POOL: &str = "AtPool";
 
 /// What is kept of a Service of type LoadBalancer that is Evenkeel's to serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +41,17 @@ pub struct Claim {
     listed: Vec<PortId>,
     /// Whether its status says that the nodes' ports are its.
     holds: bool,
+    /// Its address of a pool, by its status.
+    address: Option<Ipv4Addr>,
     created: Time,
 }
 
 impl Claim {
+    /// Its address of a pool.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.address
+    }
+
     /// Whether its ports at the nodes' addresses are its own.
     pub fn holds(&self) -> bool {
         self.holds
@@ -53,6 +63,7 @@ impl Claim {
 pub struct Balanced {
     claims: OrdMap<Key, Arc<Claim>>,
     by_port: OrdMap<PortId, OrdSet<Key>>,
+    by_address: OrdMap<Ipv4Addr, OrdSet<Key>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -93,6 +104,7 @@ struct LoadBalancer {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Ingress {
+    ip: Option<Ipv4Addr>,
     ports: Vec<Port>,
 }
 
@@ -132,25 +144,44 @@ impl Balanced {
         holding.min_by_key(|(key, claim)| (!claim.listed.contains(&port), claim.created, *key)).map(|(key, _)| key)
     }
 
+    /// Whose an address of a pool is: of two whose status says so, as of copies of one, that of the older.
+    pub fn of_address(&self, address: Ipv4Addr) -> Option<&Key> {
+        let all = self.by_address.get(&address).into_iter().flatten();
+        all.min_by_key(|key| (self.get(key).map(|c| c.created), *key))
+    }
+
+    /// Addresses of pools that are taken, from one on, in order.
+    pub fn addresses_from(&self, first: Ipv4Addr) -> impl Iterator<Item = Ipv4Addr> {
+        self.by_address.range(first..).map(|(address, _)| *address)
+    }
+
     /// Follows a Service's object.
     pub(super) fn update(&mut self, changed: &Changed) {
         let (key, claim) = (&changed.key, changed.new.as_deref().and_then(read));
         if claim.as_ref() == self.get(key) {
             return;
         }
-        for port in self.claims.remove(key).iter().flat_map(|old| &old.ports) {
-            if let Some(set) = self.by_port.get_mut(port) {
-                set.remove(key);
-                if set.is_empty() {
-                    self.by_port.remove(port);
-                }
-            }
+        if let Some(old) = self.claims.remove(key) {
+            old.ports.iter().for_each(|port| drop_from(&mut self.by_port, port, key));
+            old.address.iter().for_each(|address| drop_from(&mut self.by_address, address, key));
         }
         let Some(claim) = claim else { return };
         for port in &claim.ports {
             self.by_port.entry(*port).or_default().insert(key.clone());
         }
+        if let Some(address) = claim.address {
+            self.by_address.entry(address).or_default().insert(key.clone());
+        }
         self.claims.insert(key.clone(), Arc::new(claim));
+    }
+}
+
+fn drop_from<K: Ord + Clone>(index: &mut OrdMap<K, OrdSet<Key>>, at: &K, key: &Key) {
+    if let Some(set) = index.get_mut(at) {
+        set.remove(key);
+        if set.is_empty() {
+            index.remove(at);
+        }
     }
 }
 
@@ -163,11 +194,13 @@ pub fn read(object: &Object) -> Option<Claim> {
         return None;
     }
     let status: Status = object.status().ok().flatten().unwrap_or_default();
-    let holding = |c: &Condition| c.kind == CONDITION && [AT_NODES, NO_NODE, PORT_IN_USE].contains(&&*c.reason);
+    let reason = status.conditions.iter().find(|c| c.kind == CONDITION).map(|c| &*c.reason);
+    let of_pool = |i: &Ingress| i.ip.filter(|_| reason == Some(AT_POOL));
     Some(Claim {
         ports: ids(spec.ports),
+        address: status.load_balancer.ingress.iter().find_map(of_pool),
         listed: ids(status.load_balancer.ingress.into_iter().flat_map(|i| i.ports)),
-        holds: status.conditions.iter().any(holding),
+        holds: reason.is_some_and(|r| [AT_NODES, NO_NODE, PORT_IN_USE].contains(&r)),
         created: object.meta.created,
     })
 }

@@ -111,6 +111,24 @@ impl Machine {
         by_address.or_else(|| self.routes.iter().find(|r| r.to.prefix() == 0).map(|r| r.link))
     }
 
+    /// The name of the link on which others look for an address: one whose network it is in, or that of the
+    /// default route.
+    pub(crate) fn link_to(&self, address: Ipv4Addr) -> Option<String> {
+        let beside = self.beside(address).or_else(|| self.uplink(None));
+        beside.map(|link| self.name(link).to_owned())
+    }
+
+    /// Whether an address is in the network of a link of this machine, and not its own.
+    pub(crate) fn is_beside(&self, address: Ipv4Addr) -> bool {
+        self.beside(address).is_some() && !self.addresses.iter().any(|a| a.ip == address)
+    }
+
+    fn beside(&self, address: Ipv4Addr) -> Option<u32> {
+        let own = self.own_addresses().into_iter().filter(|a| a.prefix < 32);
+        let holding = own.filter(|a| Cidr::around(a.ip, a.prefix).contains(address.into()));
+        holding.max_by_key(|a| a.prefix).map(|a| a.link)
+    }
+
     /// The size of packets that fits through it.
     pub(crate) fn uplink_mtu(&self, address: Option<IpAddr>) -> u32 {
         let link = self.uplink(address);
@@ -221,6 +239,15 @@ mod tests {
         assert!(conflict("10.77.0.128/25").is_some());
         let route = conflict("10.90.0.0/16").unwrap();
         assert!(route.contains("10.90.7.0/24") && route.contains("vpn0"), "{route}");
+    }
+
+    #[test]
+    fn a_pools_address_is_looked_for_on_the_link_of_its_network() {
+        let link = |ip: &str| machine().link_to(ip.parse().unwrap());
+        assert_eq!(link("10.77.0.200").as_deref(), Some("eth0"));
+        assert_eq!(link("192.0.2.1").as_deref(), Some("eth0"), "the default route's");
+        let beside = |ip: &str| machine().is_beside(ip.parse().unwrap());
+        assert!(beside("10.77.0.12") && !beside("10.77.0.11") && !beside("192.0.2.1"));
     }
 
     #[test]

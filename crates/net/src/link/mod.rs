@@ -2,9 +2,10 @@
 //!
 //! `kernel` speaks to the kernel in plain types; `names` says what ours are called; `ipam` gives
 //! addresses; `pods` plugs pods in, `netns` goes where their end is; `routes` leads to other nodes'
-//! pods; `host` looks at what the machine has of its own; `forward` lets pods through Docker's firewall,
+//! pods; `host` looks at what the machine has of its own; `arp` answers for addresses of pools; `forward` lets pods through Docker's firewall,
 //! which alone runs a program (`nft`).
 
+pub(crate) mod arp;
 pub(crate) mod forward;
 pub(crate) mod host;
 pub mod ipam;

@@ -2,9 +2,10 @@
 //! there, plugs pods in, and keeps all of it so.
 //!
 //! One task (`task`, with `sandboxes` for pods and `rules` for Services) does everything in turn; this is
-//! its front. What was merged of the server's words is in `known`, names are answered by `names`, changes
+//! its front. What was merged of the server's words is in `known`, addresses of pools are announced by `announce`, names are answered by `names`, changes
 //! that others make to links and routes are told by `watch`. The driver of the agent owns it. Deliberately not here: pods' life, and which pod is on this node.
 
+mod announce;
 mod balance;
 mod down;
 mod known;
@@ -197,6 +198,7 @@ pub enum PlaneError {
 /// What the task is asked.
 enum Ask {
     Update(Arc<NetworkUpdate>),
+    Away,
     Lease { pod: Uid, answer: oneshot::Sender<Result<Lease, PlaneError>> },
     Links { namespace: String, all: bool, answer: oneshot::Sender<Result<Vec<(String, String)>, PlaneError>> },
     Names { answer: oneshot::Sender<Result<ClusterNames, PlaneError>> },
@@ -233,7 +235,9 @@ impl Plane {
         let (applied, of_applied) = channel::channel(0);
         let (balanced, of_balanced) = channel::channel(BalancedPorts::default());
         let addresses = Addresses::default();
-        let says = task::Says { status, applied, balanced, addresses: addresses.clone() };
+        let (announced, of_announced) = channel::channel(announce::Wanted::default());
+        tokio::spawn(announce::run(of_announced, settings.drifts.clone()));
+        let says = task::Says { status, applied, balanced, announced, addresses: addresses.clone() };
         let task = task::Task::new(settings, says)?;
         tokio::spawn(task.run(receive));
         Ok(Self { asks, status: of_status, applied: of_applied, balanced: of_balanced, addresses })
@@ -243,6 +247,12 @@ impl Plane {
     pub async fn update(&self, update: Arc<NetworkUpdate>) {
         // Gone only at the agent's end.
         let _ = self.asks.send(Ask::Update(update)).await;
+    }
+
+    /// The session with the server ended: what it said may not be so any more.
+    pub async fn away(&self) {
+        // Gone only at the agent's end.
+        let _ = self.asks.send(Ask::Away).await;
     }
 
     /// The number of the last update that the kernel follows; 0 before the first. It changes with each

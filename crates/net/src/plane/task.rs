@@ -110,6 +110,9 @@ pub(super) struct Task {
     pub(super) forward_complaint: Option<String>,
     /// What was complained of last.
     pub(super) complaint: Option<String>,
+    /// Addresses of pools that this node is to announce, and whether the server says so in a session.
+    assigned: Assigned,
+    sure: bool,
     pub(super) says: Says,
 }
 
@@ -118,6 +121,7 @@ pub(super) struct Says {
     pub(super) status: channel::Sender<Status>,
     pub(super) applied: channel::Sender<u64>,
     pub(super) balanced: channel::Sender<BalancedPorts>,
+    pub(super) announced: channel::Sender<Wanted>,
     pub(super) addresses: Addresses,
 }
 
@@ -136,7 +140,11 @@ impl Task {
         let balance = Balance::new(settings.node.clone(), settings.reserved.clone(), &known.opened);
         let mut rules = Rules::new(&settings.cluster, settings.node.clone(), ipam.given().collect(), balance);
         rules.update(&kept);
+        let mut assigned = Assigned::default();
+        assigned.update(&kept, &settings.node);
         Ok(Self {
+            assigned,
+            sure: false,
             rules,
             nodes_behind: true,
             ways: Ways::new(owner.clone()),
@@ -253,6 +261,8 @@ impl Task {
                     self.known.take(&update);
                     self.names.update(&update);
                     self.rules.update(&update);
+                    self.assigned.update(&update, &self.settings.node);
+                    self.sure |= update.full;
                     self.known.owner = (self.settings.cluster.clone(), self.settings.node.to_string());
                     let slow = update.settings.is_none() && update.nodes.is_empty() && update.gone_nodes.is_empty();
                     self.nodes_behind |= !slow;
@@ -262,6 +272,11 @@ impl Task {
                     let at = Instant::now() + if slow { SAVE } else { Duration::ZERO };
                     self.save_at = Some(self.save_at.map_or(at, |save| save.min(at)));
                 }
+            }
+            Ask::Away => {
+                self.sure = false;
+                // What was not announced yet waits for the rules.
+                self.says.announced.send_if_modified(|now| std::mem::take(&mut now.sure));
             }
             Ask::Lease { pod, answer } => {
                 let lease = self.lease(pod).await;
@@ -389,6 +404,7 @@ impl Task {
         match self.rules.apply(|| self.known.as_update()).await {
             Ok(()) => {
                 self.tell_balanced();
+                self.tell_announced();
                 self.followed();
             }
             Err(error) => self.failed(&error),
@@ -407,6 +423,17 @@ impl Task {
             self.known.opened = opened;
             self.save_at = Some(Instant::now());
         }
+    }
+
+    /// Announces addresses of pools, now that packets to them are led on.
+    fn tell_announced(&self) {
+        let peers = self.known.nodes().iter().filter(|n| n.name != self.settings.node).filter_map(|n| n.address);
+        let wanted = self.assigned.wanted(&self.machine, peers, self.sure);
+        self.says.announced.send_if_modified(|now| {
+            let changed = *now != wanted;
+            *now = wanted;
+            changed
+        });
     }
 
     /// Lets the rules go on once all pods that run are on the network.

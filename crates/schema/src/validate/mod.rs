@@ -20,6 +20,7 @@ mod names;
 mod node;
 mod pod;
 mod policy;
+mod pool;
 mod probe;
 mod quota;
 mod rbac;
@@ -74,6 +75,7 @@ pub fn object_over(kind: Kind, value: &Value, before: Before<'_>) -> Vec<Problem
         Kind::LimitRange => limits::spec(spec, &at, &mut out),
         Kind::ResourceQuota => quota::spec(spec, &at, &mut out),
         Kind::Source => source::spec(spec, &at, &mut out),
+        Kind::AddressPool => pool::spec(spec, &at, &mut out),
         Kind::Node => node::spec(spec, &at, &mut out),
         Kind::Role | Kind::ClusterRole => rbac::role(kind, value, &mut out),
         Kind::RoleBinding | Kind::ClusterRoleBinding => rbac::binding(kind, value, &mut out),

@@ -14,10 +14,13 @@ use evenkeel_model::{Key, Object, net::PortId};
 use k8s_openapi::api::{core::v1::ServiceSpec, discovery::v1::EndpointSlice};
 
 use super::{Provided, Provider, is_spared};
-use crate::world::{
-    World,
-    balanced::{AT_NODES, Claim, NO_NODE, PORT_IN_USE},
-    nodes::NodeRecord,
+use crate::{
+    network::Layout,
+    world::{
+        World,
+        balanced::{AT_NODES, Claim, NO_NODE, PORT_IN_USE},
+        nodes::NodeRecord,
+    },
 };
 
 /// The reason of a Service whose port another one has.
@@ -29,9 +32,9 @@ const MOST_NAMED: usize = 8;
 pub(super) struct AtNodes;
 
 impl Provider for AtNodes {
-    fn provide(&self, world: &World, service: &Object, claim: &Claim) -> Provided {
+    fn provide(&self, world: &World, _: &Layout, service: &Object, claim: &Claim) -> Provided {
         if let Some(message) = claim.ports.iter().find_map(|port| anothers(world, &service.key, *port)) {
-            return Provided { addresses: Vec::new(), reason: PORT_TAKEN, message, trouble: true };
+            return Provided { addresses: Vec::new(), reason: PORT_TAKEN, message, trouble: true, announcer: None };
         }
         let local = service.spec::<ServiceSpec>().unwrap_or_default().external_traffic_policy;
         let only = (local.as_deref() == Some("Local")).then(|| with_endpoint(world, &service.key));
@@ -92,7 +95,7 @@ impl Reached {
             (true, true) => PORT_IN_USE,
             (true, false) => NO_NODE,
         };
-        Provided { addresses: self.addresses, reason, message: said.join("; "), trouble: blocked }
+        Provided { addresses: self.addresses, reason, message: said.join("; "), trouble: blocked, announcer: None }
     }
 }
 
@@ -136,7 +139,7 @@ fn taken(world: &World, name: &Arc<str>, node: &NodeRecord, port: PortId) -> Opt
 }
 
 /// Nodes with somebody who is ready.
-fn with_endpoint(world: &World, service: &Key) -> BTreeSet<Arc<str>> {
+pub(super) fn with_endpoint(world: &World, service: &Key) -> BTreeSet<Arc<str>> {
     let slices = world.services.slices(service).filter_map(|key| world.get(key));
     let read = slices.filter_map(|slice| serde_json::from_value::<EndpointSlice>(slice.to_value()).ok());
     read.flat_map(|slice| slice.endpoints.into_iter().flatten())

@@ -3,6 +3,7 @@
 use evenkeel_model::{
     Object, Revision, Time,
     own::{Condition, DriftOrigin, DriftSpec, DriftStatus, ReleaseSpec, ReleaseStatus, SourceSpec, SourceStatus},
+    pool::{AddressPoolSpec, AddressPoolStatus},
 };
 use serde_json::Value;
 
@@ -44,6 +45,9 @@ pub(super) const DRIFT: &[Column] = &[
     wide("Source"),
 ];
 
+pub(super) const POOL: &[Column] =
+    &[text("Name"), text("Addresses"), number("Size"), number("Used"), text("Auto"), text("Age"), wide("Nodes")];
+
 /// Characters of a value that a row shows.
 const VALUE_WIDTH: usize = 60;
 
@@ -53,6 +57,21 @@ fn condition<'a>(list: &'a [Condition], kind: &str) -> Option<&'a Condition> {
 
 fn revision(r: Option<&Revision>) -> Value {
     or_none(r.map(Revision::short).as_deref())
+}
+
+pub(super) fn pool(object: &Object, now: Time) -> Vec<Value> {
+    let spec = object.spec::<AddressPoolSpec>().unwrap_or_default();
+    let status = object.status::<AddressPoolStatus>().ok().flatten().unwrap_or_default();
+    let nodes: Vec<String> = spec.node_selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    vec![
+        name(object),
+        spec.addresses.join(",").into(),
+        status.size.into(),
+        status.used.into(),
+        (spec.auto_assign != Some(false)).to_string().into(),
+        age(object, now),
+        or_none(Some(&nodes.join(","))),
+    ]
 }
 
 pub(super) fn source(object: &Object, now: Time) -> Vec<Value> {
