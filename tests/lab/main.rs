@@ -17,5 +17,6 @@ mod losing_a_node;
 mod networking;
 mod paused;
 mod policy;
+mod pool;
 mod rebalance;
 mod upgrade;

@@ -4,18 +4,16 @@
 //! A pool's address is on no link of this machine: the kernel would take it for one of its own, with all
 //! that listens there. So the agent answers for it, and stops to when it ends.
 
-use std::{
-    io,
-    net::Ipv4Addr,
-    os::fd::{AsRawFd as _, OwnedFd},
-};
+use std::{io, net::Ipv4Addr, os::fd::AsRawFd as _};
 
 use nix::{ifaddrs::getifaddrs, sys::socket as raw};
-use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, eth};
-use tokio::io::unix::AsyncFd;
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType, eth};
+use tokio::net::UnixDatagram;
 
 /// Ethernet's header and ARP's message of IPv4.
 const FRAME: usize = 42;
+/// ENOBUFS.
+const NO_BUFFERS: i32 = 105;
 const EVERYBODY: [u8; 6] = [0xff; 6];
 /// Ethernet, IPv4, and the lengths of their addresses.
 const KIND: [u8; 6] = [0, 1, 8, 0, 6, 4];
@@ -66,7 +64,8 @@ impl Message {
 /// A socket on one link.
 #[derive(Debug)]
 pub(crate) struct Arp {
-    socket: AsyncFd<OwnedFd>,
+    /// Of packets; the runtime waits on datagrams whatever their kind.
+    socket: UnixDatagram,
     mac: [u8; 6],
 }
 
@@ -80,12 +79,7 @@ impl Arp {
         let socket = net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, Some(eth::ARP))?;
         // The address says no protocol, so that of the socket stays.
         raw::bind(socket.as_raw_fd(), &at)?;
-        Ok(Self { socket: AsyncFd::new(socket)?, mac })
-    }
-
-    /// The link's hardware address.
-    pub(crate) fn mac(&self) -> [u8; 6] {
-        self.mac
+        Ok(Self { socket: UnixDatagram::from_std(socket.into())?, mac })
     }
 
     /// Says to everybody that this machine has an address, in both ways that machines listen to.
@@ -107,11 +101,10 @@ impl Arp {
     }
 
     fn send(&self, message: Message, to: [u8; 6]) -> io::Result<()> {
-        match net::send(self.socket.get_ref(), &message.frame(to), SendFlags::empty()) {
-            Ok(_) => Ok(()),
+        match self.socket.try_send(&message.frame(to)) {
             // A link whose queue is full loses packets: all of this is said again.
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::NOBUFS) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(e) if e.kind() != io::ErrorKind::WouldBlock && e.raw_os_error() != Some(NO_BUFFERS) => Err(e),
+            _ => Ok(()),
         }
     }
 
@@ -119,10 +112,8 @@ impl Arp {
     pub(crate) async fn next(&self) -> io::Result<Message> {
         let mut buffer = [0; 128];
         loop {
-            let mut ready = self.socket.readable().await?;
-            let got = ready.try_io(|socket| Ok(net::recv(socket.get_ref(), &mut buffer, RecvFlags::empty())?.0));
-            let Ok(got) = got else { continue };
-            if let Some(message) = buffer.get(..got?).and_then(Message::read).filter(|m| m.mac != self.mac) {
+            let got = self.socket.recv(&mut buffer).await?;
+            if let Some(message) = buffer.get(..got).and_then(Message::read).filter(|m| m.mac != self.mac) {
                 return Ok(message);
             }
         }

@@ -14,6 +14,7 @@ mod names;
 mod rules;
 mod sandboxes;
 mod task;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -237,7 +238,7 @@ impl Plane {
         let addresses = Addresses::default();
         let (announced, of_announced) = channel::channel(announce::Wanted::default());
         tokio::spawn(announce::run(of_announced, settings.drifts.clone()));
-        let says = task::Says { status, applied, balanced, announced, addresses: addresses.clone() };
+        let says = tell::Says { status, applied, balanced, announced, addresses: addresses.clone() };
         let task = task::Task::new(settings, says)?;
         tokio::spawn(task.run(receive));
         Ok(Self { asks, status: of_status, applied: of_applied, balanced: of_balanced, addresses })

@@ -12,17 +12,17 @@ use std::{
 
 use evenkeel_model::{
     Uid,
-    net::{BalancedPorts, Cidr, NetworkSettings},
+    net::{Cidr, NetworkSettings},
     policy::PodNet,
 };
 use tokio::{
-    sync::{mpsc, watch as channel},
+    sync::mpsc,
     time::{Instant, sleep_until},
 };
 
 use super::{
-    ADDRESSES, Addresses, Ask, Choice, ClusterNames, Drift, KNOWN, Known, Sandbox, Settings, Status, balance::Balance,
-    links, names::NameServer, rules::Rules, watch,
+    ADDRESSES, Ask, Choice, ClusterNames, Drift, KNOWN, Known, Sandbox, Settings, Status, announce::Assigned,
+    balance::Balance, links, names::NameServer, rules::Rules, tell::Says, watch,
 };
 use crate::{
     link::{
@@ -111,18 +111,9 @@ pub(super) struct Task {
     /// What was complained of last.
     pub(super) complaint: Option<String>,
     /// Addresses of pools that this node is to announce, and whether the server says so in a session.
-    assigned: Assigned,
-    sure: bool,
+    pub(super) assigned: Assigned,
+    pub(super) sure: bool,
     pub(super) says: Says,
-}
-
-/// Where the task says what others follow.
-pub(super) struct Says {
-    pub(super) status: channel::Sender<Status>,
-    pub(super) applied: channel::Sender<u64>,
-    pub(super) balanced: channel::Sender<BalancedPorts>,
-    pub(super) announced: channel::Sender<Wanted>,
-    pub(super) addresses: Addresses,
 }
 
 impl Task {
@@ -409,31 +400,6 @@ impl Task {
             }
             Err(error) => self.failed(&error),
         }
-    }
-
-    /// Tells what became of the ports that LoadBalancers ask for, now that packets follow it.
-    fn tell_balanced(&mut self) {
-        let (ports, opened) = (self.rules.balanced().ports(), self.rules.balanced().opened());
-        self.says.balanced.send_if_modified(|now| {
-            let changed = *now != ports;
-            *now = ports;
-            changed
-        });
-        if self.known.opened != opened {
-            self.known.opened = opened;
-            self.save_at = Some(Instant::now());
-        }
-    }
-
-    /// Announces addresses of pools, now that packets to them are led on.
-    fn tell_announced(&self) {
-        let peers = self.known.nodes().iter().filter(|n| n.name != self.settings.node).filter_map(|n| n.address);
-        let wanted = self.assigned.wanted(&self.machine, peers, self.sure);
-        self.says.announced.send_if_modified(|now| {
-            let changed = *now != wanted;
-            *now = wanted;
-            changed
-        });
     }
 
     /// Lets the rules go on once all pods that run are on the network.

@@ -2033,7 +2033,7 @@ pub(crate) static CORE_V1_SERVICE_SPEC: Object = Object { name: "core.v1.Service
     Field { name: "ipFamilies", ty: List(&String), values: &["IPv4", "IPv6", ""], numbers: &[19], ..F },
     Field { name: "ipFamilyPolicy", ty: String, values: &["SingleStack", "PreferDualStack", "RequireDualStack"], support: Support::Refused { accepted: &["SingleStack", "PreferDualStack"], note: "Services have IPv4 addresses alone" }, numbers: &[17], ..F },
     Field { name: "loadBalancerClass", ty: String, numbers: &[21], ..F },
-    Field { name: "loadBalancerIP", ty: String, support: Support::Refused { accepted: &[], note: "" }, numbers: &[8], ..F },
+    Field { name: "loadBalancerIP", ty: String, numbers: &[8], ..F },
     Field { name: "loadBalancerSourceRanges", ty: List(&String), numbers: &[9], ..F },
     Field { name: "ports", ty: List(&Object(&CORE_V1_SERVICE_PORT)), list: ListType::Map(&["port", "protocol"]), patch: Patch::MergeBy("port"), numbers: &[1], ..F },
     Field { name: "publishNotReadyAddresses", ty: Bool, absent: Some(Literal::Bool(false)), numbers: &[13], ..F },
@@ -2264,6 +2264,25 @@ pub(crate) static DISCOVERY_V1_FOR_NODE: Object = Object { name: "discovery.v1.F
 
 pub(crate) static DISCOVERY_V1_FOR_ZONE: Object = Object { name: "discovery.v1.ForZone", atomic: false, fields: &[
     Field { name: "name", ty: String, required: true, numbers: &[1], ..F },
+] };
+
+pub(crate) static EVENKEEL_V1ALPHA1_ADDRESS_POOL: Object = Object { name: "evenkeel.v1alpha1.AddressPool", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), ..F },
+    Field { name: "spec", ty: Object(&EVENKEEL_V1ALPHA1_ADDRESS_POOL_SPEC), required: true, ..F },
+    Field { name: "status", ty: Object(&EVENKEEL_V1ALPHA1_ADDRESS_POOL_STATUS), support: Support::Dropped, ..F },
+] };
+
+pub(crate) static EVENKEEL_V1ALPHA1_ADDRESS_POOL_SPEC: Object = Object { name: "evenkeel.v1alpha1.AddressPoolSpec", atomic: false, fields: &[
+    Field { name: "addresses", ty: List(&String), required: true, ..F },
+    Field { name: "autoAssign", ty: Bool, ..F },
+    Field { name: "nodeSelector", ty: Map(&String), atomic: true, ..F },
+] };
+
+pub(crate) static EVENKEEL_V1ALPHA1_ADDRESS_POOL_STATUS: Object = Object { name: "evenkeel.v1alpha1.AddressPoolStatus", atomic: false, fields: &[
+    Field { name: "size", ty: Int64, ..F },
+    Field { name: "used", ty: Int64, ..F },
 ] };
 
 pub(crate) static EVENKEEL_V1ALPHA1_CAUSE: Object = Object { name: "evenkeel.v1alpha1.Cause", atomic: false, fields: &[
@@ -3051,6 +3070,9 @@ pub(crate) static ALL: &[Type] = &[
     Object(&DISCOVERY_V1_ENDPOINT_SLICE),
     Object(&DISCOVERY_V1_FOR_NODE),
     Object(&DISCOVERY_V1_FOR_ZONE),
+    Object(&EVENKEEL_V1ALPHA1_ADDRESS_POOL),
+    Object(&EVENKEEL_V1ALPHA1_ADDRESS_POOL_SPEC),
+    Object(&EVENKEEL_V1ALPHA1_ADDRESS_POOL_STATUS),
     Object(&EVENKEEL_V1ALPHA1_CAUSE),
     Object(&EVENKEEL_V1ALPHA1_CHANGES),
     Object(&EVENKEEL_V1ALPHA1_DRIFT),

@@ -119,7 +119,8 @@ fn address(
         return Ok((address, pool));
     }
     for pool in pools(world).filter(open) {
-        if let Some(address) = pool.spec.ranges().find_map(|range| first_free(world, range, free)) {
+        let found = pool.spec.ranges().find_map(|range| first_free(world, range, free));
+        if let Some(address) = found {
             return Ok((address, pool));
         }
     }

@@ -215,3 +215,98 @@ fn another_class_is_left_alone() {
     let net = service_net(&c.world, &c.get(Kind::Service, "own"));
     assert_eq!(net.balancer.sources, ["10.0.0.0/8".parse().unwrap()]);
 }
+
+fn pool(c: &mut Cluster, name: &str, spec: Value) {
+    c.put(
+        json!({"apiVersion": "evenkeel.dev/v1alpha1", "kind": "AddressPool", "metadata": {"name": name}, "spec": spec}),
+    );
+    c.settle();
+}
+
+/// The node that announces its address.
+fn by(c: &Cluster, name: &str) -> Option<String> {
+    let service = c.get(Kind::Service, name);
+    let net = service_net(&c.world, &service);
+    assert_eq!(net.balancer.announcer.as_deref(), service.meta.annotation(names::ANNOUNCED_BY));
+    net.balancer.announcer.map(|n| n.to_string())
+}
+
+#[test]
+fn an_address_of_a_pool_is_given_once_and_stays() {
+    let mut c = cluster();
+    pool(&mut c, "lan", json!({"addresses": ["198.51.100.1-198.51.100.2"]}));
+    service(&mut c, "a", json!({}));
+    service(&mut c, "b", json!({}));
+    service(&mut c, "c", json!({}));
+    assert_eq!((told(&c, "a").0, told(&c, "b").0), (vec!["198.51.100.1".into()], vec!["198.51.100.2".into()]));
+    let (none, reason, why) = told(&c, "c");
+    assert_eq!((none, reason.as_str()), (Vec::new(), "PoolExhausted"), "{why}");
+    assert_eq!(warnings(&c, "c"), [why]);
+    assert_eq!(at_nodes(&c, "a"), None);
+    assert_eq!(c.status(Kind::AddressPool, "lan"), json!({"size": 2, "used": 2}));
+    c.delete(&Key::new(Kind::Service, "default", "a"));
+    c.settle();
+    assert_eq!(told(&c, "c").0, ["198.51.100.1"]);
+    service(&mut c, "b", json!({"sessionAffinity": "ClientIP"}));
+    assert_eq!(told(&c, "b").0, ["198.51.100.2"]);
+    // Without the pool the nodes' own addresses are what there is.
+    c.delete(&Key::cluster(Kind::AddressPool, "lan"));
+    c.settle();
+    assert_eq!((told(&c, "b").1.as_str(), by(&c, "b")), ("NoNode", None));
+}
+
+#[test]
+fn an_address_that_is_asked_for_is_given_or_refused_with_why() {
+    let mut c = cluster();
+    pool(
+        &mut c,
+        "lan",
+        json!({"addresses": ["198.51.100.1-198.51.100.9", "192.0.2.1", "10.42.0.1-10.42.0.9"], "autoAssign": false}),
+    );
+    service(&mut c, "plain", json!({}));
+    assert_eq!(told(&c, "plain").1, "NoNode", "who does not ask gets none of this pool");
+    let asks = |ip: &str| json!({"loadBalancerIP": ip});
+    service(&mut c, "a", asks("198.51.100.7"));
+    assert_eq!(told(&c, "a").0, ["198.51.100.7"]);
+    for (ip, why) in [
+        ("198.51.100.7", "that of the Service default/a"),
+        ("198.51.100.99", "of no AddressPool"),
+        ("192.0.2.1", "that of the node n1"),
+        ("10.42.0.1", "within the cluster's range of pods"),
+    ] {
+        service(&mut c, "b", asks(ip));
+        let (none, reason, said) = told(&c, "b");
+        assert!(none.is_empty() && reason == "AddressRefused" && said.contains(why), "{reason}: {said}");
+    }
+}
+
+#[test]
+fn an_address_moves_when_its_node_is_not_ready_and_only_then() {
+    let mut c = cluster();
+    pool(&mut c, "lan", json!({"addresses": ["198.51.100.1"]}));
+    service(&mut c, "web", json!({}));
+    let first = by(&c, "web").unwrap();
+    let (other, amount) = (if first == "n1" { "n2" } else { "n1" }, BTreeMap::new());
+    let report = |not_ready: Option<&str>| NodeReport {
+        not_ready: not_ready.map(Into::into),
+        allocatable: amount.clone(),
+        ..NodeReport::default()
+    };
+    let tell = |c: &mut Cluster, node: &str, report: NodeReport| {
+        let report = Report { node: Some(report), ..Report::default() };
+        c.with(|w, cx| report::report(w, &node.into(), &report, cx));
+        c.settle();
+    };
+    tell(&mut c, &first, report(Some("the engine is away")));
+    assert_eq!(by(&c, "web").as_deref(), Some(other));
+    tell(&mut c, &first, report(None));
+    assert_eq!(by(&c, "web").as_deref(), Some(other), "it does not move back");
+    tell(&mut c, &first, report(Some("away")));
+    tell(&mut c, other, report(Some("away")));
+    assert_eq!(by(&c, "web").as_deref(), Some(other), "while nobody may it stays");
+    tell(&mut c, &first, report(None));
+    assert_eq!(by(&c, "web").as_deref(), Some(&*first));
+    assert_eq!(told(&c, "web").0, ["198.51.100.1"]);
+    pool(&mut c, "lan", json!({"addresses": ["198.51.100.1"], "nodeSelector": {"lan": "yes"}}));
+    assert!(by(&c, "web").is_none() && told(&c, "web").2.contains("announced by no node"), "{:?}", told(&c, "web"));
+}
