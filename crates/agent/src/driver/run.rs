@@ -1,6 +1,6 @@
 //! The driver's loop: one input in, commands out, in order.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration};
 
 use evenkeel_model::Uid;
 use evenkeel_net::plane::{self, Plane};
@@ -101,9 +101,7 @@ pub async fn run<R: Runtime, D: Dial>(
     tokio::spawn(side.clone().run_until_cancelled_owned(tell_applied(plane.applied(), send.clone())));
     tokio::spawn(side.clone().run_until_cancelled_owned(tell_drifts(of_network, send.clone())));
     let (state_send, state) = watch::channel(SessionState::Starting);
-    let (lost, network) = (state.clone(), worker.plane.clone());
-    tokio::spawn(side.clone().run_until_cancelled_owned(tell_away(lost, network)));
-    tokio::spawn(side.clone().run_until_cancelled_owned(keep_file(config.dir.join(SESSION_FILE), state)));
+    follow_session(&side, config.dir.join(SESSION_FILE), state, worker.plane.clone());
     let mut driver = Loop {
         logic: AgentLogic::new(config.logic),
         clock: Steady::new(),
@@ -370,6 +368,12 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
 }
 
 /// Tells what others did to the node's network.
+/// Keeps the file that says whether there is a session, and tells the network when one has ended.
+fn follow_session(side: &CancellationToken, file: PathBuf, state: watch::Receiver<SessionState>, plane: Plane) {
+    tokio::spawn(side.clone().run_until_cancelled_owned(tell_away(state.clone(), plane)));
+    tokio::spawn(side.clone().run_until_cancelled_owned(keep_file(file, state)));
+}
+
 /// Tells the network when a session has ended.
 async fn tell_away(mut state: watch::Receiver<SessionState>, plane: Plane) {
     while state.changed().await.is_ok() {

@@ -42,33 +42,44 @@ const COMPLAIN: Duration = Duration::from_mins(1);
 
 /// The addresses of pools that this node is to announce, by what the server said.
 #[derive(Debug, Default)]
-pub(super) struct Assigned(BTreeMap<ServiceId, Vec<Ipv4Addr>>);
+pub(super) struct Assigned {
+    addresses: BTreeMap<ServiceId, Vec<Ipv4Addr>>,
+    /// Whether the server has said so in a session that goes on.
+    sure: bool,
+}
 
 impl Assigned {
     /// Takes in what the server said.
     pub(super) fn update(&mut self, update: &NetworkUpdate, node: &str) {
         if update.full {
-            self.0.clear();
+            self.addresses.clear();
+            // What an agent kept has no number.
+            self.sure = update.number != 0;
         }
-        update.gone_services.iter().for_each(|id| drop(self.0.remove(id)));
+        update.gone_services.iter().for_each(|id| drop(self.addresses.remove(id)));
         for service in &update.services {
             if service.balancer.announcer.as_deref() == Some(node) {
                 let v4 = |ip: &IpAddr| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None };
                 let all = service.load_balancer_ips.iter().filter_map(v4).collect();
-                self.0.insert(service.id.clone(), all);
+                self.addresses.insert(service.id.clone(), all);
             } else {
-                self.0.remove(&service.id);
+                self.addresses.remove(&service.id);
             }
         }
     }
 
+    /// The session ended.
+    pub(super) fn away(&mut self) {
+        self.sure = false;
+    }
+
     /// What is to be announced on this machine's links.
-    pub(super) fn wanted(&self, machine: &Machine, peers: impl Iterator<Item = IpAddr>, sure: bool) -> Wanted {
-        let mut out = Wanted { sure, ..Wanted::default() };
-        if self.0.is_empty() {
+    pub(super) fn wanted(&self, machine: &Machine, peers: impl Iterator<Item = IpAddr>) -> Wanted {
+        let mut out = Wanted { sure: self.sure, ..Wanted::default() };
+        if self.addresses.is_empty() {
             return out;
         }
-        for (id, addresses) in &self.0 {
+        for (id, addresses) in &self.addresses {
             let whose: Arc<str> = format!("{}/{}", id.namespace, id.name).into();
             for address in addresses {
                 if let Some(link) = machine.link_to(*address) {
@@ -258,7 +269,7 @@ impl Announcer {
             match Arp::open(&link) {
                 Ok(arp) => drop(self.sockets.insert(link, arp)),
                 Err(error) => {
-                    self.complain(format!("addresses cannot be announced on the link {link}: {error}"), false)
+                    self.complain(format!("addresses cannot be announced on the link {link}: {error}"), false);
                 }
             }
         }
@@ -364,7 +375,7 @@ mod tests {
         assert_eq!(all.hear(&says(PEER, true, VIP), now), Some(Do::Answer(VIP)));
         assert_eq!(all.hear(&says(PEER, true, PEER), now), None);
         // Somebody else claims it: it is said again.
-        let later = now + Duration::from_secs(60);
+        let later = now + Duration::from_mins(1);
         all.tick(later);
         assert_eq!(all.hear(&says(VIP, true, VIP), later), Some(Do::Conflict(VIP)));
         assert_eq!(all.tick(later + FIRST[1]), [Do::Announce(VIP)]);
@@ -385,7 +396,7 @@ mod tests {
             all.tick(at);
             assert_eq!(all.hear(&says(PEER, true, VIP), at), Some(Do::Answer(VIP)), "after {second} s");
         }
-        let at = now + Duration::from_secs(120);
+        let at = now + Duration::from_mins(2);
         assert_eq!(all.hear(&says(VIP, true, VIP), at), None);
         assert_eq!(all.hear(&says(PEER, true, VIP), at), None, "it is another's");
         assert_eq!(all.tick(at + AGAIN), [Do::Ask(PEER)]);

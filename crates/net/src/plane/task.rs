@@ -110,9 +110,8 @@ pub(super) struct Task {
     pub(super) forward_complaint: Option<String>,
     /// What was complained of last.
     pub(super) complaint: Option<String>,
-    /// Addresses of pools that this node is to announce, and whether the server says so in a session.
+    /// Addresses of pools that this node is to announce.
     pub(super) assigned: Assigned,
-    pub(super) sure: bool,
     pub(super) says: Says,
 }
 
@@ -135,7 +134,6 @@ impl Task {
         assigned.update(&kept, &settings.node);
         Ok(Self {
             assigned,
-            sure: false,
             rules,
             nodes_behind: true,
             ways: Ways::new(owner.clone()),
@@ -253,7 +251,6 @@ impl Task {
                     self.names.update(&update);
                     self.rules.update(&update);
                     self.assigned.update(&update, &self.settings.node);
-                    self.sure |= update.full;
                     self.known.owner = (self.settings.cluster.clone(), self.settings.node.to_string());
                     let slow = update.settings.is_none() && update.nodes.is_empty() && update.gone_nodes.is_empty();
                     self.nodes_behind |= !slow;
@@ -265,7 +262,7 @@ impl Task {
                 }
             }
             Ask::Away => {
-                self.sure = false;
+                self.assigned.away();
                 // What was not announced yet waits for the rules.
                 self.says.announced.send_if_modified(|now| std::mem::take(&mut now.sure));
             }

@@ -33,7 +33,7 @@ impl Task {
     /// Announces addresses of pools, now that packets to them are led on.
     pub(super) fn tell_announced(&self) {
         let peers = self.known.nodes().iter().filter(|n| n.name != self.settings.node).filter_map(|n| n.address);
-        let wanted = self.assigned.wanted(&self.machine, peers, self.sure);
+        let wanted = self.assigned.wanted(&self.machine, peers);
         self.says.announced.send_if_modified(|now| {
             let changed = *now != wanted;
             *now = wanted;
