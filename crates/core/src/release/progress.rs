@@ -264,8 +264,12 @@ pub(super) fn deadline(world: &World, key: &Key, since: Time, now: Time) -> Opti
             .map(|t| Time(t.0.as_millisecond()));
         from = progressed.map_or(from, |t| from.max(t));
     }
-    // A node that was away, or its engine, held its pods up: they get the whole time again.
+    // A node that was away, or its engine, held its pods up: they get the whole time again, and so do those
+    // that take the place of pods whose node is gone.
     for pod in cause::pods_of(world, object) {
+        if let Some(record) = world.pods.get(&pod.key).filter(|record| !record.ready()) {
+            from = from.max(record.created);
+        }
         let Some(node) = pod.node.as_ref() else { continue };
         if world.nodes.get(node).is_none_or(|n| !n.ready) {
             return None;

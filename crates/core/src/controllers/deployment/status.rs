@@ -208,7 +208,8 @@ fn advanced(old: &DeploymentStatus, next: &DeploymentStatus) -> bool {
 }
 
 /// When the deadline is due: counted from the last progress, or from when this server began to
-/// watch, or from when the nodes of the pods that are not ready began to do what they are asked.
+/// watch, or from when the pods that are not ready were made or their nodes began to do what they are
+/// asked: a pod that takes the place of one whose node is gone has the whole time, too.
 fn due(run: &Run<'_>, list: &[DeploymentCondition], cx: &Cx<'_>) -> Option<Time> {
     let deadline = run.spec.progress_deadline_seconds.unwrap_or(DEFAULT_DEADLINE);
     if deadline == i32::MAX {
@@ -217,8 +218,10 @@ fn due(run: &Run<'_>, list: &[DeploymentCondition], cx: &Cx<'_>) -> Option<Time>
     let updated = list.iter().find(|c| c.type_ == "Progressing").and_then(|c| c.last_update_time.as_ref());
     let step = updated.map_or(cx.now, |t| Time(t.0.as_millisecond()));
     let unready = run.owned.iter().flat_map(|o| controlled(run.world, o.object.uid)).filter(|(_, p)| !p.ready());
-    let nodes = unready.filter_map(|(_, p)| p.node.as_ref());
-    let works = nodes.map(|n| run.world.nodes.works_since(n, cx.now)).max();
-    let step = step.max(works.unwrap_or(step));
+    let since = unready.map(|(_, p)| {
+        let works = p.node.as_ref().map(|node| run.world.nodes.works_since(node, cx.now));
+        works.map_or(p.created, |at| at.max(p.created))
+    });
+    let step = step.max(since.max().unwrap_or(step));
     Some(step.max(cx.started) + seconds(Some(deadline)))
 }
