@@ -12,7 +12,7 @@ use evenkeel_lab::{App, eventually, images, output, run};
 
 use crate::{
     logs::Following,
-    support::{binary, program, through},
+    support::{binary, program, ranges, through},
 };
 
 /// A server and a node of it, on this machine.
@@ -36,7 +36,7 @@ impl Pair {
         std::fs::write(manifests.join("web.json"), web).unwrap();
         let mut server = Command::new(binary());
         server.arg("server").arg(&manifests).args(["--listen", &format!("127.0.0.1:{port}")]);
-        let server = spawn(server.arg("--data-dir").arg(dir.path().join("server")));
+        let server = spawn(server.args(ranges()).arg("--data-dir").arg(dir.path().join("server")));
         let mut pair = Self { dir, port, server, agent: None };
         let token = eventually("the server gives a token", || {
             let made = output(&mut pair.verb(&["token", "create"]));

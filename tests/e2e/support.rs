@@ -32,7 +32,7 @@ static STARTED: AtomicUsize = AtomicUsize::new(0);
 
 /// Ranges of addresses that no other cluster on this machine has: stories run beside each other, and
 /// an earlier run may have been cut off. Of pods and of Services, 254 each.
-fn ranges() -> [String; 4] {
+pub fn ranges() -> [String; 4] {
     let pid = usize::try_from(std::process::id()).unwrap();
     let n = (pid * 61 + STARTED.fetch_add(1, Ordering::SeqCst)) % (120 * 128);
     let range = |third: usize| format!("10.{}.{}.0/24", 130 + n / 128, n % 128 * 2 + third);
