@@ -82,7 +82,11 @@ impl Drop for Pair {
             let _ = child.kill();
             let _ = child.wait();
         }
-        let _ = output(&mut self.verb(&["down", "--purge"]));
+        // The node's network is what its agent made, by the agent's data.
+        for half in ["agent", "server"] {
+            let data = self.dir.path().join(half);
+            let _ = output(Command::new(binary()).args(["down", "--purge", "--data-dir"]).arg(data));
+        }
     }
 }
 
