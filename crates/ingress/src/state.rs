@@ -234,12 +234,9 @@ mod tests {
             session: 1,
             number: 1,
             full,
-            settings: None,
-            nodes: Vec::new(),
-            gone_nodes: Vec::new(),
             services,
             gone_services: gone.iter().map(|n| id(n)).collect(),
-            policy: evenkeel_model::policy::PolicyUpdate::default(),
+            ..NetworkUpdate::default()
         }
     }
 

@@ -148,7 +148,7 @@ impl<'de> Deserialize<'de> for Cidr {
 }
 
 /// What an agent is told of the network: all of it when its session begins, then what changed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NetworkUpdate {
     /// The session that it belongs to, as its hello numbered it.
     pub session: u64,

@@ -506,7 +506,7 @@ mod tests {
                 gone_nodes,
                 services,
                 gone_services,
-                policy: evenkeel_model::policy::PolicyUpdate::default(),
+                ..NetworkUpdate::default()
             })
         };
         let taken = |logic: &mut AgentLogic, session| {

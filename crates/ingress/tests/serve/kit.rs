@@ -81,12 +81,8 @@ impl Node {
             session: 1,
             number: 1,
             full: false,
-            settings: None,
-            nodes: Vec::new(),
-            gone_nodes: Vec::new(),
             services: services.into_iter().map(Arc::new).collect(),
-            gone_services: Vec::new(),
-            policy: evenkeel_model::policy::PolicyUpdate::default(),
+            ..NetworkUpdate::default()
         });
     }
 

@@ -246,7 +246,7 @@ fn program(socket: u64) -> String {
 mod tests {
     use std::net::{TcpListener, UdpSocket};
 
-    use evenkeel_model::{net::AtNodes, policy::PolicyUpdate};
+    use evenkeel_model::net::AtNodes;
 
     use super::*;
 
@@ -267,17 +267,7 @@ mod tests {
     }
 
     fn update(full: bool, services: Vec<Arc<ServiceNet>>) -> NetworkUpdate {
-        NetworkUpdate {
-            session: 1,
-            number: 1,
-            full,
-            settings: None,
-            nodes: Vec::new(),
-            gone_nodes: Vec::new(),
-            services,
-            gone_services: Vec::new(),
-            policy: PolicyUpdate::default(),
-        }
+        NetworkUpdate { session: 1, number: 1, full, services, ..NetworkUpdate::default() }
     }
 
     fn open(balance: &mut Balance) -> Vec<String> {

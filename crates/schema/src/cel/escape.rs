@@ -2,35 +2,20 @@
 
 use alloc::string::String;
 
-/// Words of the language that a field may be called.
-const WORDS: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
+use super::lex::RESERVED;
+
+/// Words with a meaning of their own, beside those that nothing may be called.
+const MEANING: [&str; 4] = ["true", "false", "null", "in"];
 const SIGNS: [(&str, char); 4] = [("dot", '.'), ("dash", '-'), ("slash", '/'), ("underscores", '_')];
+
+/// Whether it is a word of the language, which a field may be called all the same.
+fn is_word(name: &str) -> bool {
+    MEANING.contains(&name) || RESERVED.contains(&name)
+}
 
 /// The name of a field as a rule writes it; `None` where no rule can.
 pub(super) fn escaped(name: &str) -> Option<String> {
-    if WORDS.contains(&name) {
+    if is_word(name) {
         return Some(alloc::format!("__{name}__"));
     }
     if name.starts_with(|c: char| c.is_ascii_digit()) || name.is_empty() {
@@ -59,7 +44,7 @@ pub(super) fn escaped(name: &str) -> Option<String> {
 /// The field that a rule means; `None` for what is none.
 pub(super) fn unescaped(name: &str) -> Option<String> {
     if let Some(word) = name.strip_prefix("__").and_then(|n| n.strip_suffix("__"))
-        && WORDS.contains(&word)
+        && is_word(word)
     {
         return Some(word.into());
     }

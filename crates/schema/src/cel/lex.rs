@@ -27,7 +27,7 @@ const SIGNS: [&str; 27] = [
 ];
 
 /// Words that nothing may be called.
-const RESERVED: [&str; 17] = [
+pub(super) const RESERVED: [&str; 17] = [
     "as",
     "break",
     "const",

@@ -297,7 +297,7 @@ fn name(object: &Object) -> String {
 mod tests {
     use super::*;
 
-    fn references<'v>(value: &'v Value, out: &mut Vec<&'v str>) {
+    pub(super) fn references<'v>(value: &'v Value, out: &mut Vec<&'v str>) {
         match value {
             Value::Object(map) => {
                 out.extend(map.get("$ref").and_then(Value::as_str));

@@ -169,17 +169,7 @@ mod tests {
     use prost::Message;
 
     use super::*;
-
-    fn references<'v>(value: &'v Value, out: &mut Vec<&'v str>) {
-        match value {
-            Value::Object(map) => {
-                out.extend(map.get("$ref").and_then(Value::as_str));
-                map.values().for_each(|v| references(v, out));
-            }
-            Value::Array(list) => list.iter().for_each(|v| references(v, out)),
-            _ => {}
-        }
-    }
+    use crate::api::openapi::tests::references;
 
     #[test]
     fn the_document_is_whole() {
