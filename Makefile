@@ -16,10 +16,10 @@ up: build images
 	target/release/evenkeel up manifests-example
 
 # Everything: unit, property, simulation, and end to end on Docker, git and kubectl.
+# Stories wait more than they compute: four at a time, however few cores there are.
 test: needs images
 	@sh scripts/test-needs.sh
-	cargo build --bin evenkeel
-	cargo test --workspace
+	RUST_TEST_THREADS=4 cargo test --workspace
 
 fmt:
 	cargo fmt --all --check
@@ -58,7 +58,7 @@ dist: needs
 
 # The Debian package of this machine's static binary, in dist/ as well.
 deb: dist
-	@sh packaging/deb.sh --binary target/dist/$$(uname -m)-unknown-linux-gnu/release/evenkeel \
+	@sh packaging/deb.sh --binary target/dist/$$(uname -m)-unknown-linux-gnu/dist/evenkeel \
 	    --arch $$(dpkg --print-architecture) --out dist
 
 # The simulation alone: `make simulate SEEDS=2000 LARGE=4`. Thousands of worlds are worth a build that

@@ -65,6 +65,10 @@ build() { # ARCH CC
     flags="-Ctarget-feature=+crt-static"
     flags="$flags$us--remap-path-prefix=$root=/evenkeel"
     flags="$flags$us--remap-path-prefix=$cargo_home=/cargo"
+    # Relocations in a tenth of the room, which the binary's start reads whole: glibc can since 2.36.
+    if [ "$(printf '%s\n' 2.36 "$(getconf GNU_LIBC_VERSION | cut -d' ' -f2)" | sort -V | head -n1)" = 2.36 ]; then
+        flags="$flags$us-Clink-arg=-Wl,-z,pack-relative-relocs"
+    fi
     # With the folders named, openssl-sys links the archive; by pkg-config it would take what is
     # under /usr as shared. zlib, libssh2, libgit2 and SQLite are built from their crates.
     env \
@@ -77,7 +81,7 @@ build() { # ARCH CC
         OPENSSL_LIB_DIR="$(openssl_dir "$1")" \
         OPENSSL_INCLUDE_DIR=/usr/include \
         LIBZ_SYS_STATIC=1 \
-        cargo build --release --locked --bin evenkeel --target "$rustc_target" --target-dir "$target_dir"
+        cargo build --profile dist --locked --bin evenkeel --target "$rustc_target" --target-dir "$target_dir"
 }
 
 # One folder of everything, sorted, with one owner and one date: the same bytes each time.
@@ -85,7 +89,7 @@ pack() { # ARCH
     name=evenkeel-$version-linux-$1
     tree=$work/$name
     mkdir -p "$tree/systemd"
-    install -m 755 "$target_dir/$1-unknown-linux-gnu/release/evenkeel" "$tree/evenkeel"
+    install -m 755 "$target_dir/$1-unknown-linux-gnu/dist/evenkeel" "$tree/evenkeel"
     install -m 755 packaging/install.sh "$tree/install.sh"
     install -m 644 packaging/systemd/*.service "$tree/systemd/"
     install -m 644 packaging/server.yaml packaging/agent.yaml LICENSE "$tree/"
@@ -130,7 +134,7 @@ for arch in x86_64 aarch64; do
     fi
     build "$arch" "$cc"
     if [ "$arch" = "$here" ]; then
-        check "$target_dir/$arch-unknown-linux-gnu/release/evenkeel"
+        check "$target_dir/$arch-unknown-linux-gnu/dist/evenkeel"
     fi
     pack "$arch"
 done

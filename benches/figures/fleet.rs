@@ -48,6 +48,8 @@ const RETURNS: usize = 3;
 const FEW: usize = 100;
 const PODS: usize = 1000;
 const FAILURES: usize = 2000;
+/// How many of them while the release of the pods is watched.
+const FAILURES_WATCHED: usize = 500;
 /// Between two heartbeats, as agents do it.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -113,11 +115,11 @@ impl Server {
         run(&mut self.verb(&["token", "create"]))
     }
 
-    fn for_agents(&self) -> (ServerAddress, Token) {
+    pub fn for_agents(&self) -> (ServerAddress, Token) {
         (self.address.to_string().parse().unwrap(), self.token().parse().unwrap())
     }
 
-    fn api(&self) -> Api {
+    pub fn api(&self) -> Api {
         Api::new(&self.data().join("admin.kubeconfig"), self.address)
     }
 }
@@ -143,7 +145,7 @@ fn serve(dir: &tempfile::TempDir, address: SocketAddr) -> Child {
         .expect("evenkeel server")
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
 }
 
@@ -154,7 +156,7 @@ async fn metric(api: &Api, name: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
-async fn until(what: &str, mut check: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut check: impl AsyncFnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !check().await {
         assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
@@ -172,7 +174,7 @@ fn agents(usual: usize) -> usize {
 }
 
 /// Whether this process and the server may have so many descriptors; says what is needed if not.
-fn descriptors(needed: u64) -> bool {
+pub fn descriptors(needed: u64) -> bool {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|now| now >= needed) {
@@ -297,28 +299,38 @@ pub fn replacement() {
             read["status"]["readyReplicas"].as_u64() == Some(PODS as u64)
         })
         .await;
-        // While a release is watched, all its pods are looked at whenever one changes.
+        println!("  failures of {PODS} pods on {FEW} agents, one after the other");
+        let watched = failures(FAILURES_WATCHED, &mut pods, &mut coming).await;
+        println!("  while the release is watched, {FAILURES_WATCHED} failures:");
+        alone("from the report to the replacement's assignment, median", "ms", &Samples(vec![watched.median()]));
+        alone("the same, p99", "ms", &Samples(vec![watched.at(0.99)]));
         until("the release is the last good one", async || {
             let source = api.get("/apis/evenkeel.dev/v1alpha1/sources/bench").await.unwrap();
             source["status"]["lastGoodRevision"].is_string()
         })
         .await;
-        let mut took = Samples::default();
-        for n in 0..FAILURES {
-            let pod = pods.swap_remove((n * 7919) % pods.len());
-            let status = json!({"phase": "Failed", "reason": "Evicted", "message": "the figure wants it so"});
-            let failed = PodReport { status: canonical::value_bytes(&status).into(), ..pod.order };
-            let told = Instant::now();
-            pod.agent.send(Fail(failed)).await.unwrap();
-            let next = tokio::time::timeout(PATIENCE, coming.recv()).await.expect("a replacement").unwrap();
-            assert_ne!(next.uid, pod.uid);
-            took.0.push((next.at - told).as_secs_f64() * 1000.0);
-            pods.push(next);
-        }
-        println!("  {FAILURES} failures of {PODS} pods on {FEW} agents, one after the other");
+        let took = failures(FAILURES, &mut pods, &mut coming).await;
+        println!("  later, {FAILURES} failures:");
         alone("from the report to the replacement's assignment, median", "ms", &Samples(vec![took.median()]));
         bounded("the same, p99", "ms", Better::Lower, 20.0, &Samples(vec![took.at(0.99)]));
     });
+}
+
+/// Has pods fail one after the other; milliseconds until the replacement of each is assigned.
+async fn failures(count: usize, pods: &mut Vec<Came>, coming: &mut mpsc::Receiver<Came>) -> Samples {
+    let mut took = Samples::default();
+    for n in 0..count {
+        let pod = pods.swap_remove((n * 7919) % pods.len());
+        let status = json!({"phase": "Failed", "reason": "Evicted", "message": "the figure wants it so"});
+        let failed = PodReport { status: canonical::value_bytes(&status).into(), ..pod.order };
+        let told = Instant::now();
+        pod.agent.send(Fail(failed)).await.unwrap();
+        let next = tokio::time::timeout(PATIENCE, coming.recv()).await.expect("a replacement").unwrap();
+        assert_ne!(next.uid, pod.uid);
+        took.0.push((next.at - told).as_secs_f64() * 1000.0);
+        pods.push(next);
+    }
+    took
 }
 
 fn deployment(replicas: usize) -> Value {

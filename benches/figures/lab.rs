@@ -9,7 +9,7 @@ use std::{
 };
 
 use evenkeel_conductor::{AskId, Conductor, Event, Output, Start};
-use evenkeel_core::{Ask, Settings, release::inbound::Seen, world::pods::PodRecord};
+use evenkeel_core::{Ask, Settings, edit::Owners, release::inbound::Seen, world::pods::PodRecord};
 use evenkeel_model::{
     Kind, Meta, Object, Revision, Snapshot, Time, canonical,
     own::{GitSpec, SourceSpec},
@@ -71,7 +71,8 @@ impl Lab {
             git: Some(GitSpec { url: format!("/srv/{name}"), ..GitSpec::default() }),
             ..SourceSpec::default()
         };
-        let ask = Ask::CreateSource { name: name.clone(), spec, meta: Meta::default() };
+        let ask =
+            Ask::CreateSource { name: name.clone(), spec, meta: Meta::default(), owners: Owners::By("bench".into()) };
         self.events.push_back(Event::Ask { id: AskId(1), ask: Box::new(ask), user: "bench".into() });
         self.events.push_back(Event::Seen(Box::new(Seen {
             source: name,

@@ -23,8 +23,10 @@ mod measure;
 mod memory;
 #[path = "../../tests/fleet/nodes.rs"]
 mod nodes;
+mod overlay;
 mod rolling;
 mod scheduler;
+mod serving;
 mod starts;
 mod store;
 mod world;
@@ -45,6 +47,8 @@ const FIGURES: &[Figure] = &[
     ("heartbeats", "5,000 agents over real sockets that say nothing else", fleet::heartbeats),
     ("reconnect", "1,000 sessions after the server's restart", fleet::reconnect),
     ("replacement", "from the report that a pod failed to its replacement's assignment", fleet::replacement),
+    ("api", "lists, reads, writes and watches of the API", serving::serving),
+    ("overlay", "one stream between pods of two nodes by VXLAN, against Docker Swarm's overlay", overlay::streams),
     ("lost-node", "a node's death until its replicas run elsewhere, against Docker Swarm", lost::node),
     ("agent-memory", "an agent with 20 pods, and a server that has nothing to do", memory::agent),
     ("idle", "what `evenkeel up` takes with the example and nothing to do", idle::idle),
@@ -58,8 +62,11 @@ fn now() -> evenkeel_model::Time {
 
 fn main() {
     let names: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    if names == ["world-child"] {
-        return world::child();
+    match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["world-child"] => return world::child(),
+        [overlay::LISTENER] => return overlay::listener(),
+        [overlay::SENDER, to] => return overlay::sender(to),
+        _ => {}
     }
     if let Some(unknown) = names.iter().find(|n| !FIGURES.iter().any(|f| f.0 == *n)) {
         eprintln!("no figure `{unknown}`; there are:");

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
@@ -12,7 +13,6 @@ use serde_json::{Value, json};
 
 use crate::{
     cluster::{images, run},
-    engine::Engine,
     fleet::Server,
     measure::{Better, Samples, bounded, status_kib},
 };
@@ -23,19 +23,21 @@ const SERVER_RESTS: Duration = Duration::from_mins(1);
 const AGENT_RESTS: Duration = Duration::from_mins(10);
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// An agent on this machine's engine; it leaves nothing of its cluster behind.
+/// An agent on this machine's engine; it leaves nothing of its cluster behind, nor of its node's network.
 struct Agent {
     child: Child,
-    cluster: String,
+    program: PathBuf,
+    data: PathBuf,
 }
 
 impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let mut engine = Engine::new();
-        for left in engine.list(&[&format!("evenkeel.dev/cluster={}", self.cluster)]) {
-            engine.remove(&left.id);
+        let down = Command::new(&self.program).args(["down", "--purge", "--data-dir"]).arg(&self.data).output();
+        match down {
+            Ok(output) if output.status.success() => {}
+            other => println!("  the agent's containers and network may be left: {other:?}"),
         }
     }
 }
@@ -48,18 +50,20 @@ pub fn agent() {
     bounded("an empty server, anonymous", "MB", Better::Lower, 12.0, &memory(server.pid(), "RssAnon"));
     bounded("an empty server, resident", "MB", Better::Lower, 30.0, &memory(server.pid(), "VmRSS"));
 
-    let cluster = fs::read_to_string(server.data().join("ca/cluster-id")).unwrap().trim().to_string();
+    let (program, data) = (server.dir().join("evenkeel"), server.dir().join("agent"));
     let log = fs::File::create(server.dir().join("agent-log")).unwrap();
-    let child = Command::new(server.dir().join("evenkeel"))
+    let child = Command::new(&program)
+        // As its unit in packaging/systemd does.
+        .env("MALLOC_ARENA_MAX", "1")
         .args(["agent", "--name", "bench", "--log-format", "text", "--server", &server.address().to_string()])
         .args(["--token", &server.token(), "--data-dir"])
-        .arg(server.dir().join("agent"))
+        .arg(&data)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn()
         .expect("evenkeel agent");
-    let agent = Agent { child, cluster };
+    let agent = Agent { child, program, data };
     let manifests = server.dir().join("manifests");
     fs::create_dir(&manifests).unwrap();
     // JSON is YAML.

@@ -6,12 +6,12 @@
 //!
 //! Evenkeel's tests use its other words: `shop exit CODE [AFTER_SECONDS]`, `shop hang`,
 //! `shop log LINE...`, `shop eat`, `shop probe PORT PATH`, `shop touch FILE`, `shop cat FILE`,
-//! `shop get HOST:PORT [PATH]`, `shop load HOST:PORT REQUESTS_A_SECOND SECONDS [listen]`.
+//! `shop get HOST:PORT [PATH]`, `shop ask HOST:PORT` (a datagram), `shop load HOST:PORT REQUESTS_A_SECOND SECONDS [listen]`.
 
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream, ToSocketAddrs},
+    net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket},
     process::exit,
     sync::{
         Arc, Mutex,
@@ -149,6 +149,16 @@ fn main() {
                 }
             }
         }
+        "ask" => {
+            let address = rest.first().map_or("", String::as_str);
+            match ask(address) {
+                Ok(text) => print!("{text}"),
+                Err(e) => {
+                    eprintln!("shop: {address}: {e}");
+                    exit(1)
+                }
+            }
+        }
         "load" => exit(i32::from(load(rest) > 0)),
         "env" => env::vars().for_each(|(name, value)| println!("{name}={value}")),
         other => {
@@ -182,6 +192,10 @@ fn serve(role: &str) {
         }
     };
     println!("shop {version}: {role} listens on {port}");
+    if let Ok(socket) = UdpSocket::bind(format!("0.0.0.0:{port}")) {
+        let (role, version) = (role.to_string(), version.clone());
+        thread::spawn(move || answer_datagrams(&socket, &role, &version));
+    }
     stop::after_the_last_request();
     for stream in listener.incoming().flatten() {
         let request = stop::Request::begun();
@@ -213,6 +227,17 @@ fn answer(mut stream: TcpStream, role: &str, version: &str, ready: bool) {
         stream,
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
+}
+
+/// Each datagram is answered by the first line of the page.
+fn answer_datagrams(socket: &UdpSocket, role: &str, version: &str) {
+    let host = fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let text = format!("Hello from shop {version}, {role} on {}\n", host.trim());
+    loop {
+        if let Ok((_, from)) = socket.recv_from(&mut [0; 512]) {
+            let _ = socket.send_to(text.as_bytes(), from);
+        }
+    }
 }
 
 fn page(role: &str, version: &str) -> String {
@@ -251,6 +276,23 @@ fn get(address: &str, path: &str) -> Result<String, String> {
         let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| format!("{one}: closed after {} bytes", text.len()))?;
         let status = head.split(' ').nth(1).unwrap_or_default();
         return if status == "200" { Ok(body.to_string()) } else { Err(format!("{one}: status {status}")) };
+    }
+    Err(last)
+}
+
+/// What a datagram to an address is answered; asked again as resolvers do it, three times.
+fn ask(address: &str) -> Result<String, String> {
+    let to = address.to_socket_addrs().map_err(|e| format!("no address: {e}"))?.next().ok_or("no address")?;
+    let socket = UdpSocket::bind("0.0.0.0:0").map_err(|e| e.to_string())?;
+    let said = |e: std::io::Error| e.to_string();
+    socket.set_read_timeout(Some(Duration::from_secs(1))).and_then(|()| socket.connect(to)).map_err(said)?;
+    let mut last = String::new();
+    for _ in 0..3 {
+        let mut buffer = [0; 512];
+        match socket.send(b"?").and_then(|_| socket.recv(&mut buffer)) {
+            Ok(n) => return Ok(String::from_utf8_lossy(&buffer[..n]).into_owned()),
+            Err(e) => last = e.to_string(),
+        }
     }
     Err(last)
 }

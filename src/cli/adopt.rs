@@ -6,7 +6,7 @@
 //! nothing that lies about in it is touched or committed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use evenkeel_manifest::amend;
 use evenkeel_model::{
     Key, Kind,
-    own::{DriftOrigin, DriftSpec, DriftStatus, SourceSpec},
+    own::{DriftOrigin, DriftSpec, DriftStatus, ObjectRef, SourceSpec},
 };
 use serde_json::Value;
 use similar::TextDiff;
@@ -24,6 +24,7 @@ use similar::TextDiff;
 use super::{
     Cx,
     error::hinted,
+    kinds,
     objects::{self, maybe, name, text, typed},
     output::one_line,
     paths,
@@ -82,6 +83,7 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
     }
     let from = Files::of(&args, &spec)?;
     let revision = text(&object, "/status/appliedRevision");
+    let definitions = definitions(&client, &wanted).await?;
     let mut files: BTreeMap<String, (String, String)> = BTreeMap::new();
     let mut by_hand = Vec::new();
     for one in &wanted {
@@ -91,7 +93,7 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
             files.insert(place.clone(), (read.clone(), read));
         }
         let Some((_, now)) = files.get_mut(&place) else { continue };
-        match amend(now, &one.key, &one.spec.path, &one.spec.live) {
+        match amend(now, &one.key, definitions.get(&one.key.kind), &one.spec.path, &one.spec.live) {
             Ok(next) => *now = next,
             Err(why) => by_hand.push(format!("{} {}: {place}: {why}", one.key, one.spec.path)),
         }
@@ -131,13 +133,18 @@ async fn wanted(client: &Client, source: &str, names: &[String]) -> Result<Vec<W
     if let Some(missing) = names.iter().find(|n| !all.iter().any(|d| name(d) == n.as_str())) {
         return Err(hinted(format!("there is no drift {missing}"), "`evenkeel drift` lists them"));
     }
+    let of_definition = |d: &Value| maybe::<DriftSpec>(d, "/spec").is_some_and(|s| built_in(&s.object).is_none());
+    let custom = if all.iter().any(of_definition) { kinds::custom(client).await? } else { Vec::new() };
     let mut out = Vec::new();
     for drift in all.iter().filter(|d| names.is_empty() || names.iter().any(|n| n == name(d))) {
         let Some(spec) = maybe::<DriftSpec>(drift, "/spec") else { continue };
         let asked = !names.is_empty();
         let of_container = matches!(spec.origin, DriftOrigin::Node(_));
         let settled = maybe::<DriftStatus>(drift, "/status").is_some_and(|s| s.resolution.is_some());
-        let kind = Kind::of(&spec.object.api_version, &spec.object.kind);
+        let theirs = |k: &&Kind| {
+            k.info().kind == spec.object.kind && spec.object.api_version.starts_with(&format!("{}/", k.info().group))
+        };
+        let kind = built_in(&spec.object).or_else(|| custom.iter().find(theirs).copied());
         let why = if of_container {
             Some("is of a container, which no file says")
         } else if settled {
@@ -147,7 +154,7 @@ async fn wanted(client: &Client, source: &str, names: &[String]) -> Result<Vec<W
         } else if kind == Some(Kind::Secret) {
             Some("is of a Secret, whose values are not shown")
         } else if kind.is_none() {
-            Some("is of a custom kind, which is not supported yet")
+            Some("is of a kind that the server does not have any more")
         } else {
             None
         };
@@ -162,6 +169,22 @@ async fn wanted(client: &Client, source: &str, names: &[String]) -> Result<Vec<W
         }
     }
     out.sort_by(|a, b| a.drift.cmp(&b.drift));
+    Ok(out)
+}
+
+fn built_in(object: &ObjectRef) -> Option<Kind> {
+    Kind::of(&object.api_version, &object.kind)
+}
+
+/// The `spec` of the definitions of custom kinds: they say what the paths of drifts mean.
+async fn definitions(client: &Client, wanted: &[Wanted]) -> Result<BTreeMap<Kind, Value>> {
+    let custom = wanted.iter().map(|w| w.key.kind).filter(|k| matches!(k, Kind::Custom(_)));
+    let mut out = BTreeMap::new();
+    for kind in custom.collect::<BTreeSet<_>>() {
+        let name = format!("{}.{}", kind.info().plural, kind.info().group);
+        let object = client.get(&paths::item(Kind::CustomResourceDefinition, "", &name)).await?;
+        out.insert(kind, object.get("spec").cloned().unwrap_or_default());
+    }
     Ok(out)
 }
 

@@ -4,10 +4,10 @@
 //! Called by `main` of the command line. The file becomes flags that stand before those that were
 //! typed, so there is one definition of each setting, and one parser.
 
-use std::{ffi::OsString, fs, io, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, fs, io, path::Path};
 
 use anyhow::{Context as _, Result};
-use clap::{Command, CommandFactory};
+use clap::{Arg, ArgAction, Command, CommandFactory};
 use serde_json::{Map, Value};
 
 use super::{Cli, error::hinted};
@@ -54,16 +54,32 @@ fn place(verb: &str, typed: &[OsString]) -> Option<usize> {
 }
 
 fn flags(verb: &Command, settings: &Map<String, Value>, file: &Path) -> Result<Vec<String>> {
-    let known: Vec<&str> = verb.get_arguments().filter_map(clap::Arg::get_long).filter(|l| *l != "config").collect();
+    let known: BTreeMap<&str, &Arg> =
+        verb.get_arguments().filter_map(|a| Some((a.get_long()?, a))).filter(|(long, _)| *long != "config").collect();
     let mut out = Vec::new();
     for (key, value) in settings {
-        if !known.contains(&key.as_str()) {
+        let Some(flag) = known.get(key.as_str()) else {
             let message = format!("{}: unknown key `{key}`", file.display());
-            return Err(hinted(message, format!("one of {}", known.join(", "))));
+            let all: Vec<&str> = known.into_keys().collect();
+            return Err(hinted(message, format!("one of {}", all.join(", "))));
+        };
+        for value in each(flag, value) {
+            out.push(format!("--{key}={}", plain(&value).with_context(|| format!("{}: `{key}`", file.display()))?));
         }
-        out.push(format!("--{key}={}", plain(value).with_context(|| format!("{}: `{key}`", file.display()))?));
     }
     Ok(out)
+}
+
+/// The values of a flag's key: several where the flag takes no list and is typed again for each.
+fn each(flag: &Arg, value: &Value) -> Vec<Value> {
+    let again = matches!(flag.get_action(), ArgAction::Append) && flag.get_value_delimiter().is_none();
+    match value {
+        Value::Array(list) if again => list.clone(),
+        Value::Object(map) if again => {
+            map.iter().map(|(k, v)| Value::Object([(k.clone(), v.clone())].into_iter().collect())).collect()
+        }
+        _ => vec![value.clone()],
+    }
 }
 
 /// A value as it would be typed: lists and mappings with commas.
@@ -103,6 +119,10 @@ mod tests {
         assert_eq!(value(&file, "interval").unwrap().as_deref(), Some("5s"));
         assert_eq!(value(&file, "listen").unwrap(), None);
         assert_eq!(value(&dir.path().join("none"), "listen").unwrap(), None);
+        fs::write(&file, "oidc-required-claim: {aud2: 'a,b', hd: x}\n").unwrap();
+        let all = merged("server", &typed("evenkeel server"), &file, false).unwrap().unwrap();
+        let claims = "--oidc-required-claim=aud2=a,b --oidc-required-claim=hd=x";
+        assert_eq!(all, typed(&format!("evenkeel server {claims}")));
         fs::write(&file, "intervall: 5s\n").unwrap();
         let error = merged("up", &typed("evenkeel up x"), &file, false).unwrap_err().to_string();
         assert!(error.contains("unknown key `intervall`"), "{error}");

@@ -26,7 +26,7 @@ fn reference() -> String {
     let mut out = String::from(
         "# Command reference\n\nMade from the command line's definition by `evenkeel docs`; do not edit.\n\n\
          The client finds its server by `--kubeconfig`, else a `--data-dir` on the command line, else `KUBECONFIG`, \
-         else the default data directory.\n\nExit codes: 0 done; 1 error; 2 wrong usage, or what the verb says.\n",
+         else the default data directory. In a pod, where none of these is there, it takes the pod's own token, CA and namespace, as `kubectl` does.\n\nExit codes: 0 done; 1 error; 2 wrong usage, or what the verb says.\n",
     );
     for verb in command.get_subcommands().filter(|c| !c.is_hide_set()) {
         section(&mut out, verb, "evenkeel", 2);

@@ -50,7 +50,7 @@ fn is(kind: Kind, word: &str) -> bool {
 }
 
 /// All kinds that definitions make, in the version that the server prefers.
-async fn custom(client: &Client) -> Result<Vec<Kind>> {
+pub(crate) async fn custom(client: &Client) -> Result<Vec<Kind>> {
     Ok(read(&client.get_as("/apis", AGGREGATED).await?))
 }
 

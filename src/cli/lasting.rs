@@ -18,7 +18,7 @@ use evenkeel_model::{
 };
 use tracing_subscriber::{EnvFilter, fmt};
 
-use super::{Cx, settings::Given, source::Fields};
+use super::{Cx, oidc, settings::Given, source::Fields};
 use crate::run::{ControlOptions, NodeOptions, locate};
 
 /// Of the control half: its source, where it is reached, its settings.
@@ -41,7 +41,11 @@ pub(super) struct Control {
     #[arg(long, value_name = "FILE", help_heading = "Settings")]
     encryption_key_file: Option<PathBuf>,
     #[command(flatten)]
+    acme: super::acme::Acme,
+    #[command(flatten)]
     settings: Given,
+    #[command(flatten)]
+    oidc: oidc::Issuer,
 }
 
 impl Control {
@@ -65,6 +69,8 @@ impl Control {
             settings: self.settings.settings()?,
             backups: self.settings.backups(),
             access_log: self.settings.access_log(),
+            acme: self.acme.options()?,
+            oidc: self.oidc.options()?,
             story,
         })
     }

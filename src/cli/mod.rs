@@ -3,6 +3,7 @@
 //! Called by `main`. Verbs that speak to a server use `client` alone: what they can do, `curl` can.
 //! Results go to stdout, everything else to stderr.
 
+mod acme;
 mod adopt;
 mod agent;
 mod audit;
@@ -26,9 +27,11 @@ mod kinds;
 mod kubeconfig;
 mod lasting;
 mod logs;
+mod net;
 mod node;
 mod nodes;
 mod objects;
+mod oidc;
 mod orphan;
 mod output;
 mod passphrase;
@@ -107,6 +110,8 @@ enum Verb {
     Token(token::Verb),
     #[command(subcommand)]
     Node(node::Verb),
+    #[command(subcommand)]
+    Net(net::Verb),
     Rebalance(rebalance::Args),
     #[command(subcommand)]
     Orphan(orphan::Verb),
@@ -214,6 +219,7 @@ async fn ask(verb: Verb, cx: &mut Cx) -> Result<ExitCode> {
         Verb::Why(args) => why::run(args, cx).await,
         Verb::Token(verb) => token::run(verb, cx).await,
         Verb::Node(verb) => node::run(verb, cx).await,
+        Verb::Net(verb) => net::run(verb, cx).await,
         Verb::Rebalance(args) => rebalance::run(args, cx).await,
         Verb::Orphan(verb) => orphan::run(verb, cx).await,
         Verb::Audit(args) => audit::run(args, cx).await,
@@ -282,6 +288,7 @@ mod tests {
             "node cordon n1",
             "node drain n1 --timeout 5m --ignore-daemonsets --delete-emptydir-data --force --grace-period 5 --pod-selector app=web --dry-run",
             "node remove n1 --force",
+            "net check --node n1 -o json",
             "orphan list -o json",
             "orphan adopt web-1 -n shop",
             "orphan remove web-1",

@@ -302,7 +302,8 @@ fn node(object: &Value, pods: &[Value]) -> Entry {
     let here = pods.iter().filter(|p| text(p, "/spec/nodeName") == name(object)).count();
     let memory = text(object, "/status/allocatable/memory");
     let room = format!("{} cpu, {} memory", text(object, "/status/allocatable/cpu"), gibibytes(memory));
-    Entry { tone, cells: vec![name(object).into(), state, format!("{here} pods"), room], notes }
+    let pods = if here == 1 { "1 pod".into() } else { format!("{here} pods") };
+    Entry { tone, cells: vec![name(object).into(), state, pods, room], notes }
 }
 
 /// A quantity of memory for people, as `23.4Gi`; as it is where that would say less.

@@ -1,7 +1,8 @@
 //! Where the server is and who asks: the kubeconfig, and how it is found.
 //!
 //! `--kubeconfig`, else a `--data-dir` given on the command line, else `KUBECONFIG`, else the data
-//! directory's `admin.kubeconfig`.
+//! directory's `admin.kubeconfig`; where that is not there either and this is a pod, what a pod is given,
+//! as `kubectl` does it.
 
 use std::{
     env, fs,
@@ -30,6 +31,12 @@ impl Where {
     /// The data directory: given, or of the environment, or the default.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.data_dir.clone().unwrap_or_else(default_data_dir)
+    }
+
+    /// Whether nothing says where the server is.
+    fn is_default(&self) -> bool {
+        let set = |name: &str| env::var_os(name).is_some_and(|v| !v.is_empty());
+        self.kubeconfig.is_none() && self.data_dir.is_none() && !set("KUBECONFIG") && !set("EVENKEEL_DATA_DIR")
     }
 
     /// The kubeconfig's path.
@@ -76,10 +83,20 @@ pub(super) struct Config {
     /// Certificate and key, PEM.
     pub(super) identity: Option<(Vec<u8>, Vec<u8>)>,
     /// Bearer token.
-    pub(super) token: Option<String>,
+    token: Option<Token>,
     /// The context's namespace.
     pub(super) namespace: Option<String>,
 }
+
+/// A bearer token, or where it stands: one of a pod is renewed.
+#[derive(Debug, PartialEq)]
+enum Token {
+    Text(String),
+    File(PathBuf),
+}
+
+/// Where a pod finds its token, its namespace and the CA.
+const POD: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -136,8 +153,33 @@ impl Config {
         let path = place.kubeconfig();
         match fs::read(&path) {
             Ok(bytes) => Self::parse(&path, &bytes).map_err(|reason| ClientError::BadConfig { path, reason }),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(ClientError::NoConfig { path }),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let pod =
+                    if place.is_default() { Self::of_pod(Path::new(POD), |name| env::var(name).ok()) } else { None };
+                pod.ok_or(ClientError::NoConfig { path })
+            }
             Err(e) => Err(ClientError::BadConfig { path, reason: e.to_string() }),
+        }
+    }
+
+    /// Of a pod that has a token; `None` where this is none.
+    fn of_pod(dir: &Path, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let host = variable("KUBERNETES_SERVICE_HOST").filter(|h| !h.is_empty())?;
+        let port = variable("KUBERNETES_SERVICE_PORT")?.parse().ok()?;
+        let token = dir.join("token");
+        let ca = fs::read(dir.join("ca.crt")).ok()?;
+        fs::metadata(&token).ok()?;
+        let namespace = fs::read_to_string(dir.join("namespace")).ok().map(|n| n.trim().to_owned());
+        let path = dir.to_owned();
+        Some(Self { path, host, port, ca, identity: None, token: Some(Token::File(token)), namespace })
+    }
+
+    /// The bearer token, if there is one, as it is now.
+    pub(super) fn token(&self) -> std::io::Result<Option<String>> {
+        match &self.token {
+            None => Ok(None),
+            Some(Token::Text(text)) => Ok(Some(text.clone())),
+            Some(Token::File(path)) => fs::read_to_string(path).map(|text| Some(text.trim().to_owned())),
         }
     }
 
@@ -167,11 +209,13 @@ impl Config {
         let key = data(user.client_key_data, user.client_key)?;
         let identity = certificate.zip(key);
         // As kubectl: a file counts before what stands beside it.
-        let token = match data(None, user.token_file)? {
-            Some(bytes) => {
-                Some(String::from_utf8(bytes).map_err(|_| "the token's file is no text".to_owned())?.trim().to_owned())
+        let token = match user.token_file {
+            Some(file) => {
+                let file = folder.join(file);
+                fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+                Some(Token::File(file))
             }
-            None => user.token,
+            None => user.token.map(Token::Text),
         };
         let path = path.to_owned();
         Ok(Self { path, host, port, ca, identity, token, namespace: context.namespace })
@@ -239,12 +283,33 @@ mod tests {
         std::fs::write(dir.path().join("t"), "abc\n").unwrap();
         let with = |user: &str| {
             let text = text.replace("client-certificate-data: Yg==, client-key-data: Yw==", user);
-            Config::parse(&dir.path().join("config"), text.as_bytes()).map(|c| c.token)
+            Config::parse(&dir.path().join("config"), text.as_bytes()).map(|c| c.token().unwrap())
         };
         assert_eq!(with("token: x"), Ok(Some("x".into())));
         assert_eq!(with("token: x, tokenFile: t"), Ok(Some("abc".into())));
         assert!(with("tokenFile: none").is_err());
         let error = Config::parse(Path::new("x"), text.replace("user: u", "user: v").as_bytes()).unwrap_err();
         assert_eq!(error, "it has no user `v`");
+    }
+    #[test]
+    fn a_pod_has_what_it_needs() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let variable = |name: &str| match name {
+            "KUBERNETES_SERVICE_HOST" => Some("10.43.0.1".to_owned()),
+            "KUBERNETES_SERVICE_PORT" => Some("443".to_owned()),
+            _ => None,
+        };
+        assert!(Config::of_pod(dir, variable).is_none());
+        for (name, text) in [("token", "one\n"), ("ca.crt", "CA"), ("namespace", "shop")] {
+            fs::write(dir.join(name), text).unwrap();
+        }
+        assert!(Config::of_pod(dir, |_| None).is_none());
+        let config = Config::of_pod(dir, variable).unwrap();
+        assert_eq!((config.server().as_str(), config.ca.as_slice()), ("https://10.43.0.1:443", b"CA".as_slice()));
+        assert_eq!((config.token().unwrap().as_deref(), config.namespace.as_deref()), (Some("one"), Some("shop")));
+        // It is renewed.
+        fs::write(dir.join("token"), "two").unwrap();
+        assert_eq!(config.token().unwrap().as_deref(), Some("two"));
     }
 }

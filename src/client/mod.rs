@@ -203,7 +203,8 @@ impl Client {
         for (name, value) in call.headers {
             request = request.header(name, *value);
         }
-        if let Some(token) = &self.config.token {
+        let token = self.config.token().map_err(|e| self.http(format!("the token cannot be read: {e}")))?;
+        if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.body(Full::new(call.body.clone())).map_err(|e| self.http(e))?;

@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use evenkeel_agent::{
-    driver::Streams,
+    driver::{NetHandle, Streams},
     remote::{
         Current, Dialer, Identity, IdentityStore, JoinFailure, JoinOptions, Serve, ServerAddress, Token, join, renewal,
         tokens,
@@ -74,14 +74,15 @@ pub(crate) async fn run(options: AgentOptions) -> Result<()> {
     info!(node = identity.node, server = %options.server, "the agent starts");
     let runtime = node::engine(&node.runtime).await?;
     let cluster = identity.cluster.clone();
-    let streams = Streams::new(runtime.clone(), cluster.clone());
+    let net = NetHandle::default();
+    let streams = Streams::new(runtime.clone(), cluster.clone(), net.clone());
     let serve: Serve = Arc::new(move |request| streams.open(request));
     let current = Current::new(identity, store);
     let dialer = Dialer::new(options.server.clone(), current.clone(), again, serve)
         .context("random bytes of the operating system")?;
-    let tokens = tokens(options.server.clone(), current.clone());
+    let beside = node::Beside { tokens: tokens(options.server.clone(), current.clone()), net };
     let renewing = tokio::spawn(renewal(options.server.clone(), current, stop.clone()));
-    let mut agent = node::start(&node, &options.data_dir, &cluster, runtime, dialer, tokens, stop.clone());
+    let mut agent = node::start(&node, &options.data_dir, &cluster, runtime, dialer, beside, stop.clone());
     let ended = tokio::select! {
         () = end.asked() => Ok(()),
         ended = &mut agent => ended.context("the agent's task").flatten().and_then(|()| {

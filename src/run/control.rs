@@ -11,9 +11,11 @@ use anyhow::{Context as _, Result};
 use evenkeel_core::{Settings, network::Layout, settings::ApiPlace};
 use evenkeel_model::own::SourceSpec;
 use evenkeel_server::{
+    acme,
     api::{self, AccessLog, Api, Logged},
     dispatch::Agents,
     host::{BackupOptions, Host, Options},
+    oidc::{Oidc, OidcOptions},
     pki::{self, Pki},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -42,6 +44,10 @@ pub(crate) struct ControlOptions {
     pub(crate) backups: BackupOptions,
     /// Which requests are logged.
     pub(crate) access_log: Logged,
+    /// Where certificates for Ingresses come from.
+    pub(crate) acme: Option<acme::Options>,
+    /// Whose ID tokens are taken.
+    pub(crate) oidc: Option<OidcOptions>,
     /// Whether the story is told in sentences; else as lines of JSON.
     pub(crate) story: bool,
 }
@@ -66,6 +72,7 @@ pub(super) struct Control {
     api: JoinHandle<()>,
     /// For pods, where it listens for its own machine alone.
     inner: Option<JoinHandle<()>>,
+    acme: Option<JoinHandle<()>>,
     log: Option<Arc<AccessLog>>,
 }
 
@@ -94,8 +101,10 @@ impl Control {
         let kubeconfig = pki.admin_kubeconfig(&options.data_dir, &url).context("the administrator's kubeconfig")?;
         let story = terminal::start(host.story(), !options.story, stop.clone());
         let log = AccessLog::open(&options.data_dir, options.access_log).context("the log of requests")?.map(Arc::new);
-        let served =
-            Api::new(Arc::new(host.clone()), stop.clone(), metrics).with_pki(pki.clone()).with_log(log.clone());
+        let served = Api::new(Arc::new(host.clone()), stop.clone(), metrics)
+            .with_pki(pki.clone())
+            .with_oidc(issuer(options.oidc.clone())?)
+            .with_log(log.clone());
         let agents = Agents::new(host.clone(), pki.clone(), stop.clone());
         let served = Arc::new(served);
         let inner = match place {
@@ -107,13 +116,18 @@ impl Control {
             _ => None,
         };
         let api = tokio::spawn(api::serve(served, Some(agents.clone()), listener, tls, stop.clone()));
+        let acme = options.acme.clone().map(|acme| tokio::spawn(acme::run(host.clone(), acme, stop.clone())));
         let added = tokio::spawn(add_source(host.clone(), options.source.clone(), stop.clone()));
-        Ok(Self { host, pki, agents, url, kubeconfig, story, added, stop, api, inner, log })
+        Ok(Self { host, pki, agents, url, kubeconfig, story, added, stop, api, inner, acme, log })
     }
 
     /// Ends it. What agents have said last is still taken.
     pub(super) async fn end(self) {
         self.stop.cancel();
+        if let Some(acme) = self.acme {
+            // One that panicked has been logged by its task.
+            let _ended = acme.await;
+        }
         self.host.stop().await;
         // A listener that panicked has been logged by its task.
         let _ended = self.api.await;
@@ -128,11 +142,25 @@ impl Control {
     }
 }
 
+/// The issuer of ID tokens, which is asked for its keys.
+fn issuer(options: Option<OidcOptions>) -> Result<Option<Arc<Oidc>>> {
+    let oidc = options.map(Oidc::new).transpose().context("OpenID Connect")?.map(Arc::new);
+    if let Some(oidc) = &oidc {
+        oidc.start();
+    }
+    Ok(oidc)
+}
+
 async fn start_host(options: &ControlOptions, pki: &Pki, api: ApiPlace) -> Result<Host> {
     let known = (!pki.is_new()).then(|| pki.nodes().into_iter().map(Arc::from).collect());
     let options = Options {
         data_dir: options.data_dir.clone(),
-        settings: Settings { root_ca: Some(pki.trust_pem().into()), api, ..options.settings.clone() },
+        settings: Settings {
+            root_ca: Some(pki.trust_pem().into()),
+            api,
+            acme: options.acme.is_some(),
+            ..options.settings.clone()
+        },
         seed: u64::from_le_bytes(pki::random()?),
         digest_key: pki.digest_key(),
         encryption_key: options.encryption_key_file.clone(),

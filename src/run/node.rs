@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use evenkeel_agent::{
-    driver::{Choice, Dial, DriverConfig, IngressSettings, NodeSettings},
+    driver::{Choice, Dial, DriverConfig, IngressSettings, NetHandle, NodeSettings},
     logic::{self, capacity::Reserved},
     tokens::TokenSource,
 };
@@ -54,6 +54,14 @@ pub(super) async fn engine(address: &str) -> Result<Arc<Docker>> {
     Ok(runtime)
 }
 
+/// What an agent has beside its session.
+pub(super) struct Beside {
+    /// Tokens for its pods.
+    pub(super) tokens: TokenSource,
+    /// Its network, for who checks it.
+    pub(super) net: NetHandle,
+}
+
 /// Starts the agent of one cluster.
 pub(super) fn start(
     options: &NodeOptions,
@@ -61,7 +69,7 @@ pub(super) fn start(
     cluster: &str,
     runtime: Arc<Docker>,
     dial: impl Dial,
-    tokens: TokenSource,
+    beside: Beside,
     stop: CancellationToken,
 ) -> JoinHandle<Result<()>> {
     // Other nodes reach its pods by it, so that a network of its own needs one.
@@ -72,6 +80,7 @@ pub(super) fn start(
     let config = DriverConfig {
         network: options.network,
         engine_elsewhere: false,
+        net: beside.net,
         ingress: options.ingress.clone(),
         dir: data_dir.join("agent"),
         logic: logic::settings::Config {
@@ -91,7 +100,7 @@ pub(super) fn start(
     };
     tokio::spawn(async move {
         let config = DriverConfig { engine_elsewhere: runtime.is_elsewhere().await, ..config };
-        evenkeel_agent::driver::run(runtime, config, dial, tokens, stop).await.context("the agent")
+        evenkeel_agent::driver::run(runtime, config, dial, beside.tokens, stop).await.context("the agent")
     })
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use evenkeel_core::Ask;
+use evenkeel_core::{Ask, edit::Owners};
 use evenkeel_model::{
     Key, Kind, Meta,
     own::{GitSpec, SourceSpec},
@@ -75,7 +75,7 @@ impl Place {
 pub(super) async fn ensure(host: &Host, name: &str, spec: SourceSpec, user: &str) -> Result<()> {
     let key = Key::cluster(Kind::Source, name);
     let ask = match host.get(&key) {
-        None => Ask::CreateSource { name: name.into(), spec, meta: Meta::default() },
+        None => Ask::CreateSource { name: name.into(), spec, meta: Meta::default(), owners: Owners::By(user.into()) },
         Some(object) => {
             let before: SourceSpec = object.spec().context("the Source that is there")?;
             if place(&before) != place(&spec) {
@@ -89,7 +89,13 @@ pub(super) async fn ensure(host: &Host, name: &str, spec: SourceSpec, user: &str
             if merged == before {
                 return Ok(());
             }
-            Ask::UpdateSource { name: name.into(), spec: merged, if_version: None, meta: None }
+            Ask::UpdateSource {
+                name: name.into(),
+                spec: merged,
+                if_version: None,
+                meta: None,
+                owners: Owners::By(user.into()),
+            }
         }
     };
     match host.ask(ask, user).await {

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use evenkeel_agent::driver::{DialError, Dialing, Streams};
+use evenkeel_agent::driver::{DialError, Dialing, NetHandle, Streams};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -37,7 +37,8 @@ pub(crate) async fn run(control: ControlOptions, node: NodeOptions) -> Result<()
     let name: Arc<str> = node.name.as_str().into();
     server.pki.add_node(&name).context("the list of known nodes")?;
     let cluster = server.pki.cluster_id().to_owned();
-    let streams = Streams::new(runtime.clone(), cluster.clone());
+    let net = NetHandle::default();
+    let streams = Streams::new(runtime.clone(), cluster.clone(), net.clone());
     server.host.register_node(name, Arc::new(Access::new(streams)));
     let host = server.host.clone();
     let dial = move || -> Dialing {
@@ -54,7 +55,7 @@ pub(crate) async fn run(control: ControlOptions, node: NodeOptions) -> Result<()
         &cluster,
         runtime,
         dial,
-        access::tokens(server.agents.clone(), &node.name),
+        node::Beside { tokens: access::tokens(server.agents.clone(), &node.name), net },
         stop.clone(),
     );
     let ended = wait_for_end(&mut agent, &mut server.added).await;

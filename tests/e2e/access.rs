@@ -10,7 +10,7 @@ use std::{
 use crate::support::{App, Cluster, eventually, output};
 
 /// A kubeconfig of somebody with a token.
-fn kubeconfig(cluster: &Cluster, name: &str, token: &str) -> PathBuf {
+pub fn kubeconfig(cluster: &Cluster, name: &str, token: &str) -> PathBuf {
     let path = cluster.dir.path().join(format!("{name}.kubeconfig"));
     let admin = fs::read_to_string(cluster.data().join("admin.kubeconfig")).unwrap();
     let line = |field: &str| admin.lines().find(|l| l.trim_start().starts_with(field)).unwrap().trim().to_string();
@@ -24,7 +24,7 @@ fn kubeconfig(cluster: &Cluster, name: &str, token: &str) -> PathBuf {
 }
 
 /// Runs kubectl as somebody: what it says, or what it complains about.
-fn kubectl(cluster: &Cluster, config: &Path, args: &[&str]) -> Result<String, String> {
+pub fn kubectl(cluster: &Cluster, config: &Path, args: &[&str]) -> Result<String, String> {
     let mut command = Command::new("kubectl");
     command.arg("--kubeconfig").arg(config).arg("--cache-dir").arg(cluster.dir.path().join("other-cache"));
     let shown = output(command.env("NO_PROXY", "*").args(args));

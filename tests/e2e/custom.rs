@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::{Cluster, eventually, output};
 
 /// A definition in the shape of many: two versions, columns, subresources, a list known by a key.
-fn crd() -> Value {
+pub fn crd() -> Value {
     let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {
         "spec": {"type": "object", "required": ["engine"], "properties": {
             "engine": {"type": "string", "enum": ["postgres", "mysql"], "description": "Which engine serves."},
@@ -36,7 +36,7 @@ fn crd() -> Value {
             "versions": [version("v1", true), version("v1beta1", false)]}})
 }
 
-fn database(engine: &str) -> Value {
+pub fn database(engine: &str) -> Value {
     json!({"apiVersion": "example.com/v1", "kind": "Database", "metadata": {"name": "main", "namespace": "default"},
         "spec": {"engine": engine, "users": [{"name": "an"}]}})
 }

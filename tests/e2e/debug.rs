@@ -124,3 +124,50 @@ fn wrong_ones(cluster: &Cluster) {
     refused(&["patch", "pod", "web", "-p", patch], "a pod's specification does not change");
     cluster.kubectl(&["label", "pod", "web", "debugged=yes"]);
 }
+
+#[test]
+fn kubectl_debug_looks_at_a_node() {
+    let cluster = Cluster::start(&[]);
+    let node = cluster.items(&["nodes"])[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    // Where nobody else comes.
+    cluster.kubectl(&["cordon", &node]);
+    let of = format!("node/{node}");
+    let image = "--image=shop.example/shop:1.0";
+    let args = ["debug", &of, image, "--profile=general", "-q", "--", "/shop", "hang"];
+    let made = output(&mut kubectl(&cluster, &args));
+    assert!(made.status.success(), "{made:?}");
+    let pod = eventually("its pod", || {
+        let all = cluster.items(&["pods"]);
+        all.into_iter().find(|p| p["metadata"]["name"].as_str().unwrap().starts_with("node-debugger-"))
+    });
+    let (name, spec) = (pod["metadata"]["name"].as_str().unwrap(), &pod["spec"]);
+    assert_eq!(
+        (&spec["nodeName"], &spec["hostPID"], &spec["hostIPC"], &spec["hostNetwork"]),
+        (&json!(node), &json!(true), &json!(true), &json!(true)),
+        "{pod:#}"
+    );
+    let ready = cluster.kubectl_try(&["wait", "--for=condition=Ready", &format!("pod/{name}"), "--timeout=20s"]);
+    assert!(ready.is_ok(), "{:#}\n{:#?}", cluster.json(&["pod", name]).unwrap()["status"], cluster.items(&["events"]));
+    let container = eventually("its container", || {
+        let found = cluster.containers().into_iter().find(|c| c.pod == *name && !c.name.is_empty())?;
+        Some(found.id)
+    });
+    let format =
+        "{{.HostConfig.PidMode}} {{.HostConfig.IpcMode}} {{range .Mounts}}{{.Source}}:{{.Destination}} {{end}}";
+    let inspected = cluster.docker(&["inspect", "--format", format, &container]);
+    assert!(inspected.starts_with("host host ") && inspected.contains("/:/host"), "{inspected}");
+    cluster.kubectl(&["delete", "pod", name]);
+    // What stands against it is said at once.
+    let refused = |node: &str, more: &str, words: &str| {
+        let made = format!(
+            r#"{{"apiVersion": "v1", "kind": "Pod", "metadata": {{"name": "placed"}}, "spec": {{"nodeName": "{node}",
+            "containers": [{{"name": "c", "image": "shop.example/shop:1.0"{more}}}]}}}}"#
+        );
+        let created = through(kubectl(&cluster, &["create", "-f", "-"]), made.as_bytes());
+        let said = String::from_utf8_lossy(&created.stderr).into_owned();
+        assert!(!created.status.success() && said.contains(words), "{said}");
+    };
+    refused("none", "", "there is no such node");
+    refused(&node, r#", "resources": {"requests": {"cpu": "1k"}}"#, "Insufficient cpu");
+    cluster.audit();
+}

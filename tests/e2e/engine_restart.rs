@@ -42,8 +42,11 @@ fn restarts_change_nothing(live_restore: bool) {
     cluster.wait_phase(&second, "Healthy");
     cluster.wait_ready("default", "web", 3);
 
-    // In the middle of the watch window.
-    let before = cluster.running("web-");
+    // In the middle of the watch window. Old pods have their grace after the release is up.
+    let before = eventually("the old pods have ended", || {
+        let running = cluster.running("web-");
+        (running.len() == 3).then_some(running)
+    });
     engine.crash();
     let back = Instant::now();
     if live_restore {

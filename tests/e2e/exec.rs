@@ -4,7 +4,7 @@
 //! The container has a program for it on a mounted path; the terminal is a pseudo-terminal.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{Read, Write},
     os::fd::OwnedFd,
     process::{Child, Command, Stdio},
@@ -17,7 +17,12 @@ use rustix::{
     termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
 
-use crate::support::{App, Cluster, eventually, output, run, through, tools};
+use serde_json::json;
+
+use crate::{
+    inside::with_programs,
+    support::{App, Cluster, eventually, output, run, through, tools},
+};
 
 /// A cluster with one pod that has the program.
 fn cluster() -> Cluster {
@@ -75,13 +80,24 @@ fn a_command_has_its_streams_and_its_exit_code() {
     let (code, error) = said(&["exec", "gone", "--", "x"]);
     assert!(code == 1 && error.contains("pods \"gone\" not found"), "{code} {error}");
 
-    // The same by kubectl, in its own protocol.
-    let printed = output(&mut kubectl(&cluster, &["exec", &pod, "--", "/tools/program", "print"]));
-    assert_eq!((text(&printed.stdout), text(&printed.stderr)), ("out 1\nout 2\n".into(), "err 1\n".into()));
-    let failed = output(&mut kubectl(&cluster, &["exec", &pod, "--", "/tools/program", "exit", "7"]));
-    assert!(failed.status.code() == Some(7) && text(&failed.stderr).contains("exit code 7"), "{failed:?}");
-    let back = through(kubectl(&cluster, &["exec", "-i", &pod, "--", "/tools/program", "echo"]), &five);
-    assert!(back.stdout == five, "{} bytes: {}", back.stdout.len(), text(&back.stderr));
+    // The same by kubectl, over WebSocket and over SPDY.
+    for web_sockets in ["true", "false"] {
+        let kubectl = |args: &[&str]| {
+            let mut command = kubectl(&cluster, &[&["exec"], args].concat());
+            command.env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", web_sockets);
+            command
+        };
+        let printed = output(&mut kubectl(&[&pod, "--", "/tools/program", "print"]));
+        assert_eq!((text(&printed.stdout), text(&printed.stderr)), ("out 1\nout 2\n".into(), "err 1\n".into()));
+        let failed = output(&mut kubectl(&[&pod, "--", "/tools/program", "exit", "7"]));
+        assert!(failed.status.code() == Some(7) && text(&failed.stderr).contains("exit code 7"), "{failed:?}");
+        let back = through(kubectl(&["-i", &pod, "--", "/tools/program", "echo"]), &five);
+        assert!(back.stdout == five, "{} bytes: {}", back.stdout.len(), text(&back.stderr));
+        let none = output(&mut kubectl(&[&pod, "--", "/nope"]));
+        assert!(!none.status.success() && text(&none.stderr).contains("/nope"), "{none:?}");
+        let refused = output(&mut kubectl(&["gone", "--", "x"]));
+        assert!(text(&refused.stderr).contains("pods \"gone\" not found"), "{refused:?}");
+    }
     cluster.audit();
 }
 
@@ -158,6 +174,7 @@ impl Terminal {
         let end = || Stdio::from(inside.try_clone().unwrap());
         let mut under = Command::new("setsid");
         under.arg("--ctty").arg(command.get_program()).args(command.get_args()).env_remove("KUBECONFIG");
+        under.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let child = under.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         Self { control, inside, child, seen: String::new() }
     }
@@ -207,6 +224,41 @@ fn a_terminal_is_passed_on_and_put_back() {
     assert_eq!(terminal.child.wait().unwrap().code(), Some(143));
     assert!(!terminal.is_raw());
     eventually("the command has ended", || (count(&cluster) == 1).then_some(()));
+
+    // kubectl over SPDY has a terminal as well.
+    let mut old = kubectl(&cluster, &["exec", "-it", "deployment/web", "--", "/tools/program", "size"]);
+    let mut terminal = Terminal::start(old.env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false"), (91, 33));
+    terminal.wait_for("91x33");
+    tcsetwinsize(&terminal.control, size(120, 40)).unwrap();
+    terminal.wait_for("120x40");
+    terminal.control.write_all(b"\x03").unwrap();
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(130));
+    cluster.audit();
+}
+
+/// `kubectl cp` is `tar` in the container, with its archive on the command's streams.
+#[test]
+fn files_are_copied_both_ways() {
+    let container = json!({"command": ["/shop", "hang"], "volumeMounts": [{"name": "copy", "mountPath": "/copy"}]});
+    let pod = json!({"volumes": [{"name": "copy", "emptyDir": {}}]});
+    let cluster = Cluster::start(&[("tools.json", &with_programs("tools", container, pod))]);
+    cluster.wait_ready("default", "tools", 1);
+    let name = cluster.pods("default", "app=tools").remove(0)["metadata"]["name"].as_str().unwrap().to_owned();
+
+    let here = cluster.dir.path().join("here");
+    fs::create_dir_all(here.join("deep/er")).unwrap();
+    // More than any buffer on the way holds, and no two parts alike.
+    let big: Vec<u8> = (0..6_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    fs::write(here.join("big"), &big).unwrap();
+    fs::write(here.join("deep/er/small"), "hello").unwrap();
+    let at = |cluster_path: &str| format!("{name}:{cluster_path}");
+    cluster.kubectl(&["cp", here.to_str().unwrap(), &at("/copy/there")]);
+    let sum = cluster.kubectl(&["exec", &name, "--", "cat", "/copy/there/deep/er/small"]);
+    assert_eq!(sum, "hello");
+    let back = cluster.dir.path().join("back");
+    cluster.kubectl(&["cp", &at("/copy/there"), back.to_str().unwrap()]);
+    assert!(fs::read(back.join("big")).unwrap() == big, "the copy of a copy is another file");
+    assert_eq!(fs::read_to_string(back.join("deep/er/small")).unwrap(), "hello");
     cluster.audit();
 }
 

@@ -124,8 +124,11 @@ fn a_pods_token_opens_what_its_account_may_and_ends_with_it() {
         {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 600}},
         {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}}]}});
     let container = json!({"command": ["/shop", "hang"],
-        "volumeMounts": [{"name": "vault", "mountPath": "/vault", "readOnly": true}]});
-    let looker = json!({"serviceAccountName": "looker", "volumes": [vault]});
+        "volumeMounts": [{"name": "vault", "mountPath": "/vault", "readOnly": true},
+            {"name": "own", "mountPath": "/own", "readOnly": true}]});
+    let binary = crate::support::binary();
+    let own = json!({"name": "own", "hostPath": {"path": binary.parent().unwrap()}});
+    let looker = json!({"serviceAccountName": "looker", "volumes": [vault, own]});
     let quiet = json!({"serviceAccountName": "quiet"});
     let mut cluster = Cluster::start(&[
         ("accounts.yaml", &accounts()),
@@ -149,6 +152,11 @@ fn a_pods_token_opens_what_its_account_may_and_ends_with_it() {
     assert!(refused.contains(words), "{refused}");
     let refused = kubectl(&["delete", "pod", pod["metadata"]["name"].as_str().unwrap()]).unwrap_err();
     assert!(refused.contains("cannot delete resource"), "{refused}");
+    // Evenkeel's own client, too.
+    let listed = inside(&cluster, "client", &["/own/evenkeel", "get", "pods"]).unwrap();
+    assert!(listed.contains("client-") && listed.contains("quiet-"), "{listed}");
+    let refused = inside(&cluster, "client", &["/own/evenkeel", "get", "secrets"]).unwrap_err();
+    assert!(refused.contains(words), "{refused}");
     // So does curl, with TLS by the CA beside the token.
     let asked = format!(
         "curl -sS --cacert {SECRETS}/ca.crt -H \"Authorization: Bearer $(cat {SECRETS}/token)\" \

@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod access;
+mod acme;
 mod adopt;
 mod amnesia;
+mod apply;
 mod backup;
 mod bad_commits;
 mod balancer;
 mod by_hand;
+mod commands;
 mod crash;
 mod custom;
 mod debug;
@@ -24,9 +27,11 @@ mod forward;
 mod hand;
 mod ingress;
 mod inside;
+mod kube_rs;
 mod kubectl;
 mod logs;
 mod networking;
+mod oidc;
 mod openapi;
 mod ownership;
 mod pause;
@@ -37,6 +42,7 @@ mod quota;
 mod rollback;
 mod rolling_update;
 mod secrets;
+mod signing;
 mod sources;
 mod streams;
 mod support;

@@ -76,6 +76,10 @@ fn an_update_loses_no_request_by_any_way_in() {
         assert!(got.status.success(), "{got:?}");
     }
 
+    // The network itself, also from one node alone.
+    let said = cluster.evenkeel(&["net", "check"]);
+    assert!(said.lines().nth(1).is_some_and(|row| row.contains("Checked") && row.contains(" 0 ")), "{said}");
+
     let loads = [("ClusterIP", load(&address)), ("NodePort", load(&at_node))];
     for (tag, message) in [("1.1", "second"), ("1.0", "third")] {
         cluster.repo.write("web.json", &web(tag));

@@ -1,6 +1,6 @@
 //! An update never takes a workload below its promise, watched from outside all the way.
 
-use crate::support::{App, Cluster, count_answers};
+use crate::support::{App, Cluster, count_answers, eventually};
 
 #[test]
 fn an_update_keeps_the_promised_pods_answering() {
@@ -39,8 +39,11 @@ fn a_changed_config_rolls_the_pods_that_use_it() {
     let commit = cluster.repo.commit("another greeting");
     cluster.wait_phase(&commit, "Healthy");
     cluster.wait_ready("default", "web", 2);
-    let after = cluster.running("web-");
-    assert!(after.iter().all(|c| !before.contains(c)), "the pods were not made anew: {after:?}");
+    // Complete does not wait for the old pods, which end in their grace.
+    let after = eventually("two other pods, and the old ones gone", || {
+        let after = cluster.running("web-");
+        (after.len() == 2 && after.iter().all(|c| !before.contains(c))).then_some(after)
+    });
     let env = crate::support::docker(&["inspect", "--format", "{{.Config.Env}}", &after[0].id]);
     assert!(env.contains("GREETING=two"), "{env}");
     // The Deployment itself does not carry the digest.

@@ -25,7 +25,7 @@ pub use evenkeel_lab::{
 };
 
 /// Clusters at one time: container starts share the machine's cores.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 4;
 
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 static STARTED: AtomicUsize = AtomicUsize::new(0);

@@ -1,23 +1,23 @@
 //! A client of the API as kubectl is one: by the administrator's kubeconfig, a connection for each
-//! request.
+//! request unless somebody keeps one.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Method, Request};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, client::conn::http1::SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_rustls::TlsConnector;
 
 /// Reaches one server.
 #[derive(Clone)]
 pub struct Api {
-    address: SocketAddr,
+    pub address: SocketAddr,
     tls: TlsConnector,
 }
 
@@ -45,11 +45,46 @@ impl Api {
 
     /// Asks once; anything but an answer of 2xx is an error.
     pub async fn send(&self, method: Method, path: &str, body: &Value) -> Result<Bytes, Failed> {
-        let tcp = TcpStream::connect(self.address).await?;
+        let (status, answer) = self.connect().await?.ask(method, path, body).await?;
+        if !status.is_success() {
+            return Err(format!("{path}: {status}: {}", String::from_utf8_lossy(&answer)).into());
+        }
+        Ok(answer)
+    }
+
+    pub async fn get(&self, path: &str) -> Result<Value, Failed> {
+        Ok(serde_json::from_slice(&self.send(Method::GET, path, &Value::Null).await?)?)
+    }
+
+    /// A connection for one request after the other.
+    pub async fn connect(&self) -> Result<Connection, Failed> {
+        self.over(TcpStream::connect(self.address).await?).await
+    }
+
+    /// The same over a socket of the caller's.
+    pub async fn over(&self, tcp: TcpStream) -> Result<Connection, Failed> {
         tcp.set_nodelay(true)?;
         let tls = self.tls.connect(ServerName::from(self.address.ip()), tcp).await?;
-        let (mut send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls)).await?;
-        let connection = tokio::spawn(connection);
+        let (send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls)).await?;
+        Ok(Connection { send, connection: tokio::spawn(connection) })
+    }
+}
+
+/// A connection to the server.
+pub struct Connection {
+    send: SendRequest<Full<Bytes>>,
+    connection: JoinHandle<hyper::Result<()>>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+impl Connection {
+    /// Asks, and takes the answer as it comes.
+    pub async fn open(&mut self, method: Method, path: &str, body: &Value) -> Result<Response<Incoming>, Failed> {
         let kind = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
         let body = if body.is_null() { Bytes::new() } else { serde_json::to_vec(body)?.into() };
         let request = Request::builder()
@@ -59,17 +94,14 @@ impl Api {
             .header("accept", "application/json")
             .header("content-type", kind)
             .body(Full::new(body))?;
-        let answer = send.send_request(request).await?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
-        connection.abort();
-        if !status.is_success() {
-            return Err(format!("{path}: {status}: {}", String::from_utf8_lossy(&body)).into());
-        }
-        Ok(body)
+        self.send.ready().await?;
+        Ok(self.send.send_request(request).await?)
     }
 
-    pub async fn get(&self, path: &str) -> Result<Value, Failed> {
-        Ok(serde_json::from_slice(&self.send(Method::GET, path, &Value::Null).await?)?)
+    /// Asks, and takes the whole answer.
+    pub async fn ask(&mut self, method: Method, path: &str, body: &Value) -> Result<(StatusCode, Bytes), Failed> {
+        let answer = self.open(method, path, body).await?;
+        let status = answer.status();
+        Ok((status, answer.into_body().collect().await?.to_bytes()))
     }
 }

@@ -2,6 +2,7 @@
 //! drain lose no request, and all of it goes on without the server.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -16,14 +17,30 @@ use crate::common::{cluster_with, web};
 const PORT: u16 = 8080;
 /// The port of the Service of type LoadBalancer.
 const BALANCED: u16 = 8088;
+/// The port of the one that remembers its clients.
+const STICKY: u16 = 8089;
 
 fn service(name: &str, more: Value) -> String {
-    let mut spec = json!({"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": PORT}]});
+    let mut spec = json!({"selector": {"app": "web"}, "ports": both(80)});
     let Value::Object(fields) = more else { panic!("{more} is no mapping") };
     for (field, value) in fields {
         spec[&field] = value;
     }
     json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}).to_string()
+}
+
+/// A port for TCP and UDP.
+fn both(port: u16) -> Value {
+    json!([{"name": "tcp", "port": port, "targetPort": PORT},
+        {"name": "udp", "port": port, "targetPort": PORT, "protocol": "UDP"}])
+}
+
+/// All requests to the nodes' Ingresses lead to `web`.
+fn ingress() -> String {
+    let backend = json!({"service": {"name": "web", "port": {"number": 80}}});
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"},
+        "spec": {"defaultBackend": backend}})
+    .to_string()
 }
 
 /// Pods to ask from, one on each node.
@@ -37,14 +54,23 @@ fn shop(cluster: &Cluster, at: At) -> Command {
     cluster.lab.command(at, program.to_str().unwrap())
 }
 
-fn get(cluster: &Cluster, at: At, address: &str) -> Result<String, String> {
-    let got = output(shop(cluster, at).args(["get", address]));
+/// Asks by a word of the shop: `get` by HTTP, `ask` by a datagram.
+fn asked(cluster: &Cluster, at: At, word: &str, address: &str) -> Result<String, String> {
+    let got = output(shop(cluster, at).args([word, address]));
     let (said, wrong) = (String::from_utf8_lossy(&got.stdout), String::from_utf8_lossy(&got.stderr));
     if got.status.success() { Ok(said.into_owned()) } else { Err(wrong.into_owned()) }
 }
 
+fn get(cluster: &Cluster, at: At, address: &str) -> Result<String, String> {
+    asked(cluster, at, "get", address)
+}
+
+fn asked_in(cluster: &Cluster, pod: &str, word: &str, address: &str) -> Result<String, String> {
+    cluster.kubectl_try(&["exec", pod, "--", "/shop", word, address])
+}
+
 fn get_in(cluster: &Cluster, pod: &str, address: &str) -> Result<String, String> {
-    cluster.kubectl_try(&["exec", pod, "--", "/shop", "get", address])
+    asked_in(cluster, pod, "get", address)
 }
 
 /// Asks 200 times a second until it is told to end.
@@ -63,6 +89,10 @@ fn said(mut load: Child) -> String {
 fn none_failed(load: Child, what: &str) {
     let said = said(load);
     assert!(said.contains(" 0 failed"), "{what}: {said}");
+}
+
+fn first_line(page: &str) -> String {
+    page.lines().next().unwrap_or_default().to_owned()
 }
 
 fn word(value: &Value) -> String {
@@ -89,12 +119,16 @@ fn field(cluster: &Cluster, service: &str, field: &str) -> String {
 /// Three nodes, each with a pod of `web` and one to ask from, and Services of several sorts.
 fn three(flags: &[&str]) -> Cluster {
     let balanced = json!({"type": "LoadBalancer", "allocateLoadBalancerNodePorts": false,
-        "ports": [{"port": BALANCED, "targetPort": PORT}]});
-    let (plain, balanced, node, headless) = (
+        "ports": both(BALANCED)});
+    let sticky = json!({"type": "LoadBalancer", "allocateLoadBalancerNodePorts": false, "sessionAffinity": "ClientIP",
+        "ports": both(STICKY)});
+    let (plain, balanced, node, headless, sticky, way) = (
         service("web", json!({})),
         service("web-balanced", balanced),
         service("web-node", json!({"type": "NodePort"})),
         service("web-each", json!({"clusterIP": "None"})),
+        service("web-sticky", sticky),
+        ingress(),
     );
     let files = [
         ("web.json", &*web(3, "1.0")),
@@ -103,9 +137,15 @@ fn three(flags: &[&str]) -> Cluster {
         ("balanced.json", &*balanced),
         ("node.json", &*node),
         ("headless.json", &*headless),
+        ("sticky.json", &*sticky),
+        ("ingress.json", &*way),
     ];
     let cluster = cluster_with(Lab::new(3), &files, 3, flags);
     cluster.wait_ready("default", "client", 3);
+    eventually("all nodes serve the Ingress", || {
+        let object = cluster.json(&["ingress", "web"])?;
+        (object.pointer("/status/loadBalancer/ingress")?.as_array()?.len() == 3).then_some(())
+    });
     cluster
 }
 
@@ -116,6 +156,11 @@ fn balanced(cluster: &Cluster, nodes: usize) -> Vec<String> {
         let all = object.pointer("/status/loadBalancer/ingress")?.as_array()?.clone();
         (all.len() == nodes).then(|| all.iter().map(|i| format!("{}:{BALANCED}", word(&i["ip"]))).collect())
     })
+}
+
+/// Where a node serves Ingresses.
+fn at_ingress(cluster: &Cluster, node: usize) -> String {
+    format!("{}:80", cluster.lab.address(At::Node(node)))
 }
 
 fn everybody_reaches_everybody(flags: &[&str]) {
@@ -129,6 +174,7 @@ fn everybody_reaches_everybody(flags: &[&str]) {
     let at_nodes: Vec<String> = (1..=3).map(|n| format!("{}:{port}", cluster.lab.address(At::Node(n)))).collect();
 
     let at_nodes: Vec<String> = at_nodes.into_iter().chain(balanced(&cluster, 3)).collect();
+    let ingresses: Vec<String> = (1..=3).map(|n| at_ingress(&cluster, n)).collect();
 
     let mut wrong = Vec::new();
     let mut check = |from: &str, to: &str, got: Result<String, String>| {
@@ -136,23 +182,52 @@ fn everybody_reaches_everybody(flags: &[&str]) {
             wrong.push(format!("{from} to {to}: {got:?}"));
         }
     };
+    // Several times, so that each backend has its turn.
+    let services: Vec<&String> = at_nodes.iter().chain([&address]).collect();
+    let often: Vec<&String> = at_pods.iter().chain([&services; 3].into_iter().flatten().copied()).collect();
     for (pod, node, _) in &clients {
         // The first question may come before this node's agent has heard the last word.
         eventually("names are known", || get_in(&cluster, pod, "web:80").ok());
         let names = ["web:80", "web-each.default.svc.cluster.local:8080", "web-node.default:80"].map(String::from);
-        for to in at_pods.iter().chain(&at_nodes).chain([&address]).chain(&names) {
+        for to in at_pods.iter().chain(&at_nodes).chain([&address]).chain(&names).chain(&ingresses) {
             check(&format!("a pod of {node}"), to, get_in(&cluster, pod, to));
         }
+        for to in &often {
+            check(&format!("a pod of {node} by UDP"), to, asked_in(&cluster, pod, "ask", to));
+        }
+        check("a pod by UDP", "a name", asked_in(&cluster, pod, "ask", "web:80"));
     }
     for number in 1..=3 {
-        for to in at_pods.iter().chain(&at_nodes).chain([&address]) {
+        for to in at_pods.iter().chain(&at_nodes).chain([&address]).chain(&ingresses) {
             check(&format!("node-{number}"), to, get(&cluster, At::Node(number), to));
         }
+        for to in &often {
+            check(&format!("node-{number} by UDP"), to, asked(&cluster, At::Node(number), "ask", to));
+        }
     }
-    for to in &at_nodes {
+    for to in at_nodes.iter().chain(&ingresses) {
         check("outside", to, get(&cluster, At::Server, to));
     }
+    for to in [&at_nodes; 3].into_iter().flatten() {
+        check("outside by UDP", to, asked(&cluster, At::Server, "ask", to));
+    }
+    // A backend to itself, by its Service's address: one in three is its own.
+    for (pod, node, _) in web.iter().flat_map(|w| [w; 6]) {
+        for word in ["get", "ask"] {
+            check(&format!("web on {node} by {word}"), &address, asked_in(&cluster, pod, word, &address));
+        }
+    }
     assert!(wrong.is_empty(), "{wrong:#?}");
+    // Who is remembered meets one backend, whichever way it comes and whatever it speaks.
+    let sticky = format!("{}:{STICKY}", cluster.lab.address(At::Node(2)));
+    for word in ["get", "ask"] {
+        let met: BTreeSet<String> =
+            (0..8).map(|_| first_line(&asked(&cluster, At::Server, word, &sticky).unwrap())).collect();
+        assert_eq!(met.len(), 1, "by {word}: {met:?}");
+    }
+    let met: BTreeSet<String> =
+        (0..24).map(|_| first_line(&get(&cluster, At::Server, &at_nodes[0]).unwrap())).collect();
+    assert!(met.len() > 1, "without it: {met:?}");
     // Pods see each other's own addresses, and a headless name has all of them.
     let slices = cluster.items(&["endpointslices"]);
     let of = |name: &str| slices.iter().find(|s| s["metadata"]["labels"]["kubernetes.io/service-name"] == name);
@@ -188,6 +263,9 @@ fn updates_drains_and_an_absent_server_lose_no_request() {
         ("ClusterIP", load(&cluster, At::Node(1), &address)),
         ("NodePort", load(&cluster, At::Server, &at_node)),
         ("LoadBalancer", load(&cluster, At::Server, &balanced)),
+        // Of a node that stays, and of the one that is drained: it goes on serving.
+        ("Ingress", load(&cluster, At::Server, &at_ingress(&cluster, 1))),
+        ("Ingress of the drained node", load(&cluster, At::Server, &at_ingress(&cluster, 3))),
     ];
     for (tag, message) in [("1.1", "second"), ("1.0", "third")] {
         cluster.repo.write("web.json", &web(6, tag));
@@ -229,6 +307,7 @@ fn updates_drains_and_an_absent_server_lose_no_request() {
 fn a_node_without_power_is_asked_no_more_once_that_is_known() {
     let mut cluster = three(&["--node-grace", "15s", "--default-toleration", "60s"]);
     let address = format!("{}:80", field(&cluster, "web", "/spec/clusterIP"));
+    let through = load(&cluster, At::Server, &at_ingress(&cluster, 1));
     let load = load(&cluster, At::Node(1), &address);
     let begun = Instant::now();
     cluster.lab.power_off(At::Node(2));
@@ -238,10 +317,21 @@ fn a_node_without_power_is_asked_no_more_once_that_is_known() {
     assert!(!left.contains(&format!("{}:{BALANCED}", cluster.lab.address(At::Node(2)))), "{left:?}");
     // As long as a request may wait and then some: whether failures really end.
     holds_for(Duration::from_secs(8), || Ok(()));
+    // The Ingress passes over who does not answer: what fails has begun before it knew, or before the power
+    // was off, and has waited its two seconds.
+    let through = said(through);
+    let last = last_failure(&through);
+    assert!(last.is_none_or(|at| at < 5.0), "through the Ingress: {through}");
+    println!("through the Ingress: {through}");
     let said = said(load);
-    let last = said.lines().filter_map(|l| l.strip_prefix("the last after ")?.split(' ').next()?.parse::<f64>().ok());
+    let last = last_failure(&said);
     // A request that began before has its two seconds for the connection.
     let bound = known + Duration::from_secs(4);
-    assert!(last.clone().all(|at| at < bound.as_secs_f64()), "known after {known:?}: {said}");
+    assert!(last.is_none_or(|at| at < bound.as_secs_f64()), "known after {known:?}: {said}");
     cluster.audit();
+}
+
+/// When the last failure was, in seconds after a load's begin.
+fn last_failure(said: &str) -> Option<f64> {
+    said.lines().find_map(|l| l.strip_prefix("the last after ")?.split(' ').next()?.parse().ok())
 }

@@ -15,6 +15,7 @@ use evenkeel_conductor::{AskId, Event, Output};
 use evenkeel_core::{
     Ask, Settings,
     ask::NodeWish,
+    edit::Owners,
     release::inbound::{self, Seen},
 };
 use evenkeel_model::{
@@ -300,6 +301,7 @@ impl World {
                 ..SourceSpec::default()
             },
             meta: Meta::default(),
+            owners: Owners::By("simulation".into()),
         });
     }
 
@@ -322,7 +324,13 @@ impl World {
             taints: record.taints.to_vec(),
             unschedulable,
         };
-        self.ask(Ask::UpdateNode { name, wish, if_version: None, dry_run: false });
+        self.ask(Ask::UpdateNode {
+            name,
+            wish,
+            if_version: None,
+            dry_run: false,
+            owners: Owners::By("simulation".into()),
+        });
     }
 
     /// Whether a node is cordoned, or nobody is there to say.

@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use evenkeel_conductor::{AskId, Conductor, Event, Failure, Output, Start};
-use evenkeel_core::{Answer, Ask, Settings, ask::DeleteOptions, release::inbound::Seen};
+use evenkeel_core::{Answer, Ask, Settings, ask::DeleteOptions, edit::Owners, release::inbound::Seen};
 use evenkeel_model::{
     Doc, Key, Kind, Meta, Place, Revision, Snapshot, Time,
     own::{GitSpec, SourceSpec, SourceStatus},
@@ -41,7 +41,7 @@ fn first_words() -> Hello {
 fn create_source() -> Event {
     let git = GitSpec { url: "/srv/shop".into(), ..GitSpec::default() };
     let spec = SourceSpec { git: Some(git), ..SourceSpec::default() };
-    let ask = Ask::CreateSource { name: "shop".into(), spec, meta: Meta::default() };
+    let ask = Ask::CreateSource { name: "shop".into(), spec, meta: Meta::default(), owners: Owners::By("test".into()) };
     Event::Ask { id: AskId(1), ask: Box::new(ask), user: "admin".into() }
 }
 

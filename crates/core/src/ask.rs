@@ -15,10 +15,10 @@ use k8s_openapi::api::core::v1::Taint;
 use serde_json::Value;
 
 use crate::{
-    controllers,
+    acme, controllers,
     cx::Cx,
     drift,
-    edit::{self, Edit},
+    edit::{self, Edit, Owners},
     release,
     scheduler::rebalance::{self, Move},
     world::World,
@@ -39,6 +39,8 @@ pub enum Ask {
         spec: evenkeel_model::own::SourceSpec,
         /// Labels and annotations of the new object.
         meta: evenkeel_model::Meta,
+        /// Who owns its fields.
+        owners: Owners,
     },
     /// Replaces a Source's `spec`, and its labels and annotations.
     UpdateSource {
@@ -50,6 +52,8 @@ pub enum Ask {
         if_version: Option<evenkeel_model::Version>,
         /// New labels and annotations; absent, they stay. Evenkeel's own (`evenkeel.dev/…`) always do.
         meta: Option<evenkeel_model::Meta>,
+        /// Who owns its fields then.
+        owners: Owners,
     },
     /// Deletes a Source; its objects stay unless `prune`.
     DeleteSource {
@@ -108,6 +112,8 @@ pub enum Ask {
         if_version: Option<Version>,
         /// Everything is checked, nothing is written.
         dry_run: bool,
+        /// Who owns its fields then.
+        owners: Owners,
     },
     /// What each node has given out, and when it was heard of. Nothing is written.
     NodeUse,
@@ -146,6 +152,8 @@ pub enum Ask {
     },
     /// A write by hand.
     Edit(Box<Edit>),
+    /// A step on the way to a certificate.
+    Acme(Box<acme::Step>),
     /// What applying this snapshot as the source's next revision would do: nothing is written.
     Diff {
         /// Source whose revision it would be.
@@ -369,8 +377,8 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
     match ask {
         Ask::DriftAccept { name } => drift::accept(world, name, user, cx),
         Ask::DriftHeal { name } => drift::heal(world, name, user, cx),
-        Ask::UpdateNode { name, wish, if_version, dry_run } => {
-            controllers::node::update(world, name, wish, *if_version, *dry_run, cx)
+        Ask::UpdateNode { name, wish, if_version, dry_run, owners } => {
+            controllers::node::update(world, name, (wish, owners), *if_version, *dry_run, cx)
         }
         Ask::OrphanAdopt { pod } => controllers::orphan::adopt(world, pod, user, cx),
         Ask::OrphanRemove { pod } => controllers::orphan::remove(world, pod, user, cx),
@@ -379,6 +387,7 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         Ask::Evict { pod, options } => controllers::disruption::eviction::evict(world, pod, options, cx),
         Ask::Rebalance(transfer) => rebalance::begin(world, transfer, cx),
         Ask::DeletePod { pod, options } => controllers::pod::delete(world, pod, options, cx),
+        Ask::Acme(step) => acme::handle(world, step, cx),
         Ask::Edit(edit) => edit::handle(world, edit, user, cx),
         source => release::ask::handle(world, source, user, cx),
     }

@@ -108,6 +108,13 @@ pub fn ingress_net(world: &World, ingress: &Object) -> Option<IngressNet> {
         default_backend: spec.default_backend.as_ref().and_then(backend),
         rules: rules.collect(),
         tls: tls.collect(),
+        answers: ingress
+            .meta
+            .annotation(names::ACME_ANSWERS)
+            .unwrap_or_default()
+            .split_whitespace()
+            .map(Into::into)
+            .collect(),
     })
 }
 

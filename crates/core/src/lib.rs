@@ -10,6 +10,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod acme;
 pub mod ask;
 pub mod change;
 pub mod controllers;

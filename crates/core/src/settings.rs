@@ -69,6 +69,8 @@ pub struct Settings {
     pub root_ca: Option<Arc<str>>,
     /// Where pods find the API.
     pub api: ApiPlace,
+    /// Whether an ACME directory is set, that gives certificates.
+    pub acme: bool,
 }
 
 impl Default for Settings {
@@ -96,6 +98,7 @@ impl Default for Settings {
             network: Layout::default(),
             root_ca: None,
             api: ApiPlace::Nowhere,
+            acme: false,
         }
     }
 }

@@ -292,7 +292,13 @@ impl Lab {
         let mut spec = json!({"git": {"url": format!("/srv/{name}")}});
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let spec: SourceSpec = serde_json::from_value(spec).unwrap();
-        self.ask(Ask::CreateSource { name: name.into(), spec, meta: Meta::default() }).unwrap();
+        self.ask(Ask::CreateSource {
+            name: name.into(),
+            spec,
+            meta: Meta::default(),
+            owners: crate::edit::Owners::By("test".into()),
+        })
+        .unwrap();
     }
 
     /// A commit of the source `shop`, numbered.

@@ -96,7 +96,8 @@ impl Default for Limits {
             head: Duration::from_secs(30),
             idle: Duration::from_mins(3),
             body_pause: Duration::from_secs(30),
-            connect: Duration::from_secs(2),
+            // Once more after the kernel has asked for a second time, and short of what clients wait.
+            connect: Duration::from_millis(1500),
             answer: Duration::from_mins(1),
         }
     }

@@ -23,7 +23,15 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{Port, Status, activity::Activity, headers::Came, proxy, shared::Shared, sockets, state::Wanted};
+use crate::{
+    Port, Status,
+    activity::Activity,
+    headers::Came,
+    proxy,
+    shared::Shared,
+    sockets::{self, STALLED},
+    state::Wanted,
+};
 
 /// A port that could not be had is tried again this often.
 const RETRY: Duration = Duration::from_secs(5);
@@ -181,7 +189,7 @@ async fn client(
     acceptor: Option<TlsAcceptor>,
     _permit: OwnedSemaphorePermit,
 ) {
-    sockets::prepare(&stream);
+    sockets::prepare(&stream, STALLED);
     let end = shared.end.clone();
     let served = async {
         let Some(acceptor) = acceptor else { return connection(shared, stream, came, None).await };

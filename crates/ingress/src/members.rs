@@ -19,7 +19,9 @@ use evenkeel_model::{
     net::{PortProtocol, ServiceNet},
 };
 
-/// Who refused a connection is tried last for this long; by then the server knows of it, too.
+/// Who refused a connection is tried last for this long; then one request tries it, and the others go on
+/// passing it over until that one was answered. A node without power thus holds up one request in a while,
+/// until the server knows of it.
 const ILL: Duration = Duration::from_secs(5);
 /// How many of them are remembered: beyond it nobody is skipped, which costs a try.
 const MOST_ILL: usize = 4096;
@@ -88,21 +90,37 @@ impl Ill {
     pub(crate) fn note(&self, address: SocketAddr) {
         let now = Instant::now();
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, since| now.duration_since(*since) < ILL);
+        // Who nobody has tried for so long is in no Service that anybody asks for.
+        all.retain(|_, since| now.duration_since(*since) < ILL * 12);
         if all.len() < MOST_ILL {
             all.insert(address, now);
         }
     }
 
     pub(crate) fn well(&self, address: SocketAddr) {
-        if self.is(address) {
+        if self.since(address).is_some() {
             self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&address);
         }
     }
 
+    fn since(&self, address: SocketAddr) -> Option<Instant> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&address).copied()
+    }
+
+    /// Whether it is passed over; where its time is over, the first who asks may try it.
     fn is(&self, address: SocketAddr) -> bool {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        all.get(&address).is_some_and(|since| since.elapsed() < ILL)
+        let Some(since) = self.since(address) else { return false };
+        if since.elapsed() < ILL {
+            return true;
+        }
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match all.get_mut(&address) {
+            Some(now) if *now == since => {
+                *now = Instant::now();
+                false
+            }
+            other => other.is_some(),
+        }
     }
 
     /// The next to try of those whose turn begins at `first`: one that was not tried, the well ones
@@ -156,6 +174,11 @@ mod tests {
         assert_eq!(ill.next(&all, 1, &[]), Some(all[2]));
         assert_eq!(ill.next(&all, 1, &[all[2], all[0]]), Some(all[1]), "better than nobody");
         assert_eq!(ill.next(&all, 1, &all), None);
+        // After a while one request tries it, the next ones do not.
+        let before = Instant::now().checked_sub(ILL).unwrap();
+        ill.0.write().unwrap().insert(all[1], before);
+        assert_eq!(ill.next(&all, 1, &[]), Some(all[1]));
+        assert_eq!(ill.next(&all, 1, &[]), Some(all[2]));
         ill.well(all[1]);
         assert_eq!(ill.next(&all, 1, &[]), Some(all[1]));
     }

@@ -4,6 +4,10 @@
 //! A connection of HTTP/1.1 carries one request after the other, one of HTTP/2 many at once. Nothing
 //! is known here of what a request says; whether one may be sent twice is the caller's to know
 //! (`proxy`).
+//!
+//! A machine that lost its power closes nothing: what is sent to it is taken by nobody. Connections that
+//! carry heads alone, which always find room at their other end, therefore end after the time that a
+//! connection may take. Those that carry bodies are others, because a backend may take its time to read.
 
 use std::{
     collections::HashMap,
@@ -25,7 +29,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use thiserror::Error;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{body::Upload, sockets};
+use crate::{
+    body::Upload,
+    sockets::{self, STALLED},
+};
 
 /// Idle connections that are kept to one address.
 const MOST_IDLE: usize = 64;
@@ -61,6 +68,9 @@ pub(crate) enum ConnectError {
 /// What is spoken on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Speech {
+    /// HTTP/1.1, requests without a body.
+    Heads,
+    /// HTTP/1.1, whatever follows the head.
     Http1,
     Http2,
 }
@@ -73,7 +83,7 @@ pub(crate) struct Lane {
 
 #[derive(Debug)]
 enum Sender {
-    One(http1::SendRequest<Upload>),
+    One(http1::SendRequest<Upload>, Speech),
     Many(http2::SendRequest<Upload>),
 }
 
@@ -86,9 +96,16 @@ pub(crate) struct Unsent {
 
 #[derive(Debug, Default)]
 struct Host {
-    idle: Vec<(http1::SendRequest<Upload>, Instant)>,
+    /// For heads alone, and for all.
+    idle: [Vec<(http1::SendRequest<Upload>, Instant)>; 2],
     many: Option<http2::SendRequest<Upload>>,
     open: Arc<AtomicUsize>,
+}
+
+impl Host {
+    fn idle(&mut self, speech: Speech) -> &mut Vec<(http1::SendRequest<Upload>, Instant)> {
+        &mut self.idle[usize::from(speech != Speech::Heads)]
+    }
 }
 
 /// All connections.
@@ -130,18 +147,19 @@ impl Pool {
                 return host.many.as_ref().filter(|s| !s.is_closed()).cloned().map(Sender::Many);
             }
             let longest = if twice { IDLE } else { FRESH };
-            while let Some((sender, since)) = host.idle.pop() {
+            let idle = host.idle(speech);
+            while let Some((sender, since)) = idle.pop() {
                 if since.elapsed() > longest {
                     // Those below are older still.
                     if twice {
-                        host.idle.clear();
+                        idle.clear();
                     } else {
-                        host.idle.push((sender, since));
+                        idle.push((sender, since));
                     }
                     return None;
                 }
                 if sender.is_ready() {
-                    return Some(Sender::One(sender));
+                    return Some(Sender::One(sender, speech));
                 }
             }
             None
@@ -162,17 +180,9 @@ impl Pool {
             Ok(Err(error)) => return Err(ConnectError::Refused(error)),
             Err(_) => return Err(ConnectError::Silent(patience)),
         };
-        sockets::prepare(&stream);
+        sockets::prepare(&stream, if speech == Speech::Heads { patience } else { STALLED });
         let io = TokioIo::new(stream);
-        let sender = if speech == Speech::Http1 {
-            let (sender, connection) = http1::Builder::new().handshake(io).await.map_err(ConnectError::Handshake)?;
-            // Its failure is told to the request that it carries.
-            tokio::spawn(async move {
-                drop(connection.with_upgrades().await);
-                drop(open);
-            });
-            Sender::One(sender)
-        } else {
+        let sender = if speech == Speech::Http2 {
             let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .keep_alive_interval(PING)
@@ -188,32 +198,41 @@ impl Pool {
             let kept = sender.clone();
             self.with(|hosts| hosts.entry(to).or_default().many = Some(kept));
             Sender::Many(sender)
+        } else {
+            let (sender, connection) = http1::Builder::new().handshake(io).await.map_err(ConnectError::Handshake)?;
+            // Its failure is told to the request that it carries.
+            tokio::spawn(async move {
+                drop(connection.with_upgrades().await);
+                drop(open);
+            });
+            Sender::One(sender, speech)
         };
         Ok(Lane { sender })
     }
 
     /// Takes a connection back as soon as its request is over.
     pub(crate) fn keep(self: &Arc<Self>, to: SocketAddr, lane: Lane) {
-        let Sender::One(mut sender) = lane.sender else { return };
+        let Sender::One(mut sender, speech) = lane.sender else { return };
         if sender.is_ready() {
-            return self.put(to, sender);
+            return self.put(to, sender, speech);
         }
         let pool = self.clone();
         tokio::spawn(async move {
             if sender.ready().await.is_ok() {
-                pool.put(to, sender);
+                pool.put(to, sender, speech);
             }
         });
     }
 
-    fn put(&self, to: SocketAddr, sender: http1::SendRequest<Upload>) {
+    fn put(&self, to: SocketAddr, sender: http1::SendRequest<Upload>, speech: Speech) {
         self.with(|hosts| {
             // Who is gone has no place, and the connection ends here.
             if let Some(host) = hosts.get_mut(&to) {
-                if host.idle.len() >= MOST_IDLE {
-                    host.idle.remove(0);
+                let idle = host.idle(speech);
+                if idle.len() >= MOST_IDLE {
+                    idle.remove(0);
                 }
-                host.idle.push((sender, Instant::now()));
+                idle.push((sender, Instant::now()));
             }
         });
     }
@@ -231,11 +250,13 @@ impl Pool {
     pub(crate) fn tidy(&self) {
         self.with(|hosts| {
             hosts.retain(|_, host| {
-                host.idle.retain(|(sender, since)| since.elapsed() < IDLE && !sender.is_closed());
+                for idle in &mut host.idle {
+                    idle.retain(|(sender, since)| since.elapsed() < IDLE && !sender.is_closed());
+                }
                 if host.many.as_ref().is_some_and(http2::SendRequest::is_closed) {
                     host.many = None;
                 }
-                !host.idle.is_empty() || host.many.is_some() || host.open.load(Ordering::Relaxed) > 0
+                host.idle.iter().any(|i| !i.is_empty()) || host.many.is_some() || host.open.load(Ordering::Relaxed) > 0
             });
         });
     }
@@ -245,7 +266,7 @@ impl Lane {
     /// Sends a request.
     pub(crate) async fn send(&mut self, request: Request<Upload>) -> Result<Response<Incoming>, Unsent> {
         let sent = match &mut self.sender {
-            Sender::One(sender) => sender.try_send_request(request).await,
+            Sender::One(sender, _) => sender.try_send_request(request).await,
             Sender::Many(sender) => sender.try_send_request(request).await,
         };
         sent.map_err(|mut e| {

@@ -30,6 +30,9 @@ use crate::{
 /// Endpoints that are tried for one request.
 const MOST_TRIES: usize = 5;
 
+/// Where an ACME directory looks for its answers (RFC 8555, 8.3).
+const CHALLENGES: &str = "/.well-known/acme-challenge/";
+
 /// A request that Evenkeel answers itself.
 #[derive(Debug)]
 struct Refusal {
@@ -104,6 +107,9 @@ async fn forward(
     account: &mut Account,
 ) -> Result<Response<Download>, Refusal> {
     let view = shared.state.view();
+    if let Some(answer) = parts.uri.path().strip_prefix(CHALLENGES).and_then(|token| view.answers.get(token)) {
+        return Ok(Response::new(Download::own(answer.clone())));
+    }
     let Some(target) = view.routes.find(host, parts.uri.path()).cloned() else {
         return Err(refuse(StatusCode::NOT_FOUND, "no Ingress has a rule for this host and path"));
     };
@@ -131,6 +137,8 @@ async fn forward(
     *request.method_mut() = parts.method;
     *request.uri_mut() = parts.uri;
     *request.headers_mut() = parts.headers;
+    let heads = speech == Speech::Http1 && client.is_none() && request.body().is_none();
+    let speech = if heads { Speech::Heads } else { speech };
     let plan = Plan { speech, fresh: client.is_some(), answer: (!grpc).then_some(limits.answer) };
     let response = send(shared, &target, &members, request, &plan, account).await?;
     Ok(give_back(shared, response, client))
@@ -266,7 +274,10 @@ async fn send(
                 request = back;
             }
             Err(Unsent { error, request: None }) => match copy {
-                Some(copy) if closed_without_answer(&error) => request = copy,
+                Some(copy) if closed_without_answer(&error) => {
+                    tried.extend(silent(shared, to, &error));
+                    request = copy;
+                }
                 _ => return Err(failed(&error, &progress)),
             },
         }
@@ -298,12 +309,26 @@ fn head_of(request: &Request<Upload>) -> Request<Upload> {
     copy
 }
 
+/// Nobody took what was sent: a new connection there would be waited for in vain.
+fn silent(shared: &Shared, to: SocketAddr, error: &hyper::Error) -> Option<SocketAddr> {
+    let silent = io_error(error).is_some_and(|e| e.kind() == std::io::ErrorKind::TimedOut);
+    silent.then(|| {
+        shared.ill.note(to);
+        to
+    })
+}
+
+fn io_error(error: &hyper::Error) -> Option<&std::io::Error> {
+    std::error::Error::source(error).and_then(|e| e.downcast_ref())
+}
+
 fn closed_without_answer(error: &hyper::Error) -> bool {
-    let io = std::error::Error::source(error).and_then(|e| e.downcast_ref::<std::io::Error>());
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};
+    let closed = [BrokenPipe, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut];
     error.is_incomplete_message()
         || error.is_canceled()
         || error.is_closed()
-        || io.is_some_and(|e| matches!(e.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe))
+        || io_error(error).is_some_and(|e| closed.contains(&e.kind()))
 }
 
 fn failed(error: &hyper::Error, progress: &Progress) -> Refusal {

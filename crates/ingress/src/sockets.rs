@@ -13,11 +13,12 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const MISSING: u32 = 3;
 /// A connection ends whose other end has not taken what was sent to it for this long: a client that
 /// reads nothing holds neither its backend nor memory.
-const STALLED: Duration = Duration::from_mins(1);
+pub(crate) const STALLED: Duration = Duration::from_mins(1);
 
-/// Sets it. What the kernel refuses is left as it is: the connection works without.
-pub(crate) fn prepare(stream: &TcpStream) {
-    let stalled = u32::try_from(STALLED.as_millis()).unwrap_or(u32::MAX);
+/// Sets it; `stalled` is how long the other end may not take what was sent to it. What the kernel refuses is
+/// left as it is: the connection works without.
+pub(crate) fn prepare(stream: &TcpStream, stalled: Duration) {
+    let stalled = u32::try_from(stalled.as_millis()).unwrap_or(u32::MAX);
     let set = || -> rustix::io::Result<()> {
         sockopt::set_tcp_nodelay(stream, true)?;
         sockopt::set_socket_keepalive(stream, true)?;

@@ -36,6 +36,8 @@ const MAX_FILE: u64 = 256 << 20;
 pub(crate) struct View {
     pub(crate) routes: Routes,
     pub(crate) certs: Certs,
+    /// What an ACME directory finds, by its token.
+    pub(crate) answers: HashMap<String, String>,
 }
 
 /// Which ports there is a use for.
@@ -151,7 +153,9 @@ impl State {
             tracing::warn!(ingress = %m.ingress, secret = %m.secret, why = m.why, "a certificate cannot be shown");
         }
         known.missing = missing;
-        let view = View { routes: Routes::of(known.ingresses.values()), certs };
+        let answers = known.ingresses.values().flat_map(|i| &i.answers);
+        let answers = answers.filter_map(|a| Some((a.split_once('.')?.0.to_owned(), a.clone()))).collect();
+        let view = View { routes: Routes::of(known.ingresses.values()), certs, answers };
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
         Wanted { http: !known.ingresses.is_empty(), https: known.ingresses.values().any(|i| !i.tls.is_empty()) }
     }

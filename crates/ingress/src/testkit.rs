@@ -33,6 +33,7 @@ pub(crate) fn ingress(name: &str, created: i64, rules: &[(Option<&str>, &[Ingres
             .map(|(host, paths)| IngressRule { host: host.map(Into::into), paths: paths.to_vec() })
             .collect(),
         tls: Vec::new(),
+        answers: Vec::new(),
     }
 }
 

@@ -7,9 +7,10 @@
 
 use std::{fmt, ops::Range};
 
-use evenkeel_model::Key;
+use evenkeel_model::{Key, Kind};
 use evenkeel_schema::{
     SchemaRef,
+    custom::Definition,
     input::{Input, Shape},
     merge::{FieldPath, PathElement, Scalar},
 };
@@ -54,12 +55,21 @@ impl fmt::Display for AmendError {
 
 impl std::error::Error for AmendError {}
 
-/// The text with `value` at a field of an object. `path` is as drifts name it.
-pub fn amend(text: &str, key: &Key, path: &str, value: &Value) -> Result<String, AmendError> {
+/// The text with `value` at a field of an object. `path` is as drifts name it; a custom kind needs the `spec`
+/// of its definition.
+pub fn amend(
+    text: &str,
+    key: &Key,
+    definition: Option<&Value>,
+    path: &str,
+    value: &Value,
+) -> Result<String, AmendError> {
     if value.is_null() || value.is_array() || value.is_object() {
         return Err(AmendError::NoScalar);
     }
-    let schema = SchemaRef::Table(key.kind);
+    let definition = definition.and_then(|spec| Definition::read(spec, false));
+    let version = definition.as_ref().and_then(|d| d.version(key.kind.info().version));
+    let schema = version.map_or(SchemaRef::Table(key.kind), SchemaRef::Custom);
     let path = FieldPath::parse(schema.node(), path).map_err(|e| AmendError::Path(e.to_string()))?;
     let mut found = Err(AmendError::NoObject);
     let mut before = Vec::new();
@@ -118,8 +128,13 @@ fn is(root: NodeRef<'_>, key: &Key) -> bool {
     let Some((_, metadata)) = root.entry("metadata") else { return false };
     let info = key.kind.info();
     let namespace = text(metadata, "namespace").unwrap_or_else(|| "default".into());
+    // Of a custom kind any version is the object.
+    let version = |found: &str| match key.kind {
+        Kind::Custom(_) => found.split_once('/').is_some_and(|(group, _)| group == info.group),
+        _ => found == info.api_version(),
+    };
     text(root, "kind").as_deref() == Some(info.kind)
-        && text(root, "apiVersion") == Some(info.api_version())
+        && text(root, "apiVersion").is_some_and(|found| version(&found))
         && text(metadata, "name").as_deref() == Some(&*key.name)
         && (!key.kind.namespaced() || namespace == *key.namespace)
 }
@@ -278,7 +293,7 @@ spec:
     }
 
     fn amended(kind: Kind, path: &str, value: &Value) -> Result<Vec<(String, String)>, AmendError> {
-        let out = amend(TEXT, &key(kind), path, value)?;
+        let out = amend(TEXT, &key(kind), None, path, value)?;
         assert_eq!(out.lines().count(), TEXT.lines().count());
         let pairs = TEXT.lines().zip(out.lines()).filter(|(a, b)| a != b);
         Ok(pairs.map(|(a, b)| (a.trim().to_owned(), b.trim().to_owned())).collect())
@@ -313,6 +328,24 @@ spec:
     }
 
     #[test]
+    fn a_custom_kind_is_read_by_its_definition() {
+        let users = json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+            "items": {"type": "object", "properties": {"name": {"type": "string"}, "role": {"type": "string"}}}});
+        let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object",
+            "properties": {"users": users}}}}});
+        let spec = json!({"group": "example.com", "scope": "Namespaced",
+            "names": {"kind": "Database", "plural": "databases"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]});
+        let kind = Definition::read(&spec, false).unwrap().stored;
+        let text = "apiVersion: example.com/v1beta1\nkind: Database\nmetadata: {name: web, namespace: shop}\nspec:\n  \
+                    users:\n  - name: an\n    role: reader  # for now\n";
+        let path = "spec.users[an].role";
+        let out = amend(text, &key(kind), Some(&spec), path, &json!("writer")).unwrap();
+        assert_eq!(out, text.replace("reader", "writer"));
+        assert!(amend(text, &key(kind), None, path, &json!("writer")).is_err());
+    }
+
+    #[test]
     fn what_a_person_must_write_is_told_with_its_line() {
         assert_eq!(amended(Kind::ConfigMap, "data.long", &json!("x")), Err(AmendError::NotPlain(8)));
         assert_eq!(amended(Kind::ConfigMap, "data.none", &json!("x")), Err(AmendError::NoField(6)));
@@ -321,9 +354,9 @@ spec:
         assert!(matches!(amended(Kind::Deployment, "spec.nothing", &json!(1)), Err(AmendError::Path(_))));
         let shared =
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web, namespace: shop}\ndata: {a: &x one, b: *x}\n";
-        let found = amend(shared, &key(Kind::ConfigMap), "data.b", &json!("two"));
+        let found = amend(shared, &key(Kind::ConfigMap), None, "data.b", &json!("two"));
         assert!(found.is_err(), "{found:?}");
-        let found = amend(shared, &key(Kind::ConfigMap), "data.a", &json!("two"));
+        let found = amend(shared, &key(Kind::ConfigMap), None, "data.a", &json!("two"));
         assert!(matches!(found, Err(AmendError::Unsafe(4) | AmendError::NotPlain(4))), "{found:?}");
     }
 
@@ -331,7 +364,7 @@ spec:
     fn json_stays_json() {
         let text = r#"{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "web", "namespace": "shop"}, "data": {"é": "ü", "a": "one"}}]}"#;
-        let out = amend(text, &key(Kind::ConfigMap), "data.a", &json!("two \"three\"")).unwrap();
+        let out = amend(text, &key(Kind::ConfigMap), None, "data.a", &json!("two \"three\"")).unwrap();
         assert_eq!(out, text.replace(r#""one""#, r#""two \"three\"""#));
     }
 }

@@ -64,7 +64,8 @@ fn read_item(file: &mut File<'_>, root: NodeRef<'_>, inherited: Option<Inherited
     }
     match lookup(api_version, kind) {
         Lookup::Supported(k) if k.info().origin == Origin::Evenkeel => {
-            let message = format!("{kind} objects are made by Evenkeel alone: take it out of the source");
+            let who = if k == Kind::CertificateSigningRequest { "whoever asks for one" } else { "Evenkeel alone" };
+            let message = format!("{kind} objects are made by {who}: take it out of the source");
             file.complain(kind_at, "kind", message, Severity::Error, false);
         }
         Lookup::Supported(k) => object(file, root, SchemaRef::Table(k)),

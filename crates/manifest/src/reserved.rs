@@ -10,9 +10,9 @@ use serde_json::Value;
 /// The prefix of all of them.
 const PREFIX: &str = "evenkeel.dev/";
 /// What people may write as annotations. Those of the second list are `true` or `false`.
-const SETTINGS: [&str; 5] =
-    [names::TAKE_FROM, names::PRUNE, names::ROLL_ON_CONFIG, names::LOCKED, names::HTTPS_REDIRECT];
-const SWITCHES: [&str; 4] = [names::PRUNE, names::ROLL_ON_CONFIG, names::LOCKED, names::HTTPS_REDIRECT];
+const SETTINGS: [&str; 6] =
+    [names::TAKE_FROM, names::PRUNE, names::ROLL_ON_CONFIG, names::LOCKED, names::HTTPS_REDIRECT, names::ACME];
+const SWITCHES: [&str; 5] = [names::PRUNE, names::ROLL_ON_CONFIG, names::LOCKED, names::HTTPS_REDIRECT, names::ACME];
 
 /// Annotations that come with objects taken from a cluster, and who writes them.
 const OTHERS: [(&str, &str); 2] = [

@@ -74,6 +74,9 @@ pub struct IngressNet {
     pub rules: Vec<IngressRule>,
     /// Its certificates, in their order.
     pub tls: Vec<IngressTls>,
+    /// What an ACME directory shall find at its hosts: key authorizations of HTTP-01, `TOKEN.THUMBPRINT`.
+    #[serde(default)]
+    pub answers: Vec<String>,
 }
 
 /// What is served at one host.

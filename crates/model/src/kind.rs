@@ -130,6 +130,9 @@ kinds! {
     Ingress = "networking.k8s.io" "v1" "ingresses" "ingress" &["ing"], &[], Namespaced, Anyone, true;
     /// `evenkeel.dev/v1alpha1` AddressPool.
     AddressPool = "evenkeel.dev" "v1alpha1" "addresspools" "addresspool" &[], &["evenkeel"], Cluster, Anyone, true;
+    /// `certificates.k8s.io/v1` CertificateSigningRequest: made by whoever asks, and by no source.
+    CertificateSigningRequest = "certificates.k8s.io" "v1" "certificatesigningrequests" "certificatesigningrequest"
+        &["csr"], &[], Cluster, Evenkeel, true;
     /// `v1` Node.
     Node = "" "v1" "nodes" "node" &["no"], &[], Cluster, Evenkeel, true;
     /// `v1` Event.

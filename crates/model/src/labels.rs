@@ -29,6 +29,10 @@ pub enum Requirement {
     Exists(String),
     /// The label is absent.
     Absent(String),
+    /// The label is a whole number above this one.
+    Greater(String, i64),
+    /// The label is a whole number below this one.
+    Less(String, i64),
 }
 
 /// Demands that must all hold. Without any it selects everything.
@@ -58,15 +62,14 @@ impl Selector {
         Ok(Self(out))
     }
 
-    /// From the query form: `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
+    /// From the query form: `a=b,c!=d,e in (f,g),h notin (i),j,!k,l>1,m<2`, as Kubernetes' `labels.Parse`.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
         let bad = |reason| SelectorError { text: text.into(), reason };
         let mut out = Vec::new();
         for part in split_outside_parentheses(text).into_iter().map(str::trim).filter(|p| !p.is_empty()) {
-            out.push(
-                parse_requirement(part)
-                    .ok_or_else(|| bad("expected key=value, key!=value, key in (..), key or !key"))?,
-            );
+            out.push(parse_requirement(part).ok_or_else(|| {
+                bad("expected key=value, key!=value, key in (..), key, !key, key>number or key<number")
+            })?);
         }
         Ok(Self(out))
     }
@@ -78,8 +81,14 @@ impl Selector {
             Requirement::NotIn(k, values) => labels.get(k).is_none_or(|v| !values.contains(v)),
             Requirement::Exists(k) => labels.contains_key(k),
             Requirement::Absent(k) => !labels.contains_key(k),
+            Requirement::Greater(k, than) => number(labels, k).is_some_and(|n| n > *than),
+            Requirement::Less(k, than) => number(labels, k).is_some_and(|n| n < *than),
         })
     }
+}
+
+fn number(labels: &BTreeMap<String, String>, key: &str) -> Option<i64> {
+    labels.get(key)?.parse().ok()
 }
 
 fn split_outside_parentheses(text: &str) -> Vec<&str> {
@@ -118,11 +127,20 @@ fn parse_requirement(part: &str) -> Option<Requirement> {
     if let Some((k, v)) = part.split_once('=') {
         return Some(Requirement::In(key(k)?, alloc::vec![v.trim_start_matches('=').trim().into()]));
     }
-    if let Some((k, v)) = part.split_once(" notin ") {
-        return Some(Requirement::NotIn(key(k)?, list(v)?));
+    if let Some(at) = part.find('(') {
+        let (before, values) = (part[..at].trim_end(), list(&part[at..])?);
+        let of = |word: &str| before.strip_suffix(word).filter(|k| k.ends_with(char::is_whitespace)).map(key);
+        return match (of("notin"), of("in")) {
+            (Some(key), _) => Some(Requirement::NotIn(key?, values)),
+            (None, Some(key)) => Some(Requirement::In(key?, values)),
+            (None, None) => None,
+        };
     }
-    if let Some((k, v)) = part.split_once(" in ") {
-        return Some(Requirement::In(key(k)?, list(v)?));
+    if let Some((k, v)) = part.split_once('>') {
+        return Some(Requirement::Greater(key(k)?, v.trim().parse().ok()?));
+    }
+    if let Some((k, v)) = part.split_once('<') {
+        return Some(Requirement::Less(key(k)?, v.trim().parse().ok()?));
     }
     Some(Requirement::Exists(key(part)?))
 }
@@ -137,7 +155,7 @@ mod tests {
 
     #[test]
     fn query_selectors_match_as_in_kubernetes() {
-        let web = labels(&[("app", "web"), ("tier", "front")]);
+        let web = labels(&[("app", "web"), ("tier", "front"), ("size", "7")]);
         for (text, expected) in [
             ("", true),
             ("app=web", true),
@@ -146,14 +164,23 @@ mod tests {
             ("x!=web", true),
             ("app in (web, api)", true),
             ("app notin (web)", false),
+            ("app in(web)", true),
+            ("app notin(web,api)", false),
             ("x notin (web)", true),
             ("tier", true),
             ("!tier", false),
             ("x", false),
+            ("size>6,size<8", true),
+            ("size > 7", false),
+            ("size<-7", false),
+            ("app>1", false),
+            ("x<1", false),
         ] {
             assert_eq!(Selector::parse(text).unwrap().matches(&web), expected, "{text}");
         }
         assert!(Selector::parse("a b c").is_err());
-        assert!(Selector::parse("app in web").is_err());
+        for bad in ["app in web", "size>", "size>x", "size>=1", "size>1.5", ">1", "a<b<c"] {
+            assert!(Selector::parse(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -32,6 +32,7 @@ pub mod quantity;
 pub mod revision;
 pub mod rng;
 pub mod session;
+mod text;
 pub mod time;
 
 pub use causes::causes;
@@ -94,6 +95,12 @@ pub mod names {
     pub const BALANCED_PORTS: &str = "evenkeel.dev/balanced-ports";
     /// Annotation of an Ingress: `"true"` sends requests without TLS to where there is.
     pub const HTTPS_REDIRECT: &str = "evenkeel.dev/https-redirect";
+    /// Annotation of an Ingress: `"true"` gets its certificates from the ACME directory that the server is set to.
+    pub const ACME: &str = "evenkeel.dev/acme";
+    /// Annotation of a Secret that an ACME directory's certificate or account is in, by Evenkeel.
+    pub const ACME_MADE: &str = "evenkeel.dev/acme-made";
+    /// Annotation of an Ingress while a directory looks at its hosts: what it finds there, by Evenkeel.
+    pub const ACME_ANSWERS: &str = "evenkeel.dev/acme-answers";
     /// Label that Deployment adds to its ReplicaSets and their pods.
     pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
     /// Annotation with a ReplicaSet's rollout number, as Kubernetes writes it.

@@ -383,6 +383,15 @@ pub struct Balancer {
     pub announcer: Option<Arc<str>>,
 }
 
+/// Something of a node's network that is wrong and lasts, and that its agent cannot put right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkTrouble {
+    /// One word, as of a condition: `AddressTaken`, `ResolversSilent`, `ConnectionTableFull`.
+    pub reason: String,
+    /// For people: what, and what to do.
+    pub message: String,
+}
+
 /// At which nodes a Service's ports are to answer: at all but some.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AtNodes {

@@ -21,6 +21,7 @@ use crate::{
     key::Key,
     kind::Kind,
     meta::Meta,
+    text,
 };
 
 /// Bytes or a tree that are no object.
@@ -140,6 +141,15 @@ impl Object {
 
     /// The whole `metadata` tree.
     pub fn metadata_map(&self) -> Map<String, Value> {
+        let mut m = self.metadata_head();
+        if !self.managed.is_empty() {
+            m.insert("managedFields".into(), serde_json::from_slice(&self.managed).unwrap_or_default());
+        }
+        m
+    }
+
+    /// The same without who owns which field.
+    pub(crate) fn metadata_head(&self) -> Map<String, Value> {
         let mut m = self.meta.to_map();
         m.insert("name".into(), json!(self.key.name));
         if !self.key.namespace.is_empty() {
@@ -148,9 +158,6 @@ impl Object {
         m.insert("uid".into(), self.uid.to_string().into());
         if self.version != Version(0) {
             m.insert("resourceVersion".into(), self.version.to_string().into());
-        }
-        if !self.managed.is_empty() {
-            m.insert("managedFields".into(), serde_json::from_slice(&self.managed).unwrap_or_default());
         }
         m
     }
@@ -163,7 +170,14 @@ impl Object {
 
     /// The whole object as JSON in Kubernetes' form.
     pub fn to_json(&self) -> Vec<u8> {
-        canonical::value_bytes(&self.to_value())
+        let mut out = Vec::with_capacity(self.body.len() + self.status.len() + self.managed.len() + 1024);
+        self.write_json(&mut out);
+        out
+    }
+
+    /// Appends it.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        text::write_object(self, out);
     }
 
     /// The body as a map.

@@ -16,7 +16,7 @@ use crate::{
     ids::{Digest, Uid, Version},
     ingress::IngressUpdate,
     meta::Deletion,
-    net::{BalancedPorts, Cidr, NetworkUpdate},
+    net::{BalancedPorts, Cidr, NetworkTrouble, NetworkUpdate},
     own,
     time::Time,
 };
@@ -273,6 +273,9 @@ pub struct NodeReport {
     /// What became of the ports that LoadBalancers ask for at its own addresses.
     #[serde(default, skip_serializing_if = "BalancedPorts::is_empty")]
     pub balanced: BalancedPorts,
+    /// What is wrong with its network and lasts; one for each reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<NetworkTrouble>,
 }
 
 /// A taint that an agent asks for.

@@ -226,8 +226,32 @@ pub struct ContainerSpec {
     pub stdin: bool,
     /// Standard input closes after the first client's end.
     pub stdin_once: bool,
-    /// A container whose processes it sees, and that sees its own.
-    pub processes_of: Option<ContainerId>,
+    /// Whose processes it sees.
+    pub processes: Processes,
+    /// Whose System V IPC and POSIX queues it has.
+    pub ipc: Ipc,
+}
+
+/// Whose processes a container sees.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Processes {
+    /// Its own.
+    #[default]
+    Own,
+    /// Those of another container, which sees its own.
+    Of(ContainerId),
+    /// The machine's.
+    Host,
+}
+
+/// Whose System V IPC and POSIX queues a container has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Ipc {
+    /// Its pod's.
+    #[default]
+    Pod,
+    /// The machine's.
+    Host,
 }
 
 /// One variable of the environment. Its value may be a Secret's: `Debug` does not show it.

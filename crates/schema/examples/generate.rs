@@ -26,13 +26,14 @@ struct Data {
 }
 
 /// Groups whose kinds get their definitions.
-const GROUPS: [(&str, &str); 10] = [
+const GROUPS: [(&str, &str); 11] = [
     ("", "core"),
     ("apiextensions.k8s.io", "apiextensions"),
     ("apps", "apps"),
     ("authentication.k8s.io", "authentication"),
     ("authorization.k8s.io", "authorization"),
     ("batch", "batch"),
+    ("certificates.k8s.io", "certificates"),
     ("discovery.k8s.io", "discovery"),
     ("policy", "policy"),
     ("networking.k8s.io", "networking"),
@@ -62,7 +63,7 @@ const ACCEPTED: [&str; 20] = [
     "evenkeel.v1alpha1.AddressPool",
 ];
 /// What is asked for below an object, and is no kind of its own in `kinds.tsv`.
-const ASKED: [&str; 1] = ["authentication.v1.TokenRequest"];
+const ASKED: [&str; 3] = ["authentication.v1.TokenRequest", "autoscaling.v1.Scale", "policy.v1.Eviction"];
 const OWN: [&str; 4] = [
     "evenkeel.v1alpha1.Source",
     "evenkeel.v1alpha1.Release",
@@ -83,6 +84,7 @@ pub(crate) fn render(root: &Path) -> Vec<(&'static str, String)> {
     let data = read(root);
     let reachable = reachable(&data);
     check_support(&data);
+    check_about(&table(root, "about.tsv"), &data, &reachable);
     vec![("types.rs", types(&data, &reachable)), ("kinds.rs", kinds(&data, &reachable))]
 }
 
@@ -235,6 +237,24 @@ fn check_support(data: &Data) {
                 todo.push(mentioned(&row[3]).to_owned());
             }
         }
+    }
+}
+
+/// What is told of definitions and fields speaks of such that are there, once each, in the table's form.
+fn check_about(rows: &[Row], data: &Data, reachable: &BTreeSet<String>) {
+    let mut seen = BTreeSet::new();
+    for row in rows {
+        let [definition, field, text] = row.as_slice() else { panic!("about.tsv: {row:?} has not three columns") };
+        let known = match (definition.as_str(), field.as_str()) {
+            ("*", field) => !field.is_empty(),
+            (definition, "") => reachable.contains(definition),
+            (definition, field) => {
+                reachable.contains(definition) && data.fields[definition].iter().any(|f| f[1] == field)
+            }
+        };
+        assert!(known, "about.tsv: there is no {definition} {field}");
+        assert!(seen.insert((definition, field)), "about.tsv speaks twice of {definition} {field}");
+        assert!(text.ends_with('.') && text.len() <= 240, "about.tsv: {definition} {field}: {text}");
     }
 }
 

@@ -3,7 +3,7 @@
 //! One table of definitions (`tables/`, generated from `data/`) and one walk a question: does a
 //! tree decode strictly ([`decode`]), what are its defaults ([`defaults`]), what is it without them
 //! ([`canonical`]), is it valid ([`validate`]), does Evenkeel do it ([`support`]), how does it merge
-//! ([`merge`]). So a further kind is a matter of table entries.
+//! ([`merge`]), what is it for ([`about`]). So a further kind is a matter of table entries.
 //!
 //! The tables hold the definitions reachable from the kinds of the groups core, apps, batch, policy
 //! and networking (v1) and from Evenkeel's own kinds, and the names of all 95 kinds of Kubernetes
@@ -18,6 +18,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod about;
 pub mod canonical;
 mod cel;
 pub mod custom;
@@ -35,6 +36,7 @@ mod tables;
 pub mod types;
 pub mod validate;
 
+pub use about::Texts;
 pub use custom::Customs;
 pub use kinds::{KnownKind, Lookup, definition, lookup, of_kind};
 pub use of::SchemaRef;

@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn what_is_not_done_is_told_or_refused() {
         let mut pod = json!({"metadata": {"name": "p", "uid": "x", "creationTimestamp": "2026-01-01T00:00:00Z"}, "status": {},
-            "spec": {"hostNetwork": true, "hostPID": true, "preemptionPolicy": "Never", "schedulerName": "default-scheduler",
+            "spec": {"hostNetwork": true, "hostPID": true, "shareProcessNamespace": true, "preemptionPolicy": "Never", "schedulerName": "default-scheduler",
                 "serviceAccountName": "robot", "automountServiceAccountToken": false, "affinity": {}, "priority": 0,
                 "tolerations": [{"operator": "Exists"}],
                 "containers": [{"name": "c", "image": "i", "volumeDevices": [{"name": "v"}], "livenessProbe": {"grpc": {"port": 1}},
@@ -243,7 +243,7 @@ mod tests {
                 "Error spec.containers[0].livenessProbe.grpc: `grpc` is not supported yet",
                 "Error spec.containers[0].resources.limits[nvidia.com/gpu]: resource `nvidia.com/gpu` is not supported yet",
                 "Error spec.containers[0].volumeDevices: `volumeDevices` is not supported yet",
-                "Error spec.hostPID: `hostPID` is not supported yet",
+                "Error spec.shareProcessNamespace: `shareProcessNamespace` is not supported yet",
                 "Error spec.volumes[0].nfs: `nfs` is not supported yet",
                 "Warning spec.containers[0].resources.limits[ephemeral-storage]: `ephemeral-storage` has no effect: disk is not limited",
                 "Warning spec.preemptionPolicy: `preemptionPolicy` has no effect: nothing is preempted",
@@ -266,7 +266,7 @@ mod tests {
     fn the_documentation_names_every_definition_once() {
         let text = markdown();
         assert_eq!(text.matches("### PodSpec\n").count(), 1);
-        assert!(text.contains("`hostPID`, ") && text.contains("` | not supported yet |"));
+        assert!(text.contains("`shareProcessNamespace`, ") && text.contains("` | not supported yet |"));
         assert!(text.contains("| `schedulerName` | not supported yet, but `default-scheduler` |"));
     }
 }

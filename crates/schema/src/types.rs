@@ -1,7 +1,7 @@
 //! The schema's own types: what is known of a definition and of each of its fields, as statics.
 //!
 //! The tables under `tables/` are made of these; every walk of this crate reads them. Deliberately
-//! not here: descriptions of fields (nothing that runs needs them).
+//! not here: descriptions of fields, see [`crate::about`].
 
 use serde_json::Value;
 

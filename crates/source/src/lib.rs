@@ -23,7 +23,7 @@ mod work;
 
 pub use error::{Reason, SourceError};
 pub use follow::Follower;
-pub use once::{is_repository, read_directory, read_git_revision};
+pub use once::{is_repository, read_directory, read_git_revision, read_stream};
 pub use parse::KnownKinds;
 
 /// One revision as it was read: its documents, or everything that is wrong with it.

@@ -1,8 +1,13 @@
 //! Reading a source once, without following it: for `validate` and `diff`, on the caller's thread.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use evenkeel_model::own::UnsupportedMode;
+use evenkeel_manifest::parse_file;
+use evenkeel_model::{Diagnostic, Snapshot, own::UnsupportedMode};
 
 use crate::{
     KnownKinds, Read, Reason, SourceError,
@@ -23,6 +28,24 @@ pub fn read_directory(
     let (folder, options, progress) = (folder(path)?, parse::options(unsupported), Progress::default());
     let reading = Reading { folder: &folder, options: &options, known, progress: &progress };
     Directory::new(PathBuf::from(directory)).once(&reading)
+}
+
+/// Reads the manifests of one stream, as of a file by itself or of what a template was rendered to; `name` is
+/// what diagnostics call it.
+pub fn read_stream(
+    name: &str,
+    stream: impl std::io::Read,
+    unsupported: Option<UnsupportedMode>,
+    known: &KnownKinds,
+) -> Result<Result<Arc<Snapshot>, Vec<Diagnostic>>, SourceError> {
+    let mut bytes = Vec::new();
+    // One more than is taken, so that what is larger is seen to be.
+    stream
+        .take(parse::MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| SourceError::io("read", Path::new(name), &e))?;
+    let parsed = Arc::new(parse_file(name, &bytes, &parse::options(unsupported)));
+    Ok(parse::Gathered { files: vec![parsed], problems: Vec::new() }.outcome(known))
 }
 
 /// Reads a revision of a repository on this machine: `rev` is a branch, a tag, or a commit (its
@@ -79,4 +102,20 @@ pub fn is_repository(path: &Path) -> bool {
 
 fn unknown(rev: &str) -> SourceError {
     SourceError::new(Reason::CommitNotFound, format!("no branch, tag or commit `{rev}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_read_as_a_file_is() {
+        let read = |text: &str| read_stream("all.yaml", text.as_bytes(), None, &KnownKinds::default()).unwrap();
+        let map = |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
+        assert_eq!(read(&[map("a"), map("b")].join("---\n")).unwrap().docs.len(), 2);
+        let wrong = read(&[map("a"), map("a")].join("---\n")).unwrap_err();
+        assert!(wrong[0].to_string().starts_with("all.yaml:7:18: "), "{}", wrong[0]);
+        let large = "#".repeat(usize::try_from(parse::MAX_FILE_BYTES).unwrap() + 1);
+        assert!(read(&large).unwrap_err()[0].message.contains("32 MiB"));
+    }
 }

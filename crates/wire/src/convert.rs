@@ -10,7 +10,12 @@ mod network;
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use evenkeel_model::{Content, Digest, Time, Uid, Version, canonical, meta::Deletion, net::BalancedPorts, session};
+use evenkeel_model::{
+    Content, Digest, Time, Uid, Version, canonical,
+    meta::Deletion,
+    net::{BalancedPorts, NetworkTrouble},
+    session,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use thiserror::Error;
@@ -318,6 +323,7 @@ fn node_report(n: &session::NodeReport) -> proto::NodeReport {
         pod_cidr: n.pod_cidr.map(|c| c.to_string()),
         engine_network: n.engine_network.clone(),
         balanced: if n.balanced.is_empty() { Bytes::new() } else { json(&n.balanced) },
+        troubles: n.troubles.iter().map(trouble).collect(),
     }
 }
 
@@ -341,7 +347,16 @@ fn read_node_report(n: proto::NodeReport) -> Result<session::NodeReport> {
         pod_cidr: n.pod_cidr.as_deref().map(network::read_cidr).transpose()?,
         engine_network: n.engine_network,
         balanced: if n.balanced.is_empty() { BalancedPorts::default() } else { parsed("balanced ports", &n.balanced)? },
+        troubles: n.troubles.into_iter().map(read_trouble).collect(),
     })
+}
+
+fn trouble(t: &NetworkTrouble) -> proto::NetworkTrouble {
+    proto::NetworkTrouble { reason: t.reason.clone(), message: t.message.clone() }
+}
+
+fn read_trouble(t: proto::NetworkTrouble) -> NetworkTrouble {
+    NetworkTrouble { reason: t.reason, message: t.message }
 }
 
 fn pod_report(p: &session::PodReport) -> proto::PodReport {

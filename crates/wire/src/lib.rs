@@ -13,6 +13,7 @@ pub mod convert;
 #[path = "generated/agents.rs"]
 mod generated;
 pub mod local;
+pub mod netcheck;
 pub mod parts;
 pub mod proto;
 pub mod stream;

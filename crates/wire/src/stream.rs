@@ -46,6 +46,8 @@ pub enum StreamRequest {
     Port(PortRequest),
     /// What the node and its containers use.
     Usage(UsageRequest),
+    /// A check of the network between nodes: see [`crate::netcheck`].
+    Net,
 }
 
 /// A port of a pod. What the caller sends as standard input goes to it, and its end is passed on;

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bytes::Bytes;
-use evenkeel_model::{Content, Digest, Time, Uid, Version, meta::Deletion, session::Stamp};
+use evenkeel_model::{Content, Digest, Time, Uid, Version, meta::Deletion, net::NetworkTrouble, session::Stamp};
 use evenkeel_wire::{
     Assignment, ContainerDrift, DriftAction, Hello, KnownPod, NodeReport, NodeTaint, PodContent, PodEvent, PodOrder,
     PodReport, Report, SourceCopy, TaintEffect, ToAgent,
@@ -146,7 +146,8 @@ fn full_report() -> Report {
 
 #[test]
 fn reports_arrive_as_they_were_made() {
-    let about = NodeReport { pod_cidr: Some("10.42.7.0/24".parse().unwrap()), ..node() };
+    let trouble = NetworkTrouble { reason: "AddressTaken".into(), message: "by somebody".into() };
+    let about = NodeReport { pod_cidr: Some("10.42.7.0/24".parse().unwrap()), troubles: vec![trouble], ..node() };
     let told = Report { network: Some(1_700_000_000_000_123), node: Some(about), ..full_report() };
     assert_eq!(read_report(sent(&report(AT, &told))).unwrap(), (AT, told));
     assert_eq!(read_report(sent(&report(AT, &Report::default()))).unwrap(), (AT, Report::default()));

@@ -179,6 +179,7 @@ fn what_is_said_of_ingresses_arrives_and_what_a_later_version_adds_is_left_out()
     };
     let path = IngressPath { path: "/a".into(), kind: PathKind::Exact, backend: backend.clone() };
     let ingress = |name| IngressNet {
+        answers: vec!["token.thumbprint".into()],
         id: id(name),
         created: Time(1_700_000_000_000),
         https_redirect: true,

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evenkeel_model::{Time, names, net::BalancedPorts};
+use evenkeel_model::{
+    Time, names,
+    net::{BalancedPorts, NetworkTrouble},
+};
 use evenkeel_net::plane::Status;
 use evenkeel_runtime::{EngineInfo, Runtime, RuntimeError, RuntimeEvent};
 use evenkeel_wire::NodeReport;
@@ -21,7 +24,10 @@ use super::{
     machine::{Limits, Machine},
     node::{self, NodeSettings},
 };
-use crate::logic::{command::Input, pressure::Pressures};
+use crate::logic::{
+    command::Input,
+    pressure::{Connections, Pressures},
+};
 
 /// How often an engine that is away is tried again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -103,8 +109,11 @@ pub(super) struct Follower<R> {
     ingress: watch::Receiver<evenkeel_ingress::Status>,
     /// What became of the ports that LoadBalancers ask for.
     balanced: watch::Receiver<BalancedPorts>,
+    /// What is wrong with the network and lasts.
+    troubles: watch::Receiver<Vec<NetworkTrouble>>,
     machine: Machine,
     pressures: Pressures,
+    connections: Connections,
     /// Since when pressures are counted: a clock that never jumps.
     begun: Instant,
     reported: Option<NodeReport>,
@@ -116,6 +125,7 @@ pub(super) struct Beside {
     pub(super) network: watch::Receiver<Status>,
     pub(super) ingress: watch::Receiver<evenkeel_ingress::Status>,
     pub(super) balanced: watch::Receiver<BalancedPorts>,
+    pub(super) troubles: watch::Receiver<Vec<NetworkTrouble>>,
 }
 
 /// The engine and its disk.
@@ -146,8 +156,10 @@ impl<R: Runtime> Follower<R> {
             network: beside.network,
             ingress: beside.ingress,
             balanced: beside.balanced,
+            troubles: beside.troubles,
             machine: Machine::default(),
             pressures: Pressures::default(),
+            connections: Connections::default(),
             begun: Instant::now(),
             reported: None,
             seen: Seen::default(),
@@ -219,6 +231,9 @@ impl<R: Runtime> Follower<R> {
                 Ok(()) = self.balanced.changed(), if self.balanced.has_changed().is_ok() => {
                     self.report(None, None).await?;
                 }
+                Ok(()) = self.troubles.changed(), if self.troubles.has_changed().is_ok() => {
+                    self.report(None, None).await?;
+                }
                 () = self.send.closed() => return Err(End::Driver),
             }
         }
@@ -241,12 +256,17 @@ impl<R: Runtime> Follower<R> {
             Status::Waiting | Status::Own => (None, None),
         };
         let down = down.or(refused.as_deref());
+        let mut troubles = self.troubles.borrow_and_update().clone();
+        if self.machine.connections().is_some_and(|gauge| self.connections.take(gauge)) {
+            troubles.push(self.connections.trouble());
+        }
         let mut now = NodeReport {
             engine_network,
             balanced: BalancedPorts {
                 refused: ingress::refused(&self.ingress.borrow()),
                 ..self.balanced.borrow().clone()
             },
+            troubles,
             ..node::report(&self.node, engine, down, &limits, self.pressures.conditions())
         };
         if ingress::serves(&self.ingress.borrow()) {

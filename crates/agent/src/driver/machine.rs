@@ -119,6 +119,14 @@ impl Machine {
         }
     }
 
+    /// Connections that the kernel may track in this network, and how many it could still. Pods' are among
+    /// them; `None` where it tracks none.
+    pub(super) fn connections(&self) -> Option<Gauge> {
+        let of = |name: &str| number(&self.proc.join("sys/net/netfilter").join(name));
+        let (count, all) = (of("nf_conntrack_count")?, of("nf_conntrack_max")?);
+        Some(Gauge { free: all.saturating_sub(count), all })
+    }
+
     /// Threads and processes count alike; whichever limit of the kernel's is lower.
     fn pids(&self) -> Option<Gauge> {
         let most = |name: &str| number(&self.proc.join("sys/kernel").join(name));
@@ -261,7 +269,11 @@ mod tests {
             ("proc/sys/kernel/pid_max", "4194304\n"),
             ("proc/sys/kernel/threads-max", "1000\n"),
             ("proc/loadavg", "0.1 0.2 0.3 2/950 77\n"),
+            ("proc/sys/net/netfilter/nf_conntrack_count", "1200\n"),
+            ("proc/sys/net/netfilter/nf_conntrack_max", "1000\n"),
         ]);
+        // The kernel counts some beyond the limit.
+        assert_eq!(machine.connections(), Some(Gauge { free: 0, all: 1000 }));
         let sample = machine.sample(&[dir.path(), Path::new("/nonexistent")], &Limits::default());
         assert_eq!(sample.pids, Some(Gauge { free: 50, all: 1000 }));
         assert_eq!((sample.space.len(), sample.inodes.len(), sample.memory), (1, 1, None));

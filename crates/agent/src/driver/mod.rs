@@ -16,6 +16,7 @@ mod journal;
 mod logs;
 mod machine;
 mod names;
+mod netcheck;
 mod node;
 mod platform;
 mod port;
@@ -45,6 +46,7 @@ pub use self::{
     down::{DownError, Removed, down},
     ingress::IngressSettings,
     journal::{JournalError, JournalStore},
+    netcheck::NetHandle,
     node::{DEFAULT_MAX_PODS, NodeSettings},
     run::run,
     session::HEARTBEAT,
@@ -67,6 +69,8 @@ pub struct DriverConfig {
     /// Whether the engine runs in another PID namespace than this process, so that pods cannot be put
     /// on a network of the agent's making.
     pub engine_elsewhere: bool,
+    /// Where whoever checks the network finds it.
+    pub net: NetHandle,
     /// How Ingresses are served; `None` where they are not.
     pub ingress: Option<IngressSettings>,
 }

@@ -68,6 +68,7 @@ pub(super) fn report(
         pod_cidr: None,
         engine_network: None,
         balanced: BalancedPorts::default(),
+        troubles: Vec::new(),
     }
 }
 

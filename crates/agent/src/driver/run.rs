@@ -24,7 +24,7 @@ use crate::{
     logic::{
         AgentLogic,
         command::{Command, Failure, Input, selector},
-        journal::{AgentRecord, JournalPod},
+        journal::{AgentRecord, Journal, JournalPod},
     },
     tokens::TokenSource,
 };
@@ -58,13 +58,7 @@ pub async fn run<R: Runtime, D: Dial>(
     if let Some(beyond) = node::overdrawn(&config.node) {
         return Err(DriverError::Reserve(beyond));
     }
-    let dir = config.dir.clone();
-    let opened = tokio::task::spawn_blocking(move || {
-        let store = JournalStore::open(&dir)?;
-        let journal = store.load()?;
-        Ok::<_, JournalError>((store, journal))
-    });
-    let (store, journal) = opened.await.map_err(|e| DriverError::Fault(e.to_string()))??;
+    let (store, journal) = open_journal(config.dir.clone()).await?;
     let (drifts, of_network) = mpsc::channel(DRIFTS);
     let plane = Plane::start(plane::Settings {
         cluster: config.logic.cluster.clone(),
@@ -76,6 +70,7 @@ pub async fn run<R: Runtime, D: Dial>(
         reserved: config.ingress.as_ref().map(IngressSettings::ports).unwrap_or_default(),
         drifts,
     })?;
+    config.net.set(plane.clone(), config.logic.node.clone());
     let ingress = Ingresses::start(config.ingress.as_ref(), &config.dir)?;
     let worker = Arc::new(Worker::new(runtime.clone(), &config.dir, plane.clone(), config.logic.node_ip, tokens)?);
     let selector: Vec<(String, String)> = selector(&config.logic.cluster).into_iter().collect();
@@ -90,7 +85,12 @@ pub async fn run<R: Runtime, D: Dial>(
         config.dir.clone(),
         send.clone(),
         engine_send,
-        Beside { network: plane.status(), ingress: ingress.status(), balanced: plane.balanced() },
+        Beside {
+            network: plane.status(),
+            ingress: ingress.status(),
+            balanced: plane.balanced(),
+            troubles: plane.troubles(),
+        },
     );
     let side = CancellationToken::new();
     let _side_ends_with_this = side.clone().drop_guard();
@@ -123,6 +123,16 @@ pub async fn run<R: Runtime, D: Dial>(
     driver.turn(&stop).await?;
     let (drained, ()) = tokio::join!(driver.drain(), served.stop());
     drained
+}
+
+/// Opens the journal and reads it.
+async fn open_journal(dir: PathBuf) -> Result<(JournalStore, Journal), DriverError> {
+    let opened = tokio::task::spawn_blocking(move || {
+        let store = JournalStore::open(&dir)?;
+        let journal = store.load()?;
+        Ok::<_, JournalError>((store, journal))
+    });
+    Ok(opened.await.map_err(|e| DriverError::Fault(e.to_string()))??)
 }
 
 /// What the disk refused to take and is still to be written; newest wins.

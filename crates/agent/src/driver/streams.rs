@@ -1,4 +1,5 @@
-//! Streams of one node's containers for whoever may have them: a log, a command run in one, a port.
+//! Streams of one node's containers for whoever may have them: a log, a command run in one, a port; and checks of
+//! its network.
 //!
 //! `up` opens them in process; over a network the second connection does. Each stream is a task
 //! that ends with its caller. Deliberately not here: who may open one (the server has decided).
@@ -20,6 +21,7 @@ use tokio::sync::Semaphore;
 use super::{
     exec,
     logs::{LogReader, LogRequest},
+    netcheck::{NetChecks, NetHandle},
     port,
     usage::Meter,
 };
@@ -32,20 +34,21 @@ const STREAMS: usize = 128;
 pub struct Streams<R> {
     logs: LogReader<R>,
     meter: Meter,
+    net: NetChecks,
     free: Arc<Semaphore>,
 }
 
 impl<R> Clone for Streams<R> {
     fn clone(&self) -> Self {
-        Self { logs: self.logs.clone(), meter: self.meter.clone(), free: self.free.clone() }
+        Self { logs: self.logs.clone(), meter: self.meter.clone(), net: self.net.clone(), free: self.free.clone() }
     }
 }
 
 impl<R: Runtime> Streams<R> {
-    /// Streams of this cluster's pods alone.
-    pub fn new(runtime: Arc<R>, cluster: String) -> Self {
+    /// Streams of this cluster's pods alone, and of the network that the agent sets in `net`.
+    pub fn new(runtime: Arc<R>, cluster: String, net: NetHandle) -> Self {
         let (logs, free) = (LogReader::new(runtime, cluster), Arc::new(Semaphore::new(STREAMS)));
-        Self { logs, meter: Meter::default(), free }
+        Self { logs, meter: Meter::default(), net: NetChecks::new(net), free }
     }
 
     /// Begins to serve a request; must be called inside a tokio runtime. What is wrong with the
@@ -72,6 +75,7 @@ impl<R: Runtime> Streams<R> {
             StreamRequest::Attach(request) => self.attach(end, request).await,
             StreamRequest::Port(request) => self.port(end, request).await,
             StreamRequest::Usage(request) => self.usage(end, request).await,
+            StreamRequest::Net => self.net.serve(end).await,
         };
         match last {
             Ok(exit_code) => end.send(StreamOutput::Ended { exit_code }).await,

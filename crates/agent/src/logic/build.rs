@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use evenkeel_model::{Digest, Quantity, canonical};
 use evenkeel_runtime::{
-    CPU_PERIOD_MICROS, ContainerSpec, DnsConfig, ImageInfo, LogRotation, MIN_MEMORY_BYTES, PortBinding, Propagation,
-    Protocol, Resources, SandboxNetwork, SandboxSpec, Seccomp, Security,
+    CPU_PERIOD_MICROS, ContainerSpec, DnsConfig, ImageInfo, Ipc, LogRotation, MIN_MEMORY_BYTES, PortBinding, Processes,
+    Propagation, Protocol, Resources, SandboxNetwork, SandboxSpec, Seccomp, Security,
 };
 use evenkeel_wire::PodOrder;
 use k8s_openapi::api::core::v1::{Container, PodSecurityContext, PodSpec, SecurityContext};
@@ -58,6 +58,8 @@ pub(super) fn container(
         tty: c.tty.unwrap_or_default(),
         stdin: c.stdin.unwrap_or_default(),
         stdin_once: c.stdin_once.unwrap_or_default(),
+        processes: if pod.host_pid == Some(true) { Processes::Host } else { Processes::Own },
+        ipc: if pod.host_ipc == Some(true) { Ipc::Host } else { Ipc::Pod },
         ..ContainerSpec::default()
     };
     Ok(Built { spec, volumes: volumes(c, &known)? })

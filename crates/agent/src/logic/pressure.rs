@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use evenkeel_model::net::NetworkTrouble;
+
 /// How long a pressure's end must last before it counts: the kubelet's
 /// `--eviction-pressure-transition-period`.
 pub const TRANSITION: Duration = Duration::from_mins(5);
@@ -140,9 +142,55 @@ impl Pressures {
     }
 }
 
+/// The kernel's table of connections counts as full below this free share, in thousandths.
+const CONNECTIONS_PERMILLE: u64 = 100;
+/// … and no longer above this.
+const CONNECTIONS_CLEAR: u64 = 200;
+
+/// Whether the kernel's table of connections is full or nearly so: then it drops those that are new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Connections {
+    full: bool,
+    all: u64,
+}
+
+impl Connections {
+    /// Takes a measurement; gives whether it counts as full.
+    pub fn take(&mut self, gauge: Gauge) -> bool {
+        let mark = share(gauge.all, if self.full { CONNECTIONS_CLEAR } else { CONNECTIONS_PERMILLE });
+        // 0 is no limit.
+        self.full = gauge.all > 0 && gauge.free < mark;
+        self.all = gauge.all;
+        self.full
+    }
+
+    /// What is said of a full one: the same as long as it is.
+    pub fn trouble(&self) -> NetworkTrouble {
+        let (all, more) = (self.all, self.all.saturating_mul(2));
+        NetworkTrouble {
+            reason: "ConnectionTableFull".into(),
+            message: format!(
+                "the kernel's table of connections is nearly full, of {all}: it drops new ones of pods and of the machine; raise it (sysctl -w net.netfilter.nf_conntrack_max={more}), or find who opens so many (conntrack -L)"
+            ),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_of_connections_is_full_from_nine_tenths_until_a_fifth_is_free() {
+        let mut table = Connections::default();
+        for (free, full) in [(500, false), (100, false), (99, true), (0, true), (199, true), (200, false), (101, false)]
+        {
+            assert_eq!(table.take(Gauge { free, all: 1000 }), full, "{free} free");
+        }
+        assert!(!table.take(Gauge { free: 0, all: 0 }), "no limit");
+        table.take(Gauge { free: 5, all: 262_144 });
+        assert!(table.trouble().message.contains("nf_conntrack_max=524288"));
+    }
 
     const GIB: u64 = 1 << 30;
     const MIB: u64 = 1 << 20;

@@ -30,35 +30,51 @@ struct Link {
     open: Mutex<Option<(Arc<Identity>, Channel)>>,
 }
 
+/// Whether a connection was made for this call.
+#[derive(PartialEq, Eq)]
+enum Age {
+    New,
+    Kept,
+}
+
 impl Link {
     async fn ask(&self, ask: TokenAsk) -> Result<Token, NoToken> {
         let away = |e: &RemoteError| NoToken { message: evenkeel_model::causes(e), outside: true };
-        let channel = self.channel().await.map_err(|e| away(&e))?;
-        match client(channel).token(TokenRequest::from(ask)).await {
-            Ok(reply) => Ok(reply.into_inner().into()),
-            Err(status) => match status.code() {
-                tonic::Code::FailedPrecondition => Err(NoToken { message: status.message().into(), outside: false }),
+        let request = TokenRequest::from(ask);
+        loop {
+            let (channel, age) = self.channel().await.map_err(|e| away(&e))?;
+            let status = match client(channel).token(request.clone()).await {
+                Ok(reply) => return Ok(reply.into_inner().into()),
+                Err(status) => status,
+            };
+            match status.code() {
+                tonic::Code::FailedPrecondition => {
+                    return Err(NoToken { message: status.message().into(), outside: false });
+                }
                 tonic::Code::Unimplemented => {
-                    Err(NoToken { message: "the server is older than this agent: upgrade it".into(), outside: true })
+                    let message = "the server is older than this agent: upgrade it".into();
+                    return Err(NoToken { message, outside: true });
                 }
-                _ => {
-                    *self.open.lock().await = None;
-                    Err(away(&refusal(&self.server, &status)))
-                }
-            },
+                _ => *self.open.lock().await = None,
+            }
+            // A connection that was kept may have broken unseen; the next one is made now.
+            if age == Age::New {
+                return Err(away(&refusal(&self.server, &status)));
+            }
         }
     }
 
-    async fn channel(&self) -> Result<Channel, RemoteError> {
+    async fn channel(&self) -> Result<(Channel, Age), RemoteError> {
         let mut open = self.open.lock().await;
         let identity = self.current.get();
         if let Some((of, channel)) = &*open
             && Arc::ptr_eq(of, &identity)
+            && channel.open()
         {
-            return Ok(channel.clone());
+            return Ok((channel.clone(), Age::Kept));
         }
         let channel = connect(&self.server, tls::of_node(&identity)?).await?;
         *open = Some((identity, channel.clone()));
-        Ok(channel)
+        Ok((channel, Age::New))
     }
 }

@@ -19,7 +19,7 @@ use std::{
 use bytes::Bytes;
 use evenkeel_agent::tokens::TokenSource;
 use evenkeel_agent::{
-    driver::{self, Choice, DEFAULT_MAX_PODS, DialError, Dialing, DriverConfig, NodeSettings, Streams},
+    driver::{self, Choice, DEFAULT_MAX_PODS, DialError, Dialing, DriverConfig, NetHandle, NodeSettings, Streams},
     logic::{
         capacity::Reserved,
         settings::{Config, Settings},
@@ -145,6 +145,7 @@ impl Lab {
             Box::pin(std::future::ready(taken.map(|()| agent)))
         };
         let config = DriverConfig {
+            net: NetHandle::default(),
             logic: Config {
                 node: "n1".into(),
                 cluster: self.cluster.clone(),
@@ -351,7 +352,7 @@ async fn a_pod_lives_heals_survives_its_agent_and_goes() {
     assert_eq!(lab.container(uid)["restartCount"], 1);
 
     // Its log is there for readers.
-    let streams = Streams::new(Arc::new(docker()), lab.cluster.clone());
+    let streams = Streams::new(Arc::new(docker()), lab.cluster.clone(), NetHandle::default());
     let request = LogsRequest { pod: uid, container: "web".into(), ..Default::default() };
     let mut log = streams.open(StreamRequest::Logs(request.clone()));
     assert_eq!(log.recv.recv().await, Some(StreamOutput::Opened));
@@ -429,6 +430,7 @@ async fn an_agent_without_engine_says_so() {
         Box::pin(std::future::ready(taken.map(|()| agent)))
     };
     let config = DriverConfig {
+        net: NetHandle::default(),
         logic: Config { node: "n2".into(), cluster: "none".into(), node_ip: None, settings: Settings::default() },
         node: NodeSettings {
             name: "n2".into(),

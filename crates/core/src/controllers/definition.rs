@@ -27,6 +27,8 @@ use crate::{
 pub(crate) const ESTABLISHED: &str = "Established";
 /// The finalizer that holds a definition until its objects are gone.
 pub(crate) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
+/// All conditions of a definition that are written here.
+pub(crate) const CONDITIONS: [&str; 3] = [ESTABLISHED, "NamesAccepted", "Terminating"];
 /// Objects asked to go in one run; the rest in the next.
 const BURST: usize = 500;
 

@@ -27,12 +27,12 @@ use serde_json::Value;
 
 use super::{
     replicaset,
-    tally::{Tally, seconds, tally},
+    tally::{seconds, tally},
 };
 use crate::{
     change::Changed,
     cx::{Cx, EventKind},
-    world::World,
+    world::{World, crew::Tally},
 };
 use rolling::{Limits, Set};
 pub(crate) use status::rolling as is_rolling;

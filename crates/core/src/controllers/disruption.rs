@@ -39,7 +39,7 @@ use crate::{
 /// Kubernetes (`DeletionTimeout`).
 const DELETION_TIMEOUT: Duration = Duration::from_mins(2);
 /// Kubernetes' type of the condition.
-const CONDITION: &str = "DisruptionAllowed";
+pub(crate) const CONDITION: &str = "DisruptionAllowed";
 /// Its reason while at least one pod may go.
 const SUFFICIENT: &str = "SufficientPods";
 /// Its reason while none may.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::node::object::Readiness;
 use crate::{
+    acme,
     change::Changed,
     cx::{Cx, EventKind},
     ingress,
@@ -57,8 +58,16 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
     if object.status::<Value>().ok().flatten().as_ref() != Some(&status) {
         cx.put(object.with_status(&status));
     }
+    let asks = acme::asks(object);
+    if asks && !cx.settings.acme {
+        let message = "it asks for certificates of an ACME directory, and the server was started without \
+                       --acme-directory";
+        cx.lasting(world, object, EventKind::Warning, "NoDirectory", message);
+    }
     for name in ingress::named_secrets(object) {
         let why = match world.get(&key.sibling(Kind::Secret, name.as_str())) {
+            // What becomes of it is told where it is asked for.
+            None if asks => continue,
             None => "does not exist",
             Some(secret) if ingress::certificate_net(secret).is_none() => "has no tls.crt and tls.key",
             Some(_) => continue,
@@ -166,6 +175,18 @@ mod tests {
         // What lasts is told once.
         put(&mut cluster, object(Kind::Ingress, "default", "web", 1, &spec));
         assert!(said(&cluster).iter().all(|s| s.ends_with(" x1")), "{:?}", said(&cluster));
+    }
+
+    #[test]
+    fn who_asks_for_certificates_is_told_that_there_is_no_directory() {
+        let mut cluster = Cluster::new(&[]);
+        cluster.with(ingress::ensure_class);
+        let spec = json!({"spec": {"rules": [], "tls": [{"hosts": ["a.example"], "secretName": "cert"}]}});
+        let mut way = object(Kind::Ingress, "default", "web", 1, &spec);
+        way.meta.annotate(names::ACME, "true");
+        put(&mut cluster, way);
+        let all: Vec<_> = cluster.world.list(Kind::Event, "default").map(|e| e.body_map()["reason"].clone()).collect();
+        assert_eq!(all, ["NoDirectory"], "and nothing of the Secret that is not there yet");
     }
 
     #[test]

@@ -8,11 +8,21 @@ use alloc::{
     vec::Vec,
 };
 
-use evenkeel_model::{Object, Time, canonical};
+use evenkeel_model::{Object, Time, canonical, podstatus};
 use serde_json::{Map, Value, json};
 
 /// Condition types that belong to the server: a report neither sets nor removes them.
 pub(crate) const SERVER_CONDITIONS: [&str; 3] = ["PodScheduled", DISRUPTION, STAYS];
+/// Condition types that belong to the pod's agent. What is neither its nor the server's is somebody else's,
+/// and a report leaves it.
+pub(crate) const AGENT_CONDITIONS: [&str; 6] = [
+    "ContainersReady",
+    "Initialized",
+    "PodReadyToStartContainers",
+    "Ready",
+    podstatus::DISTURBED,
+    podstatus::FAILED_STARTS,
+];
 /// Condition of a pod that is not evicted from a node that is away, because its data are there.
 pub(crate) const STAYS: &str = "evenkeel.dev/StaysWithNode";
 /// Condition of a pod that is being evicted, as in Kubernetes.

@@ -18,7 +18,8 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
     }
     let deleting = |o: &Option<alloc::sync::Arc<evenkeel_model::Object>>| o.as_ref().map(|o| o.meta.deletion);
     let counts = match key.kind {
-        Kind::ResourceQuota => changed.old.is_none() || changed.new.is_none() || changed.body_changed(),
+        // Its status may have been written by hand.
+        Kind::ResourceQuota => true,
         Kind::Pod => changed.status_changed() || deleting(&changed.old) != deleting(&changed.new),
         Kind::Service => changed.body_changed(),
         _ => changed.old.is_none() || changed.new.is_none(),

@@ -10,7 +10,7 @@ mod rank;
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::time::Duration;
 
-use evenkeel_model::{Key, Kind, Object, OwnerRef, Selector};
+use evenkeel_model::{Key, Kind, Object, OwnerRef, Selector, Time};
 use k8s_openapi::{
     api::apps::v1::{ReplicaSetCondition, ReplicaSetStatus},
     apimachinery::pkg::apis::meta::v1::LabelSelector,
@@ -26,7 +26,7 @@ use crate::{
     change::Changed,
     cx::{Cx, EventKind},
     quota,
-    world::{World, deletion, pods::PodRecord},
+    world::{World, crew::Crew, deletion, pods::PodRecord},
 };
 
 /// Pods created or deleted in one run; the rest follows in the next, which these changes cause.
@@ -43,7 +43,7 @@ const FAILED_BACKOFF: Duration = Duration::from_secs(10);
 /// does so at once, unless it is paused.
 const RECALL_LIMIT: Duration = Duration::from_mins(2);
 /// The condition of a ReplicaSet whose pods cannot be made, and its reason.
-const FAILURE: &str = "ReplicaFailure";
+pub(crate) const FAILURE: &str = "ReplicaFailure";
 const FAILED_CREATE: &str = "FailedCreate";
 /// How often a recovering server looks again; nothing is created or removed until it is over.
 const RECOVERY_POLL: Duration = Duration::from_secs(1);
@@ -105,7 +105,7 @@ fn route_pod(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
         mark(key);
         if let Some(above) = set.meta.controller() {
             let siblings = world.owned_by(above.uid).filter(|o| o.key.kind == Kind::ReplicaSet && o.uid != set.uid);
-            let active = |o: &&Arc<Object>| controlled(world, o.uid).any(|(_, p)| !p.terminating && !p.finished());
+            let active = |o: &&Arc<Object>| tally(world, o.uid, Duration::ZERO, Time(0)).active > 0;
             siblings.filter(active).for_each(|o| mark(o.key.clone()));
         }
     }
@@ -146,19 +146,19 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
         cx.wake(cx.now + RECOVERY_POLL, ControllerId::ReplicaSet, key.clone());
         return status(world, set, &view.spec, None, cx);
     }
-    let pods: Vec<(&Key, &PodRecord)> = controlled(world, set.uid).collect();
-    let active = pods.iter().filter(|(_, p)| !p.terminating && !p.finished()).count() + claimed;
+    let active = tally(world, set.uid, Duration::ZERO, Time(0)).active;
+    let active = usize::try_from(active).unwrap_or(0) + claimed;
     let wanted = usize::try_from(view.spec.replicas()).unwrap_or(0);
     let mut failure = None;
     if claimed == 0 {
         if active < wanted && deployment::recall::is_due(world, set) && cx.now < cx.started + RECALL_LIMIT {
             cx.wake(cx.now + RECOVERY_POLL, ControllerId::ReplicaSet, key.clone());
         } else if active < wanted {
-            failure = pods::create(world, set, &view.spec, wanted - active, &pods, cx);
+            failure = pods::create(world, set, &view.spec, wanted - active, cx);
         } else if active > wanted {
-            delete(world, set, active - wanted, &pods, cx);
+            delete(world, set, active - wanted, cx);
         }
-        sweep_failed(world, &pods, cx);
+        sweep_failed(world, set, cx);
     }
     if failure.is_none() && active + BURST < wanted {
         // Further runs follow at once: one status for all of them.
@@ -173,7 +173,8 @@ fn claim(world: &World, set: &Arc<Object>, selector: &Selector, cx: &mut Cx<'_>)
     if selector.0.is_empty() {
         return 0;
     }
-    for (key, pod) in controlled(world, set.uid).filter(|(_, p)| !p.terminating) {
+    let strangers = world.pods.crew(set.uid).is_some_and(|crew| !crew.all_labelled(|labels| selector.matches(labels)));
+    for (key, pod) in controlled(world, set.uid).filter(|(_, p)| strangers && !p.terminating) {
         let Some(object) = world.get(key) else { continue };
         if !selector.matches(&object.meta.labels) {
             let mut free = Object::clone(object);
@@ -202,9 +203,10 @@ fn with_owner(owners: &[OwnerRef], owner: OwnerRef) -> Arc<[OwnerRef]> {
 
 /// Deletes `surplus` pods, the least useful first; ready ones only as far as the Deployment's
 /// promise allows. What is held back is looked at again when a sibling's pod changes.
-fn delete(world: &World, set: &Object, surplus: usize, pods: &[(&Key, &PodRecord)], cx: &mut Cx<'_>) {
+fn delete(world: &World, set: &Object, surplus: usize, cx: &mut Cx<'_>) {
     let mut spare_ready = deployment::budget(world, set).map_or(i32::MAX, |b| b.spare_ready);
-    let ranked = rank::least_useful_first(world, pods);
+    let pods: Vec<(&Key, &PodRecord)> = controlled(world, set.uid).collect();
+    let ranked = rank::least_useful_first(world, &pods);
     let mut told = 0;
     for key in ranked.into_iter().take(surplus.min(BURST)) {
         if world.pods.get(key).is_some_and(PodRecord::ready) {
@@ -223,9 +225,15 @@ fn delete(world: &World, set: &Object, surplus: usize, pods: &[(&Key, &PodRecord
     }
 }
 
+/// Its pods that ended and are not asked to go.
+fn ended<'a>(world: &'a World, set: &Object) -> impl Iterator<Item = (&'a Key, &'a PodRecord)> {
+    let crew = world.pods.crew(set.uid).into_iter();
+    crew.flat_map(Crew::finished).filter_map(|key| Some((key, world.pods.get(key)?)))
+}
+
 /// Failed pods stay for inspection, but not for ever more of them.
-fn sweep_failed(world: &World, pods: &[(&Key, &PodRecord)], cx: &mut Cx<'_>) {
-    let mut ended: Vec<_> = pods.iter().filter(|(_, p)| p.finished() && !p.terminating).collect();
+fn sweep_failed(world: &World, set: &Object, cx: &mut Cx<'_>) {
+    let mut ended: Vec<_> = ended(world, set).collect();
     ended.sort_by_key(|(k, p)| (core::cmp::Reverse(p.created), *k));
     for (key, _) in ended.into_iter().skip(FAILED_KEPT) {
         cx.changes.extend(deletion::request(world, key, None, cx.now));
@@ -237,37 +245,40 @@ fn status(world: &World, set: &Arc<Object>, spec: &Spec, failure: Option<String>
     let t = tally(world, set.uid, seconds(spec.min_ready_seconds), cx.now);
     let old: ReplicaSetStatus = set.status().ok().flatten().unwrap_or_default();
     let labels = spec.template.get("metadata").and_then(|m| m.get("labels")).and_then(Value::as_object);
-    let full = controlled(world, set.uid).filter(|(_, p)| !p.terminating && !p.finished()).filter(|(k, _)| {
-        let wanted = labels.into_iter().flatten();
-        world
-            .get(k)
-            .is_some_and(|o| wanted.clone().all(|(k, v)| o.meta.labels.get(k).map(String::as_str) == v.as_str()))
+    let full = world.pods.crew(set.uid).map_or(0, |crew| {
+        crew.active_labelled(|have| {
+            let mut wanted = labels.into_iter().flatten();
+            wanted.all(|(k, v)| have.get(k).map(String::as_str) == v.as_str())
+        })
     });
-    let conditions = failure.map(|message| {
+    let failure = failure.map(|message| {
         // A name that was drawn for a pod is no news.
         let why = quota::reason(&message);
         let failed = old.conditions.iter().flatten().find(|c| c.type_ == FAILURE);
         let same = failed.filter(|c| c.message.as_deref().is_some_and(|m| quota::reason(m) == why));
         if let Some(same) = same {
-            return alloc::vec![same.clone()];
+            return same.clone();
         }
         cx.event(world, set, EventKind::Warning, FAILED_CREATE, &format!("Error creating: {message}"));
-        alloc::vec![ReplicaSetCondition {
+        ReplicaSetCondition {
             type_: FAILURE.into(),
             status: "True".into(),
             reason: Some(FAILED_CREATE.into()),
             message: Some(message),
             last_transition_time: failed.map_or(Some(cx.now.to_k8s()), |c| c.last_transition_time.clone()),
-        }]
+        }
     });
+    // Others' conditions stay.
+    let others = old.conditions.iter().flatten().filter(|c| c.type_ != FAILURE).cloned();
+    let conditions: Vec<ReplicaSetCondition> = others.chain(failure).collect();
     let new = ReplicaSetStatus {
         replicas: t.active,
-        fully_labeled_replicas: Some(i32::try_from(full.count()).unwrap_or(i32::MAX)).filter(|n| *n > 0),
+        fully_labeled_replicas: Some(full).filter(|n| *n > 0),
         ready_replicas: Some(t.ready).filter(|n| *n > 0),
         available_replicas: Some(t.available).filter(|n| *n > 0),
         terminating_replicas: Some(t.terminating),
         observed_generation: Some(set.meta.generation),
-        conditions,
+        conditions: Some(conditions).filter(|list| !list.is_empty()),
     };
     if new != old || set.status.is_empty() {
         // The last write to the set in this run: nothing else of it is changed above.

@@ -1,6 +1,6 @@
 //! What agents report, taken into the world.
 //!
-//! An agent's word on a pod's status counts whole, but for the conditions that are the server's.
+//! An agent's word on a pod's status counts whole, but for the conditions that are not an agent's.
 //! A report that says nothing new changes nothing: statuses are compared as bytes. Deliberately not
 //! here: when a node was heard of, and the last lines of failed containers, which the conductor
 //! notes beside the world's objects.
@@ -95,12 +95,25 @@ fn node_report(world: &World, name: &Arc<str>, report: &NodeReport, cx: &mut Cx<
                 let why = report.not_ready.as_deref().unwrap_or("the agent is ready");
                 cx.event(world, node, kind, reason, &alloc::format!("Node {name}: {why}"));
             }
+            troubled(world, node, &next, cx);
             cx.put(next);
         }
         None => {
             cx.event(world, &next, EventKind::Normal, "RegisteredNode", &alloc::format!("Node {name} has joined"));
             cx.put(next);
         }
+    }
+}
+
+/// Tells that something is wrong with a node's network, or something else.
+fn troubled(world: &World, was: &Object, is: &Object, cx: &mut Cx<'_>) {
+    let of = |node: &Object| {
+        let condition = podstatus::condition(node, node::object::NETWORK_DEGRADED)?;
+        let text = |name: &str| condition.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
+        (text("status") == "True").then(|| (text("reason"), text("message")))
+    };
+    if let Some((reason, message)) = of(is).filter(|now| of(was).as_ref() != Some(now)) {
+        cx.event(world, was, EventKind::Warning, &reason, &message);
     }
 }
 
@@ -135,11 +148,11 @@ fn take_status(pod: &Object, reported: &[u8]) -> Option<Object> {
         status.insert("qosClass".into(), class.clone());
     }
     let name = |c: &Value| c.get("type").and_then(Value::as_str).map(ToString::to_string).unwrap_or_default();
-    let ours = |c: &Value| podstatus::SERVER_CONDITIONS.contains(&&*name(c));
+    let others = |c: &Value| !podstatus::AGENT_CONDITIONS.contains(&&*name(c));
     if let Some(Value::Array(list)) = status.get_mut("conditions") {
-        list.retain(|c| !ours(c));
+        list.retain(|c| !others(c));
     }
-    for condition in old.get("conditions").and_then(Value::as_array).into_iter().flatten().filter(|c| ours(c)) {
+    for condition in old.get("conditions").and_then(Value::as_array).into_iter().flatten().filter(|c| others(c)) {
         podstatus::set_condition(&mut status, condition);
     }
     let bytes = canonical::value_bytes(&Value::Object(status));
@@ -167,4 +180,30 @@ fn remember_images(world: &World, pod: &Object, next: Option<&Object>, ids: &Tex
     let mut next = Object::clone(set);
     next.meta.annotate(names::IMAGE_IDS, serde_json::to_string(&all).unwrap_or_default());
     cx.put(next);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_report_leaves_the_conditions_of_others() {
+        let condition = |kind: &str, status: &str| json!({"type": kind, "status": status});
+        let pod = |conditions: Value| {
+            let object = Object::from_value(json!({"apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": "p", "namespace": "shop"}, "status": {"phase": "Running", "conditions": conditions}}));
+            object.unwrap()
+        };
+        let scheduled = condition("PodScheduled", "True");
+        let theirs = condition("example.com/Registered", "True");
+        let before = pod(json!([scheduled, condition("Ready", "True"), condition("Initialized", "True"), theirs]));
+        let said = canonical::value_bytes(&json!({"phase": "Running", "conditions": [condition("Ready", "False"),
+            condition("PodScheduled", "False"), condition("example.com/Registered", "False")]}));
+        let after = take_status(&before, &said).unwrap();
+        let expected = json!([condition("Ready", "False"), scheduled, theirs]);
+        assert_eq!(podstatus::map(&after)["conditions"], expected);
+        assert!(take_status(&after, &said).is_none(), "the same word again changes nothing");
+    }
 }

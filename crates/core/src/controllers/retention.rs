@@ -1,5 +1,5 @@
-//! Bounds of what only grows: events, resolved drifts, finished releases, contents that no
-//! ReplicaSet refers to, documents of revisions that nothing needs.
+//! Bounds of what only grows: events, resolved drifts, finished releases, requests for certificates, contents
+//! that no ReplicaSet refers to, documents of revisions that nothing needs.
 //!
 //! The work hangs on keys with an empty name, one for each concern, so that many new objects cause
 //! one walk over their own kind, and only now and then. Nothing here walks pods.
@@ -32,6 +32,10 @@ const SLACK: usize = 128;
 /// Documents that were just kept are not looked at before their release names them.
 const SNAPSHOT_GRACE: Duration = Duration::from_mins(1);
 
+/// How long a request for a certificate waits for a decision, and stays after one: as in Kubernetes.
+const REQUEST_WAITS: Duration = Duration::from_hours(24);
+const REQUEST_DECIDED: Duration = Duration::from_hours(1);
+
 fn concern(kind: Kind) -> Key {
     Key { kind, namespace: "".into(), name: "".into() }
 }
@@ -49,7 +53,7 @@ pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
                 mark(concern(kind));
             }
         }
-        Kind::Release if made => mark(concern(Kind::Release)),
+        kind @ (Kind::Release | Kind::CertificateSigningRequest) if made => mark(concern(kind)),
         Kind::ReplicaSet
             if changed.new.is_none()
                 && changed.old.as_ref().is_some_and(|o| o.meta.annotation(names::CONTENTS).is_some()) =>
@@ -69,6 +73,7 @@ pub fn reconcile(world: &World, key: &Key, cx: &mut Cx<'_>) {
         Kind::Release => releases(world, cx),
         Kind::ReplicaSet => contents(world, cx),
         Kind::Source => snapshots(world, cx),
+        Kind::CertificateSigningRequest => requests(world, cx),
         _ => {}
     }
 }
@@ -120,6 +125,25 @@ fn drifts(world: &World, cx: &mut Cx<'_>) {
     }
     if left {
         cx.wake(cx.now + LOOK_EVERY, ControllerId::Retention, concern(Kind::Drift));
+    }
+}
+
+/// Requests for certificates some time after their decision, or when there is none for long.
+fn requests(world: &World, cx: &mut Cx<'_>) {
+    let mut left = false;
+    for request in world.list(Kind::CertificateSigningRequest, "") {
+        let status: Value = request.status().ok().flatten().unwrap_or_default();
+        let times = status["conditions"].as_array().into_iter().flatten().filter_map(|c| c["lastUpdateTime"].as_str());
+        let decided = times.filter_map(Time::parse_rfc3339).max();
+        let until = decided.map_or(request.meta.created + REQUEST_WAITS, |at| at + REQUEST_DECIDED);
+        if until <= cx.now {
+            cx.delete(request.key.clone());
+        } else {
+            left = true;
+        }
+    }
+    if left {
+        cx.wake(cx.now + LOOK_EVERY, ControllerId::Retention, concern(Kind::CertificateSigningRequest));
     }
 }
 

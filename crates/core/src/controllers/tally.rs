@@ -1,28 +1,10 @@
-//! Counts of the pods of one ReplicaSet, from the pods' own records: never from a status that
-//! another controller wrote, which may be a step behind. Used by ReplicaSet and Deployment.
+//! The pods of one ReplicaSet and their counts. Used by ReplicaSet, Deployment and what moves pods.
 
 use core::time::Duration;
 
 use evenkeel_model::{Key, Kind, Time, Uid};
 
-use crate::world::{World, pods::PodRecord};
-
-/// Pods of one owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Tally {
-    /// Neither ended nor terminating.
-    pub(crate) active: i32,
-    /// Active and ready.
-    pub(crate) ready: i32,
-    /// Ready for `minReadySeconds`.
-    pub(crate) available: i32,
-    /// Asked to go, and not gone.
-    pub(crate) terminating: i32,
-    /// Ended, and not terminating.
-    pub(crate) finished: i32,
-    /// When the next ready pod becomes available by waiting alone.
-    pub(crate) next_available: Option<Time>,
-}
+use crate::world::{World, crew::Tally, pods::PodRecord};
 
 /// The pods that an owner controls.
 pub(crate) fn controlled(world: &World, owner: Uid) -> impl Iterator<Item = (&Key, &PodRecord)> {
@@ -33,28 +15,9 @@ pub(crate) fn controlled(world: &World, owner: Uid) -> impl Iterator<Item = (&Ke
         .filter(move |(_, r)| r.controller == Some(owner))
 }
 
-/// Counts them.
+/// Counts them, without a look at each.
 pub(crate) fn tally(world: &World, owner: Uid, min_ready: Duration, now: Time) -> Tally {
-    let mut t = Tally::default();
-    for (_, pod) in controlled(world, owner) {
-        if pod.terminating {
-            t.terminating += 1;
-        } else if pod.finished() {
-            t.finished += 1;
-        } else {
-            t.active += 1;
-            if let Some(since) = pod.ready_since {
-                t.ready += 1;
-                let at = since + min_ready;
-                if at <= now || min_ready.is_zero() {
-                    t.available += 1;
-                } else {
-                    t.next_available = Some(t.next_available.map_or(at, |n| n.min(at)));
-                }
-            }
-        }
-    }
-    t
+    world.pods.crew(owner).map_or_else(Tally::default, |crew| crew.tally(min_ready, now))
 }
 
 /// A number of seconds from a field of a specification; negative counts as none.

@@ -179,7 +179,10 @@ impl Cluster {
 
     pub(crate) fn cordon(&mut self, node: &str, unschedulable: bool) {
         let wish = NodeWish { unschedulable, ..self.wish(node) };
-        self.with(|w, cx| super::node::update(w, node, &wish, None, false, cx)).unwrap();
+        self.with(|w, cx| {
+            super::node::update(w, node, (&wish, &crate::controllers::testkit::by_test()), None, false, cx)
+        })
+        .unwrap();
     }
 
     /// A silent agent speaks again, and has the pods it had, as they were.
@@ -350,4 +353,9 @@ fn merge(into: &mut Value, from: Value) {
         }
         (slot, v) => *slot = v,
     }
+}
+
+/// Who owns what tests write.
+pub(crate) fn by_test() -> crate::edit::Owners {
+    crate::edit::Owners::By("test".into())
 }

@@ -81,7 +81,7 @@ pub(crate) fn object_key(world: &World, drift: &Object) -> Option<Key> {
 /// drift.
 pub(crate) fn excluded(world: &World, src: &Src, live: &Object) -> FieldSet {
     let schema = world.node(live.key.kind);
-    let kind = live.key.kind.info().kind;
+    let kind = live.key.kind.text();
     let ignored = src.spec.ignore_differences.iter().filter(|i| {
         i.kind == kind
             && i.namespace.as_deref().is_none_or(|n| n == &*live.key.namespace)

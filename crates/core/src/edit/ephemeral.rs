@@ -4,16 +4,16 @@
 //! Deliberately not here: what such a container may be (the schema says), and a debugged copy of a pod, which
 //! is a pod like any other.
 
-use alloc::sync::Arc;
+use alloc::{string::ToString as _, sync::Arc};
 
 use evenkeel_model::{Object, canonical};
 use evenkeel_schema::{
     custom::Before,
-    merge::{Managed, Update, update},
+    merge::{Apply, FieldSet, Managed, Update, apply, update},
 };
 use serde_json::{Value, json};
 
-use super::{Wish, schema, unlocked, valid, without_status};
+use super::{Wish, conflicting, schema, unlocked, valid, without_status};
 use crate::{
     ask::{Answer, Refusal},
     cx::{Cx, EventKind},
@@ -24,11 +24,27 @@ use crate::{
 pub(super) const NAME: &str = "ephemeralcontainers";
 const FIELD: &str = "ephemeralContainers";
 
-/// Makes a pod's ephemeral containers what the wish says.
+/// Sets the ephemeral containers that the wish sets, by server-side apply.
+pub(super) fn applied(world: &World, wish: &Wish, force: bool, user: &str, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
+    let live = world.get(&wish.key).ok_or_else(|| Refusal::not_found(&wish.key))?;
+    let owners = Managed::from_bytes(&live.managed).map_err(|e| Refusal::new(500, "InternalError", e.to_string()))?;
+    let mut wanted = json!({"apiVersion": "v1", "kind": "Pod"});
+    if let Some(list) = wish.value.get("spec").and_then(|s| s.get(FIELD)) {
+        wanted["spec"] = json!({FIELD: list});
+    }
+    let by = Apply { manager: &wish.manager, force, time: cx.now, exclude: FieldSet::EMPTY, subresource: NAME };
+    let before = without_status(live, wish.key.kind);
+    let node = world.node(wish.key.kind);
+    let merged = apply(node, &before, &owners, &wanted, &by).map_err(|c| conflicting(&c))?;
+    let wish = Wish { value: merged.value, ..wish.clone() };
+    replace(world, live, (&wish, Some(merged.managed)), user, cx)
+}
+
+/// Makes a pod's ephemeral containers what the wish says; `managed` is who owns what then, where that is known.
 pub(super) fn replace(
     world: &World,
     live: &Arc<Object>,
-    wish: &Wish,
+    (wish, managed): (&Wish, Option<Managed>),
     user: &str,
     cx: &mut Cx<'_>,
 ) -> Result<Answer, Refusal> {
@@ -75,9 +91,12 @@ pub(super) fn replace(
     }
     new.body = canonical::value_bytes(&json!(body)).into();
     new.meta.generation += 1;
-    let owners = Managed::from_bytes(&live.managed).unwrap_or_default();
-    let by = Update { manager: &wish.manager, time: cx.now, subresource: NAME };
-    new.managed = update(world.node(key.kind), &before, &after, &owners, &by).to_bytes();
+    let managed = managed.unwrap_or_else(|| {
+        let owners = Managed::from_bytes(&live.managed).unwrap_or_default();
+        let by = Update { manager: &wish.manager, time: cx.now, subresource: NAME };
+        update(world.node(key.kind), &before, &after, &owners, &by)
+    });
+    new.managed = managed.to_bytes();
     if wish.dry_run {
         return Ok(Answer::Would(Arc::new(new)));
     }

@@ -10,6 +10,8 @@
 mod delete;
 mod ephemeral;
 pub(crate) mod fixed;
+mod owners;
+mod signing;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,7 @@ use evenkeel_schema::{
     custom::Before,
     merge::{Apply, Conflicts, FieldSet, Managed, Update, apply, update},
 };
+pub use owners::Owners;
 use serde_json::Value;
 
 use crate::{
@@ -36,7 +39,7 @@ use crate::{
     cx::{Cx, EventKind},
     policy, quota,
     release::write::{as_kept, has_generation, with_status, without_status},
-    service,
+    scheduler, service,
     world::World,
 };
 
@@ -47,8 +50,8 @@ const NAME_TRIES: usize = 8;
 /// Prefix of Evenkeel's own labels and annotations.
 const OWN: &str = "evenkeel.dev/";
 /// Those of them that people write.
-const SETTINGS: [&str; 5] =
-    [names::TAKE_FROM, names::PRUNE, names::ROLL_ON_CONFIG, names::LOCKED, names::HTTPS_REDIRECT];
+const SETTINGS: [&str; 6] =
+    [names::TAKE_FROM, names::PRUNE, names::ROLL_ON_CONFIG, names::LOCKED, names::HTTPS_REDIRECT, names::ACME];
 
 /// An object as somebody wishes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,8 +117,8 @@ pub fn handle(world: &World, edit: &Edit, user: &str, cx: &mut Cx<'_>) -> Result
             }
             same_version(live, *if_version)?;
             match wish.subresource {
-                status::NAME => return status::replace(world, live, wish, cx),
-                ephemeral::NAME => return ephemeral::replace(world, live, wish, user, cx),
+                status::NAME | signing::APPROVAL => return status::replace(world, live, wish, cx),
+                ephemeral::NAME => return ephemeral::replace(world, live, (wish, None), user, cx),
                 _ => {}
             }
             let (new, managed) = (of_value(world, wish, wish.value.clone())?, None);
@@ -221,6 +224,14 @@ fn make(
         let toleration = cx.settings.default_toleration;
         admission::admitted(world, &mut object, toleration).map_err(|why| quota::refusal(&object.key, &why))?;
         object.status = pod::first_status(&object);
+        if let Some(node) = object.node.clone() {
+            object = scheduler::placed(world, &object, &node, cx.now).map_err(|why| {
+                Refusal::fields(
+                    &object.key,
+                    [("spec.nodeName".into(), format!("Invalid value: {node:?}: {why}"))].into(),
+                )
+            })?;
+        }
     }
     quota::admit(world, None, &object, cx.now).map_err(|why| quota::refusal(&object.key, &why))?;
     if object.key.kind == Kind::Namespace {
@@ -324,15 +335,19 @@ fn applied(
     if let Some(live) = live {
         same_version(live, if_version)?;
     }
-    if wish.subresource == status::NAME {
+    if [status::NAME, signing::APPROVAL].contains(&wish.subresource) {
         return status::applied(world, wish, force, cx);
+    }
+    if wish.subresource == ephemeral::NAME {
+        return ephemeral::applied(world, wish, force, user, cx);
     }
     let before = live.map_or(Value::Null, |o| without_status(o, wish.key.kind));
     let owners = live.map_or_else(|| Ok(Managed::default()), |o| Managed::from_bytes(&o.managed));
     let owners = owners.map_err(|e| Refusal::new(500, "InternalError", e.to_string()))?;
     let mut wanted = wish.value.clone();
     as_kept(&mut wanted);
-    let by = Apply { manager: &wish.manager, force, time: cx.now, exclude: FieldSet::EMPTY, subresource: "" };
+    let by =
+        Apply { manager: &wish.manager, force, time: cx.now, exclude: FieldSet::EMPTY, subresource: wish.subresource };
     let merged = apply(world.node(wish.key.kind), &before, &owners, &wanted, &by).map_err(|c| conflicting(&c))?;
     let Some(live) = live else {
         let object = of_value(world, wish, merged.value)?;
@@ -346,7 +361,7 @@ fn applied(
 }
 
 /// What an apply without force may not take.
-fn conflicting(conflicts: &Conflicts) -> Refusal {
+pub fn conflicting(conflicts: &Conflicts) -> Refusal {
     let message = conflicts.to_string();
     let each = conflicts.0.iter().map(|c| (c.path.kubernetes(), format!("conflict with {}", c.manager)));
     Refusal::conflict(message).with(More::FieldConflicts(each.collect()))
@@ -389,6 +404,10 @@ fn replace(
     }
     let mut new = served(world, Some(live), new, cx)?;
     with_sum(live, &mut new);
+    if key.kind == Kind::CertificateSigningRequest {
+        // What was asked for stays, whatever is sent with it: as in Kubernetes.
+        new.body = live.body.clone();
+    }
     new.uid = live.uid;
     new.version = live.version;
     new.status = live.status.clone();

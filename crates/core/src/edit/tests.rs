@@ -232,7 +232,14 @@ fn a_write_to_a_sources_object_is_drift_and_locked_ones_are_refused() {
 
     let source = lab.world.get(&Key::cluster(Kind::Source, "shop")).unwrap();
     let spec = SourceSpec { locked: true, ..source.spec().unwrap() };
-    lab.ask(Ask::UpdateSource { name: "shop".into(), spec, if_version: None, meta: None }).unwrap();
+    lab.ask(Ask::UpdateSource {
+        name: "shop".into(),
+        spec,
+        if_version: None,
+        meta: None,
+        owners: super::Owners::By("test".into()),
+    })
+    .unwrap();
     for refusal in [
         replace(&mut lab, by_hand).unwrap_err(),
         delete(&mut lab, Kind::ConfigMap, "c", Propagation::Background).unwrap_err(),
@@ -355,4 +362,197 @@ fn a_binding_keeps_its_role() {
     assert!(there["metadata"].get("generation").is_none());
     let refused = replace(&mut lab, binding("admin", "bo")).unwrap_err();
     assert!(refused.code == 422 && refused.message.contains("cannot change roleRef"), "{}", refused.message);
+}
+
+/// A condition that somebody else than Evenkeel writes.
+fn condition(kind: &str) -> Value {
+    json!({"type": kind, "status": "True", "reason": "R", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"})
+}
+
+#[test]
+fn a_status_is_written_alone_and_what_controllers_count_stays() {
+    let mut lab = Lab::new();
+    create(&mut lab, deployment("web", "web:1", json!({}))).unwrap();
+    create(
+        &mut lab,
+        json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}}}),
+    )
+    .unwrap();
+    create(
+        &mut lab,
+        json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"hard": {"pods": "9"}}}),
+    )
+    .unwrap();
+    lab.pass(10);
+    let (mine, mut wrong) = (condition("example.com/Mine"), condition(""));
+    for (kind, field, own) in [
+        (Kind::Deployment, "availableReplicas", "Available"),
+        (Kind::ReplicaSet, "availableReplicas", "ReplicaFailure"),
+        (Kind::Pod, "phase", "Ready"),
+        (Kind::PodDisruptionBudget, "disruptionsAllowed", "DisruptionAllowed"),
+        (Kind::Namespace, "phase", ""),
+        (Kind::ResourceQuota, "used", ""),
+    ] {
+        let namespace = if kind == Kind::Namespace { "" } else { "shop" };
+        let key = lab.world.list(kind, namespace).next().unwrap().key.clone();
+        let before = lab.world.get(&key).unwrap().to_value();
+        let mut next = before.clone();
+        wrong["type"] = own.into();
+        next["status"] = match kind {
+            Kind::Pod => json!({"phase": "Failed", "message": "said by hand", "conditions": [mine, wrong]}),
+            Kind::ResourceQuota => json!({"used": {"pods": "0"}}),
+            Kind::Namespace => json!({"phase": "Terminating", "conditions": [mine]}),
+            _ => json!({field: 99, "conditions": [mine, wrong]}),
+        };
+        next["metadata"]["labels"] = json!({"by": "hand"});
+        next["spec"]["replicas"] = json!(0);
+        // The agent that is made up here says its word over all of a pod's status at once.
+        let wish = Wish { subresource: "status", dry_run: kind == Kind::Pod, ..wish(next) };
+        let answer = edit(&mut lab, Edit::Replace { wish, if_version: None, if_uid: None }).unwrap();
+        lab.pass(30);
+        let after = match answer {
+            Answer::Would(pod) => pod.to_value(),
+            _ => lab.world.get(&key).unwrap().to_value(),
+        };
+        assert_eq!(after["status"][field], before["status"][field], "{key}");
+        assert_eq!(after["spec"], before["spec"], "{key}");
+        assert_eq!(after["metadata"]["labels"], before["metadata"]["labels"], "{key}");
+        assert_eq!(after["metadata"]["generation"], before["metadata"]["generation"], "{key}");
+        let conditions = after["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        assert_eq!(conditions.contains(&mine), kind != Kind::ResourceQuota, "{key}: {conditions:?}");
+        assert!(!conditions.contains(&wrong), "{key}: {conditions:?}");
+        if kind == Kind::Pod {
+            assert_eq!(after["status"]["message"], "said by hand");
+        }
+    }
+}
+
+#[test]
+fn by_apply_a_condition_is_its_managers_and_what_is_not_taken_has_no_owner() {
+    let mut lab = Lab::new();
+    create(&mut lab, deployment("web", "web:1", json!({}))).unwrap();
+    lab.pass(10);
+    let key = Key::new(Kind::Deployment, "shop", "web");
+    let other = condition("example.com/Other");
+    let applied = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"},
+        "status": {"replicas": 99, "conditions": [other]}});
+    let wish = Wish { subresource: "status", manager: "me".into(), ..wish(applied) };
+    edit(&mut lab, Edit::Apply { wish, force: false, if_version: None }).unwrap();
+    lab.pass(10);
+    let after = lab.world.get(&key).unwrap().to_value();
+    assert!(after["status"]["conditions"].as_array().unwrap().contains(&other), "{after:#}");
+    let of_me = after["metadata"]["managedFields"].as_array().unwrap().iter().find(|m| m["manager"] == "me").unwrap();
+    assert_eq!(of_me["subresource"], "status");
+    assert!(of_me["fieldsV1"]["f:status"].get("f:replicas").is_none(), "{of_me}");
+}
+
+#[test]
+fn a_request_for_a_certificate_is_decided_once_and_goes_after_a_while() {
+    let mut lab = Lab::new();
+    let request = |status: Value| {
+        json!({"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "an"},
+            "spec": {"signerName": "example.com/own", "request": "Zg==", "usages": ["client auth"]}, "status": status})
+    };
+    let decided = |kind: &str| json!({"conditions": [{"type": kind, "status": "True", "reason": "R"}]});
+    let part = |subresource, value: Value| {
+        let wish = Wish { subresource, ..wish(value) };
+        Edit::Replace { wish, if_version: None, if_uid: None }
+    };
+    let key = Key::cluster(Kind::CertificateSigningRequest, "an");
+    let status = |lab: &Lab| lab.world.get(&key).unwrap().to_value()["status"].clone();
+    create(&mut lab, request(decided("Approved"))).unwrap();
+    assert_eq!(status(&lab), Value::Null, "nobody decides by making it");
+    let mut other = request(json!({}));
+    other["spec"]["usages"] = json!(["server auth"]);
+    replace(&mut lab, other).unwrap();
+    assert_eq!(lab.world.get(&key).unwrap().to_value()["spec"]["usages"], json!(["client auth"]));
+    edit(&mut lab, part("status", request(decided("Approved")))).unwrap();
+    assert!(status(&lab)["conditions"].is_null(), "a decision is written through `approval`");
+    edit(&mut lab, part("approval", request(decided("Approved")))).unwrap();
+    let first = status(&lab);
+    assert!(first["conditions"][0]["lastUpdateTime"].is_string(), "{first}");
+    for taken_back in [json!({}), decided("Denied")] {
+        let refusal = edit(&mut lab, part("approval", request(taken_back))).unwrap_err();
+        assert!(refusal.message.contains("may not remove a condition of type \"Approved\""), "{}", refusal.message);
+    }
+    let mut both = first.clone();
+    both["conditions"].as_array_mut().unwrap().push(json!({"type": "Denied", "status": "True"}));
+    let refusal = edit(&mut lab, part("approval", request(both))).unwrap_err();
+    assert!(refusal.message.contains("mutually exclusive"), "{}", refusal.message);
+    assert_eq!(status(&lab), first);
+    edit(&mut lab, part("status", request(json!({"certificate": "Zg=="})))).unwrap();
+    assert_eq!(status(&lab), json!({"certificate": "Zg==", "conditions": first["conditions"]}));
+    lab.pass(3_000);
+    assert!(lab.world.get(&key).is_some());
+    lab.pass(1_300);
+    assert!(lab.world.get(&key).is_none(), "an hour after its decision");
+    create(&mut lab, request(json!({}))).unwrap();
+    lab.pass(23 * 3_600);
+    assert!(lab.world.get(&key).is_some());
+    lab.pass(3_600 + 700);
+    assert!(lab.world.get(&key).is_none(), "a day without one");
+}
+
+#[test]
+fn a_request_is_decided_by_apply_as_well_and_once() {
+    let mut lab = Lab::new();
+    let request = |status: Value| {
+        json!({"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "an"},
+            "spec": {"signerName": "example.com/own", "request": "Zg==", "usages": ["client auth"]}, "status": status})
+    };
+    let applied = |manager: &str, subresource, kind: &str| {
+        let status = json!({"conditions": [{"type": kind, "status": "True", "reason": "R"}]});
+        let wish = Wish { subresource, manager: manager.into(), ..wish(request(status)) };
+        Edit::Apply { wish, force: false, if_version: None }
+    };
+    let key = Key::cluster(Kind::CertificateSigningRequest, "an");
+    let types = |lab: &Lab| -> Vec<Value> {
+        let status = lab.world.get(&key).unwrap().to_value()["status"].clone();
+        status["conditions"].as_array().into_iter().flatten().map(|c| c["type"].clone()).collect()
+    };
+    create(&mut lab, request(json!({}))).unwrap();
+    edit(&mut lab, applied("me", "status", "Approved")).unwrap();
+    assert!(types(&lab).is_empty(), "a decision is written through `approval`");
+    edit(&mut lab, applied("me", "approval", "Approved")).unwrap();
+    assert_eq!(types(&lab), ["Approved"]);
+    let first = &lab.world.get(&key).unwrap().to_value()["status"]["conditions"][0];
+    assert!(first["lastUpdateTime"].is_string(), "{first}");
+    // Neither by another word of the same manager nor by that of another one.
+    for who in ["me", "you"] {
+        assert_eq!(edit(&mut lab, applied(who, "approval", "Denied")).unwrap_err().code, 422);
+    }
+    assert_eq!(types(&lab), ["Approved"]);
+}
+
+#[test]
+fn a_container_is_added_to_a_pod_by_apply() {
+    let mut lab = Lab::new();
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"},
+        "spec": {"containers": [{"name": "c", "image": "web:1"}]}});
+    create(&mut lab, pod).unwrap();
+    let applied = |manager: &str, name: &str| {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"},
+            "spec": {"containers": [{"name": "c", "image": "other:1"}],
+                "ephemeralContainers": [{"name": name, "image": "tools:1"}]}});
+        let wish = Wish { subresource: "ephemeralcontainers", manager: manager.into(), ..wish(pod) };
+        Edit::Apply { wish, force: false, if_version: None }
+    };
+    let key = Key::new(Kind::Pod, "shop", "p");
+    edit(&mut lab, applied("me", "debug")).unwrap();
+    edit(&mut lab, applied("you", "more")).unwrap();
+    let pod = lab.world.get(&key).unwrap().to_value();
+    let names: Vec<&Value> =
+        pod["spec"]["ephemeralContainers"].as_array().unwrap().iter().map(|c| &c["name"]).collect();
+    assert_eq!(names, ["debug", "more"]);
+    assert_eq!(pod["spec"]["containers"][0]["image"], "web:1", "nothing else of it counts");
+    let of_me = pod["metadata"]["managedFields"].as_array().unwrap().iter().find(|m| m["manager"] == "me").unwrap();
+    assert_eq!((&of_me["subresource"], &of_me["operation"]), (&json!("ephemeralcontainers"), &json!("Apply")));
+    // What was added stays: as in Kubernetes.
+    assert_eq!(edit(&mut lab, applied("me", "another")).unwrap_err().code, 422);
+    let none = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "none", "namespace": "shop"}});
+    let wish = Wish { subresource: "ephemeralcontainers", ..wish(none) };
+    assert_eq!(edit(&mut lab, Edit::Apply { wish, force: false, if_version: None }).unwrap_err().code, 404);
 }

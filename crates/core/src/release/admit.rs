@@ -7,7 +7,7 @@ use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::time::Duration;
 
 use evenkeel_model::{
-    Diagnostic, Key, Kind, Snapshot, Time,
+    Diagnostic, Key, Object, Snapshot, Time,
     own::{Phase, RollbackMode},
 };
 
@@ -16,7 +16,7 @@ use super::{
     delta::Delta,
     duration,
     engine::Wakes,
-    living_in,
+    goes_with,
     state::{Rel, Src, releases},
 };
 use crate::{controllers::account, cx::Cx, world::World};
@@ -195,9 +195,10 @@ pub(super) fn mass_delete(world: &World, src: &Src, snapshot: &Snapshot) -> Opti
     let old = world.desired.applied(&src.name)?;
     let delta = Delta::between(world, &src.name, old, snapshot);
     let (mut gone, mut total) = (delta.deleted.len(), old.docs.len());
-    for namespace in delta.deleted.iter().filter(|k| k.kind == Kind::Namespace) {
-        // Its contents go with it, also those that the source did not make.
-        let others = contents(world, &namespace.name).filter(|k| old.get(k).is_none()).count();
+    for key in &delta.deleted {
+        // What goes with it, also what the source did not make.
+        let alone = |o: &&Arc<Object>| o.meta.owners.is_empty() && !account::given(o);
+        let others = goes_with(world, key).into_iter().filter(alone).filter(|o| old.get(&o.key).is_none()).count();
         gone += others;
         total += others;
     }
@@ -216,11 +217,6 @@ pub(super) fn mass_delete(world: &World, src: &Src, snapshot: &Snapshot) -> Opti
         names.join(", "),
         src.name
     ))
-}
-
-/// What lives in a namespace on its own account.
-fn contents<'a>(world: &'a World, namespace: &'a str) -> impl Iterator<Item = Key> + 'a {
-    living_in(world, namespace).filter(|o| o.meta.owners.is_empty() && !account::given(o)).map(|o| o.key.clone())
 }
 
 /// Makes a Release's documents the applied ones.

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     ask::{Answer, Ask, Refusal},
     cx::{Cx, EventKind},
+    edit::Owners,
     world::World,
 };
 
@@ -31,8 +32,10 @@ const FINALIZER: &str = "evenkeel.dev/objects";
 /// Decides on a request about a source.
 pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
     match ask {
-        Ask::CreateSource { name, spec, meta } => create(world, name, spec, meta, cx),
-        Ask::UpdateSource { name, spec, if_version, meta } => update(world, name, spec, *if_version, meta.as_ref(), cx),
+        Ask::CreateSource { name, spec, meta, owners } => create(world, name, spec, (meta, owners), cx),
+        Ask::UpdateSource { name, spec, if_version, meta, owners } => {
+            update(world, name, spec, *if_version, (meta.as_ref(), owners), cx)
+        }
         Ask::DeleteSource { name, prune } => delete(world, name, *prune, cx),
         Ask::Sync { name, now, allow_mass_delete } => sync(world, name, *now, *allow_mass_delete, user, cx),
         Ask::Retry { name } => retry(world, name, user, cx),
@@ -51,6 +54,7 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         | Ask::Evict { .. }
         | Ask::Rebalance(_)
         | Ask::Edit(_)
+        | Ask::Acme(_)
         | Ask::DeletePod { .. } => Err(Refusal::invalid("the request is not about a source")),
     }
 }
@@ -75,7 +79,7 @@ fn create(
     world: &World,
     name: &SourceName,
     spec: &SourceSpec,
-    meta: &Meta,
+    (meta, owners): (&Meta, &Owners),
     cx: &mut Cx<'_>,
 ) -> Result<Answer, Refusal> {
     valid(spec)?;
@@ -87,6 +91,7 @@ fn create(
     let mut object = cx.draft(key.clone(), &json!({"spec": spec}));
     object.meta.labels = meta.labels.clone();
     object.meta.annotations = meta.annotations.clone();
+    object.managed = owners.of(world, None, &object, cx.now);
     cx.put(object);
     Ok(Answer::Object(key))
 }
@@ -96,7 +101,7 @@ fn update(
     name: &SourceName,
     spec: &SourceSpec,
     if_version: Option<Version>,
-    meta: Option<&Meta>,
+    (meta, owners): (Option<&Meta>, &Owners),
     cx: &mut Cx<'_>,
 ) -> Result<Answer, Refusal> {
     let src = source(world, name)?;
@@ -116,7 +121,8 @@ fn update(
     }
     let body_changed = object.body != src.object.body;
     object.meta.generation += i64::from(body_changed);
-    if body_changed || object.meta != src.object.meta {
+    object.managed = owners.of(world, Some(&src.object), &object, cx.now);
+    if !object.same_content(&src.object) {
         cx.put(object);
     }
     Ok(Answer::Object(src.object.key.clone()))

@@ -27,11 +27,12 @@ use super::{
     state::{Rel, Src},
 };
 use crate::{
-    controllers::deployment::current_replica_set,
+    controllers::{deployment::current_replica_set, tally::controlled},
     cx::Cx,
     settings::Settings,
     world::{
         World,
+        crew::Crew,
         pods::{PodPhase, PodRecord},
     },
 };
@@ -89,7 +90,7 @@ pub(super) fn of_workload(scope: &Scope<'_>, key: &Key) -> Found {
         return Found::Nothing;
     }
     let mut later: Option<Time> = None;
-    let troubled = counted(scope, key).into_iter().filter(|(_, record)| record.told.ended || record.told.held_up);
+    let troubled = counted(scope, key, Which::Troubled).into_iter();
     for pod in troubled.map(|(object, _)| read(object)) {
         match of_pod(scope, key, &pod) {
             Found::Failure(cause) => return Found::Failure(cause),
@@ -112,51 +113,76 @@ pub(super) fn not_made(world: &World, object: &Arc<Object>) -> Option<String> {
     failed.message
 }
 
-/// All pods of a workload's present template.
-pub(super) fn pods_of<'a>(world: &'a World, object: &'a Arc<Object>) -> Vec<&'a Arc<Object>> {
-    match object.key.kind {
-        Kind::Deployment => {
-            // While the set of what is wanted now is not made, pods of the last rollout, which may
-            // be the very one that this release repairs, say nothing of it.
-            let set = current_replica_set(world, object);
-            set.map(|s| world.owned_by(s.uid).collect()).unwrap_or_default()
+/// Which pods of a workload a look is about. There may be thousands, and one of them has changed: only
+/// what is asked of all of them walks over all.
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    All,
+    /// Of which something is told that is worth reading their status for.
+    Troubled,
+    /// Not ready, or on their way out.
+    Unready,
+}
+
+impl Which {
+    fn holds(self, pod: &PodRecord) -> bool {
+        match self {
+            Self::All => true,
+            Self::Troubled => pod.told.troubled(),
+            Self::Unready => !pod.ready(),
         }
-        Kind::ReplicaSet => world.owned_by(object.uid).collect(),
-        Kind::Pod => alloc::vec![object],
-        _ => Vec::new(),
     }
 }
 
-/// Pods that count for the release: of a template that it, or an unsettled one before it, made. There
-/// may be thousands, and one of them has changed: statuses are read of those alone where their records
-/// say that there is something to read.
-fn counted<'a>(scope: &Scope<'a>, key: &Key) -> Vec<(&'a Arc<Object>, &'a PodRecord)> {
-    let Some(object) = scope.world.get(key) else { return Vec::new() };
-    let set = match key.kind {
-        // As in `pods_of`: none counts while the set is not made.
-        Kind::Deployment => match current_replica_set(scope.world, object) {
-            Some(set) => Some(set),
-            None => return Vec::new(),
-        },
+/// The ReplicaSet of a workload's present template, where it has one. While the set of what is wanted
+/// now is not made, pods of the last rollout, which may be the very one that this release repairs, say
+/// nothing of it.
+pub(super) fn present_set(world: &World, object: &Arc<Object>) -> Option<Arc<Object>> {
+    match object.key.kind {
+        Kind::Deployment => current_replica_set(world, object),
+        Kind::ReplicaSet => Some(object.clone()),
         _ => None,
+    }
+}
+
+/// Pods of a workload whose present set is `set`, or of itself where it is a pod.
+fn pods_of<'a>(
+    world: &'a World,
+    object: &'a Object,
+    set: Option<&Object>,
+    which: Which,
+) -> Vec<(&'a Arc<Object>, &'a PodRecord)> {
+    let found = |key: &'a Key| Some((world.get(key)?, world.pods.get(key)?));
+    let Some(set) = set else {
+        let itself = Some(&object.key).filter(|key| key.kind == Kind::Pod).and_then(found);
+        return itself.filter(|(_, record)| which.holds(record)).into_iter().collect();
     };
-    let ours = set.as_ref().is_some_and(|set| ours(scope, set));
-    let pods = match &set {
-        Some(set) => scope.world.owned_by(set.uid).collect(),
-        None => pods_of(scope.world, object),
-    };
-    pods.into_iter()
-        .filter(|p| p.key.kind == Kind::Pod && !p.deleting())
+    let crew = world.pods.crew(set.uid).into_iter();
+    match which {
+        Which::All => controlled(world, set.uid).filter_map(|(key, record)| Some((world.get(key)?, record))).collect(),
+        Which::Troubled => crew.flat_map(Crew::troubled).filter_map(found).collect(),
+        Which::Unready => crew.flat_map(Crew::unready).filter_map(found).collect(),
+    }
+}
+
+/// Pods that count for the release: of a template that it, or an unsettled one before it, made.
+fn counted<'a>(scope: &Scope<'a>, key: &Key, which: Which) -> Vec<(&'a Arc<Object>, &'a PodRecord)> {
+    let Some(object) = scope.world.get(key) else { return Vec::new() };
+    let set = present_set(scope.world, object);
+    let ours = key.kind == Kind::Deployment && set.as_ref().is_some_and(|set| ours(scope, set));
+    pods_of(scope.world, object, set.as_deref(), which)
+        .into_iter()
+        .filter(|(p, _)| !p.deleting())
         // Times of objects may have whole seconds only.
-        .filter(|p| ours || p.meta.created.secs() >= scope.since.secs())
-        .filter(|p| p.node.as_ref().is_none_or(|n| scope.world.nodes.get(n).is_some_and(|n| n.ready)))
-        .filter_map(|object| Some((object, scope.world.pods.get(&object.key)?)))
+        .filter(|(p, _)| ours || p.meta.created.secs() >= scope.since.secs())
+        .filter(|(p, _)| p.node.as_ref().is_none_or(|n| scope.world.nodes.get(n).is_some_and(|n| n.ready)))
         .collect()
 }
 
 /// Those of them that had a container end, read.
 fn with_ends<'a>(scope: &Scope<'a>, key: &Key) -> Vec<Counted<'a>> {
-    counted(scope, key).into_iter().filter(|(_, record)| record.told.ended).map(|(object, _)| read(object)).collect()
+    let troubled = counted(scope, key, Which::Troubled).into_iter();
+    troubled.filter(|(_, record)| record.told.ended).map(|(object, _)| read(object)).collect()
 }
 
 fn read(object: &Arc<Object>) -> Counted<'_> {
@@ -165,7 +191,7 @@ fn read(object: &Arc<Object>) -> Counted<'_> {
 
 /// The nodes of those.
 pub(super) fn nodes<'a>(scope: &Scope<'a>, key: &Key) -> impl Iterator<Item = &'a Arc<str>> {
-    counted(scope, key).into_iter().filter_map(|(object, _)| object.node.as_ref())
+    counted(scope, key, Which::All).into_iter().filter_map(|(object, _)| object.node.as_ref())
 }
 
 fn ours(scope: &Scope<'_>, set: &Object) -> bool {
@@ -318,13 +344,10 @@ pub(super) fn stuck(scope: &Scope<'_>, workload: &Key) -> Cause {
         let reason = "FailedCreate".into();
         return Cause { object: workload.to_string(), reason, message, ..Cause::default() };
     }
-    let unready = pods_of(scope.world, object)
-        .into_iter()
-        .filter(|p| p.key.kind == Kind::Pod && !p.deleting())
-        .find(|p| !scope.world.pods.get(&p.key).is_some_and(PodRecord::ready));
-    if let Some(object) = unready {
-        let status = object.status().ok().flatten().unwrap_or_default();
-        return stuck_pod(scope, workload, &Counted { object, status });
+    let set = present_set(scope.world, object);
+    let mut unready = pods_of(scope.world, object, set.as_deref(), Which::Unready).into_iter();
+    if let Some((object, _)) = unready.find(|(object, _)| !object.deleting()) {
+        return stuck_pod(scope, workload, &read(object));
     }
     let message = "its rollout did not end in time".into();
     Cause { object: workload.to_string(), reason: reason.into(), message, ..Cause::default() }
@@ -386,10 +409,10 @@ fn waits_for(container: &ContainerStatus) -> String {
 /// What fails a release within its watch window: a restart of a container since it was healthy, or
 /// fewer pods available than promised because of pods that count.
 pub(super) fn degraded(scope: &Scope<'_>, workload: &Key) -> Option<Cause> {
-    let pods = counted(scope, workload);
+    let troubled = counted(scope, workload, Which::Troubled);
     let before = scope.rel.status.ended.as_ref();
     // One that is to end has done so.
-    let crashed = pods.iter().filter(|(_, record)| record.told.ended && record.phase != PodPhase::Succeeded);
+    let crashed = troubled.iter().filter(|(_, record)| record.told.ended && record.phase != PodPhase::Succeeded);
     for pod in crashed.map(|(object, _)| read(object)) {
         let disturbed = disturbed(&pod);
         for container in containers(&pod.status) {
@@ -406,11 +429,11 @@ pub(super) fn degraded(scope: &Scope<'_>, workload: &Key) -> Option<Cause> {
         return None;
     }
     // Of those that are missing, one must be to blame itself.
-    let unready = pods.iter().find_map(|(object, record)| {
+    let unready = counted(scope, workload, Which::Unready).into_iter().find_map(|(object, record)| {
         // One that was made since takes the place of a pod that somebody moved (a drain, a lost node):
         // it starts, and the release becomes good when it is up.
         let replaces = record.created > scope.since;
-        if record.ready() || record.finished() || object.node.is_none() || replaces {
+        if record.finished() || object.node.is_none() || replaces {
             return None;
         }
         let touched = |c: &ContainerStatus| crate::drift::touched(scope.world, &object.key, &c.name, scope.since);

@@ -24,9 +24,9 @@ pub mod sync;
 mod window;
 pub(crate) mod write;
 
-use alloc::sync::Arc;
+use alloc::{format, sync::Arc, vec::Vec};
 
-use evenkeel_model::{Kind, Object};
+use evenkeel_model::{Key, Kind, Object};
 
 use crate::world::World;
 
@@ -53,6 +53,19 @@ const LIVE_IN_NAMESPACES: [Kind; 15] = [
 pub(crate) fn living_in<'w>(world: &'w World, namespace: &'w str) -> impl Iterator<Item = &'w Arc<Object>> {
     let custom = world.customs.iter().map(|d| d.stored).filter(|kind| kind.namespaced());
     LIVE_IN_NAMESPACES.into_iter().chain(custom).flat_map(move |kind| world.list(kind, namespace))
+}
+
+/// What goes with a Namespace or a CustomResourceDefinition.
+pub(crate) fn goes_with<'w>(world: &'w World, key: &'w Key) -> Vec<&'w Arc<Object>> {
+    match key.kind {
+        Kind::Namespace => living_in(world, &key.name).collect(),
+        Kind::CustomResourceDefinition => {
+            let named = |kind: Kind| format!("{}.{}", kind.info().plural, kind.info().group) == *key.name;
+            let kind = world.customs.iter().map(|d| d.stored).find(|kind| named(*kind));
+            kind.into_iter().flat_map(|kind| world.list(kind, "")).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 pub use inbound::{kept_digests, wanted_revisions};

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     cx::Cx,
-    world::{World, pods::PodPhase},
+    world::{World, crew::Crew, pods::PodPhase},
 };
 
 /// `progressDeadlineSeconds` where nothing says it, as in Kubernetes; also the deadline for writing
@@ -266,11 +266,14 @@ pub(super) fn deadline(world: &World, key: &Key, since: Time, now: Time) -> Opti
     }
     // A node that was away, or its engine, held its pods up: they get the whole time again, and so do those
     // that take the place of pods whose node is gone.
-    for pod in cause::pods_of(world, object) {
-        if let Some(record) = world.pods.get(&pod.key).filter(|record| !record.ready()) {
-            from = from.max(record.created);
-        }
-        let Some(node) = pod.node.as_ref() else { continue };
+    let set = cause::present_set(world, object);
+    let unready = set.iter().filter_map(|set| world.pods.crew(set.uid)).flat_map(Crew::unready);
+    let alone = (key.kind == Kind::Pod).then_some(key);
+    for record in unready.chain(alone).filter_map(|key| world.pods.get(key)).filter(|record| !record.ready()) {
+        from = from.max(record.created);
+    }
+    let nodes = set.iter().flat_map(|set| world.pods.nodes_of(set.uid));
+    for node in nodes.chain(object.node.as_ref()) {
         if world.nodes.get(node).is_none_or(|n| !n.ready) {
             return None;
         }

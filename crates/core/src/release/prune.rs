@@ -6,7 +6,7 @@ use alloc::format;
 
 use evenkeel_model::{Key, Kind, Object, Snapshot, names};
 
-use super::{engine::source_of, living_in, state::Src, write};
+use super::{engine::source_of, goes_with, state::Src, write};
 use crate::{
     controllers::account,
     cx::{Cx, EventKind},
@@ -55,10 +55,7 @@ pub(super) fn left(world: &World, source: &str, key: &Key, new: &Snapshot) -> Le
     if live.meta.annotation(names::PRUNE) == Some("false") {
         return Left::Stays(KEPT);
     }
-    let name = &key.name;
-    if key.kind == Kind::Namespace
-        && (built_in(name) || world.desired.in_namespace(name).any(wanted) || others_live_in(world, name, source))
-    {
+    if holds_others(world, key, source, wanted) {
         return Left::Stays(HOLDS_OTHERS);
     }
     if live.meta.annotation(names::FORMER).is_some() { Left::Stays(GIVEN_BACK) } else { Left::Goes }
@@ -108,28 +105,25 @@ fn fate(world: &World, live: &Object, src: Option<&Src>) -> Fate {
     if live.meta.annotation(names::PRUNE) == Some("false") {
         return if removing { Fate::Release } else { Fate::Keep(KEPT) };
     }
-    if live.key.kind == Kind::Namespace && holds_others(world, live, &src.name) {
+    if holds_others(world, &live.key, &src.name, |k| world.desired.source_of(k).is_some()) {
         return if removing { Fate::Release } else { Fate::Keep(HOLDS_OTHERS) };
     }
     if live.meta.annotation(names::FORMER).is_some() { Fate::GiveBack } else { Fate::Delete }
 }
 
-/// Whether a Namespace may not go with its contents.
-fn holds_others(world: &World, namespace: &Object, source: &str) -> bool {
-    let name = &namespace.key.name;
-    built_in(name) || world.desired.in_namespace(name).next().is_some() || others_live_in(world, name, source)
-}
-
-fn built_in(namespace: &str) -> bool {
-    BUILT_IN.contains(&namespace)
-}
-
-/// Whether a Namespace holds what its source did not make, or what must stay.
-fn others_live_in(world: &World, namespace: &str, source: &str) -> bool {
-    living_in(world, namespace).any(|o| {
+/// Whether a Namespace or a definition may not go, because what goes with it is wanted, was not made by its
+/// source, or must stay.
+fn holds_others(world: &World, key: &Key, source: &str, wanted: impl Fn(&Key) -> bool) -> bool {
+    let name = &key.name;
+    let namespace = key.kind == Kind::Namespace;
+    if namespace && (BUILT_IN.contains(&&**name) || world.desired.in_namespace(name).any(&wanted)) {
+        return true;
+    }
+    goes_with(world, key).into_iter().any(|o| {
         !o.deleting()
             && !account::given(o)
-            && (source_of(world, o).as_deref() != Some(source)
+            && (wanted(&o.key)
+                || source_of(world, o).as_deref() != Some(source)
                 || o.meta.annotation(names::PRUNE) == Some("false")
                 || o.meta.annotation(names::FORMER).is_some())
     })

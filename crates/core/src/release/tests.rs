@@ -262,6 +262,7 @@ fn what_waited_may_be_what_a_rollback_brings_back() {
         spec: serde_json::from_value(json!({"git": {"url": "/srv/shop"}, "suspend": true})).unwrap(),
         if_version: None,
         meta: None,
+        owners: crate::controllers::testkit::by_test(),
     })
     .unwrap();
     lab.commit(3, alloc::vec![web("a:1")]);
@@ -408,12 +409,26 @@ fn suspended_sources_wait() {
     lab.commit(1, alloc::vec![web("a:1")]);
     assert_eq!(lab.phases(), "1:Pending/Suspended");
     let spec = serde_json::from_value(json!({"git": {"url": "/srv/shop"}})).unwrap();
-    lab.ask(Ask::UpdateSource { name: "shop".into(), spec, if_version: None, meta: None }).unwrap();
+    lab.ask(Ask::UpdateSource {
+        name: "shop".into(),
+        spec,
+        if_version: None,
+        meta: None,
+        owners: crate::controllers::testkit::by_test(),
+    })
+    .unwrap();
     lab.pass(40);
     assert_eq!(lab.phases(), "1:Healthy");
     let other = serde_json::from_value(json!({"git": {"url": "/srv/else"}})).unwrap();
-    let refused =
-        lab.ask(Ask::UpdateSource { name: "shop".into(), spec: other, if_version: None, meta: None }).unwrap_err();
+    let refused = lab
+        .ask(Ask::UpdateSource {
+            name: "shop".into(),
+            spec: other,
+            if_version: None,
+            meta: None,
+            owners: crate::controllers::testkit::by_test(),
+        })
+        .unwrap_err();
     assert!(refused.message.contains("/srv/shop") && refused.message.contains("/srv/else"), "{}", refused.message);
 }
 

@@ -175,6 +175,7 @@ pub(crate) fn has_generation(kind: Kind) -> bool {
         kind,
         Kind::ConfigMap
             | Kind::Secret
+            | Kind::CertificateSigningRequest
             | Kind::ServiceAccount
             | Kind::Role
             | Kind::ClusterRole

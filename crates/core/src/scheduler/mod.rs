@@ -13,9 +13,13 @@ mod place;
 pub mod rebalance;
 mod retry;
 
-use alloc::format;
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 
-use evenkeel_model::{Key, Kind, Object};
+use evenkeel_model::{Key, Kind, Object, Time};
 use serde_json::json;
 
 pub use fit::{Misfit, tolerates};
@@ -99,6 +103,18 @@ fn bind(world: &World, object: &Object, node: alloc::sync::Arc<str>, cx: &mut Cx
     bound.node = Some(node);
     cx.put(bound);
     cx.event(world, object, EventKind::Normal, "Scheduled", &message);
+}
+
+/// A new pod that names its node itself, bound there. Neither taints nor a node that is not ready or cordoned
+/// stand against it, as in Kubernetes, whose kubelet then looks at the rest.
+pub(crate) fn placed(world: &World, pod: &Object, node: &str, now: Time) -> Result<Object, String> {
+    let record = world.nodes.get(node).ok_or("there is no such node")?;
+    let against = fit::misfits(&world.pods.shape(&pod.body), record);
+    if !against.is_empty() {
+        return Err(against.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    }
+    let condition = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": now.rfc3339()});
+    Ok(podstatus::with_condition(pod, &condition))
 }
 
 /// Says why there is no node.

@@ -7,6 +7,7 @@
 pub mod balanced;
 pub mod budgets;
 pub mod charge;
+pub mod crew;
 mod customs;
 pub mod deletion;
 pub mod desired;

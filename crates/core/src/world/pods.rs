@@ -14,7 +14,10 @@ use imbl::{OrdMap, OrdSet};
 use k8s_openapi::api::core::v1::{PodSpec, Toleration, Volume};
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::charge::{Charge, effective_requests};
+use super::{
+    charge::{Charge, effective_requests},
+    crew::{Crew, Crews},
+};
 use crate::{change::Changed, world::deletion::DEFAULT_GRACE_SECONDS};
 
 /// A pod's phase.
@@ -83,6 +86,13 @@ pub struct Told {
     pub held_up: bool,
 }
 
+impl Told {
+    /// Whether anything is.
+    pub fn troubled(self) -> bool {
+        self.ended || self.held_up
+    }
+}
+
 /// What is kept of a pod beside its object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PodRecord {
@@ -149,6 +159,7 @@ pub struct Pods {
     uncontrolled: OrdSet<Key>,
     by_labels: OrdMap<(Arc<str>, Labels), OrdSet<Key>>,
     siblings: OrdMap<(Uid, Arc<str>), u32>,
+    crews: Crews,
     by_content: OrdMap<Key, OrdSet<Key>>,
     bodies: OrdMap<Arc<[u8]>, Shared>,
     labels: OrdMap<Labels, u32>,
@@ -227,6 +238,17 @@ impl Pods {
         self.siblings.get(&(controller, node.clone())).copied().unwrap_or(0)
     }
 
+    /// Nodes that have unfinished pods of a controller.
+    pub fn nodes_of(&self, controller: Uid) -> impl Iterator<Item = &Arc<str>> {
+        let all = self.siblings.range((controller, Arc::from(""))..);
+        all.take_while(move |((owner, _), _)| *owner == controller).map(|((_, node), _)| node)
+    }
+
+    /// The pods of a controller, counted; `None` if it has none.
+    pub fn crew(&self, controller: Uid) -> Option<&Crew> {
+        self.crews.of(controller)
+    }
+
     /// The shape of a body, from the shared ones or decoded.
     pub fn shape(&self, body: &[u8]) -> Arc<PodShape> {
         self.bodies.get(body).map_or_else(|| Arc::new(shape_of(body)), |s| s.shape.clone())
@@ -262,6 +284,9 @@ impl Pods {
                 drop_from(&mut self.by_node, node, &changed.key);
             }
             self.count_sibling(&record, false);
+            if let Some(old) = &changed.old {
+                self.crews.leave(&changed.key, &old.meta.labels, &record);
+            }
             if record.unschedulable
                 && let Some(old) = &changed.old
             {
@@ -273,6 +298,7 @@ impl Pods {
         let Some(new) = &changed.new else { return };
         let record = self.record(new);
         self.count_sibling(&record, true);
+        self.crews.join(&changed.key, &new.meta.labels, &record);
         if record.controller.is_none() {
             self.uncontrolled.insert(changed.key.clone());
         }

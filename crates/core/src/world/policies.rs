@@ -109,6 +109,8 @@ fn demand(requirement: &Requirement) -> String {
         Requirement::NotIn(key, values) => format!("{key}!={}", list(values)),
         Requirement::Exists(key) => key.clone(),
         Requirement::Absent(key) => format!("!{key}"),
+        Requirement::Greater(key, than) => format!("{key}>{than}"),
+        Requirement::Less(key, than) => format!("{key}<{than}"),
     }
 }
 

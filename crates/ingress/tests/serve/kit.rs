@@ -142,6 +142,7 @@ pub(crate) fn ingress(name: &str, rules: &[(&str, &str, &str)]) -> IngressNet {
         }],
     };
     IngressNet {
+        answers: Vec::new(),
         id: IngressId { namespace: "shop".into(), name: name.into() },
         created: Time::from_secs(1),
         https_redirect: false,

@@ -145,3 +145,26 @@ async fn an_agent_that_starts_without_its_server_serves_what_it_knew() {
     let node = Node { ingress: again, dir: node.dir };
     assert!(get(node.http().await, "web.example", "/").await.text.starts_with("web "));
 }
+
+#[tokio::test]
+async fn what_a_directory_looks_for_is_found_at_every_host_before_all_else() {
+    let web = Backend::named("web").await;
+    let node = Node::start(Limits::default());
+    node.services(vec![service("web", &[web.at])]);
+    let mut way = ingress("shop", &[("shop.example", "/", "web")]);
+    way.https_redirect = true;
+    way.answers = vec!["tok-1.thumb".into()];
+    node.ingresses(vec![way.clone()], Vec::new());
+    let at = node.http().await;
+    let path = "/.well-known/acme-challenge/tok-1";
+    for host in ["shop.example", "other.example"] {
+        let answer = get(at, host, path).await;
+        assert_eq!((answer.status, &*answer.text), (StatusCode::OK, "tok-1.thumb"), "{host}");
+    }
+    let other = get(at, "shop.example", "/.well-known/acme-challenge/tok-2").await;
+    assert_eq!(other.status, StatusCode::PERMANENT_REDIRECT, "one of somebody else's, or none");
+    way.answers.clear();
+    node.ingresses(vec![way], Vec::new());
+    assert_eq!(get(at, "shop.example", path).await.status, StatusCode::PERMANENT_REDIRECT);
+    node.ingress.stop().await;
+}

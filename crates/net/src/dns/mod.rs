@@ -16,6 +16,7 @@
 
 mod answer;
 mod cache;
+pub(crate) mod client;
 mod exchange;
 mod message;
 mod resolvers;
@@ -35,6 +36,7 @@ use std::{
 
 use evenkeel_model::net::NetworkUpdate;
 use thiserror::Error;
+use tokio::sync::watch;
 
 pub use self::{resolvers::Resolvers, serve::Bound};
 use self::{upstream::Upstream, zone::Zone};
@@ -95,6 +97,11 @@ impl Dns {
     /// Binds UDP and TCP to an address of this node.
     pub async fn bind(self: &Arc<Self>, at: SocketAddr) -> Result<Bound, DnsError> {
         Bound::new(Arc::clone(self), at).await
+    }
+
+    /// Whether none of the node's resolvers answers, and then what is to be said of it.
+    pub fn silent(&self) -> watch::Receiver<Option<String>> {
+        self.upstream.silent()
     }
 
     fn zone(&self) -> Option<Arc<Zone>> {

@@ -97,6 +97,11 @@ impl Bound {
             let (all, inner, until) = (Arc::clone(&all), tasks.clone(), stop.clone());
             tasks.spawn(stop.clone().run_until_cancelled_owned(async move { all.datagrams(&inner, &until).await }));
         }
+        let reviving = Arc::clone(&all);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
+            let dns = &reviving.dns;
+            dns.upstream.revive(|| dns.zone().map(|zone| zone.own_address())).await;
+        }));
         let (inner, until) = (tasks.clone(), stop.clone());
         stop.run_until_cancelled(async { all.connections(&inner, &until).await }).await;
         tasks.close();

@@ -28,6 +28,8 @@ pub(super) enum Manner {
     Good,
     /// Says nothing.
     Silent,
+    /// Says nothing but to who asks for the root.
+    SilentButForRoot,
     /// Says nothing to the first question.
     Lossy,
     /// Answers over UDP that it does not fit, over TCP as it should.
@@ -51,12 +53,17 @@ pub(super) struct Resolver {
 
 impl Resolver {
     pub(super) async fn start(manner: Manner) -> Self {
-        let (udp, tcp) = loop {
-            let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await {
-                break (udp, tcp);
+        loop {
+            let at = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+            if let Some(started) = Self::start_at(at, manner).await {
+                return started;
             }
-        };
+        }
+    }
+
+    /// At an address; `None` where somebody has it.
+    pub(super) async fn start_at(at: SocketAddr, manner: Manner) -> Option<Self> {
+        let (udp, tcp) = (UdpSocket::bind(at).await.ok()?, TcpListener::bind(at).await.ok()?);
         let (at, asked) = (udp.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
         let mut tasks = JoinSet::new();
         let count = Arc::clone(&asked);
@@ -82,7 +89,7 @@ impl Resolver {
                 stream.write_all(&answer).await.unwrap();
             }
         });
-        Self { at, asked, _tasks: tasks }
+        Some(Self { at, asked, _tasks: tasks })
     }
 
     /// Questions that came over UDP.
@@ -101,7 +108,8 @@ fn answers(manner: Manner, question: &Message, nth: usize) -> Vec<Message> {
     };
     match manner {
         Manner::Lossy if nth > 0 => vec![right],
-        Manner::Silent | Manner::Lossy => Vec::new(),
+        Manner::SilentButForRoot if question.queries[0].name.is_root() => vec![right],
+        Manner::Silent | Manner::SilentButForRoot | Manner::Lossy => Vec::new(),
         Manner::Truncating => {
             let mut cut = with(ResponseCode::NoError);
             cut.metadata.truncation = true;

@@ -11,13 +11,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hickory_proto::op::{Message, Query, ResponseCode};
-use tokio::{sync::watch, time::timeout_at};
+use futures_util::future::select_ok;
+use hickory_proto::{
+    op::{Message, Query, ResponseCode},
+    rr::{Name, RecordType},
+};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout_at},
+};
 
 use super::{
     answer::Reply,
     cache::Cache,
-    exchange::exchange,
+    exchange::{ExchangeError, exchange},
     resolvers::{Current, Resolvers},
 };
 
@@ -30,6 +37,9 @@ const ROUNDS: usize = 2;
 /// How long one that did not answer is asked last.
 const DOUBT: Duration = Duration::from_secs(10);
 
+/// Resolvers of which none answers are asked again this often, until one does.
+const REVIVE: Duration = Duration::from_secs(1);
+
 /// Asks others.
 #[derive(Debug)]
 pub(super) struct Upstream {
@@ -38,6 +48,12 @@ pub(super) struct Upstream {
     asking: Mutex<HashMap<Query, watch::Receiver<Option<Reply>>>>,
     /// Resolvers that did not answer, and until when they come last. At most as many as there are.
     doubted: Mutex<HashMap<SocketAddr, Instant>>,
+    /// When one answered last.
+    heard: Mutex<Option<Instant>>,
+    /// A question found nobody, and what is to be said if it is so.
+    suspected: watch::Sender<Option<String>>,
+    /// None of them answers, and what is to be said of it. Nobody waits for them then.
+    silent: watch::Sender<Option<String>>,
 }
 
 impl Upstream {
@@ -47,7 +63,55 @@ impl Upstream {
             cache: Mutex::default(),
             asking: Mutex::default(),
             doubted: Mutex::default(),
+            heard: Mutex::default(),
+            suspected: watch::Sender::new(None),
+            silent: watch::Sender::new(None),
         }
+    }
+
+    /// Whether none of the resolvers answers, and then what is to be said of it.
+    pub(super) fn silent(&self) -> watch::Receiver<Option<String>> {
+        self.silent.subscribe()
+    }
+
+    /// Where a question found nobody: asks whether really none of the resolvers answers, and then again and
+    /// again until one does.
+    pub(super) async fn revive(&self, own: impl Fn() -> Option<IpAddr>) {
+        let mut suspected = self.suspected.subscribe();
+        // Any answer will do, and this question every resolver has one for.
+        let query = Query::query(Name::root(), RecordType::NS);
+        while let Ok(Some(message)) = suspected.wait_for(Option::is_some).await.map(|m| m.clone()) {
+            let servers = self.in_order(own());
+            let answers = servers.iter().map(|server| Box::pin(exchange(*server, &query)));
+            // Without any there is nobody to wait for.
+            if servers.is_empty() || select_ok(answers).await.is_ok() {
+                self.hear();
+                continue;
+            }
+            self.silent.send_if_modified(|silent| silent.is_none() && silent.replace(message).is_none());
+            sleep(REVIVE).await;
+        }
+    }
+
+    fn hear(&self) {
+        *lock(&self.heard) = Some(Instant::now());
+        for of in [&self.suspected, &self.silent] {
+            of.send_if_modified(|message| message.take().is_some());
+        }
+    }
+
+    /// None answered a question that was begun at this moment, the last of them for this reason. It may be
+    /// the question's fault.
+    fn unheard(&self, begun: Instant, last: &(SocketAddr, ExchangeError)) {
+        if lock(&self.heard).is_some_and(|at| at >= begun) {
+            return;
+        }
+        let message = format!(
+            "none of the node's resolvers answers ({}: {}): names outside of the cluster are not found until one does; look at the node's /etc/resolv.conf and at the way to them",
+            last.0,
+            evenkeel_model::causes(&last.1)
+        );
+        self.suspected.send_if_modified(|now| now.is_none() && now.replace(message).is_none());
     }
 
     /// What is kept of an answer.
@@ -89,16 +153,20 @@ impl Upstream {
     }
 
     async fn ask(&self, query: &Query, own: Option<IpAddr>) -> Reply {
-        let deadline = tokio::time::Instant::now() + TOTAL;
+        if self.silent.borrow().is_some() {
+            return Reply::of(ResponseCode::ServFail);
+        }
+        let (begun, deadline) = (Instant::now(), tokio::time::Instant::now() + TOTAL);
         let mut left = self.in_order(own);
-        let mut last = None;
-        for _ in 0..ROUNDS {
+        let (mut last, mut failed) = (None, None);
+        'tries: for _ in 0..ROUNDS {
             // Who answered with an error is not asked again.
             let mut again = Vec::new();
             for server in left {
                 match timeout_at(deadline, exchange(server, query)).await {
                     Ok(Ok(answer)) => {
                         lock(&self.doubted).remove(&server);
+                        self.hear();
                         let code = answer.metadata.response_code;
                         if matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
                             return reply(answer);
@@ -108,12 +176,16 @@ impl Upstream {
                     Ok(Err(error)) => {
                         tracing::debug!(%server, %error, "a resolver gave no answer");
                         lock(&self.doubted).insert(server, Instant::now() + DOUBT);
+                        failed = Some((server, error));
                         again.push(server);
                     }
-                    Err(_) => return Reply::of(ResponseCode::ServFail),
+                    Err(_) => break 'tries,
                 }
             }
             left = again;
+        }
+        if let (None, Some(failed)) = (last, &failed) {
+            self.unheard(begun, failed);
         }
         Reply::of(last.unwrap_or(ResponseCode::ServFail))
     }

@@ -53,7 +53,8 @@ impl Machine {
     /// What of the machine a range of the cluster would hide, in words that say what to do.
     pub(crate) fn conflict(&self, claims: &[Claim]) -> Option<String> {
         for claim in claims {
-            let held = self.own_addresses().into_iter().find(|a| {
+            // One address alone is no network: it is told as what it is ([`Machine::taken`]).
+            let held = self.own_addresses().into_iter().filter(|a| a.prefix < 32).find(|a| {
                 let network = Cidr::around(a.ip, a.prefix);
                 claim.range.overlaps(network)
             });
@@ -121,6 +122,29 @@ impl Machine {
     /// Whether an address is in the network of a link of this machine, and not its own.
     pub(crate) fn is_beside(&self, address: Ipv4Addr) -> bool {
         self.beside(address).is_some() && !self.addresses.iter().any(|a| a.ip == address)
+    }
+
+    /// Addresses of the cluster on links where no agent put them, with the link's name: packets to these end
+    /// at this machine. `held` are those that the agent itself has on the loopback.
+    pub(crate) fn taken(&self, is_the_clusters: impl Fn(Ipv4Addr) -> bool, held: &[Ipv4Addr]) -> Vec<(Address, &str)> {
+        let ours = |a: &Address| a.link == LOOPBACK && held.contains(&a.ip);
+        let strange = self.addresses.iter().filter(|a| !is_some_agents(self.name(a.link)) && !ours(a));
+        strange.filter(|a| is_the_clusters(a.ip)).map(|a| (*a, self.name(a.link))).collect()
+    }
+
+    /// What of [`hold`] and of the name server's address is missing, in words.
+    pub(crate) fn lacks(&self, own: Ipv4Addr, services: Cidr, dns: Option<Ipv4Addr>) -> Vec<String> {
+        let has = |ip: Ipv4Addr| self.addresses.iter().any(|a| a.link == LOOPBACK && a.ip == ip);
+        let mut out = Vec::new();
+        for (ip, what) in [(Some(own), "what this node speaks to pods from"), (dns, "that of the cluster's names")] {
+            if let Some(ip) = ip.filter(|ip| !has(*ip)) {
+                out.push(format!("the address {ip}, {what}, was taken from lo; it is there again"));
+            }
+        }
+        if !self.routes.contains(&to_services(own, services)) {
+            out.push(format!("the route to Services at {services} was gone; it is there again"));
+        }
+        out
     }
 
     fn beside(&self, address: Ipv4Addr) -> Option<u32> {
@@ -248,6 +272,37 @@ mod tests {
         assert_eq!(link("192.0.2.1").as_deref(), Some("eth0"), "the default route's");
         let beside = |ip: &str| machine().is_beside(ip.parse().unwrap());
         assert!(beside("10.77.0.12") && !beside("10.77.0.11") && !beside("192.0.2.1"));
+    }
+
+    #[test]
+    fn addresses_of_the_cluster_that_nobody_of_ours_put_there_are_found() {
+        let cluster: Cidr = "10.42.0.0/16".parse().unwrap();
+        let mut machine = machine();
+        let taken = |machine: &Machine| {
+            let found = machine.taken(|ip| cluster.contains(ip.into()), &["10.42.1.1".parse().unwrap()]);
+            found.into_iter().map(|(a, link)| format!("{}/{} {link}", a.ip, a.prefix)).collect::<Vec<_>>()
+        };
+        assert!(taken(&machine).is_empty(), "{:?}", taken(&machine));
+        for (link, ip, prefix) in [(1, "10.42.1.7", 32), (2, "10.42.2.2", 32), (3, "10.42.1.9", 32)] {
+            machine.addresses.push(Address { link, ip: ip.parse().unwrap(), prefix });
+        }
+        assert_eq!(taken(&machine), ["10.42.1.7/32 lo", "10.42.2.2/32 eth0"], "a link of ours is our own");
+        let claim = Claim { range: cluster, flag: "--cluster-cidr" };
+        assert_eq!(machine.conflict(&[claim]), None, "one address is no network that would be hidden");
+    }
+
+    #[test]
+    fn what_is_held_and_missing_is_said() {
+        let (own, services): (Ipv4Addr, Cidr) = ("10.42.1.1".parse().unwrap(), "10.43.0.0/16".parse().unwrap());
+        let dns: Ipv4Addr = "10.43.0.10".parse().unwrap();
+        let mut machine = machine();
+        let said = machine.lacks(own, services, Some(dns));
+        assert!(said.len() == 2 && said[0].contains("10.43.0.10") && said[1].contains("10.43.0.0/16"), "{said:?}");
+        machine.addresses.push(Address { link: LOOPBACK, ip: dns, prefix: 32 });
+        machine.routes.push(to_services(own, services));
+        assert!(machine.lacks(own, services, Some(dns)).is_empty());
+        machine.addresses.retain(|a| a.ip != own);
+        assert!(machine.lacks(own, services, Some(dns))[0].contains("10.42.1.1"));
     }
 
     #[test]

@@ -305,12 +305,13 @@ impl Kernel {
         let mut all = request.execute();
         let mut out = Vec::new();
         while let Some(m) = all.try_next().await.map_err(failed("list neighbours"))? {
-            let permanent = m.header.state == NeighbourState::Permanent;
+            // Some programs set other bits beside.
+            let permanent = u16::from(m.header.state) & u16::from(NeighbourState::Permanent) != 0;
             let find = |m: &NeighbourMessage| {
                 let mut entry = (None, None);
                 for attribute in &m.attributes {
                     match attribute {
-                        NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => entry.0 = Some(*ip),
+                        NeighbourAttribute::Destination(to) => entry.0 = neighbour_address(to),
                         NeighbourAttribute::LinkLayerAddress(mac) => entry.1 = Some(mac.clone()),
                         _ => {}
                     }
@@ -367,6 +368,15 @@ impl Kernel {
             }
         }
         Ok(())
+    }
+}
+
+/// Of a bridge's kind the library does not know what its address is.
+fn neighbour_address(of: &NeighbourAddress) -> Option<Ipv4Addr> {
+    match of {
+        NeighbourAddress::Inet(ip) => Some(*ip),
+        NeighbourAddress::Other(bytes) => <[u8; 4]>::try_from(bytes.as_slice()).ok().map(Ipv4Addr::from),
+        _ => None,
     }
 }
 

@@ -1,9 +1,9 @@
 //! The ways to the pods of other nodes: a plain route where the node is on one of our links, VXLAN
 //! else. [`plan`] is pure; [`Ways`] brings the kernel there, by the difference to what it did before,
-//! or against what the kernel really has.
+//! or against what the kernel really has (`steps` says which words that takes).
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
 };
 
@@ -11,8 +11,9 @@ use evenkeel_model::net::{Cidr, NetworkMode, NodeNet};
 
 use super::{
     ipam::node_address,
-    kernel::{Address, Kernel, KernelError, Link, Neighbour, PROTOCOL, Route, Tunnel},
+    kernel::{Address, Kernel, KernelError, Link, PROTOCOL, Route, Tunnel},
     names::{Owner, mac_of},
+    steps::{Needs, Step, undone},
 };
 
 /// The port that VXLAN has by its standard.
@@ -100,22 +101,24 @@ pub(crate) fn plan<'a>(
 pub(crate) struct Ways {
     owner: Owner,
     done: Option<Done>,
+    /// Whether the kernel has been brought there: else a look at the whole comes first.
+    whole: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Done {
     own: Own,
-    ways: BTreeMap<Cidr, Way>,
+    needs: Needs,
     tunnel: Option<u32>,
 }
 
 impl Ways {
     pub(crate) fn new(owner: Owner) -> Self {
-        Self { owner, done: None }
+        Self { owner, done: None, whole: false }
     }
 
     /// Makes what is new and takes away what is gone since the last time; everything where there was
-    /// none, or where the tunnel begins or ends.
+    /// none, or where the tunnel begins or ends. Gives what [`Ways::renew`] does, where all is looked at.
     pub(crate) async fn follow(
         &mut self,
         kernel: &Kernel,
@@ -123,41 +126,23 @@ impl Ways {
         plan: &Plan,
         cluster: Cidr,
         mtu: u32,
-    ) -> Result<(), KernelError> {
-        let Some(done) = self.done.as_ref().filter(|d| d.own == *own && d.tunnel.is_some() == plan.tunnels()) else {
+    ) -> Result<Vec<String>, KernelError> {
+        // What fails half-way is made anew as a whole.
+        if !std::mem::take(&mut self.whole) {
+            return self.renew(kernel, own, plan, cluster, mtu).await;
+        }
+        let Some(done) = self.done.take().filter(|d| d.own == *own && d.tunnel.is_some() == plan.tunnels()) else {
             return self.renew(kernel, own, plan, cluster, mtu).await;
         };
-        let tunnel = done.tunnel;
-        let changed: Vec<(Cidr, Way)> =
-            plan.ways.iter().filter(|(range, way)| done.ways.get(range) != Some(way)).map(|(r, w)| (*r, *w)).collect();
-        let gone: Vec<(Cidr, Way)> =
-            done.ways.iter().filter(|(range, _)| !plan.ways.contains_key(range)).map(|(r, w)| (*r, *w)).collect();
-        let before = done.ways.clone();
-        // What fails half-way is made anew as a whole.
-        self.done = None;
-        for (range, way) in &gone {
-            if let Some(route) = route(own, *range, *way, tunnel) {
-                kernel.delete_route(&route).await?;
-            }
-            if let (Some(entries), Way::Tunnel { .. }) = (entries(*range, *way, tunnel), way) {
-                kernel.delete_neighbour(&entries.0).await?;
-                kernel.delete_tunnel_end(&entries.1).await?;
-            }
-        }
-        for (range, way) in &changed {
-            if let (Some(Way::Tunnel { .. }), Way::Direct { .. }) = (before.get(range), way)
-                && let Some(old) = entries(*range, before[range], tunnel)
-            {
-                kernel.delete_neighbour(&old.0).await?;
-                kernel.delete_tunnel_end(&old.1).await?;
-            }
-            make(kernel, own, *range, *way, tunnel).await?;
-        }
-        self.done = Some(Done { own: own.clone(), ways: plan.ways.clone(), tunnel });
-        Ok(())
+        let needs = Needs::of(own, &plan.ways, done.tunnel);
+        carry_out(kernel, needs.from(&done.needs)).await?;
+        self.done = Some(Done { needs, ..done });
+        self.whole = true;
+        Ok(Vec::new())
     }
 
-    /// Holds everything of ours against what the kernel has, and puts right what differs.
+    /// Holds everything of ours against what the kernel has, and puts right what differs. Gives what
+    /// others did to it since the last time, in words.
     pub(crate) async fn renew(
         &mut self,
         kernel: &Kernel,
@@ -165,41 +150,36 @@ impl Ways {
         plan: &Plan,
         cluster: Cidr,
         mtu: u32,
-    ) -> Result<(), KernelError> {
-        self.done = None;
-        let tunnel = self.tunnel(kernel, own, plan.tunnels(), mtu).await?;
-        let present: BTreeSet<Route> = kernel.routes().await?.into_iter().collect();
-        let wanted: BTreeMap<Cidr, Route> =
-            plan.ways.iter().filter_map(|(range, way)| Some((*range, route(own, *range, *way, tunnel)?))).collect();
+    ) -> Result<Vec<String>, KernelError> {
+        self.whole = false;
+        // Kept until it is put right: a device that goes down meanwhile fails this, and is told by the next.
+        let before = self.done.as_ref().filter(|d| d.own == *own && d.tunnel.is_some() == plan.tunnels());
+        let (tunnel, again) = self.tunnel(kernel, own, plan.tunnels(), mtu).await?;
         let links = kernel.links().await?;
-        for stale in present.iter().filter(|r| is_node_route(r, own, cluster) && !self.is_anothers(r, &links)) {
-            if !wanted.contains_key(&stale.to) {
-                kernel.delete_route(stale).await?;
+        let mut have = Needs::default();
+        for route in kernel.routes().await? {
+            if is_node_route(&route, own, cluster) && !self.is_anothers(&route, &links) {
+                have.routes.insert(route.to, route);
             }
         }
         if let Some(link) = tunnel {
-            let entries: Vec<_> = plan.ways.iter().filter_map(|(r, way)| entries(*r, *way, tunnel)).collect();
-            let (neighbours, ends): (BTreeSet<Neighbour>, BTreeSet<Neighbour>) = entries.into_iter().unzip();
-            let have: BTreeSet<Neighbour> = kernel.neighbours(link).await?.into_iter().collect();
-            for stale in have.difference(&neighbours) {
-                kernel.delete_neighbour(stale).await?;
-            }
-            for missing in neighbours.difference(&have) {
-                kernel.set_neighbour(missing).await?;
-            }
-            let have: BTreeSet<Neighbour> = kernel.tunnel_ends(link).await?.into_iter().collect();
-            for stale in have.difference(&ends) {
-                kernel.delete_tunnel_end(stale).await?;
-            }
-            for missing in ends.difference(&have) {
-                kernel.set_tunnel_end(missing).await?;
-            }
+            have.neighbours = kernel.neighbours(link).await?.into_iter().collect();
+            have.ends = kernel.tunnel_ends(link).await?.into_iter().collect();
         }
-        for route in wanted.values().filter(|route| !present.contains(route)) {
-            kernel.set_route(route).await?;
-        }
-        self.done = Some(Done { own: own.clone(), ways: plan.ways.clone(), tunnel });
-        Ok(())
+        let needs = Needs::of(own, &plan.ways, tunnel);
+        let steps = needs.from(&have);
+        let drifts = match before {
+            // With the device all that was behind it went.
+            Some(before) if before.tunnel != tunnel || again => {
+                vec![format!("the VXLAN device {} was gone, down or another one; it is as it was", self.owner.tunnel())]
+            }
+            Some(before) if before.needs == needs => undone(&steps),
+            _ => Vec::new(),
+        };
+        carry_out(kernel, steps).await?;
+        self.done = Some(Done { own: own.clone(), needs, tunnel });
+        self.whole = true;
+        Ok(drifts)
     }
 
     /// Whether a route goes through a link of another agent on this machine.
@@ -208,8 +188,14 @@ impl Ways {
         link.is_some_and(|l| super::names::is_some_agents(&l.name) && !self.owner.owns(&l.name))
     }
 
-    /// The VXLAN device as it shall be, or none.
-    async fn tunnel(&self, kernel: &Kernel, own: &Own, wanted: bool, mtu: u32) -> Result<Option<u32>, KernelError> {
+    /// The VXLAN device as it shall be, or none; and whether one that was there had to be set up again.
+    async fn tunnel(
+        &self,
+        kernel: &Kernel,
+        own: &Own,
+        wanted: bool,
+        mtu: u32,
+    ) -> Result<(Option<u32>, bool), KernelError> {
         let name = self.owner.tunnel();
         let found = kernel.link(&name).await?;
         let mac = mac_of(own.in_range);
@@ -218,9 +204,10 @@ impl Ways {
             if let Some(found) = found {
                 kernel.delete_link(found.index).await?;
             }
-            return Ok(None);
+            return Ok((None, false));
         };
         let mtu = mtu.saturating_sub(TUNNEL_BYTES);
+        let was_up = found.as_ref().is_some_and(|l| l.up);
         let index = match found {
             Some(found) if found.tunnel == Some(tunnel) && found.mac == mac => {
                 if found.mtu != mtu {
@@ -239,47 +226,27 @@ impl Ways {
         kernel.set_up(index, Some("evenkeel: pods of other nodes")).await?;
         // What the node itself sends through it, translated or not, comes from this address.
         kernel.add_address(index, own.in_range, 32, false).await?;
-        Ok(Some(index))
+        Ok((Some(index), !was_up))
     }
+}
+
+async fn carry_out(kernel: &Kernel, steps: Vec<Step>) -> Result<(), KernelError> {
+    for step in steps {
+        match step {
+            Step::SetNeighbour(n) => kernel.set_neighbour(&n).await?,
+            Step::SetEnd(n) => kernel.set_tunnel_end(&n).await?,
+            Step::SetRoute(route) => kernel.set_route(&route).await?,
+            Step::DeleteRoute(route) => kernel.delete_route(&route).await?,
+            Step::DeleteNeighbour(n) => kernel.delete_neighbour(&n).await?,
+            Step::DeleteEnd(n) => kernel.delete_tunnel_end(&n).await?,
+        }
+    }
+    Ok(())
 }
 
 /// Whether a route is one to another node's pods, made by us or by an earlier life of this agent.
 fn is_node_route(route: &Route, own: &Own, cluster: Cidr) -> bool {
     route.protocol == PROTOCOL && cluster.contains(route.to.network().into()) && !own.range.overlaps(route.to)
-}
-
-async fn make(kernel: &Kernel, own: &Own, range: Cidr, way: Way, tunnel: Option<u32>) -> Result<(), KernelError> {
-    if let Some((neighbour, end)) = entries(range, way, tunnel) {
-        kernel.set_neighbour(&neighbour).await?;
-        kernel.set_tunnel_end(&end).await?;
-    }
-    match route(own, range, way, tunnel) {
-        Some(route) => kernel.set_route(&route).await,
-        None => Ok(()),
-    }
-}
-
-fn route(own: &Own, to: Cidr, way: Way, tunnel: Option<u32>) -> Option<Route> {
-    Some(match way {
-        Way::Direct { via, link } => {
-            Route { to, link, via: Some(via), onlink: false, source: None, protocol: PROTOCOL }
-        }
-        Way::Tunnel { .. } => Route {
-            to,
-            link: tunnel?,
-            via: node_address(to),
-            onlink: true,
-            source: Some(own.in_range),
-            protocol: PROTOCOL,
-        },
-    })
-}
-
-/// What the tunnel must know of a node: the hardware address of its end, and where that is.
-fn entries(range: Cidr, way: Way, tunnel: Option<u32>) -> Option<(Neighbour, Neighbour)> {
-    let (Way::Tunnel { remote }, Some(link), Some(to)) = (way, tunnel, node_address(range)) else { return None };
-    let mac = mac_of(to).to_vec();
-    Some((Neighbour { link, to, mac: mac.clone() }, Neighbour { link, to: remote, mac }))
 }
 
 #[cfg(test)]
@@ -331,18 +298,6 @@ mod tests {
         assert!(routes.without[0].contains("n3 (10.78.0.13)"), "{:?}", routes.without);
         let nameless = plan(&own(None), NetworkMode::Auto, &nodes, &addresses());
         assert!(!nameless.tunnels() && nameless.without[0].contains("--node-ip"));
-    }
-
-    #[test]
-    fn a_tunnel_knows_where_each_end_is() {
-        let range: Cidr = "10.42.3.0/24".parse().unwrap();
-        let way = Way::Tunnel { remote: "10.78.0.13".parse().unwrap() };
-        let (neighbour, end) = entries(range, way, Some(9)).unwrap();
-        assert_eq!((neighbour.to.to_string(), end.to.to_string()), ("10.42.3.1".into(), "10.78.0.13".into()));
-        assert_eq!(neighbour.mac, end.mac);
-        let route = route(&own(None), range, way, Some(9)).unwrap();
-        assert_eq!((route.via, route.onlink, route.link), (Some(neighbour.to), true, 9));
-        assert!(entries(range, Way::Direct { via: neighbour.to, link: 2 }, Some(9)).is_none());
     }
 
     #[test]

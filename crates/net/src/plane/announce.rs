@@ -35,8 +35,10 @@ const FIRST: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1)
 const AGAIN: Duration = Duration::from_secs(10);
 /// For so long it is asked whether somebody has an address, at a start without a session.
 const ASK_FOR: Duration = Duration::from_secs(1);
-/// Without a session and without a word of another node for so long this one is cut off.
-const LEASE: Duration = Duration::from_secs(15);
+/// Without a session and without a word of another node for so long this one is cut off. They are asked each
+/// second, and their kernels answer. An agent sees within 20 s that its session is dead: with this it has let
+/// go before the server, by default after 40 s (`--node-grace`), gives the address to another node.
+const LEASE: Duration = Duration::from_secs(5);
 /// The same complaint is told this often.
 const COMPLAIN: Duration = Duration::from_mins(1);
 

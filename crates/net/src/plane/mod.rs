@@ -3,13 +3,15 @@
 //!
 //! One task (`task`, with `sandboxes` for pods and `rules` for Services) does everything in turn; this is
 //! its front. What was merged of the server's words is in `known`, addresses of pools are announced by `announce`, names are answered by `names`, changes
-//! that others make to links and routes are told by `watch`. The driver of the agent owns it. Deliberately not here: pods' life, and which pod is on this node.
+//! that others make to links and routes are told by `watch` and put right by `look`, `troubles` tells what cannot be. The driver of the agent owns it. Deliberately not here: pods' life, and which pod is on this node.
 
 mod announce;
 mod balance;
+pub mod checkpoint;
 mod down;
 mod known;
 mod links;
+mod look;
 mod names;
 mod rules;
 mod sandboxes;
@@ -17,6 +19,7 @@ mod task;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod troubles;
 mod watch;
 
 use std::{
@@ -29,7 +32,7 @@ use std::{
 
 use evenkeel_model::{
     Uid,
-    net::{BalancedPorts, NetworkUpdate, PortId, PortProtocol},
+    net::{BalancedPorts, NetworkTrouble, NetworkUpdate, PortId, PortProtocol},
 };
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch as channel};
@@ -203,6 +206,7 @@ enum Ask {
     Lease { pod: Uid, answer: oneshot::Sender<Result<Lease, PlaneError>> },
     Links { namespace: String, all: bool, answer: oneshot::Sender<Result<Vec<(String, String)>, PlaneError>> },
     Names { answer: oneshot::Sender<Result<ClusterNames, PlaneError>> },
+    Ways { answer: oneshot::Sender<Result<checkpoint::Between, PlaneError>> },
     Plug { sandbox: Sandbox, answer: oneshot::Sender<Result<Ipv4Addr, PlaneError>> },
     Found(Vec<Sandbox>),
     Forget(Uid),
@@ -215,6 +219,7 @@ pub struct Plane {
     status: channel::Receiver<Status>,
     applied: channel::Receiver<u64>,
     balanced: channel::Receiver<BalancedPorts>,
+    troubles: channel::Receiver<Vec<NetworkTrouble>>,
     addresses: Addresses,
 }
 
@@ -235,13 +240,21 @@ impl Plane {
         let (status, of_status) = channel::channel(Status::Waiting);
         let (applied, of_applied) = channel::channel(0);
         let (balanced, of_balanced) = channel::channel(BalancedPorts::default());
+        let (troubles, of_troubles) = troubles::Troubles::new();
         let addresses = Addresses::default();
         let (announced, of_announced) = channel::channel(announce::Wanted::default());
         tokio::spawn(announce::run(of_announced, settings.drifts.clone()));
-        let says = tell::Says { status, applied, balanced, announced, addresses: addresses.clone() };
+        let says = tell::Says { status, applied, balanced, announced, troubles, addresses: addresses.clone() };
         let task = task::Task::new(settings, says)?;
         tokio::spawn(task.run(receive));
-        Ok(Self { asks, status: of_status, applied: of_applied, balanced: of_balanced, addresses })
+        Ok(Self {
+            asks,
+            status: of_status,
+            applied: of_applied,
+            balanced: of_balanced,
+            troubles: of_troubles,
+            addresses,
+        })
     }
 
     /// Takes what the server said; [`Plane::applied`] tells when the kernel follows it.
@@ -272,6 +285,11 @@ impl Plane {
         self.balanced.clone()
     }
 
+    /// What is wrong with the network and lasts.
+    pub fn troubles(&self) -> channel::Receiver<Vec<NetworkTrouble>> {
+        self.troubles.clone()
+    }
+
     /// What a new pod has on the network; waits for it to be known. `None` where pods get the engine's.
     pub async fn lease(&self, pod: Uid) -> Result<Option<Lease>, PlaneError> {
         if self.is_own().await? { self.ask(|answer| Ask::Lease { pod, answer }).await.map(Some) } else { Ok(None) }
@@ -280,6 +298,11 @@ impl Plane {
     /// How names of the cluster are resolved; `None` where pods get the engine's network.
     pub async fn names(&self) -> Result<Option<ClusterNames>, PlaneError> {
         if self.is_own().await? { self.ask(|answer| Ask::Names { answer }).await.map(Some) } else { Ok(None) }
+    }
+
+    /// How the pods of other nodes are reached, as the kernel was told.
+    pub async fn ways(&self) -> Result<checkpoint::Between, PlaneError> {
+        self.ask(|answer| Ask::Ways { answer }).await
     }
 
     /// Variables by which a container of a namespace finds the API and, if `all`, its Services, as they are

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use evenkeel_model::net::NetworkUpdate;
+use tokio::sync::watch as channel;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
@@ -33,6 +34,11 @@ impl NameServer {
     /// Takes what the server said; the next question sees it.
     pub(super) fn update(&self, update: &NetworkUpdate) {
         self.dns.update(update);
+    }
+
+    /// Whether none of the node's resolvers answers, and then what is to be said of it.
+    pub(super) fn silent(&self) -> channel::Receiver<Option<String>> {
+        self.dns.silent()
     }
 
     /// Answers at an address, which the node takes for itself.

@@ -10,11 +10,7 @@ use std::{
     time::Duration,
 };
 
-use evenkeel_model::{
-    Uid,
-    net::{Cidr, NetworkSettings},
-    policy::PodNet,
-};
+use evenkeel_model::{Uid, net::NetworkSettings, policy::PodNet};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -22,11 +18,12 @@ use tokio::{
 
 use super::{
     ADDRESSES, Ask, Choice, ClusterNames, Drift, KNOWN, Known, Sandbox, Settings, Status, announce::Assigned,
-    balance::Balance, links, names::NameServer, rules::Rules, tell::Says, watch,
+    balance::Balance, checkpoint::Between, links, names::NameServer, rules::Rules, tell::Says,
+    troubles::RESOLVERS_SILENT, watch,
 };
 use crate::{
     link::{
-        KernelError, forward,
+        KernelError,
         host::{self, Claim, Machine, forward_packets},
         ipam::{Ipam, IpamError, node_address},
         kernel::{Kernel, refused},
@@ -35,7 +32,7 @@ use crate::{
         pods::Wire,
         routes::{Own, Plan, Ways, plan},
     },
-    nft::run::{self, Nft},
+    nft::run,
 };
 
 /// Questions answered before the network is brought where they want it.
@@ -45,13 +42,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// What failed is tried again after this.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// Everything is looked at this often even if nobody told of a change.
-const LOOK: Duration = Duration::from_secs(30);
-/// Docker's firewall is looked at this often at most: each look runs a program. Docker makes its
-/// bridge anew when it starts, which brings the look about.
-const FIREWALL: Duration = Duration::from_secs(5);
-/// While pods cannot be made, whatever is in the way is looked at this often: not all that frees it is
-/// told.
-const REFUSED: Duration = Duration::from_secs(3);
+pub(super) const LOOK: Duration = Duration::from_secs(30);
 /// What is known of Services is written down this long after it changed: they change in crowds, and a
 /// server says all of them again. Nodes and settings, which pods' addresses follow from, are at once.
 const SAVE: Duration = Duration::from_secs(2);
@@ -68,7 +59,7 @@ pub(super) struct Wired {
 }
 
 /// Where pods get addresses, and from what.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) own: Own,
     pub(super) settings: NetworkSettings,
@@ -92,7 +83,7 @@ pub(super) struct Task {
     pub(super) number: Option<u64>,
     /// Whether the kernel does not follow what is known yet, and whether of nodes, too.
     pub(super) behind: bool,
-    nodes_behind: bool,
+    pub(super) nodes_behind: bool,
     pub(super) ipam: Arc<Mutex<Ipam>>,
     /// Pods that have an address and no link yet.
     pub(super) leased: BTreeSet<Uid>,
@@ -108,6 +99,8 @@ pub(super) struct Task {
     /// When Docker's firewall is looked at next, and what is wrong with it.
     pub(super) forward_at: Instant,
     pub(super) forward_complaint: Option<String>,
+    /// The place whose addresses the node has had since the last look.
+    pub(super) held: Option<Place>,
     /// What was complained of last.
     pub(super) complaint: Option<String>,
     /// Addresses of pools that this node is to announce.
@@ -154,6 +147,7 @@ impl Task {
             check_at: None,
             forward_at: Instant::now(),
             forward_complaint: None,
+            held: None,
             complaint: None,
             settings,
             says,
@@ -162,6 +156,7 @@ impl Task {
 
     pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
         let (changed_send, mut changed) = mpsc::channel(1);
+        let mut silent = self.names.silent();
         if let Some(engine) = self.engine() {
             self.say(Status::Engine(engine));
         } else {
@@ -189,6 +184,9 @@ impl Task {
                 }
                 Some(()) = changed.recv() => {
                     self.check_at = Some(self.check_at.map_or(Instant::now() + SETTLE, |at| at.min(Instant::now() + SETTLE)));
+                }
+                Ok(()) = silent.changed() => {
+                    self.says.troubles.set(RESOLVERS_SILENT, silent.borrow_and_update().clone());
                 }
                 () = sleep_until(self.check_at.unwrap_or(far)), if self.check_at.is_some() => self.check().await,
                 () = sleep_until(self.save_at.unwrap_or(far)), if self.save_at.is_some() => self.save().await,
@@ -278,6 +276,9 @@ impl Task {
             Ask::Names { answer } => {
                 let names = self.own_place().await.map(Place::names);
                 let _ = answer.send(names);
+            }
+            Ask::Ways { answer } => {
+                let _ = answer.send(Ok(Between::of(&self.plan)));
             }
             Ask::Plug { sandbox, answer } => {
                 let plugged = self.plug(&sandbox).await;
@@ -375,14 +376,16 @@ impl Task {
         let mtu = self.machine.uplink_mtu(place.own.address.map(IpAddr::V4));
         let cluster = place.settings.cluster_cidr;
         let kernel = self.kernel()?;
-        self.ways.follow(&kernel, &place.own, &new, cluster, mtu).await?;
+        for message in self.ways.follow(&kernel, &place.own, &new, cluster, mtu).await? {
+            self.drifted(message);
+        }
         self.told_without(&new);
         self.plan = new;
         Ok(())
     }
 
     /// Brings the packet rules to what is known: the last of what an update asks for.
-    async fn follow_services(&mut self) {
+    pub(super) async fn follow_services(&mut self) {
         if let Some(until) = self.rules.waits_until() {
             // Not said to be followed, and not tried with every question until then.
             self.behind = false;
@@ -400,7 +403,7 @@ impl Task {
     }
 
     /// Lets the rules go on once all pods that run are on the network.
-    fn pods_known(&mut self) {
+    pub(super) fn pods_known(&mut self) {
         if self.told_pods && self.unplugged.is_empty() && self.rules.waits_until().is_some() {
             self.rules.pods_known();
             self.behind |= self.known.settings.is_some();
@@ -414,14 +417,14 @@ impl Task {
         let _ = self.settings.drifts.try_send(Drift { message });
     }
 
-    fn followed(&mut self) {
+    pub(super) fn followed(&mut self) {
         self.behind = false;
         if let Some(number) = self.number.take() {
             self.says.applied.send_replace(number);
         }
     }
 
-    fn failed(&mut self, error: &dyn std::error::Error) {
+    pub(super) fn failed(&mut self, error: &dyn std::error::Error) {
         self.behind = true;
         self.check_at = Some(Instant::now() + RETRY);
         let text = error.to_string();
@@ -431,7 +434,7 @@ impl Task {
         }
     }
 
-    fn told_without(&self, new: &Plan) {
+    pub(super) fn told_without(&self, new: &Plan) {
         for why in new.without.iter().filter(|why| !self.plan.without.contains(*why)) {
             tracing::warn!(why, "pods of a node cannot be reached");
         }
@@ -481,81 +484,6 @@ impl Task {
             self.kernel = Some(Kernel::open()?);
         }
         self.kernel.clone().ok_or_else(|| refused("open a netlink socket", std::io::ErrorKind::NotFound.into()))
-    }
-
-    async fn look(&mut self) -> Result<(), KernelError> {
-        let kernel = self.kernel()?;
-        self.machine = Machine {
-            links: kernel.links().await?,
-            addresses: kernel.addresses().await?,
-            routes: kernel.routes().await?,
-        };
-        Ok(())
-    }
-
-    /// Looks at all of it, and puts right what differs.
-    async fn check(&mut self) {
-        let refused = matches!(*self.says.status.borrow(), Status::Refused(_));
-        self.check_at = Some(Instant::now() + if refused { REFUSED } else { LOOK });
-        match self.renew().await {
-            Ok(()) => {
-                if self.complaint.take().is_some() {
-                    tracing::info!("the node's network is as it shall be again");
-                }
-                if *self.says.status.borrow() == Status::Own {
-                    self.rules.look_again();
-                    self.follow_services().await;
-                } else {
-                    self.followed();
-                }
-            }
-            Err(error) => self.failed(&error),
-        }
-    }
-
-    async fn renew(&mut self) -> Result<(), KernelError> {
-        if self.known.settings.is_none() {
-            return Ok(());
-        }
-        self.look().await?;
-        let Some(place) = self.ready().await? else { return Ok(()) };
-        let kernel = self.kernel()?;
-        host::hold(&kernel, place.own.in_range, place.settings.service_cidr).await?;
-        self.names.serve(&kernel, place.settings.dns).await?;
-        let new = plan(&place.own, place.settings.mode, self.known.nodes(), &self.machine.own_addresses());
-        let mtu = self.machine.uplink_mtu(place.own.address.map(IpAddr::V4));
-        self.ways.renew(&kernel, &place.own, &new, place.settings.cluster_cidr, mtu).await?;
-        self.told_without(&new);
-        self.plan = new;
-        self.nodes_behind = false;
-        self.open_forward(place.settings.cluster_cidr).await;
-        self.check_pods(&kernel).await?;
-        self.pods_known();
-        Ok(())
-    }
-
-    /// Lets pods through Docker's firewall. That it cannot be done keeps nothing else from being
-    /// done: where nothing is dropped all is well.
-    async fn open_forward(&mut self, cluster: Cidr) {
-        if self.forward_at > Instant::now() {
-            return;
-        }
-        self.forward_at = Instant::now() + FIREWALL;
-        match forward::open(&Nft::new(), &self.settings.cluster, cluster).await {
-            Ok(done) => {
-                if done {
-                    tracing::info!(range = %cluster, "pods are let through Docker's firewall (chain DOCKER-USER)");
-                }
-                self.forward_complaint = None;
-            }
-            Err(error) => {
-                let text = error.to_string();
-                if self.forward_complaint.as_ref() != Some(&text) {
-                    tracing::warn!(%error, "whether a firewall of this machine drops pods' packets is not known");
-                    self.forward_complaint = Some(text);
-                }
-            }
-        }
     }
 
     async fn save(&mut self) {

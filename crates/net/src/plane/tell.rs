@@ -4,7 +4,7 @@
 use evenkeel_model::net::BalancedPorts;
 use tokio::{sync::watch as channel, time::Instant};
 
-use super::{Addresses, Status, announce::Wanted, task::Task};
+use super::{Addresses, Status, announce::Wanted, task::Task, troubles::Troubles};
 
 /// Where the task says what others follow.
 pub(super) struct Says {
@@ -12,6 +12,7 @@ pub(super) struct Says {
     pub(super) applied: channel::Sender<u64>,
     pub(super) balanced: channel::Sender<BalancedPorts>,
     pub(super) announced: channel::Sender<Wanted>,
+    pub(super) troubles: Troubles,
     pub(super) addresses: Addresses,
 }
 

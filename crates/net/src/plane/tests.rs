@@ -1,6 +1,8 @@
 //! The plane against the real kernel: two nodes in network namespaces that the test makes, each with
 //! a plane of its own, and pods that are processes in further ones. Needs root and iproute2.
 
+mod faults;
+
 use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
@@ -162,6 +164,9 @@ fn update(number: u64, mode: NetworkMode, nodes: Vec<NodeNet>) -> NetworkUpdate 
     }
 }
 
+/// How long an answer may take: a packet that is lost on a busy machine is sent again after a second.
+const ANSWERED: Duration = Duration::from_millis(2500);
+
 /// Asks from one place to a port of an address in another: who the asked one saw.
 fn asked(from: &Place, at: &Place, address: Ipv4Addr) -> Result<SocketAddr, String> {
     asked_at(from, at, 0, address, None)
@@ -174,7 +179,7 @@ fn asked_at(from: &Place, at: &Place, port: u16, address: Ipv4Addr, by: Option<u
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
         ready.send(listener.local_addr().unwrap().port()).unwrap();
         listener.set_nonblocking(true).unwrap();
-        let end = Instant::now() + Duration::from_secs(2);
+        let end = Instant::now() + ANSWERED + Duration::from_secs(1);
         while Instant::now() < end {
             if let Ok((mut stream, peer)) = listener.accept() {
                 stream.set_nonblocking(false).unwrap();
@@ -190,8 +195,8 @@ fn asked_at(from: &Place, at: &Place, port: u16, address: Ipv4Addr, by: Option<u
     let port = by.unwrap_or(there);
     let client = from.inside(move || {
         let to = SocketAddr::from((address, port));
-        let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(1)).map_err(|e| e.to_string())?;
-        stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        let mut stream = TcpStream::connect_timeout(&to, ANSWERED).map_err(|e| e.to_string())?;
+        stream.set_read_timeout(Some(ANSWERED)).unwrap();
         let mut all = Vec::new();
         stream.read_to_end(&mut all).map_err(|e| e.to_string())?;
         if all.len() == 100_000 { Ok(()) } else { Err(format!("{} bytes", all.len())) }

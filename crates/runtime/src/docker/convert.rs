@@ -7,8 +7,8 @@ use evenkeel_model::Time;
 
 use crate::{
     CPU_PERIOD_MICROS, ContainerId, ContainerInfo, ContainerSpec, ContainerState, EngineInfo, EventAction, ImageInfo,
-    LogRotation, Mount, PortBinding, Propagation, Protocol, Resources, RuntimeEvent, SandboxNetwork, SandboxSpec,
-    Seccomp,
+    Ipc, LogRotation, Mount, PortBinding, Processes, Propagation, Protocol, Resources, RuntimeEvent, SandboxNetwork,
+    SandboxSpec, Seccomp,
 };
 
 /// What the engine's time stamps say; its zero time (year 1) is our epoch.
@@ -123,8 +123,12 @@ pub(super) fn container_body(sandbox: &ContainerId, spec: &ContainerSpec) -> api
         healthcheck: Some(api::HealthConfig { test: Some(vec!["NONE".into()]), ..Default::default() }),
         host_config: Some(api::HostConfig {
             network_mode: Some(join.clone()),
-            ipc_mode: Some(join),
-            pid_mode: spec.processes_of.as_ref().map(|id| format!("container:{id}")),
+            ipc_mode: Some(if spec.ipc == Ipc::Host { "host".into() } else { join }),
+            pid_mode: match &spec.processes {
+                Processes::Own => None,
+                Processes::Of(id) => Some(format!("container:{id}")),
+                Processes::Host => Some("host".into()),
+            },
             mounts: Some(spec.mounts.iter().map(mount).collect()),
             tmpfs: (!spec.tmpfs.is_empty()).then(|| tmpfs(&spec.tmpfs)),
             restart_policy: Some(no_restart()),
@@ -164,11 +168,12 @@ fn mount(m: &Mount) -> api::Mount {
         typ: Some(api::MountType::BIND),
         read_only: Some(m.read_only),
         bind_options: Some(api::MountBindOptions {
-            propagation: Some(match m.propagation {
-                Propagation::Private => api::MountBindOptionsPropagationEnum::RPRIVATE,
-                Propagation::HostToContainer => api::MountBindOptionsPropagationEnum::RSLAVE,
-                Propagation::Bidirectional => api::MountBindOptionsPropagationEnum::RSHARED,
-            }),
+            propagation: match m.propagation {
+                // The engine's default is rprivate, and rslave for what holds its own folder, as `/` does.
+                Propagation::Private => None,
+                Propagation::HostToContainer => Some(api::MountBindOptionsPropagationEnum::RSLAVE),
+                Propagation::Bidirectional => Some(api::MountBindOptionsPropagationEnum::RSHARED),
+            },
             ..Default::default()
         }),
         ..Default::default()
@@ -412,9 +417,12 @@ mod tests {
         assert_eq!(host.network_mode.as_deref(), Some("container:abc"));
         assert_eq!(host.ipc_mode.as_deref(), Some("container:abc"));
         assert_eq!(host.pid_mode, None);
-        let beside = ContainerSpec { processes_of: Some(ContainerId("web".into())), ..spec.clone() };
+        let beside = ContainerSpec { processes: Processes::Of(ContainerId("web".into())), ..spec.clone() };
         let host_of = |spec| container_body(&ContainerId("abc".into()), spec).host_config.unwrap();
         assert_eq!(host_of(&beside).pid_mode.as_deref(), Some("container:web"));
+        let of_host = ContainerSpec { processes: Processes::Host, ipc: Ipc::Host, ..beside.clone() };
+        let modes = host_of(&of_host);
+        assert_eq!((modes.pid_mode.as_deref(), modes.ipc_mode.as_deref()), (Some("host"), Some("host")));
         assert_eq!(host.memory, host.memory_swap);
         assert_eq!((host.cpu_quota, host.cpu_period), (Some(50_000), Some(100_000)));
         assert!(body.hostname.is_none() && host.dns.is_none() && host.extra_hosts.is_none());

@@ -49,7 +49,7 @@ pub(crate) static KINDS: &[KnownKind] = &[
     KnownKind { group: "autoscaling", version: "v2", plural: "horizontalpodautoscalers", kind: "HorizontalPodAutoscaler", namespaced: true, listed: true, ty: None },
     KnownKind { group: "batch", version: "v1", plural: "cronjobs", kind: "CronJob", namespaced: true, listed: true, ty: Some(Type::Object(&BATCH_V1_CRON_JOB)) },
     KnownKind { group: "batch", version: "v1", plural: "jobs", kind: "Job", namespaced: true, listed: true, ty: Some(Type::Object(&BATCH_V1_JOB)) },
-    KnownKind { group: "certificates.k8s.io", version: "v1", plural: "certificatesigningrequests", kind: "CertificateSigningRequest", namespaced: false, listed: true, ty: None },
+    KnownKind { group: "certificates.k8s.io", version: "v1", plural: "certificatesigningrequests", kind: "CertificateSigningRequest", namespaced: false, listed: true, ty: Some(Type::Object(&CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST)) },
     KnownKind { group: "certificates.k8s.io", version: "v1alpha1", plural: "clustertrustbundles", kind: "ClusterTrustBundle", namespaced: false, listed: true, ty: None },
     KnownKind { group: "certificates.k8s.io", version: "v1beta1", plural: "clustertrustbundles", kind: "ClusterTrustBundle", namespaced: false, listed: true, ty: None },
     KnownKind { group: "certificates.k8s.io", version: "v1beta1", plural: "podcertificaterequests", kind: "PodCertificateRequest", namespaced: true, listed: true, ty: None },

@@ -538,6 +538,23 @@ pub(crate) static AUTHORIZATION_V1_SUBJECT_RULES_REVIEW_STATUS: Object = Object 
     Field { name: "resourceRules", ty: List(&Object(&AUTHORIZATION_V1_RESOURCE_RULE)), required: true, numbers: &[1], ..F },
 ] };
 
+pub(crate) static AUTOSCALING_V1_SCALE: Object = Object { name: "autoscaling.v1.Scale", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "spec", ty: Object(&AUTOSCALING_V1_SCALE_SPEC), numbers: &[2], ..F },
+    Field { name: "status", ty: Object(&AUTOSCALING_V1_SCALE_STATUS), numbers: &[3], ..F },
+] };
+
+pub(crate) static AUTOSCALING_V1_SCALE_SPEC: Object = Object { name: "autoscaling.v1.ScaleSpec", atomic: false, fields: &[
+    Field { name: "replicas", ty: Int32, default: Some(Literal::Int(0)), numbers: &[1], ..F },
+] };
+
+pub(crate) static AUTOSCALING_V1_SCALE_STATUS: Object = Object { name: "autoscaling.v1.ScaleStatus", atomic: false, fields: &[
+    Field { name: "replicas", ty: Int32, required: true, numbers: &[1], ..F },
+    Field { name: "selector", ty: String, numbers: &[2], ..F },
+] };
+
 pub(crate) static BATCH_V1_CRON_JOB: Object = Object { name: "batch.v1.CronJob", atomic: false, fields: &[
     Field { name: "apiVersion", ty: String, ..F },
     Field { name: "kind", ty: String, ..F },
@@ -651,6 +668,39 @@ pub(crate) static BATCH_V1_SUCCESS_POLICY_RULE: Object = Object { name: "batch.v
 pub(crate) static BATCH_V1_UNCOUNTED_TERMINATED_PODS: Object = Object { name: "batch.v1.UncountedTerminatedPods", atomic: false, fields: &[
     Field { name: "failed", ty: List(&String), list: ListType::Set, numbers: &[2], ..F },
     Field { name: "succeeded", ty: List(&String), list: ListType::Set, numbers: &[1], ..F },
+] };
+
+pub(crate) static CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST: Object = Object { name: "certificates.v1.CertificateSigningRequest", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "spec", ty: Object(&CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST_SPEC), required: true, numbers: &[2], ..F },
+    Field { name: "status", ty: Object(&CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST_STATUS), numbers: &[3], ..F },
+] };
+
+pub(crate) static CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST_CONDITION: Object = Object { name: "certificates.v1.CertificateSigningRequestCondition", atomic: false, fields: &[
+    Field { name: "lastTransitionTime", ty: Time, numbers: &[5], ..F },
+    Field { name: "lastUpdateTime", ty: Time, numbers: &[4], ..F },
+    Field { name: "message", ty: String, numbers: &[3], ..F },
+    Field { name: "reason", ty: String, numbers: &[2], ..F },
+    Field { name: "status", ty: String, required: true, numbers: &[6], ..F },
+    Field { name: "type", ty: String, required: true, numbers: &[1], ..F },
+] };
+
+pub(crate) static CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST_SPEC: Object = Object { name: "certificates.v1.CertificateSigningRequestSpec", atomic: false, fields: &[
+    Field { name: "expirationSeconds", ty: Int32, numbers: &[8], ..F },
+    Field { name: "extra", ty: Map(&List(&String)), numbers: &[6], ..F },
+    Field { name: "groups", ty: List(&String), numbers: &[4], ..F },
+    Field { name: "request", ty: Bytes, required: true, numbers: &[1], ..F },
+    Field { name: "signerName", ty: String, required: true, numbers: &[7], ..F },
+    Field { name: "uid", ty: String, numbers: &[3], ..F },
+    Field { name: "usages", ty: List(&String), values: &["signing", "digital signature", "content commitment", "key encipherment", "key agreement", "data encipherment", "cert sign", "crl sign", "encipher only", "decipher only", "any", "server auth", "client auth", "code signing", "email protection", "s/mime", "ipsec end system", "ipsec tunnel", "ipsec user", "timestamping", "ocsp signing", "microsoft sgc", "netscape sgc"], numbers: &[5], ..F },
+    Field { name: "username", ty: String, numbers: &[2], ..F },
+] };
+
+pub(crate) static CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST_STATUS: Object = Object { name: "certificates.v1.CertificateSigningRequestStatus", atomic: false, fields: &[
+    Field { name: "certificate", ty: Bytes, numbers: &[2], ..F },
+    Field { name: "conditions", ty: List(&Object(&CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST_CONDITION)), list: ListType::Map(&["type"]), numbers: &[1], ..F },
 ] };
 
 pub(crate) static CORE_V1_AWSELASTIC_BLOCK_STORE_VOLUME_SOURCE: Object = Object { name: "core.v1.AWSElasticBlockStoreVolumeSource", atomic: false, fields: &[
@@ -1671,15 +1721,15 @@ pub(crate) static CORE_V1_POD_SPEC: Object = Object { name: "core.v1.PodSpec", a
     Field { name: "enableServiceLinks", ty: Bool, absent: Some(Literal::Bool(true)), numbers: &[30], ..F },
     Field { name: "ephemeralContainers", ty: List(&Object(&CORE_V1_EPHEMERAL_CONTAINER)), list: ListType::Map(&["name"]), patch: Patch::MergeBy("name"), support: Support::Refused { accepted: &[], note: "one is added to a pod that runs, by kubectl debug" }, numbers: &[34], ..F },
     Field { name: "hostAliases", ty: List(&Object(&CORE_V1_HOST_ALIAS)), list: ListType::Map(&["ip"]), patch: Patch::MergeBy("ip"), numbers: &[23], ..F },
-    Field { name: "hostIPC", ty: Bool, support: Support::Refused { accepted: &[], note: "" }, absent: Some(Literal::Bool(false)), numbers: &[13], ..F },
+    Field { name: "hostIPC", ty: Bool, absent: Some(Literal::Bool(false)), numbers: &[13], ..F },
     Field { name: "hostNetwork", ty: Bool, absent: Some(Literal::Bool(false)), numbers: &[11], ..F },
-    Field { name: "hostPID", ty: Bool, support: Support::Refused { accepted: &[], note: "" }, absent: Some(Literal::Bool(false)), numbers: &[12], ..F },
+    Field { name: "hostPID", ty: Bool, absent: Some(Literal::Bool(false)), numbers: &[12], ..F },
     Field { name: "hostUsers", ty: Bool, support: Support::Refused { accepted: &[], note: "" }, absent: Some(Literal::Bool(true)), numbers: &[37], ..F },
     Field { name: "hostname", ty: String, numbers: &[16], ..F },
     Field { name: "hostnameOverride", ty: String, support: Support::Refused { accepted: &[], note: "" }, numbers: &[41], ..F },
     Field { name: "imagePullSecrets", ty: List(&Object(&CORE_V1_LOCAL_OBJECT_REFERENCE)), list: ListType::Map(&["name"]), patch: Patch::MergeBy("name"), numbers: &[15], ..F },
     Field { name: "initContainers", ty: List(&Object(&CORE_V1_CONTAINER)), list: ListType::Map(&["name"]), patch: Patch::MergeBy("name"), numbers: &[20], ..F },
-    Field { name: "nodeName", ty: String, support: Support::Refused { accepted: &[], note: "" }, numbers: &[10], ..F },
+    Field { name: "nodeName", ty: String, support: Support::Refused { accepted: &[], note: "a pod that is made by hand may name its node, as kubectl debug node/NAME does; a template has nodeSelector" }, numbers: &[10], ..F },
     Field { name: "nodeSelector", ty: Map(&String), atomic: true, numbers: &[7], ..F },
     Field { name: "os", ty: Object(&CORE_V1_POD_OS), numbers: &[36], ..F },
     Field { name: "overhead", ty: Map(&Quantity), support: Support::Refused { accepted: &[], note: "" }, numbers: &[32], ..F },
@@ -2474,6 +2524,17 @@ pub(crate) static META_V1_CONDITION: Object = Object { name: "meta.v1.Condition"
     Field { name: "type", ty: String, required: true, numbers: &[1], ..F },
 ] };
 
+pub(crate) static META_V1_DELETE_OPTIONS: Object = Object { name: "meta.v1.DeleteOptions", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "dryRun", ty: List(&String), numbers: &[5], ..F },
+    Field { name: "gracePeriodSeconds", ty: Int64, numbers: &[1], ..F },
+    Field { name: "ignoreStoreReadErrorWithClusterBreakingPotential", ty: Bool, numbers: &[6], ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "orphanDependents", ty: Bool, numbers: &[3], ..F },
+    Field { name: "preconditions", ty: Object(&META_V1_PRECONDITIONS), numbers: &[2], ..F },
+    Field { name: "propagationPolicy", ty: String, numbers: &[4], ..F },
+] };
+
 pub(crate) static META_V1_FIELD_SELECTOR_REQUIREMENT: Object = Object { name: "meta.v1.FieldSelectorRequirement", atomic: false, fields: &[
     Field { name: "key", ty: String, required: true, numbers: &[1], ..F },
     Field { name: "operator", ty: String, required: true, numbers: &[2], ..F },
@@ -2526,6 +2587,11 @@ pub(crate) static META_V1_OWNER_REFERENCE: Object = Object { name: "meta.v1.Owne
     Field { name: "kind", ty: String, required: true, numbers: &[1], ..F },
     Field { name: "name", ty: String, required: true, numbers: &[3], ..F },
     Field { name: "uid", ty: String, required: true, numbers: &[4], ..F },
+] };
+
+pub(crate) static META_V1_PRECONDITIONS: Object = Object { name: "meta.v1.Preconditions", atomic: false, fields: &[
+    Field { name: "resourceVersion", ty: String, numbers: &[2], ..F },
+    Field { name: "uid", ty: String, numbers: &[1], ..F },
 ] };
 
 pub(crate) static NETWORKING_V1_HTTPINGRESS_PATH: Object = Object { name: "networking.v1.HTTPIngressPath", atomic: false, fields: &[
@@ -2693,6 +2759,13 @@ pub(crate) static NETWORKING_V1_SERVICE_CIDRSTATUS: Object = Object { name: "net
     Field { name: "conditions", ty: List(&Object(&META_V1_CONDITION)), list: ListType::Map(&["type"]), patch: Patch::MergeBy("type"), numbers: &[1], ..F },
 ] };
 
+pub(crate) static POLICY_V1_EVICTION: Object = Object { name: "policy.v1.Eviction", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "deleteOptions", ty: Object(&META_V1_DELETE_OPTIONS), numbers: &[2], ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+] };
+
 pub(crate) static POLICY_V1_POD_DISRUPTION_BUDGET: Object = Object { name: "policy.v1.PodDisruptionBudget", atomic: false, fields: &[
     Field { name: "apiVersion", ty: String, ..F },
     Field { name: "kind", ty: String, ..F },
@@ -2844,6 +2917,9 @@ pub(crate) static ALL: &[Type] = &[
     Object(&AUTHORIZATION_V1_SUBJECT_ACCESS_REVIEW_SPEC),
     Object(&AUTHORIZATION_V1_SUBJECT_ACCESS_REVIEW_STATUS),
     Object(&AUTHORIZATION_V1_SUBJECT_RULES_REVIEW_STATUS),
+    Object(&AUTOSCALING_V1_SCALE),
+    Object(&AUTOSCALING_V1_SCALE_SPEC),
+    Object(&AUTOSCALING_V1_SCALE_STATUS),
     Object(&BATCH_V1_CRON_JOB),
     Object(&BATCH_V1_CRON_JOB_SPEC),
     Object(&BATCH_V1_CRON_JOB_STATUS),
@@ -2859,6 +2935,10 @@ pub(crate) static ALL: &[Type] = &[
     Object(&BATCH_V1_SUCCESS_POLICY),
     Object(&BATCH_V1_SUCCESS_POLICY_RULE),
     Object(&BATCH_V1_UNCOUNTED_TERMINATED_PODS),
+    Object(&CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST),
+    Object(&CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST_CONDITION),
+    Object(&CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST_SPEC),
+    Object(&CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST_STATUS),
     Object(&CORE_V1_AWSELASTIC_BLOCK_STORE_VOLUME_SOURCE),
     Object(&CORE_V1_AFFINITY),
     Object(&CORE_V1_APP_ARMOR_PROFILE),
@@ -3095,12 +3175,14 @@ pub(crate) static ALL: &[Type] = &[
     Object(&EVENKEEL_V1ALPHA1_SOURCE_SPEC),
     Object(&EVENKEEL_V1ALPHA1_SOURCE_STATUS),
     Object(&META_V1_CONDITION),
+    Object(&META_V1_DELETE_OPTIONS),
     Object(&META_V1_FIELD_SELECTOR_REQUIREMENT),
     Object(&META_V1_LABEL_SELECTOR),
     Object(&META_V1_LABEL_SELECTOR_REQUIREMENT),
     Object(&META_V1_MANAGED_FIELDS_ENTRY),
     Object(&META_V1_OBJECT_META),
     Object(&META_V1_OWNER_REFERENCE),
+    Object(&META_V1_PRECONDITIONS),
     Object(&NETWORKING_V1_HTTPINGRESS_PATH),
     Object(&NETWORKING_V1_HTTPINGRESS_RULE_VALUE),
     Object(&NETWORKING_V1_IPADDRESS),
@@ -3130,6 +3212,7 @@ pub(crate) static ALL: &[Type] = &[
     Object(&NETWORKING_V1_SERVICE_CIDR),
     Object(&NETWORKING_V1_SERVICE_CIDRSPEC),
     Object(&NETWORKING_V1_SERVICE_CIDRSTATUS),
+    Object(&POLICY_V1_EVICTION),
     Object(&POLICY_V1_POD_DISRUPTION_BUDGET),
     Object(&POLICY_V1_POD_DISRUPTION_BUDGET_SPEC),
     Object(&POLICY_V1_POD_DISRUPTION_BUDGET_STATUS),

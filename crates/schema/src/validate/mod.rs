@@ -25,6 +25,7 @@ mod probe;
 mod quota;
 mod rbac;
 mod service;
+mod signing;
 mod source;
 mod table;
 #[cfg(test)]
@@ -76,6 +77,10 @@ pub fn object_over(kind: Kind, value: &Value, before: Before<'_>) -> Vec<Problem
         Kind::ResourceQuota => quota::spec(spec, &at, &mut out),
         Kind::Source => source::spec(spec, &at, &mut out),
         Kind::AddressPool => pool::spec(spec, &at, &mut out),
+        Kind::CertificateSigningRequest => {
+            signing::spec(spec, &at, &mut out);
+            signing::status(&value["status"], &root.field("status"), &mut out);
+        }
         Kind::Node => node::spec(spec, &at, &mut out),
         Kind::Role | Kind::ClusterRole => rbac::role(kind, value, &mut out),
         Kind::RoleBinding | Kind::ClusterRoleBinding => rbac::binding(kind, value, &mut out),

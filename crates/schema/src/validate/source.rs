@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{complaints::Complaints, list, pod, text};
+use super::{complaints::Complaints, list, names, pod, text};
 use crate::path::Trail;
 
 /// `Source.spec`.
@@ -36,10 +36,23 @@ pub(super) fn spec(value: &Value, at: &Trail<'_>, out: &mut Complaints) {
     for (i, item) in list(value, "ignoreDifferences").iter().enumerate() {
         if let Some(kind) = text(item, "kind")
             && kind.parse::<evenkeel_model::Kind>().is_err()
+            && !is_custom(kind)
         {
-            out.invalid_str(&ignored.index(i).field("kind"), kind, "no kind that a source can hold");
+            let why = "no kind that a source can hold; a custom kind is written with its group, as Widget.example.com";
+            out.invalid_str(&ignored.index(i).field("kind"), kind, why);
         }
     }
+}
+
+/// The name of a custom kind. Its definition may come later, with the source itself.
+fn is_custom(kind: &str) -> bool {
+    kind.split_once('.').is_some_and(|(kind, group)| {
+        let capital = kind.starts_with(|c: char| c.is_ascii_uppercase());
+        capital
+            && kind.bytes().all(|b| b.is_ascii_alphanumeric())
+            && names::dns_subdomain(group).is_none()
+            && group.contains('.')
+    })
 }
 
 fn git(value: &Value, at: &Trail<'_>, out: &mut Complaints) {

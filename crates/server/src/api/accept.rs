@@ -39,6 +39,16 @@ pub(crate) fn form(headers: &HeaderMap) -> Result<Form, Failure> {
     Ok(Form::Objects)
 }
 
+/// Refuses who takes neither JSON nor one of `others`, before anything is done.
+pub(crate) fn check(headers: &HeaderMap, others: &[&str]) -> Result<(), Failure> {
+    let ranges = ranges(headers);
+    if ranges.is_empty() || ranges.iter().any(|r| r.media_type_fits() || others.contains(&r.media_type)) {
+        return Ok(());
+    }
+    let known = [&["application/json"], others].concat().join(", ");
+    Err(Failure::new(406, "NotAcceptable", format!("only the following media types are accepted: {known}")))
+}
+
 /// Whether aggregated discovery, version 2, is preferred to the classic form.
 pub(crate) fn aggregated(headers: &HeaderMap) -> bool {
     ranges(headers)

@@ -21,7 +21,7 @@ const ALL: &[&str] = &["create", "delete", "deletecollection", "get", "list", "p
 pub(super) const SCALE: Below = Below { name: "scale", verbs: &["get", "patch", "update"] };
 const STATUS: Below = Below { name: "status", verbs: &["get"] };
 
-/// A custom object's status is for its controller to write.
+/// Others may have a part in it.
 pub(super) const STATUS_WRITES: Below = Below { name: "status", verbs: &["get", "patch", "update"] };
 
 const fn action(name: &'static str) -> Below {
@@ -33,6 +33,7 @@ pub(crate) fn verbs(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Source => &["create", "delete", "get", "list", "patch", "update", "watch"],
         Kind::Node => &["delete", "get", "list", "patch", "update", "watch"],
+        Kind::CertificateSigningRequest => ALL,
         kind if kind.info().origin == Origin::Anyone => ALL,
         _ => READ,
     }
@@ -42,7 +43,7 @@ const SOURCE: &[Below] =
     &[STATUS, action("sync"), action("retry"), action("rollback"), action("unpin"), action("diff"), PLACE];
 const PLACE: Below = Below { name: "place", verbs: &["get"] };
 const POD: &[Below] = &[
-    STATUS,
+    STATUS_WRITES,
     Below { name: "log", verbs: &["get"] },
     ATTACH,
     EXEC,
@@ -58,6 +59,8 @@ const EXEC: Below = Below { name: "exec", verbs: &["create", "get"] };
 const PORT_FORWARD: Below = Below { name: "portforward", verbs: &["create", "get"] };
 /// Containers that are added to a pod that runs.
 pub(super) const EPHEMERAL: Below = Below { name: "ephemeralcontainers", verbs: &["get", "patch", "update"] };
+/// The word of whoever may approve a request for a certificate.
+pub(super) const APPROVAL: Below = Below { name: "approval", verbs: &["get", "patch", "update"] };
 const EVICTION: Below = Below { name: "eviction", verbs: &["create"] };
 const ACCOUNT: &[Below] = &[action("token")];
 const DRIFT: &[Below] = &[STATUS, action("accept"), action("heal")];
@@ -70,8 +73,10 @@ pub(crate) fn below(kind: Kind, customs: &Customs) -> &'static [Below] {
         Kind::Source => SOURCE,
         Kind::ServiceAccount => ACCOUNT,
         Kind::Drift => DRIFT,
-        kind if scale::has(kind, customs) => &[SCALE, STATUS],
-        _ if kind.info().has_status => &[STATUS],
+        kind if scale::has(kind, customs) => &[SCALE, STATUS_WRITES],
+        Kind::CertificateSigningRequest => &[APPROVAL, STATUS_WRITES],
+        Kind::Node | Kind::Release | Kind::AddressPool => &[STATUS],
+        _ if kind.info().has_status => &[STATUS_WRITES],
         _ => &[],
     }
 }
@@ -91,9 +96,7 @@ pub(crate) fn refuse(kind: Kind, name: Option<&Key>) -> Failure {
                 "{what} are written by Evenkeel alone; settle one by `evenkeel drift accept` or `evenkeel drift heal`"
             )
         }
-        Kind::Source => {
-            "this write of a Source is not supported: use create, replace, merge patch or delete".to_owned()
-        }
+        Kind::Source => "this write of a Source is not supported: use create, replace, patch or delete".to_owned(),
         _ => format!("this write of {what} is not supported"),
     };
     let failure = Failure::not_allowed(message);

@@ -69,11 +69,12 @@ pub(crate) struct Seen {
     agent: String,
 }
 
-/// Who asked: the user, and who speaks for them.
+/// Who asked: the user, and who speaks for them; or why what they showed does not count.
 #[derive(Debug, Default)]
 pub(crate) struct Who {
     pub(crate) user: Option<User>,
     pub(crate) by: Option<String>,
+    pub(crate) why: Option<String>,
 }
 
 /// What a request made, where its path does not say it.
@@ -107,6 +108,9 @@ struct Line<'a> {
     code: u16,
     /// `allowed`, `forbidden`, or `unknown` where nobody was shown.
     decision: &'static str,
+    /// Why what was shown does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
 }
 
 impl Seen {
@@ -200,6 +204,7 @@ impl AccessLog {
                 StatusCode::FORBIDDEN => "forbidden",
                 _ => "allowed",
             },
+            why: who.why.as_deref(),
         };
         match act {
             Act::Path { verb, path } => (line.verb, line.path) = (verb, path),
@@ -292,7 +297,7 @@ mod tests {
     }
 
     fn an() -> Who {
-        Who { user: Some(User { name: "an".into(), groups: vec!["dev".into()], ..User::default() }), by: None }
+        Who { user: Some(User { name: "an".into(), groups: vec!["dev".into()], ..User::default() }), ..Who::default() }
     }
 
     #[tokio::test]

@@ -1,9 +1,8 @@
 //! Who is let in, and what they may do: the door, tokens, roles, and what follows from them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Router, body::Body, http::Request};
-use evenkeel_core::rbac::{Act, Resource, User};
 use evenkeel_model::{Key, Kind};
 use evenkeel_schema::Customs;
 use serde_json::{Value, json};
@@ -11,7 +10,7 @@ use tokio_rustls::client::TlsStream;
 use tower::ServiceExt as _;
 
 use super::{
-    Api, Client, Identity, access, discovery,
+    Api, Client, Identity, access,
     reviews::{self, GROUPS},
     router,
     tests::{Fake, admin, api, pod, with_keys},
@@ -19,16 +18,16 @@ use super::{
 use crate::pki::{NODES, Pki};
 
 /// A server with keys, the roles that every cluster has, and a ServiceAccount.
-struct Door {
-    fake: Arc<Fake>,
+pub(super) struct Door {
+    pub(super) fake: Arc<Fake>,
     api: Arc<Api>,
-    router: Router,
+    pub(super) router: Router,
     _dir: tempfile::TempDir,
 }
 
 /// How somebody shows who they are.
 #[derive(Clone, Copy)]
-enum Shows<'a> {
+pub(super) enum Shows<'a> {
     Nothing,
     Admin,
     Certificate(&'a str, &'a str),
@@ -38,7 +37,7 @@ enum Shows<'a> {
 const BOT: &str = "/api/v1/namespaces/shop/serviceaccounts/bot";
 
 impl Door {
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let pki = Arc::new(Pki::open(dir.path()).unwrap());
         Self::with(&pki, dir)
@@ -59,7 +58,7 @@ impl Door {
             "metadata": {"name": "bot", "namespace": "shop", "uid": uid}}));
     }
 
-    fn bind(&self, namespace: &str, role: &str, subject: &Value) {
+    pub(super) fn bind(&self, namespace: &str, role: &str, subject: &Value) {
         let kind = if namespace.is_empty() { "ClusterRoleBinding" } else { "RoleBinding" };
         let mut binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
             "metadata": {"name": format!("{role}-test")}, "roleRef": {"kind": "ClusterRole", "name": role},
@@ -70,7 +69,7 @@ impl Door {
         self.fake.put(binding);
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         who: Shows<'_>,
         method: &str,
@@ -97,7 +96,7 @@ impl Door {
         (status, serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    async fn get(&self, who: Shows<'_>, uri: &str) -> (u16, Value) {
+    pub(super) async fn get(&self, who: Shows<'_>, uri: &str) -> (u16, Value) {
         self.call(who, "GET", uri, &[], "").await
     }
 
@@ -116,12 +115,12 @@ fn bot() -> Value {
     json!({"kind": "ServiceAccount", "name": "bot", "namespace": "shop"})
 }
 
-fn user(name: &str) -> Value {
+pub(super) fn user(name: &str) -> Value {
     json!({"kind": "User", "name": name})
 }
 
 /// Every path that leads to something, but those of health.
-fn paths() -> Vec<String> {
+pub(super) fn paths() -> Vec<String> {
     let mut all: Vec<String> =
         ["/", "/api", "/api/v1", "/apis", "/version", "/openapi/v3", "/openapi/v3/api/v1", "/metrics"]
             .into_iter()
@@ -153,34 +152,6 @@ fn paths() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_route_is_open() {
-    let door = Door::open();
-    let forged = "eyJhbGciOiJub25lIn0.e30.";
-    let mut walked = 0;
-    for path in paths() {
-        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
-            for who in [Shows::Nothing, Shows::Token(forged)] {
-                assert_eq!(door.call(who, method, &path, &[], "{}").await.0, 401, "{method} {path}");
-            }
-            // Nodes have their own service, whoever binds what to them; others have what they are given.
-            let node = Shows::Certificate("evenkeel:node:n1", NODES);
-            assert_eq!(door.call(node, method, &path, &[], "{}").await.0, 403, "{method} {path}");
-            walked += 1;
-        }
-    }
-    assert!(walked > 500, "{walked}");
-    for path in ["/livez", "/healthz", "/readyz"] {
-        assert_eq!(door.get(Shows::Nothing, path).await.0, 200, "{path}");
-    }
-    // What discovery names is among what was walked.
-    let all = paths();
-    for (group, version, _) in discovery::groups(&Customs::default()) {
-        let base = if group.is_empty() { "/api/v1".into() } else { format!("/apis/{group}/{version}") };
-        assert!(all.contains(&base), "{base}");
-    }
-}
-
-#[tokio::test]
 async fn whoever_is_known_may_look_around_and_nothing_else() {
     let door = Door::open();
     let an = Shows::Certificate("an", "dev");
@@ -198,97 +169,6 @@ async fn whoever_is_known_may_look_around_and_nothing_else() {
     assert_eq!(door.get(an, "/api/v1/namespaces/shop/pods/none").await.0, 403);
     for path in ["/metrics", "/evenkeel/backup", "/evenkeel/tokens", "/evenkeel/rebalance", "/evenkeel/audit"] {
         assert_eq!(door.get(an, path).await.0, 403, "{path}");
-    }
-}
-
-/// Each resource with what each ready role may do to it, of all that can be done to it.
-#[test]
-fn the_ready_roles() {
-    const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-    const ROLES: [&str; 5] = ["view", "edit", "admin", "deployer", "cluster-admin"];
-    let fake = Fake::new();
-    fake.ready_roles();
-    for role in ROLES {
-        fake.put(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-            "metadata": {"name": format!("test-{role}")}, "roleRef": {"kind": "ClusterRole", "name": role},
-            "subjects": [user(role)]}));
-    }
-    let view = fake.view();
-    let may = |role: &str, resource: Resource<'_>| {
-        let user = User { name: role.into(), ..User::default() };
-        view.grants.allow(&user, &Act::Resource(resource))
-    };
-    let mut rows: BTreeMap<String, String> = BTreeMap::new();
-    for kind in Kind::ALL {
-        let info = kind.info();
-        // All that could be done, and not what is served by now.
-        let all = std::iter::once(("", &VERBS[..]))
-            .chain(access::below(*kind, &Customs::default()).iter().map(|b| (b.name, b.verbs)));
-        for (subresource, verbs) in all {
-            let resource = |verb| Resource {
-                verb,
-                group: info.group,
-                resource: info.plural,
-                subresource,
-                namespace: "shop",
-                name: "x",
-            };
-            let each = ROLES.iter().filter_map(|role| {
-                let allowed: Vec<&str> = verbs.iter().copied().filter(|verb| may(role, resource(verb))).collect();
-                match allowed.len() {
-                    0 => None,
-                    n if n == verbs.len() => Some(format!("{role}: all")),
-                    _ => Some(format!("{role}: {}", allowed.join(" "))),
-                }
-            });
-            let below = if subresource.is_empty() { String::new() } else { format!("/{subresource}") };
-            rows.insert(format!("{}{below}", kind.resource()), each.collect::<Vec<_>>().join("; "));
-        }
-    }
-    let table: Vec<String> = rows.into_iter().map(|(resource, roles)| format!("{resource}  {roles}")).collect();
-    insta::assert_snapshot!(table.join("\n"));
-    never(&may);
-}
-
-/// What must never be, whatever the table says.
-fn never(may: &dyn Fn(&str, Resource<'_>) -> bool) {
-    let writes = ["create", "update", "patch", "delete", "deletecollection"];
-    for resource in Kind::ALL.iter().map(|k| k.info()) {
-        for verb in writes {
-            for role in ["view", "deployer"] {
-                let act = Resource {
-                    verb,
-                    group: resource.group,
-                    resource: resource.plural,
-                    namespace: "shop",
-                    ..Resource::default()
-                };
-                assert!(!may(role, act), "{role} {verb} {}", resource.plural);
-            }
-        }
-    }
-    for role in ["view", "deployer"] {
-        for (verb, resource, subresource) in [
-            ("get", "secrets", ""),
-            ("list", "secrets", ""),
-            ("watch", "secrets", ""),
-            ("create", "pods", "exec"),
-            ("get", "pods", "exec"),
-            ("create", "pods", "portforward"),
-            ("create", "serviceaccounts", "token"),
-        ] {
-            let act = Resource { verb, resource, subresource, namespace: "shop", ..Resource::default() };
-            assert!(!may(role, act), "{role} {verb} {resource}/{subresource}");
-        }
-    }
-    for role in ["view", "edit", "admin", "deployer"] {
-        for verb in ["create", "patch", "delete", "bind", "escalate"] {
-            let act =
-                Resource { verb, group: "rbac.authorization.k8s.io", resource: "clusterroles", ..Resource::default() };
-            assert!(!may(role, act), "{role} {verb}");
-            let act = Resource { verb, group: "evenkeel.dev", resource: "sources", ..Resource::default() };
-            assert!(!may(role, act), "{role} {verb} sources");
-        }
     }
 }
 
@@ -428,7 +308,10 @@ async fn nobody_grants_what_they_do_not_have() {
     assert_eq!(door.call(an, "PATCH", &item, &merge, &more).await.0, 403);
     assert_eq!(door.call(an, "PUT", &item, &[], &more).await.0, 403);
     let apply = [("content-type", "application/apply-patch+yaml")];
-    assert_eq!(door.call(an, "PATCH", &format!("{item}?fieldManager=x"), &apply, &more).await.0, 403);
+    let mut whole = role("nodes", "get");
+    (whole["apiVersion"], whole["kind"]) = ("rbac.authorization.k8s.io/v1".into(), "Role".into());
+    let answer = door.call(an, "PATCH", &format!("{item}?fieldManager=x"), &apply, &whole.to_string()).await;
+    assert_eq!(answer.0, 403, "{answer:?}");
     let label = r#"{"metadata": {"labels": {"a": "b"}}}"#;
     assert!(passed(&door.call(an, "PATCH", &item, &merge, label).await));
     // With the verbs for it.
@@ -444,7 +327,9 @@ async fn nobody_grants_what_they_do_not_have() {
     door.bind("shop", "patcher", &user("bo"));
     let bo = Shows::Certificate("bo", "dev");
     let map = "/api/v1/namespaces/shop/configmaps/c?fieldManager=x";
-    let (status, failure) = door.call(bo, "PATCH", map, &apply, r#"{"metadata": {"name": "c"}}"#).await;
+    let (status, failure) = door
+        .call(bo, "PATCH", map, &apply, r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}"#)
+        .await;
     assert_eq!(status, 403);
     assert!(failure["message"].as_str().unwrap().contains("cannot create resource \"configmaps\""), "{failure}");
 }

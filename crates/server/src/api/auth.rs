@@ -1,7 +1,7 @@
 //! Who asks.
 //!
 //! The listener reads a verified client certificate into a [`Client`], which counts first; else a bearer
-//! token of a ServiceAccount does. Who may speak for others says so in headers. Nodes have a service of
+//! token of a ServiceAccount, or of the OpenID Connect issuer that the server knows, does. Who may speak for others says so in headers. Nodes have a service of
 //! their own and nothing here. Deliberately not here: whether somebody may do what they ask (`gate`).
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
@@ -21,6 +21,9 @@ pub const ADMINS: &str = rbac::MASTERS;
 const UNAUTHENTICATED: &str = "system:unauthenticated";
 /// Their name.
 const ANONYMOUS: &str = "system:anonymous";
+
+/// Characters of why a token does not count that are logged.
+const WHY: usize = 200;
 
 /// A verified certificate's subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,16 +64,16 @@ pub struct Peer {
 pub struct Shown(pub Arc<Notify>);
 
 /// Who asks, and speaks for whom; `who` has what is known of it, also where the answer is a refusal.
-pub(crate) fn user(api: &Api, parts: &Parts, who: &mut Who) -> Result<User, Failure> {
+pub(crate) async fn user(api: &Api, parts: &Parts, who: &mut Who) -> Result<User, Failure> {
     let asks = match parts.extensions.get::<Client>() {
         Some(Client(Some(identity))) => of_identity(identity, parts, who)?,
-        _ => of_bearer(api, parts)?,
+        _ => of_bearer(api, parts, who).await?,
     };
     who.user = Some(asks.clone());
     let name = asks.name.clone();
     let user = impersonated(api, asks, &parts.headers)?;
     if user.name != name {
-        *who = Who { user: Some(user.clone()), by: Some(name) };
+        *who = Who { user: Some(user.clone()), by: Some(name), why: None };
     }
     Ok(user)
 }
@@ -86,10 +89,12 @@ fn of_identity(identity: &Identity, parts: &Parts, who: &mut Who) -> Result<User
     Ok(user)
 }
 
-fn of_bearer(api: &Api, parts: &Parts) -> Result<User, Failure> {
+async fn of_bearer(api: &Api, parts: &Parts, who: &mut Who) -> Result<User, Failure> {
     let token = bearer(&parts.headers).ok_or_else(Failure::unauthorized)?;
-    let user = of_token(api, token, &[ISSUER]).map(|(user, _)| user).map_err(|why| {
-        tracing::debug!(why, "a bearer token does not count");
+    let user = of_token(api, token, &[ISSUER]).await.map(|(user, _)| user).map_err(|why| {
+        tracing::info!(why, "a bearer token does not count");
+        // It may quote the token.
+        who.why = Some(why.chars().take(WHY).collect());
         Failure::unauthorized()
     })?;
     if let Some(shown) = parts.extensions.get::<Shown>() {
@@ -104,7 +109,19 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whose a token is, and for which of `audiences` it is; else why it does not count.
-pub(crate) fn of_token(api: &Api, token: &str, audiences: &[&str]) -> Result<(User, Vec<String>), &'static str> {
+pub(crate) async fn of_token(api: &Api, token: &str, audiences: &[&str]) -> Result<(User, Vec<String>), String> {
+    if let Some((oidc, claimed)) = api.oidc.as_ref().and_then(|oidc| Some((oidc, oidc.claimed(token)?))) {
+        let mut user = oidc.user(&claimed, (api.now)()).await.map_err(|why| format!("oidc: {why}"))?;
+        // What its own audience is the issuer's setting says: as in Kubernetes it then is one for this server.
+        let fits = audiences.contains(&ISSUER).then(|| vec![ISSUER.to_owned()]).ok_or("it is for somebody else")?;
+        user.groups.push(AUTHENTICATED.into());
+        return Ok((user, fits));
+    }
+    Ok(of_account(api, token, audiences)?)
+}
+
+/// The same for a ServiceAccount's.
+fn of_account(api: &Api, token: &str, audiences: &[&str]) -> Result<(User, Vec<String>), &'static str> {
     let pki = api.pki.as_ref().ok_or("the server has no keys")?;
     let claims: Claims = pki.accounts().verify(token, (api.now)()).map_err(|error| match error {
         crate::pki::BadToken::Foreign => "it is no token of this server",

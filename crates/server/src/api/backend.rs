@@ -43,6 +43,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Opens a stream to something of a pod that is bound to a node: a command, a process, a port.
     fn open(&self, pod: Arc<Object>, request: StreamRequest) -> Later<Result<CallerEnd, StreamError>>;
 
+    /// Opens a stream to a node that is about no pod.
+    fn open_node(&self, node: Arc<str>, request: StreamRequest) -> Later<Result<CallerEnd, StreamError>>;
+
     /// What a node and its containers use now.
     fn usage(&self, node: Arc<str>, request: UsageRequest) -> Later<Result<NodeUsage, StreamError>>;
 

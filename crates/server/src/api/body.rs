@@ -62,6 +62,14 @@ pub(crate) fn fields<T: DeserializeOwned + Default>(headers: &HeaderMap, bytes: 
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(T::default());
     }
-    let tree = tree(headers, bytes)?;
+    of_tree(tree(headers, bytes)?)
+}
+
+/// Fields of their own from a body that was read.
+pub(crate) fn of_tree<T: DeserializeOwned>(tree: Value) -> Result<T, Failure> {
+    // A list would be read as fields by their order.
+    if !tree.is_object() {
+        return Err(Failure::bad_request("the body is no object"));
+    }
     serde_json::from_value(tree).map_err(|e| Failure::bad_request(format!("the body cannot be read: {e}")))
 }

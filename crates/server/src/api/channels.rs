@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use super::status::Failure;
 
-const STDIN: u8 = 0;
-const STDOUT: u8 = 1;
-const STDERR: u8 = 2;
-const ERROR: u8 = 3;
-const RESIZE: u8 = 4;
-const CLOSE: u8 = 255;
+pub(super) const STDIN: u8 = 0;
+pub(super) const STDOUT: u8 = 1;
+pub(super) const STDERR: u8 = 2;
+pub(super) const ERROR: u8 = 3;
+pub(super) const RESIZE: u8 = 4;
+pub(super) const CLOSE: u8 = 255;
 
 /// A version of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +40,18 @@ impl Protocol {
             Self::V5 => "v5.channel.k8s.io",
         }
     }
+}
+
+/// The channel of a stream that has a name instead, as SPDY's have.
+pub(super) fn of_stream(kind: &str) -> Option<u8> {
+    Some(match kind {
+        "stdin" => STDIN,
+        "stdout" => STDOUT,
+        "stderr" => STDERR,
+        "error" => ERROR,
+        "resize" => RESIZE,
+        _ => return None,
+    })
 }
 
 /// Reads a client's message; what it asks for may be several messages for the node.
@@ -109,7 +121,8 @@ fn status(value: &Value) -> Bytes {
     on(ERROR, value.to_string().as_bytes())
 }
 
-fn on(channel: u8, bytes: &[u8]) -> Bytes {
+/// A channel's message.
+pub(super) fn on(channel: u8, bytes: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(1 + bytes.len());
     out.put_u8(channel);
     out.put_slice(bytes);

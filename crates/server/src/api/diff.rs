@@ -80,13 +80,23 @@ pub(super) async fn post(write: &Write<'_>, key: Key, bytes: &Bytes) -> Result<R
 /// Where a revision has an object.
 pub(super) async fn place(api: &Api, key: &Key, pairs: &Pairs) -> Result<Response, Failure> {
     let object = pairs.get("object").unwrap_or_default();
-    let object: Key = object.parse().map_err(|_| Failure::bad_request(format!("object: `{object}` is no key")))?;
+    let customs = &api.backend.live().view().customs;
+    let object =
+        key_of(object, customs).ok_or_else(|| Failure::bad_request(format!("object: `{object}` is no key")))?;
     let revision = pairs.get("revision").unwrap_or_default().to_owned();
     let snapshot = api.backend.snapshot(key.name.clone(), revision).await;
     let snapshot = snapshot.map_err(|e| Failure::of_snapshot(&e, &key.name))?;
     let doc = snapshot.get(&object).ok_or_else(|| Failure::not_found(&object))?;
     let place = &doc.place;
     Ok(json_response(200, &json!({"file": place.file, "line": place.line, "place": place.to_string()})))
+}
+
+/// A key as its text, of any kind.
+fn key_of(text: &str, customs: &Customs) -> Option<Key> {
+    let (kind, rest) = text.split_once(' ')?;
+    let kind = kind.parse().ok().or_else(|| customs.of_text(kind))?;
+    let (namespace, name) = rest.split_once('/').unwrap_or(("", rest));
+    (kind.namespaced() != namespace.is_empty()).then(|| Key::new(kind, namespace, name))
 }
 
 fn parse(files: &[File], unsupported: UnsupportedMode, known: &Customs) -> Result<Arc<Snapshot>, Vec<Diagnostic>> {

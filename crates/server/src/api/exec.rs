@@ -1,19 +1,19 @@
-//! `pods/NAME/exec` and `attach`: a command in a container, or its own process, over WebSocket.
+//! `pods/NAME/exec` and `attach`: a command in a container, or its own process, over WebSocket or, as
+//! clients before Kubernetes 1.30 speak, SPDY (`spdy`).
 //!
 //! Called by `rest`. Checks the request, takes the connection over, and moves messages between the
 //! client and the node until one of them goes. What is wrong with the request is an HTTP answer;
 //! what the node has against it is the stream's last message, because a client of Kubernetes that
-//! was refused an upgrade tries SPDY and tells of that. Deliberately not here: SPDY, which clients
-//! before Kubernetes 1.30 speak.
+//! was refused an upgrade tries SPDY and tells of that.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{
         FromRequestParts,
-        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
+        ws::{CloseFrame, Message, WebSocketUpgrade, close_code},
     },
-    http::{HeaderMap, HeaderValue, header, request::Parts},
+    http::{HeaderValue, request::Parts},
     response::Response,
 };
 use bytes::Bytes;
@@ -22,10 +22,7 @@ use evenkeel_wire::stream::{
     AttachRequest, CallerEnd, ExecRequest, ExecStreams, FailureKind, PROGRESS, StreamError, StreamInput, StreamOutput,
     StreamRequest,
 };
-use futures_util::{
-    SinkExt as _, StreamExt as _,
-    stream::{SplitSink, SplitStream},
-};
+use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, mpsc},
     time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
@@ -33,9 +30,10 @@ use tokio::{
 
 use super::{
     Api,
-    channels::{self, Protocol},
+    channels::{self, ERROR, Protocol, RESIZE, STDERR, STDIN, STDOUT},
     logs,
     query::Pairs,
+    spdy::{command as old, upgrade},
     status::Failure,
 };
 
@@ -69,6 +67,7 @@ pub(crate) async fn open(
         return Err(Failure::bad_request(message));
     }
     let streams = streams(pairs)?;
+    let wanted = channels_of(streams);
     let request = if attach {
         StreamRequest::Attach(AttachRequest { pod: pod.uid, container: container.clone(), streams })
     } else {
@@ -79,7 +78,7 @@ pub(crate) async fn open(
             streams,
         })
     };
-    let (upgrade, protocol) = upgrade(parts).await?;
+    let way = way(parts).await?;
     let turn = api.commands.clone().try_acquire_owned().map_err(|_| Failure {
         retry_after: Some(1),
         ..Failure::new(429, "TooManyRequests", format!("{COMMANDS} commands run already, as many as may"))
@@ -87,7 +86,17 @@ pub(crate) async fn open(
     let what = if attach { "somebody attaches" } else { "a command is run" };
     tracing::info!(pod = %key.name, namespace = %key.namespace, container, "{what}");
     let api = api.clone();
-    Ok(upgrade.on_upgrade(move |socket| run(api, socket, protocol, pod, request, turn)))
+    match way {
+        Way::WebSocket(upgrade, protocol) => Ok(upgrade.on_upgrade(move |socket| async move {
+            let (sink, source) = socket.split();
+            run(api, sink, source, protocol, pod, request, turn).await;
+        })),
+        Way::Spdy => upgrade::take_over(parts, old::PROTOCOL, move |incoming, outgoing| {
+            // With it an end of standard input is a message, which SPDY's streams have always had.
+            let serve = |sink, source| run(api, sink, source, Protocol::V5, pod, request, turn);
+            old::serve(incoming, outgoing, wanted, serve)
+        }),
+    }
 }
 
 fn command(pairs: &Pairs) -> Result<Vec<String>, Failure> {
@@ -108,16 +117,26 @@ fn streams(pairs: &Pairs) -> Result<ExecStreams, Failure> {
     }
 }
 
-/// Reads the client's wish for a WebSocket.
-async fn upgrade(parts: &mut Parts) -> Result<(WebSocketUpgrade, Protocol), Failure> {
-    if header_has(&parts.headers, &header::UPGRADE, "spdy/3.1") {
-        return Err(Failure::bad_request(
-            "SPDY is not supported: this needs a client that speaks WebSocket, as kubectl from 1.30 on, or evenkeel exec",
-        ));
+/// What a client speaks.
+enum Way {
+    WebSocket(WebSocketUpgrade, Protocol),
+    Spdy,
+}
+
+/// Reads what a client wants to speak.
+async fn way(parts: &mut Parts) -> Result<Way, Failure> {
+    if upgrade::is_wanted(&parts.headers) {
+        if upgrade::offered(&parts.headers).contains(&old::PROTOCOL.as_bytes()) {
+            return Ok(Way::Spdy);
+        }
+        return Err(Failure::bad_request(format!(
+            "the client offers no protocol that is known here: over SPDY/3.1 that is {}",
+            old::PROTOCOL
+        )));
     }
     let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
         .await
-        .map_err(|e| Failure::bad_request(format!("this path is for WebSocket connections: {e}")))?;
+        .map_err(|e| Failure::bad_request(format!("this path is for WebSocket or SPDY/3.1 connections: {e}")))?;
     let offered = upgrade.requested_protocols().map(HeaderValue::as_bytes);
     let Some(protocol) = Protocol::choose(offered) else {
         let known = [Protocol::V5, Protocol::V4].map(Protocol::name).join(", ");
@@ -125,24 +144,29 @@ async fn upgrade(parts: &mut Parts) -> Result<(WebSocketUpgrade, Protocol), Fail
     };
     let mut upgrade = upgrade.max_message_size(MESSAGE).max_frame_size(MESSAGE).write_buffer_size(0);
     upgrade.set_selected_protocol(HeaderValue::from_static(protocol.name()));
-    Ok((upgrade, protocol))
+    Ok(Way::WebSocket(upgrade, protocol))
 }
 
-fn header_has(headers: &HeaderMap, name: &header::HeaderName, value: &str) -> bool {
-    headers.get_all(name).iter().any(|v| v.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
+/// The channels that a client of SPDY opens streams for.
+fn channels_of(streams: ExecStreams) -> Vec<u8> {
+    let (stdin, others) = match streams {
+        ExecStreams::Terminal { stdin } => (stdin, [Some(STDOUT), Some(RESIZE)]),
+        ExecStreams::Pipes { stdin, stdout, stderr } => (stdin, [stdout.then_some(STDOUT), stderr.then_some(STDERR)]),
+    };
+    [Some(ERROR), stdin.then_some(STDIN)].into_iter().chain(others).flatten().collect()
 }
 
 /// One command, from the first message to the last.
 async fn run(
     api: Arc<Api>,
-    socket: WebSocket,
+    mut sink: impl ToClient,
+    mut source: impl FromClient,
     protocol: Protocol,
     pod: Arc<Object>,
     request: StreamRequest,
     _turn: OwnedSemaphorePermit,
 ) {
     metrics::gauge!("evenkeel_commands").increment(1);
-    let (mut sink, mut source) = socket.split();
     let opened = tokio::select! {
         opened = api.backend.open(pod, request) => opened,
         () = api.stop.cancelled() => Err(StreamError::stopping()),
@@ -157,12 +181,20 @@ async fn run(
     metrics::gauge!("evenkeel_commands").decrement(1);
 }
 
-type Sink = SplitSink<WebSocket, Message>;
-type Source = SplitStream<WebSocket>;
+trait ToClient: Sink<Message> + Unpin {}
+impl<T: Sink<Message> + Unpin> ToClient for T {}
+trait FromClient: Stream<Item = Result<Message, axum::Error>> + Unpin {}
+impl<T: Stream<Item = Result<Message, axum::Error>> + Unpin> FromClient for T {}
 
 /// Moves messages both ways until one side goes; returns the last message for a client that is
 /// still there. Dropping the node's end ends the command.
-async fn carry(api: &Api, sink: &mut Sink, source: &mut Source, protocol: Protocol, end: CallerEnd) -> Option<Bytes> {
+async fn carry(
+    api: &Api,
+    sink: &mut impl ToClient,
+    source: &mut impl FromClient,
+    protocol: Protocol,
+    end: CallerEnd,
+) -> Option<Bytes> {
     let CallerEnd { send, mut recv } = end;
     let heard = Notify::new();
     tokio::select! {
@@ -173,7 +205,7 @@ async fn carry(api: &Api, sink: &mut Sink, source: &mut Source, protocol: Protoc
 }
 
 /// From the node to the client.
-async fn outward(sink: &mut Sink, recv: &mut mpsc::Receiver<StreamOutput>, heard: &Notify) -> Option<Bytes> {
+async fn outward(sink: &mut impl ToClient, recv: &mut mpsc::Receiver<StreamOutput>, heard: &Notify) -> Option<Bytes> {
     // The client learns that its command was begun.
     tell(sink, Message::Binary(channels::begun())).await?;
     // Not at once: a client that answers after a short command has ended writes into a closed connection.
@@ -208,14 +240,14 @@ async fn outward(sink: &mut Sink, recv: &mut mpsc::Receiver<StreamOutput>, heard
 }
 
 /// Sends a message; `None` where the client is gone or takes nothing.
-async fn tell(sink: &mut Sink, message: Message) -> Option<()> {
+async fn tell(sink: &mut impl ToClient, message: Message) -> Option<()> {
     timeout(PROGRESS, sink.send(message)).await.ok()?.ok()
 }
 
 /// From the client to the node; returns when the client goes, with a last message where it has
 /// said something that makes no sense.
 async fn inward(
-    source: &mut Source,
+    source: &mut impl FromClient,
     protocol: Protocol,
     send: &mpsc::Sender<StreamInput>,
     heard: &Notify,
@@ -245,7 +277,7 @@ async fn inward(
 
 /// Says the last word, and reads on until the client has closed: what it was sending would
 /// otherwise reset the connection under that word.
-async fn finish(sink: &mut Sink, source: &mut Source, last: Bytes) {
+async fn finish(sink: &mut impl ToClient, source: &mut impl FromClient, last: Bytes) {
     let close = Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() }));
     if tell(sink, Message::Binary(last)).await.is_none() || tell(sink, close).await.is_none() {
         return;
@@ -256,7 +288,10 @@ async fn finish(sink: &mut Sink, source: &mut Source, last: Bytes) {
 
 #[cfg(test)]
 mod tests {
-    use axum::{body::Body, http::Request};
+    use axum::{
+        body::Body,
+        http::{Request, header},
+    };
     use hyper::body::Incoming;
     use hyper_util::rt::{TokioExecutor, TokioIo};
     use serde_json::Value;
@@ -397,7 +432,7 @@ mod tests {
             request.extensions_mut().insert(admin());
             request
         };
-        for (upgrade, text) in [("SPDY/3.1", "kubectl from 1.30 on"), ("", "WebSocket")] {
+        for (upgrade, text) in [("SPDY/3.1", "v4.channel.k8s.io"), ("", "WebSocket")] {
             let response = api(&fake).oneshot(request(upgrade)).await.unwrap();
             let code = response.status();
             let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();

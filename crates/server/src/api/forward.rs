@@ -8,12 +8,11 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::Body,
     extract::{
         FromRequestParts as _,
         ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
     },
-    http::{HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderValue, request::Parts},
     response::Response,
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -21,16 +20,20 @@ use evenkeel_model::{Key, Object};
 use evenkeel_wire::stream::{
     CallerEnd, FailureKind, PROGRESS, PortRequest, StreamError, StreamInput, StreamOutput, StreamRequest, chunks,
 };
-use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _, sink, stream};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
+use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _, stream};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::OwnedSemaphorePermit,
     time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 
-use super::{Api, channels::Protocol, exec, query::Pairs, spdy, status::Failure};
+use super::{
+    Api,
+    channels::Protocol,
+    exec,
+    query::Pairs,
+    spdy::{self, upgrade},
+    status::Failure,
+};
 
 /// SPDY/3.1 within WebSocket messages, in `Sec-WebSocket-Protocol`.
 const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
@@ -38,8 +41,6 @@ const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
 const STREAMS: &str = "portforward.k8s.io";
 /// Bytes of a client's message.
 const MESSAGE: usize = 1 << 20;
-/// Bytes read at once from a client that speaks SPDY itself.
-const READ: usize = 32 << 10;
 /// A client gets this long to take a connection's end.
 const CLOSING: Duration = Duration::from_secs(5);
 /// How often a client is asked whether it is there.
@@ -69,7 +70,7 @@ pub(crate) async fn open(api: &Arc<Api>, key: &Key, parts: &mut Parts, pairs: &P
     };
     let (name, namespace) = (key.name.clone(), key.namespace.clone());
     let say = move |how: &str| tracing::info!(pod = %name, %namespace, how, "ports are forwarded");
-    if parts.headers.get_all(header::UPGRADE).iter().any(|v| v.as_bytes().eq_ignore_ascii_case(b"spdy/3.1")) {
+    if upgrade::is_wanted(&parts.headers) {
         let response = itself(api, parts, pod, turn()?)?;
         say("SPDY");
         return Ok(response);
@@ -115,45 +116,15 @@ fn itself(
     pod: Arc<Object>,
     turn: OwnedSemaphorePermit,
 ) -> Result<Response, Failure> {
-    let offered: Vec<&[u8]> =
-        parts.headers.get_all("x-stream-protocol-version").iter().map(HeaderValue::as_bytes).collect();
+    let offered = upgrade::offered(&parts.headers);
     if !offered.is_empty() && !offered.contains(&STREAMS.as_bytes()) {
         return Err(Failure::bad_request(format!("the client offers no protocol that is known here: {STREAMS}")));
     }
-    let upgrade = parts
-        .extensions
-        .remove::<OnUpgrade>()
-        .ok_or_else(|| Failure::bad_request("this connection cannot be taken over: SPDY needs HTTP/1.1"))?;
     let api = api.clone();
-    tokio::spawn(async move {
+    upgrade::take_over(parts, STREAMS, |incoming, outgoing| async move {
         let _turn = turn;
-        match upgrade.await {
-            Ok(upgraded) => {
-                let (read, write) = tokio::io::split(TokioIo::new(upgraded));
-                let incoming = stream::unfold(read, |mut read| async {
-                    let mut bytes = BytesMut::with_capacity(READ);
-                    match read.read_buf(&mut bytes).await {
-                        Ok(1..) => Some((bytes.freeze(), read)),
-                        // The client has closed, or broke off: both end the session.
-                        Ok(0) | Err(_) => None,
-                    }
-                });
-                let outgoing = sink::unfold(write, |mut write, bytes: Bytes| async move {
-                    write.write_all(&bytes).await?;
-                    write.flush().await?;
-                    Ok::<_, std::io::Error>(write)
-                });
-                spdy::run(api, pod, Box::pin(incoming), Box::pin(outgoing)).await;
-            }
-            Err(error) => tracing::debug!(%error, "a client that forwards ports went away at once"),
-        }
-    });
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    for (name, value) in [("connection", "Upgrade"), ("upgrade", "SPDY/3.1"), ("x-stream-protocol-version", STREAMS)] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    Ok(response)
+        spdy::run(api, pod, incoming, outgoing).await;
+    })
 }
 
 /// SPDY within messages, whose edges mean nothing.

@@ -181,6 +181,7 @@ mod tests {
             ("GET", "/api/v1", "get /api/v1"),
             ("GET", "/apis/apps/v1", "get /apis/apps/v1"),
             ("POST", "/evenkeel/tokens", "post /evenkeel/tokens"),
+            ("POST", "/evenkeel/net?node=a", "post /evenkeel/net"),
             ("GET", "/metrics", "get /metrics"),
         ] {
             assert_eq!(asked(method, uri), expected, "{method} {uri}");

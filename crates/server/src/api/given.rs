@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
-use evenkeel_model::{Kind, Severity, Uid, Version};
+use evenkeel_model::{Key, Kind, Severity, Uid, Version};
 use evenkeel_schema::{
     Path, SchemaRef, Step, Trail, Type,
     decode::{self, FaultKind},
@@ -24,6 +24,8 @@ use super::{access, body, protobuf::MEDIA as PROTOBUF, query::Pairs, status::Fai
 
 /// Warnings that go into one answer; each is a header.
 const MAX_WARNINGS: usize = 20;
+/// Bytes of a field manager's name, as in Kubernetes.
+pub(super) const MANAGER_MOST: usize = 128;
 /// Bytes of one warning.
 const MAX_WARNING: usize = 400;
 
@@ -42,8 +44,8 @@ impl Validation {
             Some("Ignore") => Ok(Self::Ignore),
             Some("Strict") => Ok(Self::Strict),
             Some(other) => {
-                let message = format!("fieldValidation: `{other}` is none of Ignore, Warn, Strict");
-                Err(Failure::bad_request(message))
+                let known = ["Ignore", "Strict", "Warn"];
+                Err(Failure::new(422, "Invalid", format!("fieldValidation: {other:?} is none of {}", known.join(", "))))
             }
         }
     }
@@ -118,7 +120,21 @@ fn tree_of(ty: &Type, wanted: (String, &str), headers: &HeaderMap, bytes: &[u8])
     Ok(value)
 }
 
-/// A body that is no object of a kind that is kept: a question, as a review. Unknown fields say nothing.
+/// Refuses a body that names another object than its path.
+pub(super) fn fits(tree: &Value, key: &Key) -> Result<(), Failure> {
+    for (field, wanted) in [("name", &key.name), ("namespace", &key.namespace)] {
+        let found = tree.get("metadata").and_then(|m| m.get(field)).and_then(Value::as_str).unwrap_or_default();
+        if !found.is_empty() && *found != **wanted {
+            let message =
+                format!("the {field} of the object ({found}) does not match the {field} on the URL ({wanted})");
+            return Err(Failure::bad_request(message));
+        }
+    }
+    Ok(())
+}
+
+/// A body that is no object of a kind that is kept, but a question, or a part of an object under a name of its
+/// own. Unknown fields say nothing.
 pub(super) fn question(
     (definition, api_version, kind): (&str, &str, &str),
     headers: &HeaderMap,
@@ -127,6 +143,9 @@ pub(super) fn question(
     let ty = evenkeel_schema::definition(definition)
         .ok_or_else(|| Failure::new(500, "InternalError", format!("the tables have no {definition}")))?;
     let tree = tree_of(ty, (api_version.into(), kind), headers, bytes)?;
+    if !tree.is_object() {
+        return Err(Failure::bad_request("the body is no object"));
+    }
     for (field, expected) in [("apiVersion", api_version), ("kind", kind)] {
         if let Some(found) = tree.get(field).filter(|found| *found != expected) {
             let message = format!("{field} in the body is {found}, and this path takes \"{expected}\"");
@@ -154,17 +173,22 @@ pub(super) struct What<'s> {
     pub(super) schema: SchemaRef<'s>,
     /// `status`, or empty for the object itself.
     pub(super) subresource: &'static str,
+    /// Whether a patch has made it: what cannot be read then is no bad request but an invalid object.
+    pub(super) patched: bool,
 }
 
 impl<'s> What<'s> {
     /// An object itself.
     pub(super) fn object(schema: SchemaRef<'s>) -> Self {
-        Self { schema, subresource: "" }
+        Self { schema, subresource: "", patched: false }
     }
 }
 
 /// Where ephemeral containers stand.
 const EPHEMERAL_CONTAINERS: &str = "spec.ephemeralContainers";
+
+/// Where a pod names its node.
+const NODE_NAME: &str = "spec.nodeName";
 
 /// Checks a tree. `namespace` is the one of the path; `before` is the object that is there, whose own
 /// features nobody is asked about again.
@@ -183,7 +207,7 @@ pub(super) fn read(
         let found = map.entry(field).or_insert_with(|| expected.clone().into());
         if found.as_str() != Some(expected.as_str()) {
             let message = format!("{field} in the body is {found}, and this path takes \"{expected}\"");
-            return Err(Failure::bad_request(message));
+            return Err(unreadable(what, message));
         }
     }
     // A write of the object itself never touches its status, where that is written apart.
@@ -191,7 +215,7 @@ pub(super) fn read(
         map.remove("status");
     }
     let managed = managed(&mut map, before)?;
-    let mut value = decoded(what.schema, &Value::Object(map), Validation::read(pairs)?, warnings)?;
+    let mut value = decoded(what, &Value::Object(map), Validation::read(pairs)?, warnings)?;
     let text = |value: &Value, field: &str| {
         value.get("metadata").and_then(|m| m.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
@@ -217,7 +241,10 @@ pub(super) fn read(
         "" => None,
         text => Some(text.parse().map_err(|_| wrong("uid", text))?),
     };
-    supported(what, &mut value, before, warnings)?;
+    // Of a status nothing is unsupported, and nothing else counts in a write of it.
+    if !["status", access::APPROVAL.name].contains(&what.subresource) {
+        supported(what, &mut value, before, warnings)?;
+    }
     let metadata = value.as_object_mut().map(|m| m.entry("metadata").or_insert_with(|| Value::Object(Map::new())));
     if let Some(metadata) = metadata.and_then(Value::as_object_mut) {
         if !namespace.is_empty() {
@@ -276,12 +303,13 @@ pub(super) fn once(
     Ok(())
 }
 
-fn decoded(
-    schema: SchemaRef<'_>,
-    tree: &Value,
-    validation: Validation,
-    warnings: &mut Warnings,
-) -> Result<Value, Failure> {
+/// What is no object of its kind: 400 for a body, 422 for what a patch has made.
+fn unreadable(what: What<'_>, message: String) -> Failure {
+    if what.patched { Failure::new(422, "Invalid", message) } else { Failure::bad_request(message) }
+}
+
+fn decoded(what: What<'_>, tree: &Value, validation: Validation, warnings: &mut Warnings) -> Result<Value, Failure> {
+    let schema = what.schema;
     let kind = schema.kind();
     let options = decode::Options { hide_values: kind == Kind::Secret, ..decode::Options::default() };
     let (mut wrong, mut unknown) = (Vec::new(), Vec::new());
@@ -290,11 +318,10 @@ fn decoded(
         FaultKind::UnknownField => unknown.push((fault.path.to_string(), fault.message)),
     });
     let version = kind.info().api_version();
-    let refuse = |what: &str, list: &[String]| {
+    let refuse = |why: &str, list: &[String]| {
         let list = list.join(", ");
-        Err(Failure::bad_request(format!(
-            "{kind} in version \"{version}\" cannot be handled as a {kind}: {what}: {list}"
-        )))
+        let message = format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {why}: {list}");
+        Err(unreadable(what, message))
     };
     if !wrong.is_empty() {
         return refuse("wrong types", &wrong);
@@ -319,7 +346,7 @@ fn decoded(
 /// Refuses features that are not there yet, warns of those without effect, takes out what the server
 /// sets.
 fn supported(
-    What { schema, subresource }: What<'_>,
+    What { schema, subresource, .. }: What<'_>,
     value: &mut Value,
     before: Option<&Value>,
     warnings: &mut Warnings,
@@ -334,7 +361,10 @@ fn supported(
     let mut look = |remark: Remark| {
         // What is written through this subresource is what is looked at below.
         let added = ephemeral && remark.path.to_string() == EPHEMERAL_CONTAINERS;
+        // A new pod may say where it goes; of one that is there it is known.
+        let placed = kind == Kind::Pod && before.is_none() && remark.path.to_string() == NODE_NAME;
         if added
+            || placed
             || metadata_of_an_object(&remark.path)
             || known.contains(&(remark.path.clone(), remark.message.clone()))
         {
@@ -367,16 +397,13 @@ fn metadata_of_an_object(path: &Path) -> bool {
 }
 
 /// Who owns the fields that a request sets: `fieldManager`, else the program that asks, as in Kubernetes.
-pub(super) fn manager(pairs: &Pairs, headers: &HeaderMap) -> Result<String, Failure> {
+pub(super) fn manager(pairs: &Pairs, headers: &HeaderMap) -> String {
     if let Some(manager) = pairs.get("fieldManager") {
-        if manager.len() > 128 || manager.chars().any(char::is_control) {
-            return Err(Failure::bad_request("fieldManager: at most 128 printable characters"));
-        }
-        return Ok(manager.into());
+        return manager.to_owned();
     }
     let agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let program: String = agent.split('/').next().unwrap_or_default().chars().take(128).collect();
-    Ok(if program.is_empty() { "unknown".into() } else { program })
+    let program: String = agent.split('/').next().unwrap_or_default().chars().take(MANAGER_MOST).collect();
+    if program.is_empty() { "unknown".into() } else { program }
 }
 
 #[cfg(test)]
@@ -404,7 +431,7 @@ mod tests {
         let (given, warnings) = run(value.clone(), "");
         assert_eq!((given.unwrap().name.as_str(), warnings), ("c", vec!["unknown field \"dta\"".into()]));
         assert_eq!(run(value.clone(), "fieldValidation=Ignore").1, Vec::<String>::new());
-        assert_eq!(run(value, "fieldValidation=No").0.unwrap_err().code, 400);
+        assert_eq!(run(value, "fieldValidation=No").0.unwrap_err().code, 422);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{
     Api,
     accept::{self, Form},
-    query::Pairs,
+    query::{Pairs, Params},
     status::{Failure, json_response},
     tables,
 };
@@ -80,12 +80,14 @@ fn named(path: &str) -> Option<Named<'_>> {
 pub(crate) async fn handle(api: &Api, parts: &Parts) -> Result<Option<Response>, Failure> {
     let path = parts.uri.path();
     let Some(named) = named(path.strip_suffix('/').unwrap_or(path)) else { return Ok(None) };
-    let watches = Pairs::of(&parts.uri)?.flag("watch");
-    if watches || !matches!(parts.method, Method::GET | Method::HEAD) {
+    let pairs = Pairs::of(&parts.uri)?;
+    if pairs.flag("watch") || !matches!(parts.method, Method::GET | Method::HEAD) {
         let message =
             "leases are made by the server from its agents' heartbeats: they can only be read, with get and list";
         return Err(Failure::new(405, "MethodNotAllowed", message));
     }
+    // What is asked for must make sense, though there is nothing to choose by.
+    Params::read(&pairs)?;
     let mut all = nodes(api).await?;
     if let Named::All(Some(namespace)) | Named::One { namespace, .. } = named
         && namespace != NAMESPACE

@@ -131,6 +131,11 @@ impl Live {
         self.head.send_replace(version);
     }
 
+    /// Hears of every new view, by its version.
+    pub fn head(&self) -> watch::Receiver<Version> {
+        self.head.subscribe()
+    }
+
     /// The last view.
     pub fn view(&self) -> Arc<View> {
         self.lock().view.clone()

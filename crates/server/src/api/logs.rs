@@ -14,7 +14,13 @@ use evenkeel_wire::stream::StreamError;
 use futures_util::{StreamExt, future, stream};
 use serde::Deserialize;
 
-use super::{Api, Streaming, backend::LogRequest, query::Pairs, status::Failure};
+use super::{
+    Api, Streaming,
+    backend::LogRequest,
+    options::{self, Wrong},
+    query::Pairs,
+    status::Failure,
+};
 
 /// Annotation that names the container meant when none is named.
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
@@ -34,6 +40,7 @@ struct Named {
 
 /// Answers with the output.
 pub(crate) async fn get(api: &Arc<Api>, key: &Key, pairs: &Pairs) -> Result<Response, Failure> {
+    let Bounds { tail, limit_bytes, since } = bounds(key, pairs, (api.now)())?;
     let pod = api.backend.live().view().get(key).cloned().ok_or_else(|| Failure::not_found(key))?;
     let container = container(&pod, pairs.get("container"))?;
     if pod.node.is_none() {
@@ -48,9 +55,9 @@ pub(crate) async fn get(api: &Arc<Api>, key: &Key, pairs: &Pairs) -> Result<Resp
         follow: pairs.flag("follow"),
         previous: pairs.flag("previous"),
         timestamps: pairs.flag("timestamps"),
-        tail: pairs.number("tailLines")?,
-        since: since(pairs, (api.now)())?,
-        limit_bytes: pairs.number("limitBytes")?,
+        tail,
+        since,
+        limit_bytes,
         pod,
     };
     let limit = request.limit_bytes;
@@ -73,14 +80,37 @@ pub(crate) async fn get(api: &Arc<Api>, key: &Key, pairs: &Pairs) -> Result<Resp
     Ok(response)
 }
 
-fn since(pairs: &Pairs, now: Time) -> Result<Option<Time>, Failure> {
-    if let Some(text) = pairs.get("sinceTime") {
-        let time = Time::parse_rfc3339(text)
-            .ok_or_else(|| Failure::bad_request(format!("sinceTime: `{text}` is not an RFC 3339 time")))?;
-        return Ok(Some(time));
-    }
+/// What of a log is wanted.
+struct Bounds {
+    /// Its last lines.
+    tail: Option<u64>,
+    limit_bytes: Option<u64>,
+    since: Option<Time>,
+}
+
+/// Reads and checks them.
+fn bounds(key: &Key, pairs: &Pairs, now: Time) -> Result<Bounds, Failure> {
+    let (tail, bytes) = (pairs.number("tailLines")?, pairs.number("limitBytes")?);
     let seconds = pairs.number("sinceSeconds")?;
-    Ok(seconds.map(|s| Time(now.0.saturating_sub(i64::try_from(s).unwrap_or(i64::MAX).saturating_mul(1000)))))
+    let time = pairs.get("sinceTime").map(|text| {
+        let wrong = || Failure::bad_request(format!("sinceTime: `{text}` is not an RFC 3339 time"));
+        Time::parse_rfc3339(text).ok_or_else(wrong)
+    });
+    let time = time.transpose()?;
+    let mut wrong = Vec::new();
+    for (field, found, least) in [("tailLines", tail, 0), ("limitBytes", bytes, 1), ("sinceSeconds", seconds, 1)] {
+        if let Some(n) = found.filter(|n| *n < least) {
+            let why = if least == 0 { "must be greater than or equal to 0" } else { "must be greater than 0" };
+            wrong.push(Wrong::invalid(field, n, why));
+        }
+    }
+    if seconds.is_some() && time.is_some() {
+        wrong.push(Wrong::forbidden("sinceSeconds", "at most one of `sinceTime` or `sinceSeconds` may be specified"));
+    }
+    options::judged_of("PodLogOptions", &key.name, &wrong)?;
+    let unsigned = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok());
+    let ago = seconds.map(|s| Time(now.0.saturating_sub(s.saturating_mul(1000))));
+    Ok(Bounds { tail: unsigned(tail), limit_bytes: unsigned(bytes), since: time.or(ago) })
 }
 
 /// The container that is meant, as in Kubernetes.

@@ -8,10 +8,17 @@ mod accept;
 mod access;
 mod access_log;
 #[cfg(test)]
+mod access_matrix_tests;
+#[cfg(test)]
 mod access_tests;
 mod accounts;
+mod apply;
 mod auth;
 pub mod backend;
+#[cfg(test)]
+mod bad_input_tests;
+#[cfg(test)]
+mod bad_route_tests;
 mod body;
 mod channels;
 mod custom;
@@ -20,18 +27,23 @@ mod discovery;
 mod exec;
 mod extras;
 mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod gate;
 mod given;
 mod grants;
 mod health;
+mod jsonpatch;
 mod leases;
 pub mod live;
 mod logs;
+mod netcheck;
 #[cfg(test)]
 mod node_tests;
 mod nodes;
 mod objects;
 mod openapi;
+mod options;
 mod path;
 mod pods;
 mod protobuf;
@@ -44,6 +56,7 @@ mod scale;
 mod select;
 mod serve;
 mod server;
+mod signing;
 mod sources;
 mod spdy;
 mod status;
@@ -65,7 +78,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::{CompressionLayer, predicate::Predicate};
 
-use crate::{dispatch::Agents, pki::Pki};
+use crate::{dispatch::Agents, oidc::Oidc, pki::Pki};
 
 pub use access_log::{AccessLog, Logged};
 pub use auth::{ADMINS, Client, Identity, Peer, Shown};
@@ -87,6 +100,8 @@ pub struct Api {
     /// Free places of commands in containers.
     commands: Arc<Semaphore>,
     pki: Option<Arc<Pki>>,
+    /// Whose ID tokens are taken.
+    oidc: Option<Arc<Oidc>>,
     /// Where requests are noted.
     log: Option<Arc<AccessLog>>,
 }
@@ -111,6 +126,7 @@ impl Api {
             metrics,
             commands,
             pki: None,
+            oidc: None,
             log: None,
         }
     }
@@ -119,6 +135,12 @@ impl Api {
     #[must_use]
     pub fn with_pki(self, pki: Arc<Pki>) -> Self {
         Self { pki: Some(pki), ..self }
+    }
+
+    /// With an issuer of ID tokens.
+    #[must_use]
+    pub fn with_oidc(self, oidc: Option<Arc<Oidc>>) -> Self {
+        Self { oidc, ..self }
     }
 
     /// With a log of requests.
@@ -132,6 +154,10 @@ impl Api {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Streaming;
 
+/// Marks a long answer whose length is not known before it is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Long;
+
 /// Answers below this many bytes are not worth compressing: as in Kubernetes.
 const COMPRESS_FROM: u64 = 128 << 10;
 
@@ -140,8 +166,9 @@ struct BigAnswers;
 
 impl Predicate for BigAnswers {
     fn should_compress<B: axum::body::HttpBody>(&self, response: &axum::http::Response<B>) -> bool {
-        response.extensions().get::<Streaming>().is_none()
-            && response.body().size_hint().exact().is_some_and(|n| n >= COMPRESS_FROM)
+        let (streams, long) =
+            (response.extensions().get::<Streaming>().is_some(), response.extensions().get::<Long>().is_some());
+        !streams && (long || response.body().size_hint().exact().is_some_and(|n| n >= COMPRESS_FROM))
     }
 }
 

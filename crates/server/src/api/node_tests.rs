@@ -35,7 +35,7 @@ fn ready() -> Arc<Fake> {
 /// The one change that was asked for.
 fn asked(fake: &Fake) -> (NodeWish, Option<Version>, bool) {
     let mut all: Vec<Ask> = fake.asked.lock().unwrap().drain(..).map(|(a, _)| a).collect();
-    let Some(Ask::UpdateNode { name, wish, if_version, dry_run }) = all.pop() else { panic!("{all:?}") };
+    let Some(Ask::UpdateNode { name, wish, if_version, dry_run, .. }) = all.pop() else { panic!("{all:?}") };
     assert_eq!((&*name, all.len()), ("n1", 0));
     (wish, if_version, dry_run)
 }
@@ -110,10 +110,10 @@ async fn a_whole_node_may_be_sent_and_tried() {
 async fn everything_else_is_refused_by_its_name() {
     let fake = ready();
     for (media, body, code, words) in [
-        ("merge-patch+json", r#"{"spec":{"podCIDR":"10.0.0.0/24"}}"#, 422, "`spec.podCIDR` comes from its agent"),
-        ("merge-patch+json", r#"{"status":{"capacity":{"cpu":"9"}}}"#, 422, "`status` comes from its agent"),
-        ("merge-patch+json", r#"{"metadata":{"finalizers":["a/b"]}}"#, 422, "`metadata.finalizers`"),
-        ("merge-patch+json", r#"{"spec":{"nonsense":1}}"#, 422, "`spec.nonsense`"),
+        ("merge-patch+json", r#"{"spec":{"podCIDR":"10.0.0.0/24"}}"#, 422, "is invalid: spec.podCIDR: Forbidden"),
+        ("merge-patch+json", r#"{"status":{"capacity":{"cpu":"9"}}}"#, 422, "is invalid: status: Forbidden"),
+        ("merge-patch+json", r#"{"metadata":{"finalizers":["a/b"]}}"#, 422, "metadata.finalizers: Forbidden"),
+        ("merge-patch+json", r#"{"spec":{"nonsense":1}}"#, 422, "spec.nonsense: Forbidden"),
         ("merge-patch+json", r#"{"spec":{"taints":[{"key":"a b","effect":"NoSchedule"}]}}"#, 422, "spec.taints[0].key"),
         ("merge-patch+json", r#"{"spec":{"taints":[{"kee":"a"}]}}"#, 400, "kee"),
         ("merge-patch+json", r#"{"metadata":{"labels":{"a":"b c"}}}"#, 422, "metadata.labels[a]"),
@@ -123,7 +123,12 @@ async fn everything_else_is_refused_by_its_name() {
             400,
             "`$patch` is not supported",
         ),
-        ("json-patch+json", r#"[{"op":"remove","path":"/metadata/labels/none"}]"#, 422, "cannot be applied"),
+        (
+            "json-patch+json",
+            r#"[{"op":"remove","path":"/metadata/labels/none"}]"#,
+            422,
+            "rejected our request due to an error",
+        ),
         ("json-patch+json", r#"{"op":"remove"}"#, 400, "no JSON patch"),
         ("json", "{}", 415, "application/json-patch+json"),
     ] {

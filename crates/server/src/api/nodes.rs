@@ -5,73 +5,22 @@
 //! Deliberately not here: what a label or taint means, which core decides.
 
 use axum::{body::Bytes, response::Response};
-use evenkeel_core::{Ask, ask::NodeWish};
+use evenkeel_core::{Ask, ask::NodeWish, edit::Owners};
 use evenkeel_model::{Key, Kind, Object, Version};
 use evenkeel_schema::{decode, of_kind, validate};
 use k8s_openapi::api::core::v1::NodeSpec;
 use serde_json::Value;
 
 use super::{
+    apply,
     backend::AskError,
-    body, pods,
+    body, given,
+    objects::{APPLY, JSON, MERGE, Patch},
+    pods,
     query::Pairs,
-    sources::merge,
     status::Failure,
-    write::{PATCH_TRIES, Write, json_body},
+    write::{PATCH_TRIES, Write},
 };
-
-/// Sorts of patches, by media type.
-enum Patch {
-    /// RFC 7386. For a Node the strategic one is the same: its only lists that may change are taken
-    /// as a whole (`spec.taints` is atomic).
-    Merge(Value),
-    /// RFC 6902.
-    Json(json_patch::Patch),
-}
-
-const MERGE: &str = "application/merge-patch+json";
-const STRATEGIC: &str = "application/strategic-merge-patch+json";
-const JSON: &str = "application/json-patch+json";
-
-impl Patch {
-    fn read(write: &Write<'_>, bytes: &Bytes) -> Result<Self, Failure> {
-        let media = body::media_type(&write.parts.headers);
-        match media.as_str() {
-            MERGE => Ok(Self::Merge(json_body(bytes)?)),
-            STRATEGIC => {
-                let patch = json_body(bytes)?;
-                match directive(&patch) {
-                    None => Ok(Self::Merge(patch)),
-                    Some(name) => {
-                        let message = format!("`{name}` is not supported in a patch of a Node; {MERGE} and {JSON} are");
-                        Err(Failure::bad_request(message))
-                    }
-                }
-            }
-            JSON => serde_json::from_slice(bytes)
-                .map(Self::Json)
-                .map_err(|e| Failure::bad_request(format!("the body is no JSON patch: {e}"))),
-            _ => Err(Failure::media_type(&media, &[MERGE, STRATEGIC, JSON])),
-        }
-    }
-
-    fn apply(&self, key: &Key, tree: &mut Value) -> Result<(), Failure> {
-        match self {
-            Self::Merge(patch) => merge(tree, patch),
-            Self::Json(patch) => json_patch::patch(tree, patch)
-                .map_err(|e| Failure::new(422, "Invalid", format!("the patch cannot be applied: {e}")).about(key))?,
-        }
-        Ok(())
-    }
-
-    /// Whether it says itself which version it is for.
-    fn names_version(&self) -> bool {
-        match self {
-            Self::Merge(patch) => patch.pointer("/metadata/resourceVersion").is_some_and(|v| !v.is_null()),
-            Self::Json(patch) => patch.iter().any(|op| op.path().as_str() == "/metadata/resourceVersion"),
-        }
-    }
-}
 
 /// A strategic merge's directive anywhere in a patch.
 fn directive(patch: &Value) -> Option<&str> {
@@ -86,17 +35,32 @@ fn directive(patch: &Value) -> Option<&str> {
 
 /// `PATCH nodes/NAME`. Without a version in it, it is tried again when the Node changed under it.
 pub(super) async fn patch(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
-    let patch = Patch::read(write, bytes)?;
-    let dry_run = pods::dry_run(&[], pairs)?;
+    let media = body::media_type(&write.parts.headers);
+    if media == APPLY {
+        return apply::node(write, key, pairs, bytes).await;
+    }
+    let patch = Patch::read(&media, bytes)?;
+    if let Patch::Strategic(patch) = &patch
+        && let Some(name) = directive(patch)
+    {
+        let message = format!("`{name}` is not supported in a patch of a Node; {MERGE} and {JSON} are");
+        return Err(Failure::bad_request(message));
+    }
+    let dry_run = pods::dry_run(pairs);
     let mut tries = 0;
     loop {
         tries += 1;
         let current = write.current(&key)?;
-        let mut tree = current.to_value();
-        patch.apply(&key, &mut tree)?;
+        let tree = patch.on(Kind::Node, &current.to_value())?;
         let (wish, version) = wish(&current, &tree)?;
         let version = if patch.names_version() { version } else { Some(current.version) };
-        let ask = Ask::UpdateNode { name: key.name.clone(), wish, if_version: version, dry_run };
+        let ask = Ask::UpdateNode {
+            name: key.name.clone(),
+            wish,
+            if_version: version,
+            dry_run,
+            owners: owners(write, pairs),
+        };
         match write.ask(ask).await {
             Err(AskError::Refused(r)) if r.code == 409 && !patch.names_version() && tries < PATCH_TRIES => {}
             Err(e) => return Err(Failure::of_ask(&e, &key)),
@@ -108,21 +72,33 @@ pub(super) async fn patch(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &By
 /// `PUT nodes/NAME`.
 pub(super) async fn replace(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
     let tree = body::tree(&write.parts.headers, bytes)?;
-    let dry_run = pods::dry_run(&[], pairs)?;
+    let dry_run = pods::dry_run(pairs);
     let current = write.current(&key)?;
     let (wish, if_version) = wish(&current, &tree)?;
-    write.ask_for(Ask::UpdateNode { name: key.name.clone(), wish, if_version, dry_run }, &key, 200).await
+    let ask = Ask::UpdateNode { name: key.name.clone(), wish, if_version, dry_run, owners: owners(write, pairs) };
+    write.ask_for(ask, &key, 200).await
+}
+
+/// What a write that is no apply changes belongs to its manager.
+pub(super) fn owners(write: &Write<'_>, pairs: &Pairs) -> Owners {
+    Owners::By(given::manager(pairs, &write.parts.headers))
 }
 
 /// What a whole Node says of the parts that users may change, and its version.
-fn wish(current: &Object, tree: &Value) -> Result<(NodeWish, Option<Version>), Failure> {
+pub(super) fn wish(current: &Object, tree: &Value) -> Result<(NodeWish, Option<Version>), Failure> {
     let key = &current.key;
-    if let Some(field) = refused(&current.to_value(), tree) {
-        let message = format!(
-            "of a Node, labels, annotations, spec.taints and spec.unschedulable can be changed; `{field}` comes from \
-             its agent"
-        );
-        return Err(Failure::new(422, "Invalid", message).about(key));
+    let field = refused(&current.to_value(), tree);
+    if let Some(field @ ("apiVersion" | "kind" | "metadata.name")) = field.as_deref() {
+        let found = tree.pointer(&format!("/{}", field.replace('.', "/"))).cloned().unwrap_or_default();
+        return Err(Failure::bad_request(format!(
+            "{field} in the body is {found}, and this path is of Node {}",
+            key.name
+        )));
+    }
+    if let Some(field) = field {
+        let why = "Forbidden: of a Node, labels, annotations, spec.taints and spec.unschedulable can be changed; all else \
+                   comes from its agent";
+        return Err(Failure::invalid(key, &[(field, why.into())]));
     }
     // The status is its agent's, and as it is.
     let mut tree = tree.clone();
@@ -195,7 +171,13 @@ fn refused(current: &Value, next: &Value) -> Option<String> {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::sources::merge, *};
+
+    #[test]
+    fn directives_are_found_wherever_they_stand() {
+        assert_eq!(directive(&json!({"spec": {"taints": [{"$patch": "delete"}]}})), Some("$patch"));
+        assert_eq!(directive(&json!({"metadata": {"labels": {"a": "$x"}}})), None);
+    }
 
     #[test]
     fn only_what_users_decide_may_differ() {
@@ -225,11 +207,5 @@ mod tests {
         ] {
             assert_eq!(with(patch).as_deref(), Some(field));
         }
-    }
-
-    #[test]
-    fn directives_are_found_wherever_they_stand() {
-        assert_eq!(directive(&json!({"spec": {"taints": [{"$patch": "delete"}]}})), Some("$patch"));
-        assert_eq!(directive(&json!({"metadata": {"labels": {"a": "$x"}}})), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Writes of objects of any kind: create, replace, the four sorts of patches, delete.
+//! Writes of objects of any kind: create, replace, patches that are no apply, delete.
 //!
 //! Called by `write`. A patch that is no apply is put on the object as it is in the last view, and
 //! written under the condition that it still is so; when it changed meanwhile, once more. Deliberately
@@ -8,21 +8,21 @@ use axum::{body::Bytes, response::Response};
 use evenkeel_core::{
     Ask,
     edit::{Edit, Wish},
-    rbac::{Act, Resource},
 };
 use evenkeel_model::{Key, Kind, Object, Version};
 use evenkeel_schema::{merge, of_kind};
 use serde_json::{Value, json};
 
 use super::{
-    access,
+    apply,
     backend::AskError,
-    body, custom, gate,
+    body, custom,
     given::{self, Given, Warnings, What},
-    grants, pods,
+    grants, jsonpatch, pods,
     query::{Pairs, Params},
+    read,
     select::selects,
-    sources,
+    signing, sources,
     status::{Failure, json_response},
     write::{PATCH_TRIES, Write, json_body},
 };
@@ -52,13 +52,14 @@ pub(super) async fn create(
     let customs = write.customs();
     let what = What::object(custom::schema(&customs, kind)?);
     let tree = given::tree(kind, &write.parts.headers, bytes)?;
-    let given = given::read(what, namespace, None, tree, None, (pairs, &mut warnings))?;
+    let mut given = given::read(what, namespace, None, tree, None, (pairs, &mut warnings))?;
     if given.version.is_some() {
         return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
     }
     let key = Key::new(kind, namespace, given.name.as_str());
+    signing::made(&key, &write.user, &mut given.value)?;
     grants::held(write.api, &write.user, &key, &given.value, None)?;
-    let wish = wish(write, key.clone(), given.value, "", pairs)?;
+    let wish = wish(write, key.clone(), given.value, "", pairs);
     Ok(warnings.on(ask(write, Edit::Create(wish), &key).await?))
 }
 
@@ -72,13 +73,18 @@ pub(super) async fn replace(
     let mut warnings = Warnings::default();
     given::once(key.kind, &write.parts.headers, bytes, (pairs, &mut warnings))?;
     let customs = write.customs();
-    let what = What { schema: custom::schema(&customs, key.kind)?, subresource };
+    let what = What { subresource, ..What::object(custom::schema(&customs, key.kind)?) };
     let tree = given::tree(key.kind, &write.parts.headers, bytes)?;
-    let current = write.current(&key)?.to_value();
-    let given = given::read(what, &key.namespace, Some(&key.name), tree, Some(&current), (pairs, &mut warnings))?;
+    let object = write.current(&key);
+    let before = object.as_ref().ok().map(|o| o.to_value());
+    // What does not fit the path is told first, as in Kubernetes.
+    let mut given = given::read(what, &key.namespace, Some(&key.name), tree, before.as_ref(), (pairs, &mut warnings))?;
+    let object = object?;
+    let current = before.unwrap_or_default();
     grants::held(write.api, &write.user, &key, &given.value, Some(&current))?;
-    let wish = Wish { managed: given.managed, ..wish(write, key.clone(), given.value, subresource, pairs)? };
-    let edit = Edit::Replace { wish, if_version: given.version, if_uid: given.uid };
+    let judged = signing::written(write, &object, subresource, &mut given.value)?;
+    let wish = Wish { managed: given.managed, ..wish(write, key.clone(), given.value, subresource, pairs) };
+    let edit = Edit::Replace { wish, if_version: given.version.or(judged), if_uid: given.uid };
     Ok(warnings.on(ask(write, edit, &key).await?))
 }
 
@@ -91,18 +97,13 @@ pub(super) async fn patch(
 ) -> Result<Response, Failure> {
     let media = body::media_type(&write.parts.headers);
     let customs = write.customs();
-    let what = What { schema: custom::schema(&customs, key.kind)?, subresource };
-    if media == APPLY && subresource == access::EPHEMERAL.name {
-        return Err(Failure::media_type(&media, &[JSON, MERGE, STRATEGIC]));
-    }
+    let what = What { subresource, ..What::object(custom::schema(&customs, key.kind)?) };
     if media == APPLY {
-        return apply(write, key, what, pairs, bytes).await;
+        return apply::object(write, key, what, pairs, bytes).await;
     }
+    let what = What { patched: true, ..what };
     if media == STRATEGIC && matches!(key.kind, Kind::Custom(_)) {
         return Err(Failure::media_type(&media, &[JSON, MERGE, APPLY]));
-    }
-    if pairs.get("force").is_some() {
-        return Err(Failure::new(422, "Invalid", "force: may be set for an apply patch alone").about(&key));
     }
     let patch = Patch::read(&media, bytes)?;
     let mut tries = 0;
@@ -111,11 +112,12 @@ pub(super) async fn patch(
         let mut warnings = Warnings::default();
         given::once(key.kind, &write.parts.headers, bytes, (pairs, &mut warnings))?;
         let current = write.current(&key)?;
-        let given = patched(&patch, &current, what, (pairs, &mut warnings))?;
+        let mut given = patched(&patch, &current, what, (pairs, &mut warnings))?;
         grants::held(write.api, &write.user, &key, &given.value, Some(&current.to_value()))?;
+        signing::written(write, &current, subresource, &mut given.value)?;
         let asked = patch.names_version();
         let if_version = if asked { given.version } else { Some(current.version) };
-        let wish = Wish { managed: given.managed, ..wish(write, key.clone(), given.value, subresource, pairs)? };
+        let wish = Wish { managed: given.managed, ..wish(write, key.clone(), given.value, subresource, pairs) };
         let edit = Edit::Replace { wish, if_version, if_uid: given.uid };
         match write.ask(Ask::Edit(Box::new(edit))).await {
             Err(AskError::Refused(r)) if r.code == 409 && !asked && tries < PATCH_TRIES => {}
@@ -130,40 +132,6 @@ fn patched(patch: &Patch, current: &Object, what: What<'_>, how: (&Pairs, &mut W
     let before = current.to_value();
     let tree = patch.on(key.kind, &before)?;
     given::read(what, &key.namespace, Some(&key.name), tree, Some(&before), how)
-}
-
-/// Server-side apply.
-async fn apply(write: &Write<'_>, key: Key, what: What<'_>, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
-    if pairs.get("fieldManager").is_none() {
-        let causes = [("fieldManager".to_owned(), "Required value: is required for apply patch".to_owned())];
-        return Err(Failure::invalid(&key, &causes));
-    }
-    let tree: Value =
-        serde_yaml::from_slice(bytes).map_err(|e| Failure::bad_request(format!("error decoding YAML: {e}")))?;
-    if tree.pointer("/metadata/managedFields").is_some_and(|m| m.as_array().is_some_and(|a| !a.is_empty())) {
-        return Err(Failure::bad_request("metadata.managedFields must be nil"));
-    }
-    let mut warnings = Warnings::default();
-    let current = write.current(&key).ok().map(|o| o.to_value());
-    if current.is_none() {
-        // It makes what is not there.
-        let info = key.kind.info();
-        let (namespace, name) = (&*key.namespace, &*key.name);
-        let made = Resource {
-            verb: "create",
-            group: info.group,
-            resource: info.plural,
-            namespace,
-            name,
-            ..Resource::default()
-        };
-        gate::check(write.api, &write.user, &Act::Resource(made))?;
-    }
-    let given = given::read(what, &key.namespace, Some(&key.name), tree, current.as_ref(), (pairs, &mut warnings))?;
-    grants::held(write.api, &write.user, &key, &given.value, current.as_ref())?;
-    let wish = wish(write, key.clone(), given.value, what.subresource, pairs)?;
-    let edit = Edit::Apply { wish, force: pairs.flag("force"), if_version: given.version };
-    Ok(warnings.on(ask(write, edit, &key).await?))
 }
 
 /// `DELETE` of an object.
@@ -188,9 +156,10 @@ pub(super) async fn delete_collection(
     if let Some(field) = params.fields.unsupported(kind, &write.customs()) {
         return Err(Failure::bad_request(format!("field label not supported: {field}")));
     }
+    read::check_token(&params)?;
     let view = write.api.backend.live().view();
     let selected = view.list(kind, namespace).filter(|o| selects(o, namespace, &params.labels, &params.fields));
-    let keys: Vec<Key> = selected.map(|o| o.key.clone()).collect();
+    let keys: Vec<Key> = selected.map(|o| o.key.clone()).take(params.limit.unwrap_or(usize::MAX)).collect();
     for key in keys {
         let edit = Edit::Delete { key: key.clone(), options: options.clone() };
         match write.ask(Ask::Edit(Box::new(edit))).await {
@@ -202,9 +171,9 @@ pub(super) async fn delete_collection(
     Ok(json_response(200, &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})))
 }
 
-fn wish(write: &Write<'_>, key: Key, value: Value, subresource: &'static str, pairs: &Pairs) -> Result<Wish, Failure> {
-    let manager = given::manager(pairs, &write.parts.headers)?;
-    Ok(Wish { key, value, manager, subresource, dry_run: pods::dry_run(&[], pairs)?, managed: None })
+pub(super) fn wish(write: &Write<'_>, key: Key, value: Value, subresource: &'static str, pairs: &Pairs) -> Wish {
+    let manager = given::manager(pairs, &write.parts.headers);
+    Wish { key, value, manager, subresource, dry_run: pods::dry_run(pairs), managed: None }
 }
 
 async fn ask(write: &Write<'_>, edit: Edit, key: &Key) -> Result<Response, Failure> {
@@ -241,7 +210,7 @@ impl Patch {
     }
 
     /// What it makes of an object's tree.
-    fn on(&self, kind: Kind, tree: &Value) -> Result<Value, Failure> {
+    pub(super) fn on(&self, kind: Kind, tree: &Value) -> Result<Value, Failure> {
         match self {
             Self::Merge(patch) => {
                 let mut out = tree.clone();
@@ -251,7 +220,7 @@ impl Patch {
             Self::Json(patch) => {
                 let mut out = tree.clone();
                 // Without details, for then kubectl shows the message.
-                json_patch::patch(&mut out, patch).map_err(|e| {
+                jsonpatch::apply(&mut out, patch).map_err(|e| {
                     let message = format!("the server rejected our request due to an error in our request: {e}");
                     Failure::new(422, "Invalid", message)
                 })?;

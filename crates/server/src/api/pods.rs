@@ -12,7 +12,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    body, protobuf,
+    body, given,
+    options::{self, Wrong},
+    protobuf,
     query::Pairs,
     status::{Failure, json_response},
     write::Write,
@@ -24,13 +26,15 @@ use super::{
 struct Options {
     #[serde(rename = "apiVersion")]
     _api_version: Option<String>,
-    #[serde(rename = "kind")]
-    _kind: Option<String>,
+    kind: Option<String>,
     grace_period_seconds: Option<i64>,
     propagation_policy: Option<String>,
     orphan_dependents: Option<bool>,
     preconditions: Option<Preconditions>,
     dry_run: Option<Vec<String>>,
+    /// Of a store that lies broken; this one is then not served.
+    #[serde(rename = "ignoreStoreReadErrorWithClusterBreakingPotential")]
+    _ignore_broken: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]
@@ -57,6 +61,9 @@ struct EvictionMeta {
     namespace: Option<String>,
 }
 
+/// Its message, and what it says that it is.
+const EVICTION: (&str, &str, &str) = ("policy.v1.Eviction", "policy/v1", "Eviction");
+
 /// `DELETE …/pods/NAME`. Without a body the options may stand in the query, as in Kubernetes.
 pub(super) async fn delete(write: &Write<'_>, pod: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
     let options = delete_options(&write.parts.headers, pairs, bytes)?;
@@ -78,15 +85,21 @@ pub(super) fn delete_options(headers: &HeaderMap, pairs: &Pairs, bytes: &Bytes) 
             .map(|v| v.parse().map_err(|_| Failure::bad_request(format!("gracePeriodSeconds: `{v}` is not a number"))))
             .transpose()?;
         given.propagation_policy = pairs.get("propagationPolicy").map(str::to_owned);
+        given.orphan_dependents = pairs.maybe_flag("orphanDependents");
     }
     options(given, pairs)
 }
 
 /// `POST …/pods/NAME/eviction`. As in Kubernetes the answer is a Status, not the Pod.
 pub(super) async fn evict(write: &Write<'_>, pod: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
-    let given: Eviction = body::fields(&write.parts.headers, bytes)?;
+    let headers = &write.parts.headers;
+    let given: Eviction = if body::media_type(headers) == protobuf::MEDIA {
+        body::of_tree(given::question(EVICTION, headers, bytes)?)?
+    } else {
+        body::fields(headers, bytes)?
+    };
     let is = |field: &Option<String>, wanted: &str| field.as_deref().is_none_or(|v| v == wanted);
-    if !is(&given.api_version, "policy/v1") || !is(&given.kind, "Eviction") {
+    if !is(&given.api_version, EVICTION.1) || !is(&given.kind, EVICTION.2) {
         return Err(Failure::bad_request("the body is no Eviction of policy/v1"));
     }
     if *given.metadata.name != *pod.name {
@@ -103,40 +116,43 @@ pub(super) async fn evict(write: &Write<'_>, pod: Key, pairs: &Pairs, bytes: &By
 }
 
 fn options(given: Options, pairs: &Pairs) -> Result<DeleteOptions, Failure> {
-    if given.orphan_dependents.is_some() {
-        return Err(Failure::bad_request("orphanDependents is not supported: use propagationPolicy"));
+    if let Some(kind) = given.kind.filter(|k| !k.is_empty() && k != "DeleteOptions") {
+        return Err(Failure::bad_request(format!("the body is a {kind}, and this path takes DeleteOptions")));
     }
-    if let Some(n) = given.grace_period_seconds.filter(|n| *n < 0) {
-        return Err(Failure::bad_request(format!("gracePeriodSeconds: {n} is less than 0")));
-    }
-    let propagation = match given.propagation_policy.as_deref() {
-        None | Some("" | "Background") => Propagation::Background,
-        Some("Foreground") => Propagation::Foreground,
-        Some("Orphan") => Propagation::Orphan,
-        Some(other) => {
-            let message = format!("propagationPolicy: `{other}` is none of Background, Foreground, Orphan");
-            return Err(Failure::bad_request(message));
+    let dry: Vec<&str> = given.dry_run.iter().flatten().map(String::as_str).chain(pairs.get("dryRun")).collect();
+    let mut wrong: Vec<Wrong> = options::dry_run(dry.iter().copied()).into_iter().collect();
+    let policy = given.propagation_policy.as_deref().filter(|p| !p.is_empty());
+    let propagation = match (policy, given.orphan_dependents) {
+        (Some(policy), Some(_)) => {
+            let why = "orphanDependents and deletionPropagation cannot be both set";
+            wrong.push(Wrong::invalid("propagationPolicy", format!("{policy:?}"), why));
+            Propagation::Background
+        }
+        (None | Some("Background"), None | Some(false)) => Propagation::Background,
+        (Some("Foreground"), None) => Propagation::Foreground,
+        (Some("Orphan"), None) | (None, Some(true)) => Propagation::Orphan,
+        (Some(other), None) => {
+            wrong.push(Wrong::unsupported("propagationPolicy", other, &["Foreground", "Background", "Orphan", "nil"]));
+            Propagation::Background
         }
     };
+    options::judged("DeleteOptions", &wrong)?;
     let conditions = given.preconditions.unwrap_or_default();
     let wrong = |field: &str, text: &str| Failure::bad_request(format!("preconditions.{field}: `{text}` is none"));
     Ok(DeleteOptions {
-        grace_seconds: given.grace_period_seconds,
+        // As in Kubernetes, less than nothing is one second.
+        grace_seconds: given.grace_period_seconds.map(|n| if n < 0 { 1 } else { n }),
         if_uid: conditions.uid.map(|t| t.parse::<Uid>().map_err(|_| wrong("uid", &t))).transpose()?,
         if_version: conditions
             .resource_version
             .map(|t| t.parse().map(Version).map_err(|_| wrong("resourceVersion", &t)))
             .transpose()?,
         propagation,
-        dry_run: dry_run(given.dry_run.as_deref().unwrap_or_default(), pairs)?,
+        dry_run: !dry.is_empty(),
     })
 }
 
-/// Whether `dryRun=All` stands in the body or the query. Any other value is an error.
-pub(super) fn dry_run(body: &[String], pairs: &Pairs) -> Result<bool, Failure> {
-    let all: Vec<&str> = body.iter().map(String::as_str).chain(pairs.get("dryRun")).collect();
-    match all.iter().find(|v| **v != "All") {
-        Some(other) => Err(Failure::bad_request(format!("dryRun: `{other}` is not supported, only All"))),
-        None => Ok(!all.is_empty()),
-    }
+/// Whether the query asks for nothing to be written; its values were looked at before.
+pub(super) fn dry_run(pairs: &Pairs) -> bool {
+    pairs.get("dryRun").is_some()
 }

@@ -8,19 +8,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::response::Response;
+use axum::{
+    body::Body,
+    http::{HeaderValue, header},
+    response::Response,
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use evenkeel_core::world::View;
 use evenkeel_model::{Key, Kind, Object, Time, Version};
 use evenkeel_schema::Customs;
+use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinHandle},
+};
 
 use super::{
+    Long,
     accept::Form,
     custom,
     live::Live,
-    query::{At, Match, Params},
+    query::{At, Include, Match, Params},
     select::selects,
     status::{Failure, bytes_response, json_response},
     tables,
@@ -30,8 +40,13 @@ use super::{
 const KEPT_VIEWS: usize = 16;
 /// How long one is kept: the design's bound.
 const KEPT_FOR: Duration = Duration::from_mins(5);
-/// A list of more objects than this is encoded on the blocking pool: above it takes about 1 ms.
+/// A list of more objects than this is encoded on the blocking pool, and leaves in pieces: above it takes about
+/// 1 ms.
 const INLINE: usize = 100;
+/// Bytes of a piece, about.
+const PIECE: usize = 128 << 10;
+/// Pieces that wait for a client who is slow.
+const PIECES: usize = 4;
 
 /// The views that lists in pages began with.
 #[derive(Debug, Default)]
@@ -59,6 +74,11 @@ struct Token {
     v: u64,
     ns: String,
     n: String,
+}
+
+/// Refuses a token that is none.
+pub(crate) fn check_token(params: &Params) -> Result<(), Failure> {
+    params.go_on.as_deref().map_or(Ok(()), |text| Token::decode(text).map(drop))
 }
 
 impl Token {
@@ -111,27 +131,24 @@ struct Page {
 }
 
 /// All objects of a kind that are selected, or a page of them.
-pub(crate) async fn list(
+pub(crate) fn list(
     live: &Live,
     kept: &KeptViews,
     kind: Kind,
     namespace: &str,
-    params: Params,
+    params: &Params,
     form: Form,
     now: Time,
 ) -> Result<Response, Failure> {
-    if params.initial.is_some() {
-        return Err(Failure::bad_request("sendInitialEvents is forbidden for list"));
+    let page = page(live, kept, kind, namespace, params)?;
+    if page.objects.len() > INLINE {
+        return Ok(in_pieces(Pieces::of(page, form, params.include, now)));
     }
-    let page = page(live, kept, kind, namespace, &params)?;
-    let small = page.objects.len() <= INLINE;
-    let encode = move || encode(&page, form, &params, now);
-    let bytes = if small {
-        encode()
-    } else {
-        let failed = |_| Failure::new(500, "InternalError", "the list could not be encoded");
-        tokio::task::spawn_blocking(encode).await.map_err(failed)?
-    };
+    let mut bytes = Vec::new();
+    encode(&page, form, params.include, now, |piece| {
+        bytes.extend(piece);
+        true
+    });
     Ok(bytes_response(200, bytes))
 }
 
@@ -196,24 +213,84 @@ fn place(live: &Live, kept: &KeptViews, params: &Params) -> Result<(Arc<View>, O
     }
 }
 
-fn encode(page: &Page, form: Form, params: &Params, now: Time) -> Vec<u8> {
+/// A list's text around its items.
+fn frame(page: &Page, form: Form) -> (Vec<u8>, Vec<u8>) {
     let info = page.kind.info();
-    let seen = |o| custom::shown(&page.customs, page.kind, o);
-    let items = |f: fn(&Object) -> Value| page.objects.iter().map(|o| f(&seen(o))).collect::<Vec<Value>>();
-    let answer = match form {
-        Form::Objects => json!({
-            "kind": format!("{}List", info.kind), "apiVersion": info.api_version(),
-            "metadata": page.metadata, "items": items(Object::to_value),
-        }),
-        Form::Metadata => json!({
-            "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
-            "metadata": page.metadata, "items": items(tables::partial),
-        }),
-        Form::Table => {
-            let rows: Vec<Value> =
-                page.objects.iter().map(|o| tables::row(&seen(o), &page.customs, params.include, now)).collect();
-            table(page.kind, &page.customs, &page.metadata, &rows)
-        }
+    let text = |value: &Value| serde_json::to_vec(value).unwrap_or_default();
+    let metadata = text(&page.metadata);
+    let list = |version: &str, kind: &str| {
+        let head = [b"{\"apiVersion\":".as_slice(), &text(&version.into()), b",\"items\":["].concat();
+        (head, [b"],\"kind\":".as_slice(), &text(&kind.into()), b",\"metadata\":", &metadata, b"}"].concat())
     };
-    serde_json::to_vec(&answer).unwrap_or_default()
+    match form {
+        Form::Objects => list(&info.api_version(), &format!("{}List", info.kind)),
+        Form::Metadata => list("meta.k8s.io/v1", "PartialObjectMetadataList"),
+        Form::Table => {
+            let columns = text(&tables::definitions(page.kind, &page.customs));
+            let head = [
+                b"{\"apiVersion\":\"meta.k8s.io/v1\",\"columnDefinitions\":".as_slice(),
+                &columns,
+                b",\"kind\":\"Table\",\"metadata\":",
+                &metadata,
+                b",\"rows\":[",
+            ];
+            (head.concat(), b"]}".to_vec())
+        }
+    }
+}
+
+/// Writes the list piece by piece, until nobody takes them any more.
+fn encode(page: &Page, form: Form, include: Include, now: Time, mut take: impl FnMut(Vec<u8>) -> bool) {
+    let (mut out, tail) = frame(page, form);
+    for (i, object) in page.objects.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        let object = custom::shown(&page.customs, page.kind, object);
+        match form {
+            Form::Objects => object.write_json(&mut out),
+            Form::Metadata => out.extend(serde_json::to_vec(&tables::partial(&object)).unwrap_or_default()),
+            Form::Table => {
+                let row = tables::row(&object, &page.customs, include, now);
+                out.extend(serde_json::to_vec(&row).unwrap_or_default());
+            }
+        }
+        if out.len() >= PIECE && !take(std::mem::replace(&mut out, Vec::with_capacity(PIECE + PIECE / 4))) {
+            return;
+        }
+    }
+    out.extend(tail);
+    take(out);
+}
+
+/// A long list on its way, made on the blocking pool as fast as it is taken.
+struct Pieces {
+    ready: mpsc::Receiver<Vec<u8>>,
+    made: Option<JoinHandle<()>>,
+}
+
+impl Pieces {
+    fn of(page: Page, form: Form, include: Include, now: Time) -> Self {
+        let (send, ready) = mpsc::channel(PIECES);
+        let made = tokio::task::spawn_blocking(move || {
+            encode(&page, form, include, now, |piece| send.blocking_send(piece).is_ok());
+        });
+        Self { ready, made: Some(made) }
+    }
+
+    async fn next(&mut self) -> Option<Result<Vec<u8>, JoinError>> {
+        if let Some(piece) = self.ready.recv().await {
+            return Some(Ok(piece));
+        }
+        // A list that breaks off must not look as if it had ended.
+        self.made.take()?.await.err().map(Err)
+    }
+}
+
+fn in_pieces(pieces: Pieces) -> Response {
+    let stream = stream::unfold(pieces, |mut pieces| async move { Some((pieces.next().await?, pieces)) });
+    let mut response = Response::new(Body::from_stream(stream));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.extensions_mut().insert(Long);
+    response
 }

@@ -18,9 +18,9 @@ use serde_json::{Value, json};
 use super::{
     Api, Peer, accept, access,
     access_log::{Made, Seen, Who},
-    auth, custom, diff, discovery, exec, extras, forward, gate, leases, logs, openapi,
+    auth, custom, diff, discovery, exec, extras, forward, gate, leases, logs, netcheck, openapi,
     path::{self, Target},
-    query::{Pairs, Params},
+    query::{self, Pairs, Params},
     read, rebalance, reviews, scale, server,
     status::{Failure, bytes_response, json_response},
     tokens, usage, watch, write,
@@ -46,8 +46,10 @@ pub(crate) async fn handle(State(api): State<Arc<Api>>, request: Request<Body>) 
 async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result<Response, Failure> {
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path();
-    let user = auth::user(api, &parts, who)?;
+    let user = auth::user(api, &parts, who).await?;
     gate::pass(api, &user, &parts.method, &parts.uri)?;
+    query::check_timeout(&Pairs::of(&parts.uri)?)?;
+    acceptable(&parts)?;
     if let Some(response) = fixed(api, &parts).await? {
         return Ok(response);
     }
@@ -60,6 +62,9 @@ async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result
     if path == rebalance::PATH {
         return rebalance::handle(api, &parts, body, user.name).await;
     }
+    if path == netcheck::PATH {
+        return netcheck::handle(api, &parts).await;
+    }
     if path.starts_with(tokens::PATH) {
         return tokens::handle(api, &parts, body).await;
     }
@@ -67,11 +72,17 @@ async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result
         return reviews::handle(api, &parts, body, &user, review).await;
     }
     let customs = api.backend.live().view().customs.clone();
+    if let Some(none) = absent(&parts) {
+        return Ok(none);
+    }
     let target = path::parse(path, &customs).ok_or_else(Failure::no_path)?;
     if let Target::Below(key, below) = &target
         && key.kind == Kind::Pod
     {
         match below.as_str() {
+            "exec" | "attach" | "portforward" if ![Method::GET, Method::POST].contains(&parts.method) => {
+                return Err(no_such_below(&customs, key, below));
+            }
             "exec" | "attach" => {
                 let pairs = Pairs::of(&parts.uri)?;
                 return exec::open(api, (key, below == "attach"), &mut parts, &pairs).await;
@@ -94,14 +105,62 @@ async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result
     Ok(warnings.on(response?))
 }
 
+/// Kinds that Evenkeel does not have and that clients list without looking whether they are there, as
+/// `kubectl cluster-info dump` does: plural, group and version, kind of the list.
+const ABSENT: [(&str, &str, &str); 2] =
+    [("replicationcontrollers", "v1", "ReplicationControllerList"), ("daemonsets", "apps/v1", "DaemonSetList")];
+
+/// An empty list of a kind of [`ABSENT`], where one is asked for.
+fn absent(parts: &Parts) -> Option<Response> {
+    let path = parts.uri.path().trim_matches('/');
+    let (group, rest) = match path.strip_prefix("api/v1/") {
+        Some(rest) => ("v1", rest),
+        None => ("apps/v1", path.strip_prefix("apis/apps/v1/")?),
+    };
+    let (["namespaces", _, plural] | [plural]) = rest.split('/').collect::<Vec<_>>()[..] else { return None };
+    let (.., kind) = ABSENT.into_iter().find(|(name, of, _)| *name == plural && *of == group)?;
+    let listed = parts.method == Method::GET && !Pairs::of(&parts.uri).ok()?.flag("watch");
+    listed.then(|| json_response(200, &json!({"kind": kind, "apiVersion": group, "metadata": {}, "items": []})))
+}
+
+/// Refuses who takes no answer that there is; what is a connection, and no answer, is not negotiated.
+fn acceptable(parts: &Parts) -> Result<(), Failure> {
+    let path = parts.uri.path();
+    let kubernetes =
+        ["/api", "/apis", "/version"].contains(&path) || path.starts_with("/api/") || path.starts_with("/apis/");
+    match path.rsplit('/').next() {
+        Some("exec" | "attach" | "portforward") => Ok(()),
+        Some("log") => accept::check(&parts.headers, &["text/plain"]),
+        _ if kubernetes => accept::check(&parts.headers, &[]),
+        _ => Ok(()),
+    }
+}
+
+/// Paths of [`fixed`] that are known as they stand.
+const FIXED: [&str; 11] = [
+    "/",
+    "/version",
+    "/api",
+    "/apis",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/metrics",
+    "/evenkeel/audit",
+    "/evenkeel/nodes",
+    "/evenkeel/server",
+    "/evenkeel/backup",
+];
+
 /// Paths that name no objects; `None` for all others.
 async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failure> {
     let path = parts.uri.path();
     let path = path.strip_suffix('/').filter(|p| !p.is_empty()).unwrap_or(path);
-    if parts.method != Method::GET {
-        return Ok(None);
-    }
     let customs = api.backend.live().view().customs.clone();
+    if parts.method != Method::GET {
+        let group = path.strip_prefix("/apis/").is_some_and(|group| discovery::api_group(group, &customs).is_some());
+        let known = FIXED.contains(&path) || path.starts_with("/openapi/v3/") || group;
+        return if known { Err(Failure::not_allowed("this path takes GET only")) } else { Ok(None) };
+    }
     let response = match path {
         "/" => json_response(
             200,
@@ -195,7 +254,7 @@ async fn get(api: &Arc<Api>, parts: &Parts, target: Target, customs: &Customs) -
                 let object = view.get(&key).ok_or_else(|| Failure::not_found(&key))?;
                 Ok(json_response(200, &scale::of(object, &scale::Places::of(kind, customs))))
             }
-            (Kind::Pod, "ephemeralcontainers") => {
+            (Kind::Pod, "ephemeralcontainers") | (Kind::CertificateSigningRequest, "approval") => {
                 read::get(api.backend.live(), &key, accept::form(&parts.headers)?, &Params::read(&pairs)?, now)
             }
             (kind, "status") if kind.info().has_status => {
@@ -216,7 +275,7 @@ async fn get(api: &Arc<Api>, parts: &Parts, target: Target, customs: &Customs) -
             if params.watch {
                 watch::start(api, kind, &namespace, params, form)
             } else {
-                read::list(api.backend.live(), &api.kept, kind, &namespace, params, form, now).await
+                read::list(api.backend.live(), &api.kept, kind, &namespace, &params, form, now)
             }
         }
         Target::Resources(..) => Err(Failure::no_path()),
@@ -228,7 +287,13 @@ pub(crate) fn no_such_below(customs: &Customs, key: &Key, below: &str) -> Failur
     let kind = key.kind;
     match access::below(kind, customs).iter().find(|b| b.name == below) {
         Some(b) => {
-            Failure::not_allowed(format!("{}/{below} takes {} only", kind.resource(), b.verbs.join(", "))).about(key)
+            let why = match (below, kind) {
+                ("status", Kind::Node) => ": it comes from the node's agent",
+                ("status", _) if b.verbs == ["get"] => ": it is written by Evenkeel alone",
+                _ => "",
+            };
+            let verbs = b.verbs.join(", ");
+            Failure::not_allowed(format!("{}/{below} takes {verbs} only{why}", kind.resource())).about(key)
         }
         None => Failure::no_path(),
     }

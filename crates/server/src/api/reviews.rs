@@ -121,7 +121,7 @@ pub(crate) async fn handle(
         serde_json::from_value(spec).map_err(|e| Failure::bad_request(format!("the body cannot be read: {e}")))?;
     let status = match review.kind {
         "SelfSubjectReview" => json!({"userInfo": user}),
-        "TokenReview" => token(api, &spec)?,
+        "TokenReview" => token(api, &spec).await?,
         "SelfSubjectRulesReview" => rules(api, user, &spec)?,
         "SelfSubjectAccessReview" => access(api, user, &spec)?,
         _ => {
@@ -206,13 +206,13 @@ fn star() -> Vec<String> {
 }
 
 /// Whose a token is.
-fn token(api: &Api, spec: &Spec) -> Result<Value, Failure> {
+async fn token(api: &Api, spec: &Spec) -> Result<Value, Failure> {
     if spec.token.is_empty() {
         return Err(Failure::new(422, "Invalid", "spec.token: Required value"));
     }
     let asked = spec.audiences.clone().filter(|a| !a.is_empty()).unwrap_or_else(|| vec![ISSUER.into()]);
     let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
-    Ok(match auth::of_token(api, &spec.token, &asked) {
+    Ok(match auth::of_token(api, &spec.token, &asked).await {
         Ok((user, audiences)) => json!({"authenticated": true, "user": user, "audiences": audiences}),
         Err(why) => json!({"authenticated": false, "error": why, "user": {}}),
     })

@@ -16,14 +16,18 @@ use evenkeel_schema::{
 use serde_json::{Value, json};
 
 use super::{
+    apply,
     backend::AskError,
     body, given,
-    objects::{self, Patch},
+    objects::{self, APPLY, Patch},
     pods,
     query::Pairs,
     status::{Failure, json_response},
     write::{PATCH_TRIES, Write},
 };
+
+/// Its message, and what it says that it is.
+pub(super) const SCALE: (&str, &str, &str) = ("autoscaling.v1.Scale", "autoscaling/v1", "Scale");
 
 /// Whether a kind has it.
 pub(super) fn has(kind: Kind, customs: &Customs) -> bool {
@@ -59,7 +63,7 @@ impl Places {
         }
     }
 
-    fn set(&self, value: &mut Value, replicas: i64) {
+    pub(super) fn set(&self, value: &mut Value, replicas: i64) {
         let Some((above, field)) = self.wanted.rsplit_once('/') else { return };
         // What lies between is made where it is not there.
         let mut at = value;
@@ -122,20 +126,32 @@ fn selector(value: Option<&Value>) -> String {
 
 /// `PUT` and `PATCH` of a Scale.
 pub(super) async fn write(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
+    let media = body::media_type(&write.parts.headers);
     let patch = if write.parts.method == Method::PATCH {
-        Some(Patch::read(&body::media_type(&write.parts.headers), bytes)?)
+        if media == APPLY {
+            return apply::scaled(write, key, pairs, bytes).await;
+        }
+        Some(Patch::read(&media, bytes)?)
     } else {
         None
     };
     let customs = write.customs();
     let places = Places::of(key.kind, &customs);
-    let given = if patch.is_none() { Some(body::tree(&write.parts.headers, bytes)?) } else { None };
+    let given = match patch {
+        None => Some(given::question(SCALE, &write.parts.headers, bytes)?),
+        Some(_) => None,
+    };
+    given.iter().try_for_each(|scale| given::fits(scale, &key))?;
     let mut tries = 0;
     loop {
         tries += 1;
         let current = write.current(&key)?;
         let scale = match (&patch, &given) {
-            (Some(patch), _) => patch.on_plain(key.kind, &of(&current, &places))?,
+            (Some(patch), _) => {
+                let scale = patch.on_plain(key.kind, &of(&current, &places))?;
+                given::fits(&scale, &key)?;
+                scale
+            }
             (None, given) => given.clone().unwrap_or_default(),
         };
         let replicas = replicas(&key, &scale)?;
@@ -151,22 +167,29 @@ pub(super) async fn write(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &By
         let wish = Wish {
             key: key.clone(),
             value,
-            manager: given::manager(pairs, &write.parts.headers)?,
+            manager: given::manager(pairs, &write.parts.headers),
             subresource: "scale",
-            dry_run: pods::dry_run(&[], pairs)?,
+            dry_run: pods::dry_run(pairs),
             managed: None,
         };
         let edit = Edit::Replace { wish, if_version, if_uid: None };
         match write.ask(Ask::Edit(Box::new(edit))).await {
             Err(AskError::Refused(r)) if r.code == 409 && !asked && tries < PATCH_TRIES => {}
             Err(e) => return Err(Failure::of_ask(&e, &key)),
-            Ok(Answer::Would(object)) => return Ok(json_response(200, &of(&object, &places))),
-            Ok(_) => return Ok(json_response(200, &of(&*write.current(&key)?, &places))),
+            Ok(answer) => return respond(write, &answer, &key, &places),
         }
     }
 }
 
-fn replicas(key: &Key, scale: &Value) -> Result<i64, Failure> {
+/// The Scale of what was written, or would be.
+pub(super) fn respond(write: &Write<'_>, answer: &Answer, key: &Key, places: &Places) -> Result<Response, Failure> {
+    Ok(match answer {
+        Answer::Would(object) => json_response(200, &of(object, places)),
+        _ => json_response(200, &of(&*write.current(key)?, places)),
+    })
+}
+
+pub(super) fn replicas(key: &Key, scale: &Value) -> Result<i64, Failure> {
     let replicas = scale.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
     replicas.as_i64().filter(|n| (0..=i64::from(i32::MAX)).contains(n)).ok_or_else(|| {
         let why = format!("Invalid value: {replicas}: must be greater than or equal to 0");

@@ -5,6 +5,7 @@
 //! speaks no TLS holds little and for a short time, so that nodes and users always find room.
 
 use std::{
+    io::ErrorKind,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -191,6 +192,11 @@ impl Door {
         }
         let tls = match timeout(HANDSHAKE, self.acceptor.accept(tcp)).await {
             Ok(Ok(tls)) => tls,
+            // Who hangs up before a word has only looked whether somebody is here: probes and checks do.
+            Ok(Err(error)) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
+                metrics::counter!("evenkeel_connections_refused_total", "reason" => "handshake").increment(1);
+                return tracing::debug!(%peer, %error, "a connection ended in its handshake");
+            }
             Ok(Err(error)) => return self.refused(peer, "handshake", &error),
             Err(_) => return self.refused(peer, "slow", &"the TLS handshake took too long"),
         };

@@ -125,6 +125,10 @@ impl Backend for Shared {
         Box::pin(async move { Ok(caller) })
     }
 
+    fn open_node(&self, node: Arc<str>, request: StreamRequest) -> Later<Result<CallerEnd, StreamError>> {
+        panic!("no test asks {node} for {request:?}")
+    }
+
     fn usage(&self, node: Arc<str>, _: UsageRequest) -> Later<Result<NodeUsage, StreamError>> {
         let used = Used { cpu_nanocores: 250_000_000, memory_bytes: 64 << 20 };
         let answer = if &*node == "silent" {
@@ -273,19 +277,30 @@ async fn a_pod_is_evicted_and_deleted_as_kubectl_asks() {
             Ask::DeletePod { pod: pod_key(), options: DeleteOptions { grace_seconds: Some(0), ..none() } },
         ]
     );
-    for (method, uri, body, expected) in [
-        ("POST", eviction.as_str(), r#"{"metadata":{"name":"other"}}"#, "name in URL does not match"),
-        ("POST", &eviction, r#"{"metadata":{"name":"web-1"},"force":true}"#, "force"),
-        ("POST", &eviction, r#"{"kind":"Pod","metadata":{"name":"web-1"}}"#, "no Eviction of policy/v1"),
-        ("DELETE", path, r#"{"gracePeriodSeconds":-1}"#, "less than 0"),
-        ("DELETE", path, r#"{"propagationPolicy":"Later"}"#, "none of Background, Foreground, Orphan"),
-        ("DELETE", path, r#"{"orphanDependents":true}"#, "use propagationPolicy"),
-        ("DELETE", path, r#"{"dryRun":["Some"]}"#, "only All"),
-        ("DELETE", path, r#"{"preconditions":{"uid":"x"}}"#, "preconditions.uid"),
+    for (method, uri, body, code, expected) in [
+        ("POST", eviction.as_str(), r#"{"metadata":{"name":"other"}}"#, 400, "name in URL does not match"),
+        ("POST", &eviction, r#"{"metadata":{"name":"web-1"},"force":true}"#, 400, "force"),
+        ("POST", &eviction, r#"{"kind":"Pod","metadata":{"name":"web-1"}}"#, 400, "no Eviction of policy/v1"),
+        ("DELETE", path, r#"{"propagationPolicy":"Later"}"#, 422, "propagationPolicy: Unsupported value"),
+        (
+            "DELETE",
+            path,
+            r#"{"orphanDependents":true,"propagationPolicy":"Orphan"}"#,
+            422,
+            "propagationPolicy: Invalid value",
+        ),
+        ("DELETE", path, r#"{"dryRun":["Some"]}"#, 422, "dryRun: Unsupported value"),
+        ("DELETE", path, r#"{"preconditions":{"uid":"x"}}"#, 400, "preconditions.uid"),
+        ("DELETE", path, r#"{"kind":"Pod","apiVersion":"v1"}"#, 400, "takes DeleteOptions"),
     ] {
         let (status, text) = call(&fake, method, uri, &json, body).await;
-        assert_eq!((status.as_u16(), text.contains(expected)), (400, true), "{body}: {text}");
+        assert_eq!((status.as_u16(), text.contains(expected)), (code, true), "{body}: {text}");
     }
+    fake.asked.lock().unwrap().clear();
+    call(&fake, "DELETE", path, &json, r#"{"gracePeriodSeconds":-1,"orphanDependents":true}"#).await;
+    let second = DeleteOptions { grace_seconds: Some(1), propagation: Propagation::Orphan, ..none() };
+    let asked: Vec<Ask> = fake.asked.lock().unwrap().drain(..).map(|(a, _)| a).collect();
+    assert_eq!(asked, [Ask::DeletePod { pod: pod_key(), options: second }], "less than nothing is one second");
     let why = "The disruption budget web needs 2 healthy pods and has 2 currently".to_owned();
     let refused = Refusal::new(429, "TooManyRequests", "Cannot evict pod").with(More::DisruptionBudget(why.clone()));
     *fake.answer.lock().unwrap() = Err(AskError::Refused(refused));
@@ -587,7 +602,7 @@ async fn a_backup_is_a_stream_of_known_length_and_the_server_speaks_of_itself() 
     let expected = json!([{"type": "BackedUp", "status": "False", "reason": "Failed", "message": "no room"}]);
     assert_eq!(server["conditions"], expected);
     let (code, _) = call(&fake, "POST", "/evenkeel/backup", &[], "").await;
-    assert_eq!(code, StatusCode::NOT_FOUND);
+    assert_eq!(code, StatusCode::METHOD_NOT_ALLOWED);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use super::{
     accept::Form,
     custom,
     live::{Live, Subscription, TooOld, WatchEvent},
-    query::{At, Match, Params},
+    query::{At, Params},
     select::selects,
     status::Failure,
     tables,
@@ -61,14 +61,6 @@ pub(crate) fn start(
     params: Params,
     form: Form,
 ) -> Result<Response, Failure> {
-    if params.initial.is_some() && params.version_match != Match::NotOlder {
-        return Err(Failure::bad_request(
-            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ));
-    }
-    if params.initial == Some(true) && !params.bookmarks {
-        return Err(Failure::bad_request("sendInitialEvents requires allowWatchBookmarks"));
-    }
     let view = api.backend.live().view();
     let from = match (params.at, params.initial) {
         (At::Version(v), Some(true)) if v > view.version => {
@@ -114,7 +106,8 @@ pub(crate) fn start(
                 watch.push("ADDED", object, object.version);
             }
         }
-        if watch.params.initial == Some(true) {
+        // Who wants no bookmarks is not told where what was there ends.
+        if watch.params.initial == Some(true) && watch.params.bookmarks {
             watch.push_bookmark(view.version, true);
         }
     }
@@ -201,8 +194,9 @@ impl Watch {
             Customs::default()
         };
         let object = &*custom::shown(&customs, self.kind, object);
+        self.told = self.told.max(version);
         let object = match self.form {
-            Form::Objects => with_version(object.to_value(), version),
+            Form::Objects => return self.push_object(what, object, version),
             Form::Metadata => with_version(tables::partial(object), version),
             Form::Table => {
                 let mut row = tables::row(object, &customs, self.params.include, (self.api.now)());
@@ -218,8 +212,20 @@ impl Watch {
                 })
             }
         };
-        self.told = self.told.max(version);
         self.push_line(&json!({"type": what, "object": object}));
+    }
+
+    /// An object as it is kept, without a tree of it: of most events there are many watchers.
+    fn push_object(&mut self, what: &str, object: &Object, version: Version) {
+        let mut line = Vec::with_capacity(object.body.len() + object.status.len() + object.managed.len() + 1024);
+        line.extend_from_slice(b"{\"object\":");
+        if object.version == version {
+            object.write_json(&mut line);
+        } else {
+            Object { version, ..object.clone() }.write_json(&mut line);
+        }
+        line.extend_from_slice(format!(",\"type\":\"{what}\"}}\n").as_bytes());
+        self.ready.push_back(line.into());
     }
 
     fn push_bookmark(&mut self, version: Version, initial_end: bool) {

@@ -19,9 +19,11 @@ use serde_json::{Value, json};
 use super::{
     Api, access,
     access_log::Made,
-    accounts,
+    accounts, apply,
     backend::AskError,
-    body, custom, diff, nodes, objects,
+    body, custom, diff, discovery, nodes,
+    objects::{self, Patch},
+    options,
     path::Target,
     pods,
     query::Pairs,
@@ -56,6 +58,8 @@ pub(crate) async fn handle(
         _ => body::LIMIT,
     };
     refuse_early(&parts.method, &target, &write.customs())?;
+    // Before the body, as in Kubernetes.
+    options::check(&parts.method, body::media_type(&parts.headers) == objects::APPLY, &pairs)?;
     let bytes = body::read(body, limit).await?;
     if pairs.get("dryRun").is_some() && !dry_runs(&parts.method, &target) {
         return Err(Failure::bad_request(
@@ -63,7 +67,7 @@ pub(crate) async fn handle(
         ));
     }
     match (&parts.method, target) {
-        (&Method::POST, Target::Collection { kind: Kind::Source, .. }) => write.create_source(&bytes).await,
+        (&Method::POST, Target::Collection { kind: Kind::Source, .. }) => write.create_source(&pairs, &bytes).await,
         (&Method::POST, Target::Collection { kind, namespace }) => {
             objects::create(&write, (kind, &namespace), &pairs, &bytes).await
         }
@@ -76,21 +80,21 @@ pub(crate) async fn handle(
         (&Method::PUT, Target::Item(key)) if key.kind == Kind::Node => {
             nodes::replace(&write, key, &pairs, &bytes).await
         }
-        (&Method::PUT, Target::Item(key)) if key.kind == Kind::Source => write.replace_source(key, &bytes).await,
+        (&Method::PUT, Target::Item(key)) if key.kind == Kind::Source => {
+            write.replace_source(key, &pairs, &bytes).await
+        }
         (&Method::PUT, Target::Item(key)) => objects::replace(&write, (key, ""), &pairs, &bytes).await,
-        (&Method::PATCH, Target::Item(key)) if key.kind == Kind::Source => write.patch_source(key, &bytes).await,
+        (&Method::PATCH, Target::Item(key)) if key.kind == Kind::Source => {
+            write.patch_source(key, &pairs, &bytes).await
+        }
         (&Method::PATCH, Target::Item(key)) => objects::patch(&write, (key, ""), &pairs, &bytes).await,
-        (&Method::PUT, Target::Below(key, below)) if below == "status" => {
-            objects::replace(&write, (key, "status"), &pairs, &bytes).await
-        }
-        (&Method::PATCH, Target::Below(key, below)) if below == "status" => {
-            objects::patch(&write, (key, "status"), &pairs, &bytes).await
-        }
-        (&Method::PUT, Target::Below(key, below)) if key.kind == Kind::Pod && below == access::EPHEMERAL.name => {
-            objects::replace(&write, (key, access::EPHEMERAL.name), &pairs, &bytes).await
-        }
-        (&Method::PATCH, Target::Below(key, below)) if key.kind == Kind::Pod && below == access::EPHEMERAL.name => {
-            objects::patch(&write, (key, access::EPHEMERAL.name), &pairs, &bytes).await
+        (method @ (&Method::PUT | &Method::PATCH), Target::Below(key, below)) if part(key.kind, &below).is_some() => {
+            let named = (key.clone(), part(key.kind, &below).unwrap_or_default());
+            if *method == Method::PUT {
+                objects::replace(&write, named, &pairs, &bytes).await
+            } else {
+                objects::patch(&write, named, &pairs, &bytes).await
+            }
         }
         (&Method::DELETE, Target::Item(key)) if key.kind == Kind::Pod => {
             pods::delete(&write, key, &pairs, &bytes).await
@@ -114,6 +118,16 @@ pub(crate) async fn handle(
     }
 }
 
+/// The subresource of this name, where it is a part of the object that is written like the object itself.
+fn part(kind: Kind, below: &str) -> Option<&'static str> {
+    match (kind, below) {
+        (_, "status") => Some("status"),
+        (Kind::Pod, "ephemeralcontainers") => Some(access::EPHEMERAL.name),
+        (Kind::CertificateSigningRequest, "approval") => Some(access::APPROVAL.name),
+        _ => None,
+    }
+}
+
 /// Whether a request can be tried without writing anything.
 fn dry_runs(method: &Method, target: &Target) -> bool {
     match target {
@@ -123,7 +137,9 @@ fn dry_runs(method: &Method, target: &Target) -> bool {
             Kind::Node => *method != Method::DELETE,
             _ => true,
         },
-        Target::Below(_, below) => ["ephemeralcontainers", "eviction", "scale", "status"].contains(&below.as_str()),
+        Target::Below(_, below) => {
+            ["approval", "ephemeralcontainers", "eviction", "scale", "status"].contains(&below.as_str())
+        }
         Target::Resources(..) => false,
     }
 }
@@ -131,6 +147,9 @@ fn dry_runs(method: &Method, target: &Target) -> bool {
 /// Refuses what is not allowed before its body is read.
 fn refuse_early(method: &Method, target: &Target, customs: &Customs) -> Result<(), Failure> {
     match target {
+        Target::Resources(group, version) if discovery::resources(group, version, customs).is_none() => {
+            Err(Failure::no_path())
+        }
         Target::Resources(..) => Err(Failure::not_allowed("this path takes GET only")),
         Target::Collection { kind, .. } => {
             let verb = match *method {
@@ -233,39 +252,48 @@ impl Write<'_> {
         custom::shown(&self.customs(), key.kind, object)
     }
 
-    async fn create_source(&self, bytes: &Bytes) -> Result<Response, Failure> {
+    async fn create_source(&self, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
         let given = sources::read(body::tree(&self.parts.headers, bytes)?, None)?;
         if given.version.is_some() {
             return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
         }
-        let ask = Ask::CreateSource { name: given.key.name.clone(), spec: given.spec, meta: given.meta };
+        let ask = Ask::CreateSource {
+            name: given.key.name.clone(),
+            spec: given.spec,
+            meta: given.meta,
+            owners: nodes::owners(self, pairs),
+        };
         self.ask_for(ask, &given.key, 201).await
     }
 
-    async fn replace_source(&self, key: Key, bytes: &Bytes) -> Result<Response, Failure> {
+    async fn replace_source(&self, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
         let given = sources::read(body::tree(&self.parts.headers, bytes)?, Some(&key.name))?;
         let (name, meta) = (key.name.clone(), Some(given.meta));
-        let ask = Ask::UpdateSource { name, spec: given.spec, if_version: given.version, meta };
+        let owners = nodes::owners(self, pairs);
+        let ask = Ask::UpdateSource { name, spec: given.spec, if_version: given.version, meta, owners };
         self.ask_for(ask, &key, 200).await
     }
 
-    async fn patch_source(&self, key: Key, bytes: &Bytes) -> Result<Response, Failure> {
+    async fn patch_source(&self, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
         let media = body::media_type(&self.parts.headers);
-        if media != "application/merge-patch+json" {
-            return Err(Failure::media_type(&media, &["application/merge-patch+json"]));
+        if media == objects::APPLY {
+            return apply::source(self, key, pairs, bytes).await;
         }
-        let patch = json_body(bytes)?;
-        let asked = patch.pointer("/metadata/resourceVersion").is_some_and(|v| !v.is_null());
+        if ![objects::MERGE, objects::JSON].contains(&media.as_str()) {
+            return Err(Failure::media_type(&media, &[objects::JSON, objects::MERGE, objects::APPLY]));
+        }
+        let patch = Patch::read(&media, bytes)?;
+        let asked = patch.names_version();
         let mut tries = 0;
         loop {
             tries += 1;
             let current = self.current(&key)?;
-            let mut tree = current.to_value();
-            sources::merge(&mut tree, &patch);
+            let tree = patch.on(key.kind, &current.to_value())?;
             let given = sources::read(tree, Some(&key.name))?;
             let version = if asked { given.version } else { Some(current.version) };
             let (name, meta) = (key.name.clone(), Some(given.meta));
-            let ask = Ask::UpdateSource { name, spec: given.spec, if_version: version, meta };
+            let owners = nodes::owners(self, pairs);
+            let ask = Ask::UpdateSource { name, spec: given.spec, if_version: version, meta, owners };
             match self.ask(ask).await {
                 Err(AskError::Refused(r)) if r.code == 409 && !asked && tries < PATCH_TRIES => {}
                 Err(e) => return Err(Failure::of_ask(&e, &key)),
@@ -323,6 +351,9 @@ impl Write<'_> {
             return Ok(());
         }
         let options = body::tree(&self.parts.headers, bytes)?;
+        if let Some(kind) = options.get("kind").filter(|kind| *kind != "DeleteOptions") {
+            return Err(Failure::bad_request(format!("the body is a {kind}, and this path takes DeleteOptions")));
+        }
         if options.get("dryRun").is_some_and(|d| d.as_array().is_some_and(|a| !a.is_empty())) {
             return Err(Failure::bad_request("dryRun is not supported yet"));
         }

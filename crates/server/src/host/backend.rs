@@ -45,7 +45,7 @@ pub(super) async fn ask(shared: &Shared, ask: Ask, user: String) -> Result<Answe
 }
 
 /// A copy of the world as it is, and its time: for what would hold up the conductor.
-async fn world(shared: &Shared) -> Result<(Box<World>, Time), AskError> {
+pub(super) async fn world(shared: &Shared) -> Result<(Box<World>, Time), AskError> {
     let (reply, answer) = oneshot::channel();
     shared.queue.try_send(Message::World(reply)).map_err(|e| match e {
         TrySendError::Full(_) => AskError::Busy,
@@ -93,6 +93,11 @@ impl Backend for Host {
     fn open(&self, pod: Arc<Object>, request: StreamRequest) -> Later<Result<CallerEnd, StreamError>> {
         let shared = self.shared.clone();
         Box::pin(async move { streams::open_at_pod(&shared, &pod, request).await })
+    }
+
+    fn open_node(&self, node: Arc<str>, request: StreamRequest) -> Later<Result<CallerEnd, StreamError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move { streams::open(&shared, &node, request).await })
     }
 
     fn usage(&self, node: Arc<str>, request: UsageRequest) -> Later<Result<NodeUsage, StreamError>> {

@@ -367,10 +367,7 @@ fn unstamp(text: &str) -> Option<Time> {
 }
 
 fn jitter(interval: Duration) -> Duration {
-    let most = (interval / JITTER_PART).min(MAX_JITTER);
-    // Without chance it is the longest.
-    let chance = pki::random::<4>().map_or(u32::MAX, u32::from_le_bytes);
-    most.mul_f64(f64::from(chance) / f64::from(u32::MAX))
+    pki::up_to((interval / JITTER_PART).min(MAX_JITTER))
 }
 
 #[cfg(test)]

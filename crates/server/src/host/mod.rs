@@ -183,6 +183,11 @@ impl Host {
         Ok(Self { shared, thread: Arc::new(Mutex::new(Some(thread))), daily: Arc::new(Mutex::new(daily)) })
     }
 
+    /// A copy of the world as it is.
+    pub(crate) async fn world(&self) -> Result<Box<evenkeel_core::World>, AskError> {
+        Ok(backend::world(&self.shared).await?.0)
+    }
+
     /// Takes the server's end of an agent's session and serves it until it ends.
     pub fn accept(&self, end: evenkeel_wire::local::ServerEnd) {
         let shared = self.shared.clone();

@@ -32,7 +32,7 @@ pub(super) async fn open_at_pod(
 }
 
 /// Opens a stream to a node; its first message has been taken, and was no failure.
-async fn open(shared: &Shared, node: &str, request: StreamRequest) -> Result<CallerEnd, StreamError> {
+pub(super) async fn open(shared: &Shared, node: &str, request: StreamRequest) -> Result<CallerEnd, StreamError> {
     let access = shared.nodes.read().unwrap_or_else(PoisonError::into_inner).get(node).cloned();
     let Some(access) = access else { return Err(away(shared, node, "its agent is not connected")) };
     let opening = async {

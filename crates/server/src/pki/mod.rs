@@ -11,10 +11,11 @@ mod files;
 mod join;
 mod kubeconfig;
 mod members;
+mod requests;
 mod rotate;
 mod tokens;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -28,6 +29,7 @@ pub(crate) use files::UNFINISHED;
 pub use join::{CertificateError, Counted, JoinAsk, JoinError, Joined, NODE_LIFE, NODE_PREFIX, NODES, is_node_name};
 pub use kubeconfig::KUBECONFIG;
 pub use members::{Issued, Member};
+pub use requests::{CLIENT_LIFE, ClientRequest, RequestError};
 pub use rotate::{Authority, retire, rotate};
 pub use tokens::{CreateError, NewToken, Token, TokenError};
 
@@ -94,6 +96,12 @@ pub fn random<const N: usize>() -> Result<[u8; N], PkiError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(PkiError::Random)?;
     Ok(bytes)
+}
+
+/// A time by chance, this long at most, so that many do not come together. Without chance it is the longest.
+pub(crate) fn up_to(most: Duration) -> Duration {
+    let chance = random::<4>().map_or(u32::MAX, u32::from_le_bytes);
+    most.mul_f64(f64::from(chance) / f64::from(u32::MAX))
 }
 
 /// Protocols of the listener, the preferred one first.

@@ -140,7 +140,7 @@ pub fn retire(data_dir: &Path, force: bool, now: Time) -> Result<Vec<String>, Pk
 }
 
 /// A certificate as text.
-struct PemCertificate<'a>(&'a CertificateDer<'a>);
+pub(super) struct PemCertificate<'a>(pub(super) &'a CertificateDer<'a>);
 
 impl std::fmt::Display for PemCertificate<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -360,6 +360,16 @@ pub struct NodeReport {
     /// JSON of `evenkeel_model::net::BalancedPorts`; empty where no LoadBalancer asks for a port.
     #[prost(bytes = "bytes", tag = "12")]
     pub balanced: ::prost::bytes::Bytes,
+    /// What is wrong with its network and lasts.
+    #[prost(message, repeated, tag = "13")]
+    pub troubles: ::prost::alloc::vec::Vec<NetworkTrouble>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NetworkTrouble {
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Taint {

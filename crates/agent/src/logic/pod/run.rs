@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use evenkeel_model::{Time, podstatus::FailedStart};
-use evenkeel_runtime::{ContainerId, RuntimeError};
+use evenkeel_runtime::{ContainerId, Processes, RuntimeError};
 use k8s_openapi::{api::core::v1::LifecycleHandler, apimachinery::pkg::util::intstr::IntOrString};
 
 use super::{
@@ -171,7 +171,9 @@ impl Pod {
                 return true;
             }
         };
-        built.spec.processes_of = beside;
+        if let Some(id) = beside.filter(|_| built.spec.processes == Processes::Own) {
+            built.spec.processes = Processes::Of(id);
+        }
         let c = &mut self.containers[i];
         c.book.attempt = attempt;
         c.book.spec_hash = built.spec.labels.get(crate::logic::labels::SPEC_HASH).cloned().unwrap_or_default();

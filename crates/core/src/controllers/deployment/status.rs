@@ -8,11 +8,9 @@ use k8s_openapi::api::apps::v1::{DeploymentCondition, DeploymentStatus, ReplicaS
 
 use super::{Owned, Run, WAITING_FOR_CONFIG, template::shown_revision};
 use crate::{
-    controllers::{
-        ControllerId,
-        tally::{controlled, seconds},
-    },
+    controllers::{ControllerId, tally::seconds},
     cx::{Cx, EventKind},
+    world::crew::Crew,
 };
 
 /// `progressDeadlineSeconds` if the Deployment does not say.
@@ -217,8 +215,9 @@ fn due(run: &Run<'_>, list: &[DeploymentCondition], cx: &Cx<'_>) -> Option<Time>
     }
     let updated = list.iter().find(|c| c.type_ == "Progressing").and_then(|c| c.last_update_time.as_ref());
     let step = updated.map_or(cx.now, |t| Time(t.0.as_millisecond()));
-    let unready = run.owned.iter().flat_map(|o| controlled(run.world, o.object.uid)).filter(|(_, p)| !p.ready());
-    let since = unready.map(|(_, p)| {
+    let crews = run.owned.iter().filter_map(|o| run.world.pods.crew(o.object.uid));
+    let unready = crews.flat_map(Crew::unready).filter_map(|key| run.world.pods.get(key));
+    let since = unready.map(|p| {
         let works = p.node.as_ref().map(|node| run.world.nodes.works_since(node, cx.now));
         works.map_or(p.created, |at| at.max(p.created))
     });

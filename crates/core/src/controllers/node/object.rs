@@ -9,7 +9,7 @@ use alloc::{
     vec::Vec,
 };
 
-use evenkeel_model::{Key, Kind, Object, Time, canonical, names, session::NodeReport};
+use evenkeel_model::{Key, Kind, Object, Time, canonical, names, net::NetworkTrouble, session::NodeReport};
 use k8s_openapi::api::core::v1::{NodeCondition, NodeSpec, NodeStatus, NodeSystemInfo, Taint};
 use serde_json::{Value, json};
 
@@ -28,6 +28,10 @@ const PRESSURES: [(&str, &str); 3] = [
 pub(super) const NO_NETWORK: (&str, &str) = ("NetworkUnavailable", "node.kubernetes.io/network-unavailable");
 /// Condition of a node that says whether its pods are on the cluster's network.
 pub(crate) const CLUSTER_NETWORK: &str = "ClusterNetwork";
+/// Condition of a node whose network has something wrong that its agent cannot put right.
+pub(crate) const NETWORK_DEGRADED: &str = "NetworkDegraded";
+/// Longest message of it, in bytes.
+const LONGEST_TROUBLE: usize = 2048;
 /// Annotation: names of the labels that the agent set, so that those of a flag that is gone go.
 pub(super) const AGENT_LABELS: &str = "evenkeel.dev/agent-labels";
 /// Annotation: `key:Effect` of the taints that the agent set, for the same reason.
@@ -88,6 +92,7 @@ pub(crate) fn from_report(
         set(&mut conditions, kind, if holds { "True" } else { "False" }, reason, message, cx.now);
     }
     cluster_network(&mut conditions, report.engine_network.as_deref(), cx.now);
+    troubles(&mut conditions, &report.troubles, cx.now);
     let mut status =
         serde_json::to_value(NodeStatus { conditions: Some(conditions), ..NodeStatus::default() }).unwrap_or_default();
     if let Some(map) = status.as_object_mut() {
@@ -194,6 +199,20 @@ fn cluster_network(conditions: &mut Vec<NodeCondition>, engine: Option<&str>, no
             set(conditions, kind, "True", "OwnNetwork", "its pods have addresses of the cluster", now);
         }
         None => {}
+    }
+}
+
+/// Says what is wrong with a node's network; nothing of nodes where nothing ever was.
+fn troubles(conditions: &mut Vec<NodeCondition>, all: &[NetworkTrouble], now: Time) {
+    let kind = NETWORK_DEGRADED;
+    if let Some(first) = all.first() {
+        let messages: Vec<&str> = all.iter().map(|t| t.message.as_str()).collect();
+        let mut message = messages.join("; ");
+        message.truncate(message.floor_char_boundary(LONGEST_TROUBLE));
+        let reason = if all.len() == 1 { first.reason.as_str() } else { "SeveralTroubles" };
+        set(conditions, kind, "True", reason, &message, now);
+    } else if conditions.iter().any(|c| c.type_ == kind) {
+        set(conditions, kind, "False", "NetworkSound", "what was wrong with its network is over", now);
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 
 use evenkeel_model::{
     Key, Kind, Object, Time, names,
+    net::NetworkTrouble,
     session::{KnownPod, NodeReport, PodEvent, Report},
 };
 use serde_json::{Value, json};
@@ -301,6 +302,35 @@ fn an_engine_that_is_away_makes_the_node_not_ready() {
 }
 
 #[test]
+fn what_is_wrong_with_a_nodes_network_is_a_condition_and_an_event_until_it_is_over() {
+    let mut c = three();
+    let say = |c: &mut Cluster, troubles: &[(&str, &str)]| {
+        let trouble =
+            |(reason, message): &(&str, &str)| NetworkTrouble { reason: (*reason).into(), message: (*message).into() };
+        let about = NodeReport { troubles: troubles.iter().map(trouble).collect(), ..NodeReport::default() };
+        let report = Report { node: Some(about), ..Report::default() };
+        c.with(|w, cx| report::report(w, &"n1".into(), &report, cx));
+        c.settle();
+        let node = c.world.get(&Key::cluster(Kind::Node, "n1")).unwrap();
+        let condition = crate::controllers::podstatus::condition(node, "NetworkDegraded");
+        let condition = condition.map(|c| format!("{} {} {}", c["status"], c["reason"], c["message"]));
+        let events = c.world.list(Kind::Event, "").map(|e| e.to_value());
+        let told = |e: &Value| e["involvedObject"]["name"] == "n1" && e["type"] == "Warning";
+        let told: Vec<String> = events.filter(told).map(|e| format!("{} {}", e["reason"], e["message"])).collect();
+        (condition.unwrap_or_default().replace('"', ""), told.join("\n").replace('"', ""))
+    };
+    assert_eq!(say(&mut c, &[]).0, "", "nothing is said of a node where nothing ever was");
+    let (condition, told) = say(&mut c, &[("AddressTaken", "10.42.1.2 is taken")]);
+    assert_eq!(condition, "True AddressTaken 10.42.1.2 is taken");
+    assert!(told.contains("AddressTaken 10.42.1.2 is taken"), "{told}");
+    let (condition, told) = say(&mut c, &[("AddressTaken", "10.42.1.2 is taken"), ("ResolversSilent", "no names")]);
+    assert_eq!(condition, "True SeveralTroubles 10.42.1.2 is taken; no names");
+    assert!(told.contains("no names"), "{told}");
+    assert!(say(&mut c, &[]).0.starts_with("False NetworkSound"));
+    assert_eq!(ready(&c, "n1"), "True");
+}
+
+#[test]
 fn taints_of_an_agents_flags_come_and_go_and_those_of_others_stay() {
     use evenkeel_model::session::{NodeTaint, TaintEffect};
     let mut c = three();
@@ -390,7 +420,7 @@ fn what_users_decide_of_labels_stays_whatever_the_agent_says() {
     labels.insert("zone".into(), "b".into());
     labels.insert("mine".into(), "yes".into());
     labels.remove("disk");
-    c.with(|w, cx| super::update(w, "n1", &wish, None, false, cx)).unwrap();
+    c.with(|w, cx| super::update(w, "n1", (&wish, &crate::controllers::testkit::by_test()), None, false, cx)).unwrap();
     for _ in 0..2 {
         agent_says(&mut c, &flags, &[]);
         let node = node_of(&c);
@@ -401,17 +431,27 @@ fn what_users_decide_of_labels_stays_whatever_the_agent_says() {
     // Given back, the agent's word counts again, and what it never said stays.
     let mut wish = c.wish("n1");
     Arc::make_mut(&mut wish.annotations).remove("evenkeel.dev/user-labels");
-    c.with(|w, cx| super::update(w, "n1", &wish, None, false, cx)).unwrap();
+    c.with(|w, cx| super::update(w, "n1", (&wish, &crate::controllers::testkit::by_test()), None, false, cx)).unwrap();
     agent_says(&mut c, &flags, &[]);
     let node = node_of(&c);
     assert_eq!(["zone", "mine", "disk"].map(|l| node.meta.label(l)), [Some("a"), Some("yes"), Some("ssd")]);
     // What its machine is, nobody else says; nor is what Evenkeel remembers changed.
     let mut wish = c.wish("n1");
     Arc::make_mut(&mut wish.labels).insert("kubernetes.io/hostname".into(), "x".into());
-    assert_eq!(c.with(|w, cx| super::update(w, "n1", &wish, None, false, cx)).unwrap_err().code, 422);
+    assert_eq!(
+        c.with(|w, cx| super::update(w, "n1", (&wish, &crate::controllers::testkit::by_test()), None, false, cx))
+            .unwrap_err()
+            .code,
+        422
+    );
     let mut wish = c.wish("n1");
     Arc::make_mut(&mut wish.annotations).insert("evenkeel.dev/agent-labels".into(), "x".into());
-    assert_eq!(c.with(|w, cx| super::update(w, "n1", &wish, None, false, cx)).unwrap_err().code, 422);
+    assert_eq!(
+        c.with(|w, cx| super::update(w, "n1", (&wish, &crate::controllers::testkit::by_test()), None, false, cx))
+            .unwrap_err()
+            .code,
+        422
+    );
 }
 
 #[test]
@@ -424,7 +464,7 @@ fn what_users_decide_of_taints_stays_whatever_the_agent_says() {
     wish.taints.retain(|t| t.key != "a");
     wish.taints.push(taint("mine", "NoExecute"));
     wish.unschedulable = true;
-    c.with(|w, cx| super::update(w, "n1", &wish, None, false, cx)).unwrap();
+    c.with(|w, cx| super::update(w, "n1", (&wish, &crate::controllers::testkit::by_test()), None, false, cx)).unwrap();
     for _ in 0..2 {
         agent_says(&mut c, &[], &["a", "b"]);
         let mut keys: Vec<String> = c.world.nodes.get("n1").unwrap().taints.iter().map(|t| t.key.clone()).collect();
@@ -438,7 +478,7 @@ fn what_users_decide_of_taints_stays_whatever_the_agent_says() {
     // The server's own taints follow the node's state, whatever a patch says of them.
     let mut wish = c.wish("n1");
     wish.taints.clear();
-    c.with(|w, cx| super::update(w, "n1", &wish, None, false, cx)).unwrap();
+    c.with(|w, cx| super::update(w, "n1", (&wish, &crate::controllers::testkit::by_test()), None, false, cx)).unwrap();
     let left = &c.world.nodes.get("n1").unwrap().taints;
     assert_eq!(left.iter().map(|t| t.key.as_str()).collect::<Vec<_>>(), ["node.kubernetes.io/unschedulable"]);
 }
@@ -449,14 +489,22 @@ fn a_change_of_a_node_keeps_to_its_version_and_may_be_tried() {
     let wish = crate::ask::NodeWish { unschedulable: true, ..c.wish("n1") };
     let version = node_of(&c).version;
     let stale = Some(evenkeel_model::Version(1));
-    assert_eq!(c.with(|w, cx| super::update(w, "n1", &wish, stale, false, cx)).unwrap_err().code, 409);
-    let tried = c.with(|w, cx| super::update(w, "n1", &wish, Some(version), true, cx)).unwrap();
+    assert_eq!(
+        c.with(|w, cx| super::update(w, "n1", (&wish, &crate::controllers::testkit::by_test()), stale, false, cx))
+            .unwrap_err()
+            .code,
+        409
+    );
+    let tried = c
+        .with(|w, cx| super::update(w, "n1", (&wish, &crate::controllers::testkit::by_test()), Some(version), true, cx))
+        .unwrap();
     let crate::ask::Answer::Would(node) = tried else { panic!("{tried:?}") };
     assert_eq!(node.meta.generation, node_of(&c).meta.generation + 1);
     assert_eq!(node_of(&c).version, version);
     // The same again is no write.
     let same = c.wish("n1");
-    c.with(|w, cx| super::update(w, "n1", &same, Some(version), false, cx)).unwrap();
+    c.with(|w, cx| super::update(w, "n1", (&same, &crate::controllers::testkit::by_test()), Some(version), false, cx))
+        .unwrap();
     assert_eq!(node_of(&c).version, version);
 }
 

@@ -13,6 +13,7 @@ use super::object::{AGENT_LABELS, AGENT_TAINTS, USER_LABELS, USER_TAINTS, listed
 use crate::{
     ask::{Answer, NodeWish, Refusal},
     cx::Cx,
+    edit::Owners,
     world::World,
 };
 
@@ -25,7 +26,7 @@ const OWN: &str = "evenkeel.dev/";
 pub fn update(
     world: &World,
     name: &str,
-    wish: &NodeWish,
+    (wish, owners): (&NodeWish, &Owners),
     if_version: Option<Version>,
     dry_run: bool,
     cx: &mut Cx<'_>,
@@ -42,7 +43,8 @@ pub fn update(
     if next.body != node.body {
         next.meta.generation += 1;
     }
-    let next = retaint(next, cx.now);
+    let mut next = retaint(next, cx.now);
+    next.managed = owners.of(world, Some(node), &next, cx.now);
     if dry_run {
         return Ok(Answer::Would(Arc::new(next)));
     }

@@ -17,29 +17,19 @@ use crate::{
     cx::{Cx, EventKind},
     limits,
     quota::{self, Asked, Meter},
-    world::{
-        World,
-        pods::{PodPhase, PodRecord},
-    },
+    world::{World, pods::PodPhase},
 };
 
 /// Longest part of a name that a generated suffix is put to, as in Kubernetes.
 const NAME_BASE_LIMIT: usize = 57;
 
 /// Creates `missing` pods as far as the Deployment's budget allows. Says why it could not.
-pub(super) fn create(
-    world: &World,
-    set: &Arc<Object>,
-    spec: &Spec,
-    missing: usize,
-    pods: &[(&Key, &PodRecord)],
-    cx: &mut Cx<'_>,
-) -> Option<String> {
+pub(super) fn create(world: &World, set: &Arc<Object>, spec: &Spec, missing: usize, cx: &mut Cx<'_>) -> Option<String> {
     let namespace = Key::cluster(Kind::Namespace, set.key.namespace.clone());
     if world.get(&namespace).is_some_and(|n| n.deleting()) {
         return Some(format!("namespace {} is being terminated", set.key.namespace));
     }
-    let failed = pods.iter().filter(|(_, p)| p.phase == PodPhase::Failed && !p.terminating);
+    let failed = super::ended(world, set).filter(|(_, p)| p.phase == PodPhase::Failed);
     if let Some(at) = failed.map(|(_, p)| p.created + FAILED_BACKOFF).max().filter(|at| *at > cx.now) {
         cx.wake(at, ControllerId::ReplicaSet, set.key.clone());
         return None;

@@ -140,7 +140,10 @@ fn replicas_of_one_workload_part_although_the_load_is_even() {
     let label = |c: &mut Cluster| {
         let mut wish = c.wish("n2");
         Arc::make_mut(&mut wish.labels).insert("only".into(), "this".into());
-        c.with(|w, cx| crate::controllers::node::update(w, "n2", &wish, None, false, cx)).unwrap();
+        c.with(|w, cx| {
+            crate::controllers::node::update(w, "n2", (&wish, &crate::controllers::testkit::by_test()), None, false, cx)
+        })
+        .unwrap();
     };
     label(&mut c);
     c.put(app("other", 1, "1000m", json!({"nodeSelector": {"only": "this"}})));
@@ -156,7 +159,10 @@ fn the_load_does_not_bring_replicas_together() {
     let mut c = cluster(2, &[app("web", 40, "10m", json!({}))]);
     let mut wish = c.wish("n1");
     Arc::make_mut(&mut wish.labels).insert("only".into(), "this".into());
-    c.with(|w, cx| crate::controllers::node::update(w, "n1", &wish, None, false, cx)).unwrap();
+    c.with(|w, cx| {
+        crate::controllers::node::update(w, "n1", (&wish, &crate::controllers::testkit::by_test()), None, false, cx)
+    })
+    .unwrap();
     c.put(app("big", 8, "400m", json!({"nodeSelector": {"only": "this"}})));
     c.rest();
     assert_eq!((spread(&c, "web").into_values().collect::<Vec<_>>(), spread(&c, "big").len()), (vec![20, 20], 1));
@@ -170,7 +176,10 @@ fn filters_of_the_scheduler_hold() {
     let taint = json!([{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]);
     let tainted = |c: &mut Cluster, taints: Value| {
         let wish = crate::ask::NodeWish { taints: serde_json::from_value(taints).unwrap(), ..c.wish("n3") };
-        c.with(|w, cx| crate::controllers::node::update(w, "n3", &wish, None, false, cx)).unwrap();
+        c.with(|w, cx| {
+            crate::controllers::node::update(w, "n3", (&wish, &crate::controllers::testkit::by_test()), None, false, cx)
+        })
+        .unwrap();
         c.rest();
     };
     tainted(&mut c, taint);
@@ -196,7 +205,10 @@ fn filters_of_the_scheduler_hold() {
     for name in ["n1", "n2"] {
         let mut wish = c.wish(name);
         Arc::make_mut(&mut wish.labels).insert("disk".into(), "ssd".into());
-        c.with(|w, cx| crate::controllers::node::update(w, name, &wish, None, false, cx)).unwrap();
+        c.with(|w, cx| {
+            crate::controllers::node::update(w, name, (&wish, &crate::controllers::testkit::by_test()), None, false, cx)
+        })
+        .unwrap();
     }
     c.rest();
     c.hello("n3", "4", "8Gi", Vec::new());
@@ -385,7 +397,7 @@ proptest! {
             c.hello(&name, &cpu.to_string(), &format!("{memory}Gi"), Vec::new());
             let mut wish = c.wish(&name);
             Arc::make_mut(&mut wish.labels).insert("zone".into(), (n % 2).to_string());
-            c.with(|w, cx| crate::controllers::node::update(w, &name, &wish, None, false, cx)).unwrap();
+            c.with(|w, cx| crate::controllers::node::update(w, &name, (&wish, &crate::controllers::testkit::by_test()), None, false, cx)).unwrap();
         };
         first.iter().enumerate().for_each(|(n, size)| join(&mut c, n, *size));
         for (n, shape) in apps.iter().enumerate() {

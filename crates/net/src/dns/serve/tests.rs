@@ -223,3 +223,49 @@ async fn an_address_that_is_not_there_is_named() {
     let error = dns.bind("192.0.2.99:53".parse().unwrap()).await.unwrap_err();
     assert!(matches!(error, DnsError::Bind { .. }) && error.to_string().contains("192.0.2.99:53"), "{error}");
 }
+
+#[tokio::test]
+async fn without_its_resolvers_it_answers_what_it_has_fails_the_rest_at_once_and_says_so_once() {
+    let resolver = Resolver::start(Manner::Silent).await;
+    let at = resolver.at;
+    let running = Running::with_services(vec![at]).await;
+    let mut silent = running.dns.silent();
+    let code = |message: &Message| message.metadata.response_code;
+    assert_eq!(code(&running.udp("a.example.", RecordType::A).await), ResponseCode::ServFail);
+    let told = timeout(Duration::from_secs(5), silent.wait_for(Option::is_some)).await.unwrap().unwrap().clone();
+    assert!(told.unwrap().contains(&at.to_string()));
+    silent.mark_unchanged();
+
+    // From now on nobody waits; what is the cluster's is answered as ever; and no word of it again.
+    let begun = Instant::now();
+    for n in 0..20 {
+        let answer = running.udp(&format!("b{n}.example."), RecordType::A).await;
+        assert_eq!(code(&answer), ResponseCode::ServFail);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!(running.udp("web.shop.svc.cluster.local.", RecordType::A).await.answers.len(), 1);
+    assert!(!silent.has_changed().unwrap(), "told once");
+
+    // It comes back, and is found by itself.
+    drop(resolver);
+    let mut back = None;
+    while back.is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        back = Resolver::start_at(at, Manner::Good).await;
+    }
+    timeout(Duration::from_secs(5), silent.wait_for(Option::is_none)).await.unwrap().unwrap();
+    assert_eq!(running.udp("a.example.", RecordType::A).await.answers.len(), 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn one_name_that_nobody_answers_is_no_silence() {
+    let resolver = Resolver::start(Manner::SilentButForRoot).await;
+    let running = Running::with_services(vec![resolver.at]).await;
+    let mut silent = running.dns.silent();
+    assert_eq!(running.udp("a.example.", RecordType::A).await.metadata.response_code, ResponseCode::ServFail);
+    // Long enough for the question whether it is there at all.
+    let told = timeout(Duration::from_millis(500), silent.wait_for(Option::is_some)).await;
+    assert!(told.is_err(), "it was asked and answered");
+    running.stop().await;
+}

@@ -1,9 +1,13 @@
 //! Requests for ports as clients send them.
 
-use axum::http::Request;
+use axum::{
+    body::Body,
+    http::{Request, header},
+};
 use evenkeel_wire::stream::NodeEnd;
 use hyper::body::Incoming;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{self, Message as Sent, client::IntoClientRequest as _},

@@ -191,7 +191,7 @@ pub(super) struct Schema {
     #[prost(string, tag = "2")]
     format: String,
     #[prost(string, tag = "4")]
-    description: String,
+    pub(super) description: String,
     #[prost(message, optional, tag = "5")]
     default: Option<Any>,
     #[prost(string, repeated, tag = "19")]

@@ -1,7 +1,7 @@
 //! The OpenAPI documents: what kubectl asks for before it writes, and what `kubectl explain` shows.
 //!
 //! Called by `rest`. Paths come from the table of kinds, schemas from the tables of
-//! `evenkeel_schema`, with the extensions by which clients merge; descriptions are left out. Here is
+//! `evenkeel_schema`, with the extensions by which clients merge and the texts that explain them. Here is
 //! version 3, one document a group and version. These documents are always the same, so each is made
 //! once; those of definitions follow their text, and are made when they are asked for. [`v2`] makes the
 //! one document of version 2 by the same walk. Deliberately not here: checking anything by
@@ -18,7 +18,7 @@ use std::{
 
 use evenkeel_core::world::View;
 use evenkeel_model::{Digest, Key, Kind};
-use evenkeel_schema::{Field, ListType, Object, Patch, Type, of_kind};
+use evenkeel_schema::{Field, ListType, Object, Patch, Texts, Type, of_kind};
 use serde_json::{Map, Value, json};
 
 use super::discovery::{built_in, groups, response_kind};
@@ -109,14 +109,14 @@ fn custom_schema(view: &View, kind: Kind) -> Value {
     let version = versions.iter().find(|v| v["name"] == kind.info().version);
     let mut schema = version.map_or_else(|| json!({}), |v| v["schema"]["openAPIV3Schema"].clone());
     schema["type"] = "object".into();
-    let text = |about: &str| json!({"type": "string", "description": about});
-    schema["properties"]["apiVersion"] =
-        text("APIVersion defines the versioned schema of this representation of an object.");
-    schema["properties"]["kind"] =
-        text("Kind is a string value representing the REST resource this object represents.");
+    let texts = Texts::read();
+    let about = |field: &str| texts.of_every_kind(field).unwrap_or_default();
+    let text = |field: &str| json!({"type": "string", "description": about(field)});
+    schema["properties"]["apiVersion"] = text("apiVersion");
+    schema["properties"]["kind"] = text("kind");
     let meta = evenkeel_schema::definition("meta.v1.ObjectMeta").and_then(Type::object).map(name).unwrap_or_default();
     schema["properties"]["metadata"] = json!({
-        "description": "Standard object's metadata.",
+        "description": about("metadata"),
         "allOf": [{"$ref": format!("#/components/schemas/{meta}")}],
     });
     schema["x-kubernetes-group-version-kind"] = json!([response_kind(kind)]);
@@ -185,16 +185,22 @@ fn operation(kind: Kind, action: &str, reference: &Value) -> Value {
     })
 }
 
+/// Types that Kubernetes has by name and here are none of the tables'.
+const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+/// See [`QUANTITY`].
+const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+
 /// Schemas of one document, each once.
 struct Schemas {
     dialect: Dialect,
     made: Map<String, Value>,
     begun: BTreeSet<&'static str>,
+    texts: Texts,
 }
 
 impl Schemas {
     fn new(dialect: Dialect) -> Self {
-        Self { dialect, made: Map::new(), begun: BTreeSet::new() }
+        Self { dialect, made: Map::new(), begun: BTreeSet::new(), texts: Texts::read() }
     }
 
     /// The schema of a type, as it stands where the type is used.
@@ -221,18 +227,29 @@ impl Schemas {
             Type::Quantity if self.dialect == Dialect::V2 => json!({"type": "string"}),
             Type::IntOrString if self.dialect == Dialect::V2 => json!({"type": "string", "format": "int-or-string"}),
             Type::Any if self.dialect == Dialect::V2 => json!({}),
-            Type::Quantity => json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),
-            Type::IntOrString => {
-                json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]})
-            }
+            Type::Quantity => self.named(QUANTITY, json!({"oneOf": [{"type": "string"}, {"type": "number"}]})),
+            Type::IntOrString => self.named(
+                INT_OR_STRING,
+                json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}),
+            ),
             Type::Any => json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
         }
     }
 
+    /// A type without fields that has a name in Kubernetes, too: `kubectl explain` says it.
+    fn named(&mut self, name: &'static str, schema: Value) -> Value {
+        self.made.entry(name).or_insert(schema);
+        self.dialect.reference(name)
+    }
+
     fn object(&mut self, object: &'static Object, kind: Option<Kind>) -> Value {
-        let properties: Map<String, Value> = object.fields.iter().map(|f| (f.name.to_owned(), self.field(f))).collect();
+        let properties: Map<String, Value> =
+            object.fields.iter().map(|f| (f.name.to_owned(), self.field(object, f))).collect();
         let required: Vec<&str> = object.fields.iter().filter(|f| f.required).map(|f| f.name).collect();
         let mut schema = json!({"type": "object", "properties": properties});
+        if let Some(text) = self.texts.object(object) {
+            schema["description"] = text.into();
+        }
         if !required.is_empty() {
             schema["required"] = json!(required);
         }
@@ -245,11 +262,15 @@ impl Schemas {
         schema
     }
 
-    fn field(&mut self, field: &Field) -> Value {
+    fn field(&mut self, object: &Object, field: &Field) -> Value {
         let plain = self.of(&field.ty, None);
         // Beside a reference of version 3 nothing else may stand.
         let wrapped = self.dialect == Dialect::V3 && plain.get("$ref").is_some();
         let mut schema = if wrapped { json!({"allOf": [plain]}) } else { plain };
+        let text = self.texts.field(object, field);
+        if !text.is_empty() {
+            schema["description"] = text.into();
+        }
         if let Some(default) = field.default {
             schema["default"] = default.value();
         }
@@ -321,6 +342,11 @@ mod tests {
         assert_eq!(ports["x-kubernetes-patch-merge-key"], "containerPort");
         let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
         assert!(patch["parameters"].as_array().unwrap().iter().any(|p| p["name"] == "fieldValidation"));
+        // A type and a field that has it both say what they are, beside the reference.
+        assert!(deployment["description"].as_str().unwrap().contains("Keeps a number of equal pods up"));
+        let template = &schemas["io.k8s.api.apps.v1.DeploymentSpec"]["properties"]["template"];
+        assert!(template["description"].as_str().unwrap().contains("starts a rollout"));
+        assert!(template["allOf"].is_array());
         // Every reference leads somewhere.
         for one in documents() {
             let document: Value = serde_json::from_slice(&one.bytes).unwrap();

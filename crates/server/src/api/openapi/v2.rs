@@ -201,6 +201,7 @@ mod tests {
         let properties = &deployment.properties.as_ref().unwrap().all;
         let spec = properties.iter().find(|p| p.name == "spec").unwrap().value.as_ref().unwrap();
         assert_eq!(spec.reference, "#/definitions/io.k8s.api.apps.v1.DeploymentSpec");
+        assert!(spec.description.starts_with("What is wanted."));
         let paths = read.paths.unwrap().path;
         let pod = paths.iter().find(|p| p.name == "/api/v1/namespaces/{namespace}/pods/{name}").unwrap();
         let patch = pod.value.as_ref().unwrap().patch.as_ref().unwrap();

@@ -157,6 +157,7 @@ impl Writer {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use bytes::{BufMut as _, Bytes, BytesMut};
     use flate2::{Compress, Compression, FlushCompress};
     use proptest::prelude::*;
 
@@ -176,6 +177,18 @@ pub(super) mod tests {
             let mut out = Vec::with_capacity(bytes.len() + 1024);
             self.0.compress_vec(bytes, &mut out, FlushCompress::Sync).unwrap();
             out
+        }
+
+        /// The frame that opens a stream.
+        pub(in crate::api::spdy) fn open(&mut self, stream: u32, headers: &[(&str, &str)]) -> Bytes {
+            let headers = self.pack(headers);
+            let mut frame = BytesMut::new();
+            frame.put_slice(&[0x80, 3, 0, 1, 0]);
+            frame.put_uint(headers.len() as u64 + 10, 3);
+            frame.put_u32(stream);
+            frame.put_slice(&[0; 6]);
+            frame.put_slice(&headers);
+            frame.freeze()
         }
 
         pub(in crate::api::spdy) fn pack(&mut self, headers: &[(&str, &str)]) -> Vec<u8> {

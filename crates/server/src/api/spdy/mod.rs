@@ -6,8 +6,10 @@
 //! no flow control in what clients speak, and for a minute at most. Bytes come and go as pieces:
 //! `forward` says over what. `frame` and `headers` are the protocol, without effects.
 
+pub(super) mod command;
 mod frame;
 mod headers;
+pub(super) mod upgrade;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -29,6 +31,22 @@ use self::{
 };
 use super::Api;
 
+/// Reads frames out of bytes that come in pieces, until one is none.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn read_all(pieces: &[&[u8]]) {
+    let mut reader = frame::Reader::new();
+    for piece in pieces {
+        reader.push(piece);
+        loop {
+            match reader.next() {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+    }
+}
+
 /// Connections of one client at once: a node serves as many streams in all.
 const CONNECTIONS: usize = 128;
 /// Pieces of a connection on their way to the node. More would only be kept.
@@ -41,12 +59,12 @@ const PING: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(90);
 
 /// One client, from its first frame until it goes.
-pub(super) async fn run<I, O>(api: Arc<Api>, pod: Arc<Object>, incoming: I, mut outgoing: O)
+pub(super) async fn run<I, O>(api: Arc<Api>, pod: Arc<Object>, incoming: I, outgoing: O)
 where
     I: Stream<Item = Bytes> + Unpin,
     O: Sink<Bytes> + Unpin,
 {
-    let (out, mut queue) = mpsc::channel::<Bytes>(OUT);
+    let (out, frames) = mpsc::channel(OUT);
     let session = Session {
         api: api.clone(),
         pod,
@@ -57,15 +75,6 @@ where
         last: 0,
         tasks: JoinSet::new(),
     };
-    let write = async {
-        while let Some(bytes) = queue.recv().await {
-            match timeout(PROGRESS, outgoing.send(bytes)).await {
-                Ok(Ok(())) => {}
-                // The client is gone, or takes nothing.
-                _ => return,
-            }
-        }
-    };
     // The session drops its end of the queue when it ends: what it said last still goes out.
     let read = async {
         tokio::select! {
@@ -73,12 +82,21 @@ where
             () = api.stop.cancelled() => {}
         }
     };
-    let mut write = Box::pin(write);
+    let mut write = Box::pin(write(frames, outgoing));
     tokio::select! {
         () = &mut write => return,
         () = read => {}
     }
     write.await;
+}
+
+/// Sends a client what is to go out, until nobody has more, or the client is gone or takes nothing.
+async fn write(mut frames: mpsc::Receiver<Bytes>, mut outgoing: impl Sink<Bytes> + Unpin) {
+    while let Some(bytes) = frames.recv().await {
+        if !matches!(timeout(PROGRESS, outgoing.send(bytes)).await, Ok(Ok(()))) {
+            return;
+        }
+    }
 }
 
 /// A client's streams.

@@ -1,6 +1,5 @@
 //! Sessions of clients that speak frames, with a fake node behind them.
 
-use bytes::{BufMut as _, BytesMut};
 use evenkeel_model::Object;
 use evenkeel_wire::stream::NodeEnd;
 
@@ -38,14 +37,9 @@ impl Client {
     }
 
     async fn open(&mut self, stream: u32, kind: &str, port: &str, request: &str) {
-        let headers = self.packer.pack(&[("streamtype", kind), ("port", port), ("requestid", request)]);
-        let mut frame = BytesMut::new();
-        frame.put_slice(&[0x80, 3, 0, 1, 0]);
-        frame.put_uint(headers.len() as u64 + 10, 3);
-        frame.put_u32(stream);
-        frame.put_slice(&[0; 6]);
-        frame.put_slice(&headers);
-        self.send(frame.freeze()).await;
+        let headers = [("streamtype", kind), ("port", port), ("requestid", request)];
+        let frame = self.packer.open(stream, &headers);
+        self.send(frame).await;
     }
 
     /// Both streams of a connection, `stream` and the next.

@@ -10,6 +10,7 @@ mod network;
 mod own;
 mod pods;
 mod rbac;
+mod signing;
 mod workloads;
 
 use std::time::Duration;
@@ -63,6 +64,7 @@ fn columns(kind: Kind) -> &'static [Column] {
         Kind::RoleBinding | Kind::ClusterRoleBinding => rbac::BINDING,
         Kind::LimitRange => limits::RANGE,
         Kind::ResourceQuota => limits::QUOTA,
+        Kind::CertificateSigningRequest => signing::REQUEST,
         Kind::Source => own::SOURCE,
         Kind::AddressPool => own::POOL,
         Kind::Release => own::RELEASE,
@@ -95,6 +97,7 @@ fn cells(object: &Object, customs: &Customs, now: Time) -> Vec<Value> {
         Kind::RoleBinding | Kind::ClusterRoleBinding => rbac::binding(object, now),
         Kind::LimitRange => limits::range(object),
         Kind::ResourceQuota => limits::quota(object, now),
+        Kind::CertificateSigningRequest => signing::request(object, now),
         Kind::Source => own::source(object, now),
         Kind::AddressPool => own::pool(object, now),
         Kind::Release => own::release(object, now),

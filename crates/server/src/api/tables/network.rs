@@ -143,6 +143,8 @@ fn demand(requirement: &Requirement) -> (&str, String) {
         Requirement::NotIn(key, values) => (key, format!("{key} notin ({})", sorted(values))),
         Requirement::Exists(key) => (key, key.clone()),
         Requirement::Absent(key) => (key, format!("!{key}")),
+        Requirement::Greater(key, than) => (key, format!("{key}>{than}")),
+        Requirement::Less(key, than) => (key, format!("{key}<{than}")),
     }
 }
 
