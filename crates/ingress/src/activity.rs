@@ -16,6 +16,7 @@ use tokio::time::Instant;
 pub(crate) struct Activity {
     under_way: AtomicUsize,
     asked: AtomicBool,
+    uploads: AtomicBool,
     /// Since when nothing is under way.
     since: Mutex<Instant>,
 }
@@ -25,13 +26,15 @@ impl Activity {
         Arc::new(Self {
             under_way: AtomicUsize::new(0),
             asked: AtomicBool::new(false),
+            uploads: AtomicBool::new(false),
             since: Mutex::new(Instant::now()),
         })
     }
 
-    /// A request begins.
-    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
+    /// A request begins; `body` says whether one follows its head.
+    pub(crate) fn begin(self: &Arc<Self>, body: bool) -> Busy {
         self.asked.store(true, Ordering::Relaxed);
+        self.uploads.store(body, Ordering::Relaxed);
         self.under_way.fetch_add(1, Ordering::AcqRel);
         Busy(self.clone())
     }
@@ -39,6 +42,11 @@ impl Activity {
     /// Whether anything was asked so far.
     pub(crate) fn asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last request had a body, of which something may still be on its way.
+    pub(crate) fn uploads(&self) -> bool {
+        self.uploads.load(Ordering::Relaxed)
     }
 
     /// When it has been idle for too long, if nothing happens until then.

@@ -57,6 +57,17 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     kind.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
+/// Whether a Host has only what names, addresses and ports have.
+pub(crate) fn is_host(host: &HeaderValue) -> bool {
+    host.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(b))
+}
+
+/// Whether a body is packed for this connection by more than chunks, which the backend would not be told.
+pub(crate) fn is_coded(headers: &HeaderMap) -> bool {
+    let all = headers.get_all(header::TRANSFER_ENCODING).into_iter();
+    all.flat_map(|v| v.as_bytes().split(|b| *b == b',')).any(|t| !t.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+}
+
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let all = headers.get_all(name).into_iter().filter_map(|v| v.to_str().ok());
     all.flat_map(|v| v.split(',')).any(|t| t.trim().eq_ignore_ascii_case(token))
@@ -97,11 +108,28 @@ pub(crate) fn request(parts: &mut Parts, authority: &HeaderValue, from: Came, up
     headers.insert(FORWARDED_HOST, authority.clone());
     headers.insert(FORWARDED_PORT, HeaderValue::from(from.port));
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if from.tls { "https" } else { "http" }));
+    without_doubles(headers);
     headers.remove(FORWARDED_SERVER);
     headers.remove(header::FORWARDED);
     if let Ok(client) = HeaderValue::from_str(&from.client.to_string()) {
         headers.insert(FORWARDED_FOR, client.clone());
         headers.insert(REAL_IP, client);
+    }
+}
+
+/// Takes away what many backends, whose variables have no dashes, cannot tell from the fields that say who
+/// asked: `X_Forwarded_For`.
+fn without_doubles(headers: &mut HeaderMap) {
+    let is_double = |name: &&HeaderName| {
+        let name = name.as_str();
+        name.contains('_') && {
+            let name = name.replace('_', "-");
+            name.starts_with("x-forwarded-") || name == REAL_IP.as_str()
+        }
+    };
+    let doubles: Vec<HeaderName> = headers.keys().filter(is_double).cloned().collect();
+    for name in &doubles {
+        headers.remove(name);
     }
 }
 

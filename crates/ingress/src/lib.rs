@@ -14,6 +14,7 @@ mod activity;
 mod body;
 mod certs;
 mod headers;
+mod linger;
 mod listen;
 mod members;
 mod pool;
@@ -22,9 +23,11 @@ mod routes;
 mod shared;
 mod sockets;
 mod state;
+mod taken;
 #[cfg(test)]
 mod testkit;
 mod upgrade;
+mod wire;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -84,6 +87,9 @@ pub struct Limits {
     pub body_pause: Duration,
     /// Longest wait for a connection to one endpoint.
     pub connect: Duration,
+    /// Longest time in which the machine of a backend says nothing to what is sent to it. How long the backend
+    /// itself takes is another matter.
+    pub taken: Duration,
     /// Longest wait for the beginning of an answer. Not for gRPC.
     pub answer: Duration,
 }
@@ -98,6 +104,8 @@ impl Default for Limits {
             body_pause: Duration::from_secs(30),
             // Once more after the kernel has asked for a second time, and short of what clients wait.
             connect: Duration::from_millis(1500),
+            // Longer than what a network takes to find another way: what is under way is lost.
+            taken: Duration::from_secs(5),
             answer: Duration::from_mins(1),
         }
     }

@@ -5,7 +5,11 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{Request, body::Incoming, service::service_fn};
+use hyper::{
+    Request,
+    body::{Body as _, Incoming},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -27,6 +31,7 @@ use crate::{
     Port, Status,
     activity::Activity,
     headers::Came,
+    linger::Linger,
     proxy,
     shared::Shared,
     sockets::{self, STALLED},
@@ -191,12 +196,14 @@ async fn client(
 ) {
     sockets::prepare(&stream, STALLED);
     let end = shared.end.clone();
+    let activity = Activity::new();
+    let stream = Linger::new(stream, activity.clone());
     let served = async {
-        let Some(acceptor) = acceptor else { return connection(shared, stream, came, None).await };
+        let Some(acceptor) = acceptor else { return connection(shared, activity, stream, came, None).await };
         match timeout(shared.settings.limits.head, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(H2);
-                connection(shared, stream, came, Some(http2)).await;
+                connection(shared, activity, stream, came, Some(http2)).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, client = %came.client, "a client did not agree on TLS"),
             Err(_) => tracing::debug!(client = %came.client, "a client did not come to its TLS in time"),
@@ -209,16 +216,16 @@ async fn client(
 /// shows it with its first bytes.
 async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     shared: Arc<Shared>,
+    activity: Arc<Activity>,
     io: I,
     came: Came,
     http2: Option<bool>,
 ) {
     let limits = shared.settings.limits.clone();
     let closing = shared.closing.clone();
-    let activity = Activity::new();
     let of_requests = activity.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (shared, busy) = (shared.clone(), of_requests.begin());
+        let (shared, busy) = (shared.clone(), of_requests.begin(!request.body().is_end_stream()));
         async move {
             let mut response = proxy::answer(&shared, came, request).await;
             response.body_mut().busy = Some(busy);

@@ -7,7 +7,8 @@
 //!
 //! A machine that lost its power closes nothing: what is sent to it is taken by nobody. Connections that
 //! carry heads alone, which always find room at their other end, therefore end after the time that a
-//! connection may take. Those that carry bodies are others, because a backend may take its time to read.
+//! connection may take, and the head is sent to another. Those that carry bodies are others, because a backend
+//! may take its time to read: they are watched (`wire`), and have more time, because nobody sends a body again.
 
 use std::{
     collections::HashMap,
@@ -30,8 +31,10 @@ use thiserror::Error;
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
+    Limits,
     body::Upload,
     sockets::{self, STALLED},
+    wire::Wire,
 };
 
 /// Idle connections that are kept to one address.
@@ -168,20 +171,18 @@ impl Pool {
     }
 
     /// A new connection.
-    pub(crate) async fn connect(
-        &self,
-        to: SocketAddr,
-        speech: Speech,
-        patience: Duration,
-    ) -> Result<Lane, ConnectError> {
+    pub(crate) async fn connect(&self, to: SocketAddr, speech: Speech, limits: &Limits) -> Result<Lane, ConnectError> {
+        let patience = limits.connect;
         let open = Open::new(self.with(|hosts| hosts.entry(to).or_default().open.clone()))?;
         let stream = match timeout(patience, TcpStream::connect(to)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(ConnectError::Refused(error)),
             Err(_) => return Err(ConnectError::Silent(patience)),
         };
-        sockets::prepare(&stream, if speech == Speech::Heads { patience } else { STALLED });
-        let io = TokioIo::new(stream);
+        let heads = speech == Speech::Heads;
+        sockets::prepare(&stream, if heads { patience } else { STALLED });
+        let wire = Wire::new(stream, (!heads).then_some(limits.taken)).map_err(ConnectError::Refused)?;
+        let io = TokioIo::new(wire);
         let sender = if speech == Speech::Http2 {
             let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())

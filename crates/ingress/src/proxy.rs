@@ -9,7 +9,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use evenkeel_model::ingress::BackendProtocol;
 use hyper::{
     Method, Request, Response, StatusCode, Uri, Version,
-    body::Incoming,
+    body::{Body as _, Incoming},
     header::{self, HeaderValue},
     http::{request::Parts, uri::PathAndQuery},
     upgrade::OnUpgrade,
@@ -84,13 +84,17 @@ fn authority(parts: &Parts) -> Result<HeaderValue, Refusal> {
     }
     let bad = |text: &str| refuse(StatusCode::BAD_REQUEST, text);
     if let Some(authority) = parts.uri.authority() {
+        if parts.uri.scheme().is_none() {
+            return Err(bad("the address of the request has no path"));
+        }
         // Without a user's name, which has no place in a Host.
         let text = authority.as_str().rsplit('@').next().unwrap_or_default();
         return HeaderValue::from_str(text).map_err(|_| bad("the host is not valid"));
     }
     let mut hosts = parts.headers.get_all(header::HOST).into_iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) => Ok(host.clone()),
+        (Some(host), None) if headers::is_host(host) => Ok(host.clone()),
+        (Some(_), None) => Err(bad("the host is not valid")),
         (None, _) if parts.version < Version::HTTP_11 => Ok(HeaderValue::from_static("")),
         (None, _) => Err(bad("the request has no Host")),
         (Some(_), Some(_)) => Err(bad("the request has several Hosts")),
@@ -118,6 +122,9 @@ async fn forward(
     if target.https_redirect && !came.tls {
         return redirect(shared, host, &parts.uri);
     }
+    if headers::is_coded(&parts.headers) {
+        return Err(refuse(StatusCode::NOT_IMPLEMENTED, "of transfer codings only chunked is supported"));
+    }
     let grpc = headers::is_grpc(&parts.headers);
     let limits = &shared.settings.limits;
     let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
@@ -126,7 +133,8 @@ async fn forward(
     }
     let members = members(shared, &target)?;
     let speech = if grpc || target.backend.protocol == BackendProtocol::H2c { Speech::Http2 } else { Speech::Http1 };
-    let wanted = headers::upgrade(&parts).filter(|_| speech == Speech::Http1);
+    // A request with a body is answered first, and a server may leave it at that (RFC 9110, 7.8).
+    let wanted = headers::upgrade(&parts).filter(|_| speech == Speech::Http1 && body.is_end_stream());
     let client = wanted.is_some().then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
     headers::request(&mut parts, authority, came, wanted);
     address(&mut parts, authority, speech);
@@ -141,24 +149,29 @@ async fn forward(
     let speech = if heads { Speech::Heads } else { speech };
     let plan = Plan { speech, fresh: client.is_some(), answer: (!grpc).then_some(limits.answer) };
     let response = send(shared, &target, &members, request, &plan, account).await?;
-    Ok(give_back(shared, response, client))
+    give_back(shared, response, client)
 }
 
 /// The answer as the client gets it.
-fn give_back(shared: &Shared, response: Response<Incoming>, client: Option<OnUpgrade>) -> Response<Download> {
+fn give_back(
+    shared: &Shared,
+    response: Response<Incoming>,
+    client: Option<OnUpgrade>,
+) -> Result<Response<Download>, Refusal> {
     let (mut head, body) = response.into_parts();
-    if head.status == StatusCode::SWITCHING_PROTOCOLS
-        && let Some(client) = client
-    {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let Some(client) = client else {
+            return Err(refuse(StatusCode::BAD_GATEWAY, "the backend goes over to a protocol that nobody asked for"));
+        };
         // The fields that say so belong to both connections.
         let mut response = Response::from_parts(head, body);
         let backend = hyper::upgrade::on(&mut response);
         upgrade::join(shared, client, backend);
-        return response.map(Download::of);
+        return Ok(response.map(Download::of));
     }
     headers::strip(&mut head.headers);
     head.version = Version::HTTP_11;
-    Response::from_parts(head, Download::of(body))
+    Ok(Response::from_parts(head, Download::of(body)))
 }
 
 fn redirect(shared: &Shared, host: &str, uri: &Uri) -> Result<Response<Download>, Refusal> {
@@ -241,7 +254,7 @@ async fn send(
         let used = waiting.is_some();
         let lane = match waiting {
             Some(lane) => Ok(lane),
-            None => shared.pool.connect(to, plan.speech, shared.settings.limits.connect).await,
+            None => shared.pool.connect(to, plan.speech, &shared.settings.limits).await,
         };
         let mut lane = match lane {
             Ok(lane) => lane,
@@ -273,13 +286,14 @@ async fn send(
                 }
                 request = back;
             }
-            Err(Unsent { error, request: None }) => match copy {
-                Some(copy) if closed_without_answer(&error) => {
-                    tried.extend(silent(shared, to, &error));
-                    request = copy;
-                }
-                _ => return Err(failed(&error, &progress)),
-            },
+            Err(Unsent { error, request: None }) => {
+                let silent = silent(shared, to, &error);
+                let Some(copy) = copy.filter(|_| closed_without_answer(&error)) else {
+                    return Err(failed(&error, &progress));
+                };
+                tried.extend(silent);
+                request = copy;
+            }
         }
     }
     let why = last.map_or_else(|| "nothing was taken".to_owned(), |e| e.to_string());
@@ -309,13 +323,18 @@ fn head_of(request: &Request<Upload>) -> Request<Upload> {
     copy
 }
 
-/// Nobody took what was sent: a new connection there would be waited for in vain.
+/// Nobody took what was sent: a new connection there would be waited for in vain, and those that wait are
+/// no better.
 fn silent(shared: &Shared, to: SocketAddr, error: &hyper::Error) -> Option<SocketAddr> {
-    let silent = io_error(error).is_some_and(|e| e.kind() == std::io::ErrorKind::TimedOut);
-    silent.then(|| {
+    is_silent(error).then(|| {
         shared.ill.note(to);
+        shared.pool.leave([&to]);
         to
     })
+}
+
+fn is_silent(error: &hyper::Error) -> bool {
+    io_error(error).is_some_and(|e| e.kind() == std::io::ErrorKind::TimedOut)
 }
 
 fn io_error(error: &hyper::Error) -> Option<&std::io::Error> {
@@ -336,6 +355,9 @@ fn failed(error: &hyper::Error, progress: &Progress) -> Refusal {
         return fault.into();
     }
     tracing::debug!(%error, "a backend did not answer as it should");
+    if is_silent(error) {
+        return refuse(StatusCode::GATEWAY_TIMEOUT, "nobody takes what is sent to the backend");
+    }
     refuse(StatusCode::BAD_GATEWAY, "the backend closed the connection, or does not speak HTTP")
 }
 

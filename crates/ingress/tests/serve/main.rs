@@ -6,4 +6,6 @@ mod change;
 mod kit;
 mod protocols;
 mod retry;
+mod shapes;
+mod silent;
 mod ways;
