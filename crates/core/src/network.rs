@@ -10,10 +10,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use core::{
-    fmt,
-    net::{IpAddr, Ipv4Addr},
-};
+use core::{fmt, net::IpAddr};
 
 use evenkeel_model::net::{Cidr, NetworkMode, NetworkSettings};
 
@@ -67,18 +64,7 @@ impl core::error::Error for LayoutError {}
 
 impl Default for Layout {
     fn default() -> Self {
-        let range = |a, b| Cidr::around(Ipv4Addr::new(a, b, 0, 0), 16);
-        let services = range(10, 43);
-        Self {
-            net: NetworkSettings {
-                cluster_cidr: range(10, 42),
-                service_cidr: services,
-                dns: dns(services),
-                domain: "cluster.local".into(),
-                mode: NetworkMode::Auto,
-            },
-            node_prefix: 24,
-        }
+        Self { net: NetworkSettings::default(), node_prefix: 24 }
     }
 }
 

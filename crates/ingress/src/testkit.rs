@@ -38,17 +38,7 @@ pub(crate) fn ingress(name: &str, created: i64, rules: &[(Option<&str>, &[Ingres
 }
 
 pub(crate) fn endpoint(address: &str, port: u16) -> Endpoint {
-    Endpoint {
-        address: address.parse().unwrap(),
-        node: None,
-        pod: None,
-        hostname: None,
-        ready: true,
-        serving: true,
-        terminating: false,
-        hints: None,
-        ports: vec![Some(port)],
-    }
+    Endpoint::ready(address.parse().unwrap(), vec![Some(port)])
 }
 
 pub(crate) fn service(name: &str, endpoints: Vec<Endpoint>) -> Arc<ServiceNet> {

@@ -187,6 +187,18 @@ pub struct NetworkSettings {
     pub mode: NetworkMode,
 }
 
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self {
+            cluster_cidr: Cidr::around(Ipv4Addr::new(10, 42, 0, 0), 16),
+            service_cidr: Cidr::around(Ipv4Addr::new(10, 43, 0, 0), 16),
+            dns: Ipv4Addr::new(10, 43, 0, 10).into(),
+            domain: "cluster.local".into(),
+            mode: NetworkMode::default(),
+        }
+    }
+}
+
 /// How packets of pods travel between nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum NetworkMode {
@@ -454,6 +466,23 @@ pub struct Endpoint {
     pub hints: Option<Box<Hints>>,
     /// Its port for each of the Service's ports, in their order; `None` where it has none of that name.
     pub ports: Vec<Option<u16>>,
+}
+
+impl Endpoint {
+    /// One that is ready, of no node and no pod, with a port for each of the Service's.
+    pub fn ready(address: IpAddr, ports: Vec<Option<u16>>) -> Self {
+        Self {
+            address,
+            node: None,
+            pod: None,
+            hostname: None,
+            ready: true,
+            serving: true,
+            terminating: false,
+            hints: None,
+            ports,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::{
 
 use evenkeel_model::{
     ids::Uid,
-    net::{Endpoint, NetworkMode, NetworkSettings, NetworkUpdate, PortProtocol, ServiceId, ServiceNet, ServicePort},
+    net::{Endpoint, NetworkSettings, NetworkUpdate, PortProtocol, ServiceId, ServiceNet, ServicePort},
 };
 use evenkeel_net::dns::{Dns, Resolvers};
 use hickory_proto::{
@@ -63,15 +63,8 @@ fn service(n: usize, shift: usize) -> ServiceNet {
     let headless = n.is_multiple_of(10);
     let address = |net: usize, n: usize| format!("10.{net}.{}.{}", (n / 250) % 250, n % 250).parse().unwrap();
     let endpoint = |i: usize| Endpoint {
-        address: address(42, n * 3 + i + shift),
-        node: None,
-        pod: None,
         hostname: Some(format!("h{i}").into()),
-        ready: true,
-        serving: true,
-        terminating: false,
-        hints: None,
-        ports: vec![Some(8080)],
+        ..Endpoint::ready(address(42, n * 3 + i + shift), vec![Some(8080)])
     };
     ServiceNet {
         cluster_ips: if headless { Vec::new() } else { vec![address(43, n + shift)] },
@@ -89,18 +82,9 @@ fn update(full: bool, services: Vec<ServiceNet>) -> NetworkUpdate {
         session: 1,
         number: 1,
         full,
-        settings: full.then(|| NetworkSettings {
-            cluster_cidr: "10.42.0.0/16".parse().unwrap(),
-            service_cidr: "10.43.0.0/16".parse().unwrap(),
-            dns: "10.43.0.10".parse().unwrap(),
-            domain: "cluster.local".into(),
-            mode: NetworkMode::Auto,
-        }),
-        nodes: Vec::new(),
-        gone_nodes: Vec::new(),
+        settings: full.then(NetworkSettings::default),
         services: services.into_iter().map(Arc::new).collect(),
-        gone_services: Vec::new(),
-        policy: evenkeel_model::policy::PolicyUpdate::default(),
+        ..NetworkUpdate::default()
     }
 }
 

@@ -30,15 +30,8 @@ const CHANGES: usize = 100;
 fn service(n: u16, last: u8) -> Arc<ServiceNet> {
     let [high, low] = n.to_be_bytes();
     let endpoint = |net: u8, host: u8| Endpoint {
-        address: Ipv4Addr::new(10, 42, net, host).into(),
         node: Some(format!("n{net}").into()),
-        pod: None,
-        hostname: None,
-        ready: true,
-        serving: true,
-        terminating: false,
-        hints: None,
-        ports: vec![Some(8080)],
+        ..Endpoint::ready(Ipv4Addr::new(10, 42, net, host).into(), vec![Some(8080)])
     };
     Arc::new(ServiceNet {
         cluster_ips: vec![Ipv4Addr::new(10, 43, high, low).into()],
@@ -69,10 +62,8 @@ fn update(full: bool, services: Vec<Arc<ServiceNet>>) -> NetworkUpdate {
             pod_cidr: Some("10.42.1.0/24".parse().unwrap()),
             zone: None,
         }],
-        gone_nodes: Vec::new(),
         services,
-        gone_services: Vec::new(),
-        policy: evenkeel_model::policy::PolicyUpdate::default(),
+        ..NetworkUpdate::default()
     }
 }
 

@@ -23,7 +23,6 @@ use evenkeel_model::{
         Endpoint, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId, ServiceNet,
         ServicePort,
     },
-    policy::PolicyUpdate,
 };
 use evenkeel_net::{
     link::netns::own_network,
@@ -143,17 +142,7 @@ fn update(number: u64, mode: NetworkMode, behind: Option<Ipv4Addr>) -> NetworkUp
         zone: None,
     };
     let service = |pod: Ipv4Addr| {
-        let endpoint = Endpoint {
-            address: pod.into(),
-            node: Some("n2".into()),
-            pod: None,
-            hostname: None,
-            ready: true,
-            serving: true,
-            terminating: false,
-            hints: None,
-            ports: vec![Some(PORT)],
-        };
+        let endpoint = Endpoint { node: Some("n2".into()), ..Endpoint::ready(pod.into(), vec![Some(PORT)]) };
         let port = ServicePort { name: String::new(), protocol: PortProtocol::Tcp, port: 80, node_port: None };
         Arc::new(ServiceNet {
             cluster_ips: vec![SERVICE.into()],
@@ -166,18 +155,10 @@ fn update(number: u64, mode: NetworkMode, behind: Option<Ipv4Addr>) -> NetworkUp
         session: 1,
         number,
         full: true,
-        settings: Some(NetworkSettings {
-            cluster_cidr: "10.42.0.0/16".parse().unwrap(),
-            service_cidr: "10.43.0.0/16".parse().unwrap(),
-            dns: "10.43.0.10".parse().unwrap(),
-            domain: "cluster.local".into(),
-            mode,
-        }),
+        settings: Some(NetworkSettings { mode, ..NetworkSettings::default() }),
         nodes: vec![node(1), node(2)],
-        gone_nodes: Vec::new(),
         services: behind.into_iter().map(service).collect(),
-        gone_services: Vec::new(),
-        policy: PolicyUpdate::default(),
+        ..NetworkUpdate::default()
     }
 }
 

@@ -62,13 +62,7 @@ fn update() -> NetworkUpdate {
         session: 3,
         number: u64::MAX,
         full: true,
-        settings: Some(NetworkSettings {
-            cluster_cidr: "10.42.0.0/16".parse().unwrap(),
-            service_cidr: "10.43.0.0/16".parse().unwrap(),
-            dns: "10.43.0.10".parse().unwrap(),
-            domain: "cluster.local".into(),
-            mode: NetworkMode::Vxlan,
-        }),
+        settings: Some(NetworkSettings { mode: NetworkMode::Vxlan, ..NetworkSettings::default() }),
         nodes: vec![
             node("n1"),
             NodeNet {

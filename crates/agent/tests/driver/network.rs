@@ -42,10 +42,7 @@ fn update(session: u64, number: u64) -> NetworkUpdate {
             mode: NetworkMode::Auto,
         }),
         nodes: vec![node],
-        gone_nodes: Vec::new(),
-        services: Vec::new(),
-        gone_services: Vec::new(),
-        policy: evenkeel_model::policy::PolicyUpdate::default(),
+        ..NetworkUpdate::default()
     }
 }
 

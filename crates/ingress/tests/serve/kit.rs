@@ -114,17 +114,7 @@ pub(crate) fn service(name: &str, endpoints: &[SocketAddr]) -> ServiceNet {
 }
 
 pub(crate) fn endpoint(at: SocketAddr) -> Endpoint {
-    Endpoint {
-        address: at.ip(),
-        node: None,
-        pod: None,
-        hostname: None,
-        ready: true,
-        serving: true,
-        terminating: false,
-        hints: None,
-        ports: vec![Some(at.port())],
-    }
+    Endpoint::ready(at.ip(), vec![Some(at.port())])
 }
 
 /// One with `Prefix` rules of host, path and Service.

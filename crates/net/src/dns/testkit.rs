@@ -4,10 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use evenkeel_model::{
     ids::Uid,
-    net::{
-        Endpoint, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId, ServiceNet,
-        ServicePort,
-    },
+    net::{Endpoint, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId, ServiceNet, ServicePort},
 };
 
 use super::zone::Zone;
@@ -17,16 +14,6 @@ pub(super) const NODE: &str = "n1";
 
 pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
-}
-
-pub(super) fn settings() -> NetworkSettings {
-    NetworkSettings {
-        cluster_cidr: "10.42.0.0/16".parse().unwrap(),
-        service_cidr: "10.43.0.0/16".parse().unwrap(),
-        dns: ip("10.43.0.10"),
-        domain: "cluster.local".into(),
-        mode: NetworkMode::Auto,
-    }
 }
 
 pub(super) fn id(name: &str) -> ServiceId {
@@ -47,15 +34,10 @@ pub(super) fn service(name: &str, addresses: &[&str]) -> ServiceNet {
 /// A ready endpoint with both ports.
 pub(super) fn endpoint(address: &str, host: Option<&str>) -> Endpoint {
     Endpoint {
-        address: ip(address),
         node: Some(NODE.into()),
         pod: Some("p".into()),
         hostname: host.map(Into::into),
-        ready: true,
-        serving: true,
-        terminating: false,
-        hints: None,
-        ports: vec![Some(8080), Some(5353)],
+        ..Endpoint::ready(ip(address), vec![Some(8080), Some(5353)])
     }
 }
 
@@ -68,17 +50,16 @@ pub(super) fn update(full: bool, services: Vec<ServiceNet>, gone: &[&str]) -> Ne
         session: 1,
         number: 1,
         full,
-        settings: full.then(settings),
+        settings: full.then(NetworkSettings::default),
         nodes: vec![NodeNet {
             name: NODE.into(),
             address: Some(ip("192.0.2.7")),
             pod_cidr: Some("10.42.1.0/24".parse().unwrap()),
             zone: None,
         }],
-        gone_nodes: Vec::new(),
         services: services.into_iter().map(Arc::new).collect(),
         gone_services: gone.iter().map(|name| id(name)).collect(),
-        policy: evenkeel_model::policy::PolicyUpdate::default(),
+        ..NetworkUpdate::default()
     }
 }
 

@@ -19,17 +19,7 @@ pub(super) fn service(name: &str, n: u16) -> ServiceNet {
 
 /// One that is ready, with one port, 8080.
 pub(super) fn endpoint(address: &str, node: &str) -> Endpoint {
-    Endpoint {
-        address: address.parse().unwrap(),
-        node: Some(node.into()),
-        pod: None,
-        hostname: None,
-        ready: true,
-        serving: true,
-        terminating: false,
-        hints: None,
-        ports: vec![Some(8080)],
-    }
+    Endpoint { node: Some(node.into()), ..Endpoint::ready(address.parse().unwrap(), vec![Some(8080)]) }
 }
 
 /// A full update of node `n1`, whose pods are in 10.42.1.0/24.
@@ -38,23 +28,15 @@ pub(super) fn full(services: Vec<ServiceNet>) -> NetworkUpdate {
         session: 1,
         number: 1,
         full: true,
-        settings: Some(NetworkSettings {
-            cluster_cidr: "10.42.0.0/16".parse().unwrap(),
-            service_cidr: "10.43.0.0/16".parse().unwrap(),
-            dns: "10.43.0.10".parse().unwrap(),
-            domain: "cluster.local".into(),
-            mode: evenkeel_model::net::NetworkMode::Auto,
-        }),
+        settings: Some(NetworkSettings::default()),
         nodes: vec![NodeNet {
             name: "n1".into(),
             address: Some("192.0.2.1".parse().unwrap()),
             pod_cidr: Some("10.42.1.0/24".parse().unwrap()),
             zone: None,
         }],
-        gone_nodes: Vec::new(),
         services: services.into_iter().map(Arc::new).collect(),
-        gone_services: Vec::new(),
-        policy: evenkeel_model::policy::PolicyUpdate::default(),
+        ..NetworkUpdate::default()
     }
 }
 

@@ -154,7 +154,6 @@ fn merge<T: Clone, K: Ord>(all: &mut Vec<T>, new: &[T], gone: &[K], key: impl Fn
 
 #[cfg(test)]
 mod tests {
-    use evenkeel_model::net::NetworkMode;
 
     use super::*;
 
@@ -167,18 +166,10 @@ mod tests {
             session: 1,
             number: 1,
             full,
-            settings: full.then(|| NetworkSettings {
-                cluster_cidr: "10.42.0.0/16".parse().unwrap(),
-                service_cidr: "10.43.0.0/16".parse().unwrap(),
-                dns: "10.43.0.10".parse().unwrap(),
-                domain: "cluster.local".into(),
-                mode: NetworkMode::Auto,
-            }),
+            settings: full.then(NetworkSettings::default),
             nodes,
             gone_nodes: gone.iter().map(|n| (*n).into()).collect(),
-            services: Vec::new(),
-            gone_services: Vec::new(),
-            policy: PolicyUpdate::default(),
+            ..NetworkUpdate::default()
         }
     }
 

@@ -149,18 +149,9 @@ fn update(number: u64, mode: NetworkMode, nodes: Vec<NodeNet>) -> NetworkUpdate 
         session: 1,
         number,
         full: true,
-        settings: Some(NetworkSettings {
-            cluster_cidr: "10.42.0.0/16".parse().unwrap(),
-            service_cidr: "10.43.0.0/16".parse().unwrap(),
-            dns: "10.43.0.10".parse().unwrap(),
-            domain: "cluster.local".into(),
-            mode,
-        }),
+        settings: Some(NetworkSettings { mode, ..NetworkSettings::default() }),
         nodes,
-        gone_nodes: Vec::new(),
-        services: Vec::new(),
-        gone_services: Vec::new(),
-        policy: evenkeel_model::policy::PolicyUpdate::default(),
+        ..NetworkUpdate::default()
     }
 }
 
@@ -396,15 +387,8 @@ async fn an_agent_that_comes_back_takes_over_what_is_there_and_down_leaves_nothi
 
 fn web(number: u64, pods: &[(Ipv4Addr, &str)]) -> NetworkUpdate {
     let endpoint = |(address, node): &(Ipv4Addr, &str)| Endpoint {
-        address: (*address).into(),
         node: Some((*node).into()),
-        pod: None,
-        hostname: None,
-        ready: true,
-        serving: true,
-        terminating: false,
-        hints: None,
-        ports: vec![Some(8080)],
+        ..Endpoint::ready((*address).into(), vec![Some(8080)])
     };
     let port = ServicePort { name: String::new(), protocol: PortProtocol::Tcp, port: 80, node_port: Some(30080) };
     let service = ServiceNet {

@@ -215,15 +215,8 @@ pub(crate) fn service(protocol: PortProtocol, endpoints: &[(&str, &str)]) -> Ser
         endpoints: endpoints
             .iter()
             .map(|(address, node)| Endpoint {
-                address: address.parse().unwrap(),
                 node: Some(Arc::from(*node)),
-                pod: None,
-                hostname: None,
-                ready: true,
-                serving: true,
-                terminating: false,
-                hints: None,
-                ports: vec![Some(8080)],
+                ..Endpoint::ready(address.parse().unwrap(), vec![Some(8080)])
             })
             .collect(),
         ..ServiceNet::new(ServiceId { namespace: "default".into(), name: "web".into() }, Uid::from_random(1))
@@ -236,22 +229,14 @@ pub(crate) fn full(services: Vec<ServiceNet>) -> NetworkUpdate {
         session: 1,
         number: 1,
         full: true,
-        settings: Some(NetworkSettings {
-            cluster_cidr: "10.42.0.0/16".parse().unwrap(),
-            service_cidr: "10.43.0.0/16".parse().unwrap(),
-            dns: "10.43.0.10".parse().unwrap(),
-            domain: "cluster.local".into(),
-            mode: NetworkMode::Routes,
-        }),
+        settings: Some(NetworkSettings { mode: NetworkMode::Routes, ..NetworkSettings::default() }),
         nodes: vec![NodeNet {
             name: "node".into(),
             address: Some(NODE.parse().unwrap()),
             pod_cidr: Some("10.42.1.0/24".parse().unwrap()),
             zone: None,
         }],
-        gone_nodes: Vec::new(),
         services: services.into_iter().map(Arc::new).collect(),
-        gone_services: Vec::new(),
-        policy: evenkeel_model::policy::PolicyUpdate::default(),
+        ..NetworkUpdate::default()
     }
 }

@@ -6,7 +6,7 @@ use evenkeel_model::net::{Endpoint, ServiceId, ServiceNet};
 use proptest::prelude::*;
 
 use super::{
-    super::testkit::{NODE, endpoint, id, ip, not_ready, service, settings, some_services, some_zone, update},
+    super::testkit::{NODE, endpoint, id, ip, not_ready, service, some_services, some_zone, update},
     Meaning, Place, Zone,
 };
 
@@ -45,8 +45,7 @@ fn an_address_changes_hands_and_both_directions_follow() {
 #[test]
 fn another_domain_is_taken_with_all_services() {
     let mut moved = update(false, Vec::new(), &[]);
-    let mut with = settings();
-    with.domain = "Prod.Example.org".into();
+    let with = evenkeel_model::net::NetworkSettings { domain: "Prod.Example.org".into(), ..Default::default() };
     moved.settings = Some(with);
     let next = Zone::updated(Some(&some_zone()), NODE, &moved).unwrap();
     assert_eq!(meaning(&next, "web.shop.svc.prod.example.org"), Meaning::Addresses(vec![ip("10.43.0.20")]));
