@@ -12,7 +12,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -40,7 +40,7 @@ const LASTS: u32 = 4;
 const SMALL: usize = 1000;
 const LARGE: usize = 100_000;
 /// Requests a second where both get the same: about half of what either does.
-const RATE: usize = 5000;
+const RATE: usize = 10_000;
 /// Where clients and the backend are, and where the proxy is.
 const THEIRS: &str = "0";
 const PROXYS: &str = "1";
@@ -69,9 +69,8 @@ struct Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // Both end by themselves when they are asked to.
-        let _ = Command::new("kill").args(["-QUIT", &self.pid.to_string()]).status();
-        let _ = self.child.kill();
+        // Its main process ends the others.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
     }
 }
@@ -103,15 +102,15 @@ impl Proxy {
         let mut command = Command::new("taskset");
         command.args(["-c", PROXYS]).arg(nginx_binary()).arg("-c").arg(&conf).args(["-e", "stderr"]);
         let child = command.spawn().unwrap();
-        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let begun = Instant::now();
-        while TcpStream::connect(at).is_err() {
+        let (main, begun) = (child.id(), Instant::now());
+        let mut proxy = Self { child, pid: main, at: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) };
+        while proxy.pid == main {
             assert!(begun.elapsed() < Duration::from_secs(5), "nginx does not start");
             std::thread::sleep(Duration::from_millis(10));
+            let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap();
+            proxy.pid = children.split_whitespace().next().map_or(main, |pid| pid.parse().unwrap());
         }
-        let main = child.id();
-        let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap();
-        Self { child, pid: children.split_whitespace().next().unwrap().parse().unwrap(), at }
+        proxy
     }
 }
 
@@ -341,7 +340,7 @@ fn h2load(proxy: &Proxy, dir: &Path, more: &[&str]) -> (f64, f64, f64) {
 const FIGURES: &[(&str, &str, Load)] = &[
     ("http1", "HTTP/1.1, 50 connections, as much as it takes", |p, _| wrk(p, "/")),
     ("large", "the same, answers of 100 kB", |p, _| wrk(p, "/large")),
-    ("rate", "HTTP/1.1, 50 connections, 5,000 requests a second", |p, dir| {
+    ("rate", "HTTP/1.1, 50 connections, 10,000 requests a second", |p, dir| {
         let rate = (RATE / CLIENTS).to_string();
         h2load(p, dir, &["--h1", "-c", &CLIENTS.to_string(), "--rps", &rate])
     }),

@@ -1,22 +1,57 @@
 //! What is told of each request when it is over: counters for machines, and, where it is asked for, a
 //! line in the log. A line has the path without its query, which may hold what is secret.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use evenkeel_model::ingress::IngressId;
 use hyper::{Method, StatusCode, Version};
+use metrics::Counter;
 use tokio::time::Instant;
+
+use crate::routes::Target;
 
 /// Paths are shown to this length.
 const LONGEST_PATH: usize = 512;
+
+fn counter(ingress: Option<&IngressId>, status: StatusCode) -> Counter {
+    let (namespace, name) = ingress.map_or(("", ""), |i| (&*i.namespace, &*i.name));
+    let labels =
+        [("namespace", namespace.to_owned()), ("ingress", name.to_owned()), ("code", status.as_str().to_owned())];
+    metrics::counter!("evenkeel_ingress_requests_total", &labels)
+}
+
+/// The counters of one way, kept where they are counted: to find one by its labels costs more than to count.
+#[derive(Debug, Default)]
+pub(crate) struct Counts(RwLock<Vec<(StatusCode, Counter)>>);
+
+impl Counts {
+    fn one(&self, ingress: &IngressId, status: StatusCode) {
+        let find = |all: &[(StatusCode, Counter)]| {
+            all.iter().find(|(s, _)| *s == status).map(|(_, counter)| counter.increment(1))
+        };
+        if find(&self.0.read().unwrap_or_else(PoisonError::into_inner)).is_some() {
+            return;
+        }
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if find(&all).is_none() {
+            let counter = counter(Some(ingress), status);
+            counter.increment(1);
+            // As many as there are codes, at most.
+            all.push((status, counter));
+        }
+    }
+}
 
 /// One request, until its response was sent or broke off.
 #[derive(Debug)]
 pub(crate) struct Account {
     began: Instant,
     line: Option<Box<Line>>,
-    /// The Ingress that it went by.
-    pub(crate) ingress: Option<IngressId>,
+    /// Where it went.
+    pub(crate) target: Option<Arc<Target>>,
     /// The last that was tried for it.
     pub(crate) endpoint: Option<std::net::SocketAddr>,
     pub(crate) status: StatusCode,
@@ -45,7 +80,7 @@ impl Account {
         Self {
             began: Instant::now(),
             line,
-            ingress: None,
+            target: None,
             endpoint: None,
             // Until it has one: the client went away.
             status: StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_GATEWAY),
@@ -66,13 +101,11 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let (namespace, name) = self.ingress.as_ref().map_or(("", ""), |i| (&*i.namespace, &*i.name));
-        let labels = [
-            ("namespace", namespace.to_owned()),
-            ("ingress", name.to_owned()),
-            ("code", self.status.as_str().to_owned()),
-        ];
-        metrics::counter!("evenkeel_ingress_requests_total", &labels).increment(1);
+        let ingress = self.target.as_ref().map(|t| &t.ingress);
+        match &self.target {
+            Some(target) => target.counts.one(&target.ingress, self.status),
+            None => counter(None, self.status).increment(1),
+        }
         metrics::histogram!("evenkeel_ingress_request_seconds").record(self.began.elapsed().as_secs_f64());
         if self.broken {
             metrics::counter!("evenkeel_ingress_broken_responses_total").increment(1);
@@ -88,7 +121,7 @@ impl Drop for Account {
             status = self.status.as_u16(),
             bytes = self.sent,
             millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            ingress = self.ingress.as_ref().map(tracing::field::display),
+            ingress = ingress.map(tracing::field::display),
             endpoint = self.endpoint.as_ref().map(tracing::field::display),
             broken = self.broken,
             "request"

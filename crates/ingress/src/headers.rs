@@ -31,13 +31,25 @@ const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// How many fields a backend gets beside the client's own.
+const OWN: usize = 6;
 
-/// Where a request came in.
-#[derive(Debug, Clone, Copy)]
+/// Where the requests of a connection come in.
+#[derive(Debug)]
 pub(crate) struct Came {
     pub(crate) client: IpAddr,
-    pub(crate) port: u16,
     pub(crate) tls: bool,
+    /// The client and the port as backends are told them, made once for all requests.
+    name: HeaderValue,
+    port: HeaderValue,
+}
+
+impl Came {
+    pub(crate) fn new(client: IpAddr, port: u16, tls: bool) -> Self {
+        // An address has nothing that a field may not have.
+        let name = HeaderValue::from_str(&client.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+        Self { client, tls, name, port: HeaderValue::from(port) }
+    }
 }
 
 /// The protocol that a client asks to go over to on this connection. Never HTTP/2, which would lead
@@ -75,7 +87,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 /// Takes away what is for one connection alone.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
+    let mut gone: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .into_iter()
         .filter_map(|v| v.to_str().ok())
@@ -84,13 +96,16 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
         .filter_map(|t| HeaderName::from_bytes(t.trim().as_bytes()).ok())
         .filter(|n| *n != header::HOST && *n != header::CONTENT_LENGTH)
         .collect();
-    for name in named.iter().chain(&HOP_BY_HOP).chain([&KEEP_ALIVE, &PROXY_CONNECTION, &HTTP2_SETTINGS]) {
+    // Most heads have few of them: looking at what is there costs less than looking for each.
+    let own = [&KEEP_ALIVE, &PROXY_CONNECTION, &HTTP2_SETTINGS];
+    gone.extend(headers.keys().filter(|n| HOP_BY_HOP.contains(n) || own.contains(n)).cloned());
+    for name in &gone {
         headers.remove(name);
     }
 }
 
 /// Makes a client's head the backend's. `authority` is what the client called the host.
-pub(crate) fn request(parts: &mut Parts, authority: &HeaderValue, from: Came, upgrade: Option<HeaderValue>) {
+pub(crate) fn request(parts: &mut Parts, authority: &HeaderValue, from: &Came, upgrade: Option<HeaderValue>) {
     let headers = &mut parts.headers;
     let trailers = has_token(headers, &header::TE, "trailers");
     strip(headers);
@@ -104,17 +119,16 @@ pub(crate) fn request(parts: &mut Parts, authority: &HeaderValue, from: Came, up
         headers.insert(header::UPGRADE, upgrade);
     }
     one_cookie(headers);
+    headers.reserve(OWN);
     headers.insert(header::HOST, authority.clone());
     headers.insert(FORWARDED_HOST, authority.clone());
-    headers.insert(FORWARDED_PORT, HeaderValue::from(from.port));
+    headers.insert(FORWARDED_PORT, from.port.clone());
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if from.tls { "https" } else { "http" }));
     without_doubles(headers);
     headers.remove(FORWARDED_SERVER);
     headers.remove(header::FORWARDED);
-    if let Ok(client) = HeaderValue::from_str(&from.client.to_string()) {
-        headers.insert(FORWARDED_FOR, client.clone());
-        headers.insert(REAL_IP, client);
-    }
+    headers.insert(FORWARDED_FOR, from.name.clone());
+    headers.insert(REAL_IP, from.name.clone());
 }
 
 /// Takes away what many backends, whose variables have no dashes, cannot tell from the fields that say who
@@ -153,7 +167,9 @@ mod tests {
 
     use super::*;
 
-    const CLIENT: Came = Came { client: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)), port: 443, tls: true };
+    fn client() -> Came {
+        Came::new([192, 0, 2, 7].into(), 443, true)
+    }
 
     fn parts(version: Version, headers: &[(&str, &str)]) -> Parts {
         let mut request = Request::builder().version(version);
@@ -182,7 +198,7 @@ mod tests {
                 ("accept", "*/*"),
             ],
         );
-        request(&mut p, &HeaderValue::from_static("shop.example:8443"), CLIENT, None);
+        request(&mut p, &HeaderValue::from_static("shop.example:8443"), &client(), None);
         let names: Vec<&str> = p.headers.keys().map(HeaderName::as_str).collect();
         let mut sorted = names.clone();
         sorted.sort_unstable();
@@ -240,7 +256,7 @@ mod tests {
     #[test]
     fn cookies_are_one() {
         let mut p = parts(Version::HTTP_2, &[("cookie", "a=1"), ("cookie", "b=2")]);
-        request(&mut p, &HeaderValue::from_static("h"), CLIENT, None);
+        request(&mut p, &HeaderValue::from_static("h"), &client(), None);
         assert_eq!(p.headers.get_all("cookie").into_iter().collect::<Vec<_>>(), ["a=1; b=2"]);
     }
 }

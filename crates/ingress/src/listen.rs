@@ -168,7 +168,7 @@ impl Listener {
                     }
                 },
             };
-            let came = Came { client: peer.ip(), port: at.port(), tls: self.acceptor.is_some() };
+            let came = Arc::new(Came::new(peer.ip(), at.port(), self.acceptor.is_some()));
             let (shared, acceptor) = (self.shared.clone(), self.acceptor.clone());
             self.shared.tasks.spawn(client(shared, stream, came, acceptor, permit));
         }
@@ -190,7 +190,7 @@ struct Ended;
 async fn client(
     shared: Arc<Shared>,
     stream: TcpStream,
-    came: Came,
+    came: Arc<Came>,
     acceptor: Option<TlsAcceptor>,
     _permit: OwnedSemaphorePermit,
 ) {
@@ -198,6 +198,7 @@ async fn client(
     let end = shared.end.clone();
     let activity = Activity::new();
     let stream = Linger::new(stream, activity.clone());
+    let client = came.client;
     let served = async {
         let Some(acceptor) = acceptor else { return connection(shared, activity, stream, came, None).await };
         match timeout(shared.settings.limits.head, acceptor.accept(stream)).await {
@@ -205,8 +206,8 @@ async fn client(
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(H2);
                 connection(shared, activity, stream, came, Some(http2)).await;
             }
-            Ok(Err(error)) => tracing::debug!(%error, client = %came.client, "a client did not agree on TLS"),
-            Err(_) => tracing::debug!(client = %came.client, "a client did not come to its TLS in time"),
+            Ok(Err(error)) => tracing::debug!(%error, %client, "a client did not agree on TLS"),
+            Err(_) => tracing::debug!(%client, "a client did not come to its TLS in time"),
         }
     };
     end.run_until_cancelled(served).await;
@@ -218,19 +219,21 @@ async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     shared: Arc<Shared>,
     activity: Arc<Activity>,
     io: I,
-    came: Came,
+    came: Arc<Came>,
     http2: Option<bool>,
 ) {
     let limits = shared.settings.limits.clone();
     let closing = shared.closing.clone();
-    let of_requests = activity.clone();
+    let (of_requests, client) = (activity.clone(), came.client);
     let service = service_fn(move |request: Request<Incoming>| {
+        let came = came.clone();
         let (shared, busy) = (shared.clone(), of_requests.begin(!request.body().is_end_stream()));
-        async move {
-            let mut response = proxy::answer(&shared, came, request).await;
+        // In a box, because HTTP/2 moves it about before it runs.
+        Box::pin(async move {
+            let mut response = proxy::answer(&shared, &came, request).await;
             response.body_mut().busy = Some(busy);
             Ok::<_, Infallible>(response)
-        }
+        })
     });
     let builder = builder(&limits, http2);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(io), service);
@@ -241,7 +244,7 @@ async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::trace!(error = %error, client = %came.client, "a client's connection broke");
+                    tracing::trace!(%error, %client, "a client's connection broke");
                 }
                 return;
             }

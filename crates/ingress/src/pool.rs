@@ -37,8 +37,8 @@ use crate::{
     wire::Wire,
 };
 
-/// Idle connections that are kept to one address.
-const MOST_IDLE: usize = 64;
+/// Idle connections that are kept to one address: fewer than requests at once are connections that come and go.
+const MOST_IDLE: usize = 256;
 /// Connections to one address at once; beyond it the next address is tried.
 const MOST_OPEN: usize = 1024;
 /// An idle connection is kept this long; many servers close theirs after 5 s and more.

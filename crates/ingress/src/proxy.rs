@@ -56,7 +56,7 @@ impl From<UploadError> for Refusal {
 }
 
 /// Answers one request.
-pub(crate) async fn answer(shared: &Arc<Shared>, came: Came, request: Request<Incoming>) -> Response<Download> {
+pub(crate) async fn answer(shared: &Arc<Shared>, came: &Came, request: Request<Incoming>) -> Response<Download> {
     let (parts, body) = request.into_parts();
     let authority = authority(&parts);
     let host = authority.as_ref().ok().and_then(|a| a.to_str().ok()).map(host_of).unwrap_or_default();
@@ -103,7 +103,7 @@ fn authority(parts: &Parts) -> Result<HeaderValue, Refusal> {
 
 async fn forward(
     shared: &Arc<Shared>,
-    came: Came,
+    came: &Came,
     mut parts: Parts,
     body: Incoming,
     authority: &HeaderValue,
@@ -118,7 +118,7 @@ async fn forward(
         return Err(refuse(StatusCode::NOT_FOUND, "no Ingress has a rule for this host and path"));
     };
     drop(view);
-    account.ingress = Some(target.ingress.clone());
+    account.target = Some(target.clone());
     if target.https_redirect && !came.tls {
         return redirect(shared, host, &parts.uri);
     }

@@ -20,6 +20,8 @@ use std::{
 
 use evenkeel_model::ingress::{IngressBackend, IngressId, IngressNet, PathKind};
 
+use crate::account::Counts;
+
 /// A table of ways. Made anew with each change of an Ingress.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
@@ -31,7 +33,7 @@ pub(crate) struct Routes {
 }
 
 /// Where a request goes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Target {
     /// The Ingress that says so.
     pub(crate) ingress: IngressId,
@@ -39,6 +41,8 @@ pub(crate) struct Target {
     pub(crate) backend: IngressBackend,
     /// Requests without TLS are sent to where there is.
     pub(crate) https_redirect: bool,
+    /// Requests that went this way.
+    pub(crate) counts: Counts,
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +95,8 @@ impl Routes {
         for ingress in by_age(ingresses) {
             let target = |backend: &IngressBackend| {
                 let https_redirect = ingress.https_redirect;
-                Arc::new(Target { ingress: ingress.id.clone(), backend: backend.clone(), https_redirect })
+                let (ingress, backend) = (ingress.id.clone(), backend.clone());
+                Arc::new(Target { ingress, backend, https_redirect, counts: Counts::default() })
             };
             let default = ingress.default_backend.as_ref().map(target);
             if routes.default.is_none() {
