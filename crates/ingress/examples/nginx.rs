@@ -195,17 +195,7 @@ fn serve(dir: &Path, backend: u16, log: bool) {
 fn service(backend: u16) -> ServiceNet {
     ServiceNet {
         ports: vec![ServicePort { name: "http".into(), protocol: PortProtocol::Tcp, port: 80, node_port: None }],
-        endpoints: vec![Endpoint {
-            address: Ipv4Addr::LOCALHOST.into(),
-            node: None,
-            pod: None,
-            hostname: None,
-            ready: true,
-            serving: true,
-            terminating: false,
-            hints: None,
-            ports: vec![Some(backend)],
-        }],
+        endpoints: vec![Endpoint::ready(Ipv4Addr::LOCALHOST.into(), vec![Some(backend)])],
         ..ServiceNet::new(ServiceId { namespace: "shop".into(), name: "web".into() }, Uid(1))
     }
 }
