@@ -1,12 +1,13 @@
 //! What was committed, for readers: the last view, and the last changes for watchers.
 //!
 //! The host publishes after each commit; lists read the view, watches pull from the ring of
-//! changes. A watcher has no queue of its own: it holds a place in the ring, so a slow one costs
-//! nothing, and one that the ring has left behind is told to list again. Deliberately not here:
-//! selection by namespace or label, and anything of HTTP.
+//! changes, which is kept by kinds. A watcher has no queue of its own: it holds a place in the ring, so a slow
+//! one costs nothing, and one that the ring has left behind is told to list again. A batch wakes the watchers
+//! of the kinds that it changed, once each. Deliberately not here: selection by namespace or label, and
+//! anything of HTTP.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -74,12 +75,50 @@ struct Bounds {
 #[derive(Debug)]
 struct Inner {
     view: Arc<View>,
-    ring: VecDeque<Arc<WatchEvent>>,
+    kinds: HashMap<Kind, Stand>,
+    /// The kinds of all changes that are kept, in their order.
+    order: VecDeque<Kind>,
     weight: usize,
-    /// Every change after this version is in the ring.
+    /// The version that it began with: what was before is not known here.
     start: Version,
     /// How often it started over: a place in the ring belongs to one of these lives.
     life: u64,
+}
+
+/// The changes of one kind. A kind has its own, so that neither a change of another kind wakes its watchers nor
+/// they look through those.
+#[derive(Debug)]
+struct Stand {
+    ring: VecDeque<Arc<WatchEvent>>,
+    /// Every change after this version is in the ring.
+    start: Version,
+    head: Arc<watch::Sender<Version>>,
+}
+
+impl Inner {
+    fn new(view: View) -> Self {
+        let start = view.version;
+        Self { view: Arc::new(view), kinds: HashMap::new(), order: VecDeque::new(), weight: 0, start, life: 0 }
+    }
+
+    fn stand(&mut self, kind: Kind) -> &mut Stand {
+        let start = self.start;
+        self.kinds.entry(kind).or_insert_with(|| Stand {
+            ring: VecDeque::new(),
+            start,
+            head: Arc::new(watch::channel(start).0),
+        })
+    }
+
+    /// Drops the oldest change of all.
+    fn forget(&mut self) {
+        let Some(kind) = self.order.pop_front() else { return };
+        let stand = self.stand(kind);
+        if let Some(oldest) = stand.ring.pop_front() {
+            stand.start = oldest.version;
+            self.weight -= oldest.weight();
+        }
+    }
 }
 
 impl Live {
@@ -90,29 +129,34 @@ impl Live {
 
     fn with_bounds(view: View, bytes: usize, changes: usize) -> Self {
         let (head, _) = watch::channel(view.version);
-        let start = view.version;
-        let inner = Inner { view: Arc::new(view), ring: VecDeque::new(), weight: 0, start, life: 0 };
-        Self { inner: Mutex::new(inner), head, bounds: Bounds { bytes, changes } }
+        Self { inner: Mutex::new(Inner::new(view)), head, bounds: Bounds { bytes, changes } }
     }
 
     /// Makes a committed batch visible: the changes in the order of their versions, and the view
     /// after them. To be called before the callers of the batch are answered.
     pub fn publish(&self, view: View, changes: impl IntoIterator<Item = WatchEvent>) {
         let version = view.version;
+        let mut heads: HashMap<Kind, Arc<watch::Sender<Version>>> = HashMap::new();
         {
             let mut inner = self.lock();
             for change in changes {
                 inner.weight += change.weight();
-                inner.ring.push_back(Arc::new(change));
+                let kind = change.key.kind;
+                inner.order.push_back(kind);
+                let stand = inner.stand(kind);
+                stand.ring.push_back(Arc::new(change));
+                heads.entry(kind).or_insert_with(|| stand.head.clone());
             }
-            while inner.weight > self.bounds.bytes || inner.ring.len() > self.bounds.changes {
-                let Some(oldest) = inner.ring.pop_front() else { break };
-                inner.weight -= oldest.weight();
-                inner.start = oldest.version;
+            while inner.weight > self.bounds.bytes || inner.order.len() > self.bounds.changes {
+                inner.forget();
             }
             inner.view = Arc::new(view);
             metrics::gauge!("evenkeel_watch_ring_bytes").set(f64_of(inner.weight));
-            metrics::gauge!("evenkeel_watch_ring_changes").set(f64_of(inner.ring.len()));
+            metrics::gauge!("evenkeel_watch_ring_changes").set(f64_of(inner.order.len()));
+        }
+        // Whoever wakes up finds the lock free.
+        for head in heads.into_values() {
+            head.send_replace(version);
         }
         self.head.send_replace(version);
     }
@@ -120,13 +164,19 @@ impl Live {
     /// Starts over after the store was loaded again: all watchers end with "too old".
     pub fn reset(&self, view: View) {
         let version = view.version;
-        {
+        let heads: Vec<_> = {
             let mut inner = self.lock();
-            inner.ring.clear();
-            inner.weight = 0;
-            inner.start = version;
-            inner.life += 1;
-            inner.view = Arc::new(view);
+            let life = inner.life + 1;
+            let kinds = std::mem::take(&mut inner.kinds);
+            *inner = Inner { life, ..Inner::new(view) };
+            // Their watchers hear of it by the heads that they know.
+            for (kind, Stand { head, .. }) in kinds {
+                inner.kinds.insert(kind, Stand { ring: VecDeque::new(), start: version, head });
+            }
+            inner.kinds.values().map(|stand| stand.head.clone()).collect()
+        };
+        for head in heads {
+            head.send_replace(version);
         }
         self.head.send_replace(version);
     }
@@ -143,29 +193,27 @@ impl Live {
 
     /// Changes of one kind after a version.
     pub fn subscribe(&self, kind: Kind, after: Version) -> Result<Subscription, TooOld> {
-        let inner = self.lock();
-        let newest = inner.view.version;
-        if after < inner.start || after > newest {
-            return Err(TooOld { asked: after, oldest: inner.start });
+        let mut inner = self.lock();
+        let (newest, life) = (inner.view.version, inner.life);
+        let stand = inner.stand(kind);
+        if after < stand.start || after > newest {
+            return Err(TooOld { asked: after, oldest: stand.start });
         }
-        Ok(Subscription { kind, after, life: inner.life, head: self.head.subscribe() })
+        Ok(Subscription { kind, after, life, unseen: true, head: stand.head.subscribe() })
     }
 
     fn take(&self, kind: Kind, after: Version, life: u64) -> Result<Taken, TooOld> {
-        let inner = self.lock();
-        if after < inner.start || life != inner.life {
-            return Err(TooOld { asked: after, oldest: inner.start });
+        let mut inner = self.lock();
+        let (same, up_to) = (life == inner.life, inner.view.version);
+        let stand = inner.stand(kind);
+        if after < stand.start || !same {
+            return Err(TooOld { asked: after, oldest: stand.start });
         }
-        let from = inner.ring.partition_point(|e| e.version <= after);
-        let mut taken = Taken { events: Vec::new(), up_to: inner.view.version };
-        for event in inner.ring.range(from..).filter(|e| e.key.kind == kind) {
-            if taken.events.len() == TAKE {
-                taken.up_to = taken.events.last().map_or(after, |e: &Arc<WatchEvent>| e.version);
-                break;
-            }
-            taken.events.push(event.clone());
-        }
-        Ok(taken)
+        let from = stand.ring.partition_point(|e| e.version <= after);
+        let events: Vec<_> = stand.ring.range(from..).take(TAKE).cloned().collect();
+        let more = from + events.len() < stand.ring.len();
+        let last = events.last().map_or(after, |e| e.version);
+        Ok(Taken { up_to: if more { last } else { up_to }, more, events })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -186,6 +234,8 @@ pub struct Taken {
     pub events: Vec<Arc<WatchEvent>>,
     /// Everything up to here was seen.
     pub up_to: Version,
+    /// Whether there are more than these.
+    more: bool,
 }
 
 /// A watcher's place in the ring.
@@ -194,6 +244,8 @@ pub struct Subscription {
     kind: Kind,
     after: Version,
     life: u64,
+    /// Whether there may be changes that were there before the last look at the head.
+    unseen: bool,
     head: watch::Receiver<Version>,
 }
 
@@ -207,18 +259,25 @@ impl Subscription {
     /// waiting.
     pub async fn next(&mut self, live: &Live) -> Option<Result<Taken, TooOld>> {
         loop {
-            self.head.borrow_and_update();
-            match live.take(self.kind, self.after, self.life) {
-                Err(e) => return Some(Err(e)),
-                Ok(taken) => {
-                    self.after = taken.up_to;
-                    if !taken.events.is_empty() {
-                        return Some(Ok(taken));
-                    }
-                }
+            if !self.unseen {
+                self.head.changed().await.ok()?;
             }
-            self.head.changed().await.ok()?;
+            match self.look(live) {
+                Ok(taken) if taken.events.is_empty() => {}
+                other => return Some(other),
+            }
         }
+    }
+
+    /// The next changes that are there now, if there are any: the place moves on although nothing has woken it.
+    pub fn look(&mut self, live: &Live) -> Result<Taken, TooOld> {
+        // Nothing else is heard of a version that is there already.
+        self.head.borrow_and_update();
+        self.unseen = true;
+        let taken = live.take(self.kind, self.after, self.life)?;
+        self.after = taken.up_to;
+        self.unseen = taken.more;
+        Ok(taken)
     }
 }
 
@@ -303,6 +362,43 @@ mod tests {
         let event = write(&mut world, Kind::Secret, 1, 9);
         live.publish(world.view(), event);
         assert_eq!(sub.next(&live).now_or_never().unwrap().unwrap().unwrap().events.len(), 1);
+    }
+
+    #[test]
+    fn what_other_kinds_do_wakes_nobody_and_pushes_nobody_out() {
+        let mut world = World::default();
+        let live = Live::with_bounds(world.view(), RING_BYTES, 4);
+        let mut quiet = live.subscribe(Kind::Secret, world.version).unwrap();
+        assert!(quiet.next(&live).now_or_never().is_none());
+        for content in 1..10 {
+            let event = write(&mut world, Kind::Pod, 1, content);
+            live.publish(world.view(), event);
+        }
+        assert!(!quiet.head.has_changed().unwrap());
+        assert!(live.subscribe(Kind::Pod, Version(1)).is_err());
+        // Its kind has lost no change, so it goes on, and may begin where another ends.
+        assert!(live.subscribe(Kind::Secret, Version(1)).is_ok());
+        assert_eq!((quiet.look(&live).unwrap().events.len(), quiet.position()), (0, world.version));
+        let event = write(&mut world, Kind::Secret, 1, 1);
+        live.publish(world.view(), event);
+        assert_eq!(quiet.next(&live).now_or_never().unwrap().unwrap().unwrap().events.len(), 1);
+    }
+
+    #[test]
+    fn who_is_far_behind_takes_a_part_at_a_time() {
+        let mut world = World::default();
+        let live = Live::new(world.view());
+        let mut sub = live.subscribe(Kind::Secret, world.version).unwrap();
+        let events: Vec<WatchEvent> = (0..TAKE + 5)
+            .filter_map(|n| {
+                write(&mut world, Kind::Secret, u8::try_from(n % 7).unwrap(), u8::try_from(n % 9 + 1).unwrap())
+            })
+            .collect();
+        let all = events.len();
+        assert!(all > TAKE, "{all}");
+        live.publish(world.view(), events);
+        let mut next = || sub.next(&live).now_or_never().map(|taken| taken.unwrap().unwrap().events.len());
+        assert_eq!([next(), next(), next()], [Some(TAKE), Some(all - TAKE), None]);
     }
 
     #[test]

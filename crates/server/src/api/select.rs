@@ -2,6 +2,8 @@
 //!
 //! Called by list and watch. Label selectors are `evenkeel_model::Selector`.
 
+use std::borrow::Cow;
+
 use evenkeel_model::{Kind, Object, Selector};
 use evenkeel_schema::Customs;
 use serde_json::Value;
@@ -77,15 +79,15 @@ fn supported(kind: Kind, path: &str) -> bool {
     path == "metadata.name" || (path == "metadata.namespace" && kind.namespaced()) || more.contains(&path)
 }
 
-fn field(object: &Object, path: &str) -> String {
+fn field<'o>(object: &'o Object, path: &str) -> Cow<'o, str> {
     match path {
-        "metadata.name" => object.key.name.to_string(),
-        "metadata.namespace" => object.key.namespace.to_string(),
-        "spec.nodeName" => object.node.as_deref().unwrap_or_default().into(),
-        "source" => pointer(&object.body, "/source/component"),
+        "metadata.name" => Cow::Borrowed(&object.key.name),
+        "metadata.namespace" => Cow::Borrowed(&object.key.namespace),
+        "spec.nodeName" => Cow::Borrowed(object.node.as_deref().unwrap_or_default()),
+        "source" => pointer(&object.body, "/source/component").into(),
         _ => match path.strip_prefix("status.") {
-            Some(rest) => pointer(&object.status, &format!("/{}", rest.replace('.', "/"))),
-            None => pointer(&object.body, &format!("/{}", path.replace('.', "/"))),
+            Some(rest) => pointer(&object.status, &format!("/{}", rest.replace('.', "/"))).into(),
+            None => pointer(&object.body, &format!("/{}", path.replace('.', "/"))).into(),
         },
     }
 }

@@ -1,10 +1,11 @@
 //! Watch: the committed changes of a kind as a stream of JSON lines.
 //!
-//! Called by `rest`. A watch holds a place in the ring of `live`; nothing is queued for it. It ends
-//! at its timeout, when the server stops, when the kind's definition goes, or when the ring has left it behind (with an ERROR event
-//! of code 410, after which clients list again).
+//! Called by `rest`. A watch holds a place in the ring of `live`; nothing is queued for it. Watchers who are told
+//! the same are sent the same bytes (`lines`). It ends at its timeout, when the server stops, when the kind's
+//! definition goes, or when the ring has left it behind (with an ERROR event of code 410, after which clients
+//! list again).
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -13,15 +14,16 @@ use axum::{
 };
 use evenkeel_model::{Kind, Object, Version};
 use evenkeel_schema::Customs;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
     Api, Streaming,
     accept::Form,
     custom,
-    live::{Live, Subscription, TooOld, WatchEvent},
+    live::{Live, Subscription, Taken, TooOld, WatchEvent},
     query::{At, Params},
     select::selects,
     status::Failure,
@@ -50,7 +52,11 @@ struct Watch {
     headed: bool,
     ended: bool,
     until: Instant,
-    bookmark: Instant,
+    /// When the time is over, or a bookmark is due. Like `stopped` it is set up once, not each time that the
+    /// watch waits.
+    timer: Pin<Box<Sleep>>,
+    /// The server's end.
+    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// Starts a watch.
@@ -83,7 +89,7 @@ pub(crate) fn start(
         }
         _ => None,
     };
-    let now = Instant::now();
+    let until = Instant::now() + params.timeout;
     metrics::gauge!("evenkeel_watches").increment(1);
     let mut watch = Watch {
         api: api.clone(),
@@ -95,15 +101,17 @@ pub(crate) fn start(
         told: after,
         headed: false,
         ended: false,
-        until: now + params.timeout,
-        bookmark: now + BOOKMARKS,
+        until,
+        timer: Box::pin(sleep_until(until)),
+        stopped: Box::pin(api.stop.clone().cancelled_owned()),
         params,
         form,
     };
+    watch.set_timer();
     if from.is_none() {
         for object in view.list(kind, namespace) {
             if watch.selects(object) {
-                watch.push("ADDED", object, object.version);
+                watch.list(object);
             }
         }
         // Who wants no bookmarks is not told where what was there ends.
@@ -119,7 +127,7 @@ fn respond(watch: Watch) -> Response {
         let line = watch.line().await?;
         Some((Ok::<_, std::convert::Infallible>(line), watch))
     });
-    let mut response = Response::new(Body::from_stream(lines));
+    let mut response = Response::new(Body::from_stream(lines.fuse()));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     response.extensions_mut().insert(Streaming);
@@ -140,9 +148,13 @@ impl Watch {
     /// The next lines, joined: what is ready leaves in one piece.
     async fn line(&mut self) -> Option<Bytes> {
         loop {
-            if !self.ready.is_empty() {
+            // One alone is sent as it is, the same bytes to all.
+            if self.ready.len() > 1 {
                 let lines: Vec<u8> = self.ready.drain(..).flatten().collect();
                 return Some(lines.into());
+            }
+            if let Some(line) = self.ready.pop_front() {
+                return Some(line);
             }
             if self.ended {
                 return None;
@@ -153,26 +165,46 @@ impl Watch {
 
     async fn step(&mut self) {
         let api = self.api.clone();
-        let wake = self.until.min(if self.params.bookmarks { self.bookmark } else { self.until });
         tokio::select! {
             next = self.place.next(api.backend.live()) => match next {
                 None => self.ended = true,
-                Some(Err(too_old)) => self.fail(too_old),
-                Some(Ok(taken)) => taken.events.iter().for_each(|e| self.event(e)),
+                Some(taken) => self.taken(taken),
             },
             // A kind that is served no more has no more to tell; clients that ask again get 404.
             changed = next_of(&mut self.definitions, api.backend.live()) => {
                 self.ended = changed || api.backend.live().view().customs.version(self.kind).is_none_or(|v| !v.served);
             }
-            () = api.stop.cancelled() => self.ended = true,
-            () = sleep_until(wake) => {
-                if self.params.bookmarks && self.place.position() > self.told {
-                    self.push_bookmark(self.place.position(), false);
-                }
-                self.bookmark = Instant::now() + BOOKMARKS;
-                self.ended = Instant::now() >= self.until;
+            () = &mut self.stopped => self.ended = true,
+            () = &mut self.timer => self.time(),
+        }
+    }
+
+    fn taken(&mut self, taken: Result<Taken, TooOld>) {
+        match taken {
+            Ok(taken) => taken.events.iter().for_each(|e| self.event(e)),
+            Err(too_old) => self.fail(too_old),
+        }
+    }
+
+    /// The time is over, or it is time for a bookmark.
+    fn time(&mut self) {
+        if self.params.bookmarks {
+            let api = self.api.clone();
+            // What other kinds did has not woken it.
+            let taken = self.place.look(api.backend.live());
+            self.taken(taken);
+            if !self.ended && self.place.position() > self.told {
+                self.push_bookmark(self.place.position(), false);
             }
         }
+        self.ended |= Instant::now() >= self.until;
+        self.set_timer();
+    }
+
+    fn set_timer(&mut self) {
+        let bookmark = Some(Instant::now() + BOOKMARKS).filter(|_| self.params.bookmarks);
+        let at = bookmark.map_or(self.until, |at| at.min(self.until));
+        self.timer.as_mut().reset(at);
     }
 
     fn event(&mut self, event: &WatchEvent) {
@@ -187,17 +219,31 @@ impl Watch {
         }
     }
 
-    fn push(&mut self, what: &str, object: &Object, version: Version) {
-        let customs = if let Kind::Custom(_) = self.kind {
-            self.api.backend.live().view().customs.clone()
-        } else {
-            Customs::default()
-        };
-        let object = &*custom::shown(&customs, self.kind, object);
+    /// What is there when it begins.
+    fn list(&mut self, object: &Arc<Object>) {
+        if self.form != Form::Objects {
+            return self.push("ADDED", object, object.version);
+        }
+        self.told = self.told.max(object.version);
+        let customs = self.customs();
+        let object = custom::shown(&customs, self.kind, object);
+        self.ready.push_back(line("ADDED", &object, object.version).into());
+    }
+
+    fn push(&mut self, what: &'static str, object: &Arc<Object>, version: Version) {
         self.told = self.told.max(version);
+        // Columns come once, and a row says how old an object is: a table is each watcher's own.
+        if self.form == Form::Objects {
+            let said = (version, what, self.kind.info().version);
+            let shared = self.api.lines.of(said, object, || {
+                let customs = self.customs();
+                line(what, &custom::shown(&customs, self.kind, object), version)
+            });
+            return self.ready.push_back(shared);
+        }
+        let customs = self.customs();
+        let object = &*custom::shown(&customs, self.kind, object);
         let object = match self.form {
-            Form::Objects => return self.push_object(what, object, version),
-            Form::Metadata => with_version(tables::partial(object), version),
             Form::Table => {
                 let mut row = tables::row(object, &customs, self.params.include, (self.api.now)());
                 if let Some(inner) = row.get_mut("object") {
@@ -211,21 +257,16 @@ impl Watch {
                     "columnDefinitions": columns, "rows": [row],
                 })
             }
+            _ => with_version(tables::partial(object), version),
         };
         self.push_line(&json!({"type": what, "object": object}));
     }
 
-    /// An object as it is kept, without a tree of it: of most events there are many watchers.
-    fn push_object(&mut self, what: &str, object: &Object, version: Version) {
-        let mut line = Vec::with_capacity(object.body.len() + object.status.len() + object.managed.len() + 1024);
-        line.extend_from_slice(b"{\"object\":");
-        if object.version == version {
-            object.write_json(&mut line);
-        } else {
-            Object { version, ..object.clone() }.write_json(&mut line);
+    fn customs(&self) -> Customs {
+        match self.kind {
+            Kind::Custom(_) => self.api.backend.live().view().customs.clone(),
+            _ => Customs::default(),
         }
-        line.extend_from_slice(format!(",\"type\":\"{what}\"}}\n").as_bytes());
-        self.ready.push_back(line.into());
     }
 
     fn push_bookmark(&mut self, version: Version, initial_end: bool) {
@@ -260,6 +301,19 @@ impl Watch {
         line.push(b'\n');
         self.ready.push_back(line.into());
     }
+}
+
+/// An object as it is kept, without a tree of it.
+fn line(what: &str, object: &Object, version: Version) -> Vec<u8> {
+    let mut line = Vec::with_capacity(object.body.len() + object.status.len() + object.managed.len() + 1024);
+    line.extend_from_slice(b"{\"object\":");
+    if object.version == version {
+        object.write_json(&mut line);
+    } else {
+        Object { version, ..object.clone() }.write_json(&mut line);
+    }
+    line.extend_from_slice(format!(",\"type\":\"{what}\"}}\n").as_bytes());
+    line
 }
 
 /// Waits for a change of any definition; whether there will be none that can be told any more.
