@@ -15,18 +15,20 @@ use evenkeel_schema::{
 };
 use serde_json::{Value, json};
 
-use crate::api::fuzzing::{Patch, json_patch, query, sent_options, spdy_frames};
+use crate::api::fuzzing::{Patch, channel_messages, json_patch, query, sent_body, sent_options, spdy_frames};
 
 /// A reader of bytes, by the name of its target.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 8] = [
     ("yaml", yaml),
+    ("bodies", bodies),
     ("patches", patches),
     ("protobuf", protobufs),
     ("selectors", selectors),
     ("spdy", spdy),
+    ("channels", channels),
     ("cel", cel),
 ];
 
@@ -42,6 +44,17 @@ fn kind(byte: u8) -> Kind {
 pub fn yaml(bytes: &[u8]) {
     let file = std::sync::Arc::new(parse_file("a.yaml", bytes, &Options::default()));
     let _told = assemble(&[file], &Customs::default());
+}
+
+/// A body as a request brings it, in a format and for a kind by the first byte, up to what is put to core.
+pub fn bodies(bytes: &[u8]) {
+    const MEDIA: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+    let Some((first, body)) = bytes.split_first() else { return };
+    let sort = usize::from(*first);
+    let kind = KINDS[sort / MEDIA.len() % KINDS.len()];
+    if let Some(value) = sent_body(kind, MEDIA[sort % MEDIA.len()], body) {
+        let _problems = validate::object(kind, &value);
+    }
 }
 
 fn live() -> Value {
@@ -102,6 +115,17 @@ pub fn spdy(bytes: &[u8]) {
     let Some((at, bytes)) = bytes.split_first() else { return };
     let (first, second) = bytes.split_at(usize::from(*at).min(bytes.len()));
     spdy_frames(&[first, second]);
+}
+
+/// A client's messages of a command in a pod: each begins with its length, and the first byte says which version
+/// of the protocol they speak.
+pub fn channels(bytes: &[u8]) {
+    let Some((version, mut rest)) = bytes.split_first() else { return };
+    while let Some((len, after)) = rest.split_first() {
+        let (message, after) = after.split_at(usize::from(*len).min(after.len()));
+        channel_messages(version % 2 == 0, message);
+        rest = after;
+    }
 }
 
 /// A rule of a definition, and an object that is judged by it.
@@ -198,6 +222,24 @@ mod tests {
         assert!(start.elapsed() < MOST, "{name} takes {:?} for {input:?}: {text}", start.elapsed());
     }
 
+    /// Tries a target with what is kept of it, and with mutations of that for some time.
+    fn tried(target: Target, mut all: Vec<Vec<u8>>, time: Duration) {
+        for input in &all {
+            run(target, input);
+        }
+        // Fixed, so that a failure has the same inputs again.
+        let (mut rng, end, mut tried) = (Rng::new(7), Instant::now() + time, 0_u32);
+        while Instant::now() < end || tried < 50 {
+            let input = mutated(&all, &mut rng);
+            run(target, &input);
+            tried += 1;
+            // Some become beginnings themselves.
+            if all.len() < 500 && rng.below(8) == 0 {
+                all.push(input);
+            }
+        }
+    }
+
     #[test]
     fn no_bytes_break_a_reader() {
         let seconds = std::env::var("EVENKEEL_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok());
@@ -205,24 +247,20 @@ mod tests {
         std::thread::scope(|scope| {
             for target in TARGETS {
                 scope.spawn(move || {
-                    let mut all = kept(target.0);
+                    let all = kept(target.0);
                     assert!(all.len() >= 3, "{}: too little to begin with", target.0);
-                    for input in &all {
-                        run(target, input);
-                    }
-                    // Fixed, so that a failure has the same inputs again.
-                    let (mut rng, end, mut tried) = (Rng::new(7), Instant::now() + time, 0_u32);
-                    while Instant::now() < end || tried < 50 {
-                        let input = mutated(&all, &mut rng);
-                        run(target, &input);
-                        tried += 1;
-                        // Some become beginnings themselves.
-                        if all.len() < 500 && rng.below(8) == 0 {
-                            all.push(input);
-                        }
-                    }
+                    tried(target, all, time);
                 });
             }
         });
+    }
+
+    #[test]
+    fn a_reader_that_breaks_is_found() {
+        // Nothing that is kept breaks it, only what becomes of it: a byte that is none of text.
+        let fragile: Target = ("fragile", |bytes| assert!(bytes.iter().all(u8::is_ascii), "no text"));
+        let found = catch_unwind(|| tried(fragile, vec![b"some text".to_vec(), b"more".to_vec()], TIME));
+        let told = found.unwrap_err().downcast::<String>().unwrap();
+        assert!(told.contains("fragile panics on ["), "{told}");
     }
 }

@@ -1,11 +1,18 @@
 //! The API's own readers of bytes, for `crate::fuzzing`.
 
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
+};
 use bytes::Bytes;
 use evenkeel_model::Kind;
-use evenkeel_schema::Customs;
+use evenkeel_schema::{Customs, SchemaRef};
 use serde_json::Value;
 
 use super::{
+    channels::{self, Protocol},
+    given::{self, Warnings, What},
     objects, protobuf,
     query::{self, Pairs, Params},
     read, spdy,
@@ -28,6 +35,27 @@ pub(crate) fn json_patch(sort: Patch, body: &[u8], live: &Value) -> Option<Value
     };
     let patch = objects::Patch::read(media, &Bytes::copy_from_slice(body)).ok()?;
     patch.on(Kind::Deployment, live).ok()
+}
+
+/// A body of a request for a kind, decoded.
+pub(crate) fn sent_body(kind: Kind, media: &'static str, body: &[u8]) -> Option<Value> {
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media))]);
+    let mut warnings = Warnings::default();
+    let pairs = Pairs::default();
+    given::once(kind, &headers, body, (&pairs, &mut warnings)).ok()?;
+    let tree = given::tree(kind, &headers, body).ok()?;
+    let what = What::object(SchemaRef::Table(kind));
+    let given = given::read(what, "shop", None, tree, None, (&pairs, &mut warnings)).ok()?;
+    let _headers = warnings.on(Response::new(Body::empty()));
+    Some(given.value)
+}
+
+/// A message of a client to a command in a pod.
+pub(crate) fn channel_messages(with_ends: bool, message: &[u8]) {
+    let protocol = if with_ends { Protocol::V5 } else { Protocol::V4 };
+    if let Err(error) = channels::read(protocol, Bytes::copy_from_slice(message)) {
+        let _told = channels::failed(&error);
+    }
 }
 
 /// Options of a deletion as protobuf.
