@@ -75,7 +75,13 @@ impl Place {
 pub(super) async fn ensure(host: &Host, name: &str, spec: SourceSpec, user: &str) -> Result<()> {
     let key = Key::cluster(Kind::Source, name);
     let ask = match host.get(&key) {
-        None => Ask::CreateSource { name: name.into(), spec, meta: Meta::default(), owners: Owners::By(user.into()) },
+        None => Ask::CreateSource {
+            name: name.into(),
+            spec,
+            meta: Meta::default(),
+            owners: Owners::By(user.into()),
+            dry_run: false,
+        },
         Some(object) => {
             let before: SourceSpec = object.spec().context("the Source that is there")?;
             if place(&before) != place(&spec) {
@@ -95,6 +101,7 @@ pub(super) async fn ensure(host: &Host, name: &str, spec: SourceSpec, user: &str
                 if_version: None,
                 meta: None,
                 owners: Owners::By(user.into()),
+                dry_run: false,
             }
         }
     };

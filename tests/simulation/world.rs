@@ -302,6 +302,7 @@ impl World {
             },
             meta: Meta::default(),
             owners: Owners::By("simulation".into()),
+            dry_run: false,
         });
     }
 
@@ -545,7 +546,7 @@ impl World {
             world.get(&Key::cluster(Kind::Node, name.clone())).is_some() || world.recovering.is_some()
         });
         if known || self.server.is_none() {
-            self.ask(Ask::DeleteNode { name, force: false });
+            self.ask(Ask::DeleteNode { name, force: false, dry_run: false });
             self.later(REMOVE_AGAIN, Item::Remove(n));
         }
     }

@@ -41,7 +41,13 @@ fn first_words() -> Hello {
 fn create_source() -> Event {
     let git = GitSpec { url: "/srv/shop".into(), ..GitSpec::default() };
     let spec = SourceSpec { git: Some(git), ..SourceSpec::default() };
-    let ask = Ask::CreateSource { name: "shop".into(), spec, meta: Meta::default(), owners: Owners::By("test".into()) };
+    let ask = Ask::CreateSource {
+        name: "shop".into(),
+        spec,
+        meta: Meta::default(),
+        owners: Owners::By("test".into()),
+        dry_run: false,
+    };
     Event::Ask { id: AskId(1), ask: Box::new(ask), user: "admin".into() }
 }
 

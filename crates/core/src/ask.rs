@@ -41,6 +41,8 @@ pub enum Ask {
         meta: evenkeel_model::Meta,
         /// Who owns its fields.
         owners: Owners,
+        /// Everything is checked, nothing is written.
+        dry_run: bool,
     },
     /// Replaces a Source's `spec`, and its labels and annotations.
     UpdateSource {
@@ -54,6 +56,8 @@ pub enum Ask {
         meta: Option<evenkeel_model::Meta>,
         /// Who owns its fields then.
         owners: Owners,
+        /// Everything is checked, nothing is written.
+        dry_run: bool,
     },
     /// Deletes a Source; its objects stay unless `prune`.
     DeleteSource {
@@ -61,6 +65,8 @@ pub enum Ask {
         name: SourceName,
         /// Deletes what it made, too.
         prune: bool,
+        /// Everything is checked, nothing is written.
+        dry_run: bool,
     },
     /// `sources/NAME/sync`.
     Sync {
@@ -123,6 +129,8 @@ pub enum Ask {
         name: Arc<str>,
         /// Also if it speaks and has pods.
         force: bool,
+        /// Everything is checked, nothing is written.
+        dry_run: bool,
     },
     /// `pods/NAME/adopt`: an orphan belongs to a ReplicaSet that fits, or to itself, from now on.
     OrphanAdopt {
@@ -383,7 +391,7 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         Ask::OrphanAdopt { pod } => controllers::orphan::adopt(world, pod, user, cx),
         Ask::OrphanRemove { pod } => controllers::orphan::remove(world, pod, user, cx),
         Ask::NodeUse => Ok(Answer::NodeUse(controllers::node::usage(world))),
-        Ask::DeleteNode { name, force } => controllers::node::remove(world, name, *force, cx),
+        Ask::DeleteNode { name, force, dry_run } => controllers::node::remove(world, name, (*force, *dry_run), cx),
         Ask::Evict { pod, options } => controllers::disruption::eviction::evict(world, pod, options, cx),
         Ask::Rebalance(transfer) => rebalance::begin(world, transfer, cx),
         Ask::DeletePod { pod, options } => controllers::pod::delete(world, pod, options, cx),

@@ -297,6 +297,7 @@ impl Lab {
             spec,
             meta: Meta::default(),
             owners: crate::edit::Owners::By("test".into()),
+            dry_run: false,
         })
         .unwrap();
     }

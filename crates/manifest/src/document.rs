@@ -64,7 +64,13 @@ fn read_item(file: &mut File<'_>, root: NodeRef<'_>, inherited: Option<Inherited
     }
     match lookup(api_version, kind) {
         Lookup::Supported(k) if k.info().origin == Origin::Evenkeel => {
-            let who = if k == Kind::CertificateSigningRequest { "whoever asks for one" } else { "Evenkeel alone" };
+            let who = match k {
+                Kind::CertificateSigningRequest => "whoever asks for one",
+                Kind::Lease => "those who take turns",
+                Kind::ControllerRevision => "controllers",
+                Kind::Event => "those who have something to tell",
+                _ => "Evenkeel alone",
+            };
             let message = format!("{kind} objects are made by {who}: take it out of the source");
             file.complain(kind_at, "kind", message, Severity::Error, false);
         }

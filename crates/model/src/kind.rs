@@ -133,6 +133,10 @@ kinds! {
     /// `certificates.k8s.io/v1` CertificateSigningRequest: made by whoever asks, and by no source.
     CertificateSigningRequest = "certificates.k8s.io" "v1" "certificatesigningrequests" "certificatesigningrequest"
         &["csr"], &[], Cluster, Evenkeel, true;
+    /// `coordination.k8s.io/v1` Lease: made by those who take turns; the server answers with those of nodes.
+    Lease = "coordination.k8s.io" "v1" "leases" "lease" &[], &[], Namespaced, Evenkeel, false;
+    /// `apps/v1` ControllerRevision: kept for controllers that run in pods; none of Evenkeel's makes any.
+    ControllerRevision = "apps" "v1" "controllerrevisions" "controllerrevision" &[], &[], Namespaced, Evenkeel, false;
     /// `v1` Node.
     Node = "" "v1" "nodes" "node" &["no"], &[], Cluster, Evenkeel, true;
     /// `v1` Event.

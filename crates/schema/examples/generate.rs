@@ -26,7 +26,7 @@ struct Data {
 }
 
 /// Groups whose kinds get their definitions.
-const GROUPS: [(&str, &str); 11] = [
+const GROUPS: [(&str, &str); 12] = [
     ("", "core"),
     ("apiextensions.k8s.io", "apiextensions"),
     ("apps", "apps"),
@@ -34,6 +34,7 @@ const GROUPS: [(&str, &str); 11] = [
     ("authorization.k8s.io", "authorization"),
     ("batch", "batch"),
     ("certificates.k8s.io", "certificates"),
+    ("coordination.k8s.io", "coordination"),
     ("discovery.k8s.io", "discovery"),
     ("policy", "policy"),
     ("networking.k8s.io", "networking"),

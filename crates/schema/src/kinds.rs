@@ -85,7 +85,7 @@ pub fn lookup(api_version: &str, kind: &str) -> Lookup {
 /// The schema of a kind that is built in. Of one that a definition makes the tables know nothing but its
 /// metadata: see [`crate::custom`].
 pub fn of_kind(kind: Kind) -> &'static Type {
-    static TYPES: [Type; 28] = [
+    static TYPES: [Type; 30] = [
         Type::Object(&t::CORE_V1_NAMESPACE),
         Type::Object(&t::CORE_V1_CONFIG_MAP),
         Type::Object(&t::CORE_V1_SECRET),
@@ -114,6 +114,8 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Type::Object(&t::CORE_V1_RESOURCE_QUOTA),
         Type::Object(&t::EVENKEEL_V1ALPHA1_ADDRESS_POOL),
         Type::Object(&t::CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST),
+        Type::Object(&t::COORDINATION_V1_LEASE),
+        Type::Object(&t::APPS_V1_CONTROLLER_REVISION),
     ];
     match kind {
         Kind::Namespace => &TYPES[0],
@@ -144,6 +146,8 @@ pub fn of_kind(kind: Kind) -> &'static Type {
         Kind::ResourceQuota => &TYPES[25],
         Kind::AddressPool => &TYPES[26],
         Kind::CertificateSigningRequest => &TYPES[27],
+        Kind::Lease => &TYPES[28],
+        Kind::ControllerRevision => &TYPES[29],
         Kind::Custom(_) => &CUSTOM,
     }
 }

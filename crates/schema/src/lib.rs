@@ -38,7 +38,7 @@ pub mod validate;
 
 pub use about::Texts;
 pub use custom::Customs;
-pub use kinds::{KnownKind, Lookup, definition, lookup, of_kind};
+pub use kinds::{KnownKind, Lookup, definition, kubernetes, lookup, of_kind};
 pub use of::SchemaRef;
 pub use path::{Path, Step, Trail};
 pub use types::{Field, ListType, Literal, Object, Patch, Support, Type};

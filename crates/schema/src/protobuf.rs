@@ -25,6 +25,8 @@ const MAX_DEPTH: usize = 64;
 /// Whole numbers that are no pointers in Go: zero is absence. All others that are optional are
 /// pointers, whose zero somebody wrote (`runAsUser: 0`).
 const PLAIN_NUMBERS: [&str; 5] = ["generation", "healthCheckNodePort", "hostPort", "minReadySeconds", "nodePort"];
+/// Times that are a `MicroTime`: six digits of a second, which clients in Go insist on.
+const MICRO_TIMES: [&str; 5] = ["acquireTime", "eventTime", "lastObservedTime", "pingTime", "renewTime"];
 /// Text that is a pointer in Go and means something else when it is empty.
 const TEXT_POINTERS: [&str; 2] = ["storageClassName", "volumeAttributesClassName"];
 
@@ -245,7 +247,7 @@ fn scalar(
             serde_json::Number::from_f64(f64::from_bits(bits)).map_or(Value::Null, Value::Number)
         }
         (Type::Quantity, Wire::Bytes(b)) => first_text(b, 1)?.into(),
-        (Type::Time, Wire::Bytes(b)) => time(b)?,
+        (Type::Time, Wire::Bytes(b)) => time(b, MICRO_TIMES.contains(&field.name))?,
         (Type::IntOrString, Wire::Bytes(b)) => int_or_string(b)?,
         (Type::Any, Wire::Bytes(b)) => any(b)?,
         _ => return Err(wrong(object, field)),
@@ -272,11 +274,16 @@ fn number(bytes: &[u8], wanted: u16) -> Result<i64, ProtobufError> {
 }
 
 /// Seconds and nanoseconds; `null` for Go's zero time, which has neither.
-fn time(bytes: &[u8]) -> Result<Value, ProtobufError> {
+fn time(bytes: &[u8], micro: bool) -> Result<Value, ProtobufError> {
     if bytes.is_empty() {
         return Ok(Value::Null);
     }
-    Ok(Time::from_secs(number(bytes, 1)?).rfc3339().into())
+    let whole = Time::from_secs(number(bytes, 1)?).rfc3339();
+    if !micro {
+        return Ok(whole.into());
+    }
+    let micros = number(bytes, 2)?.rem_euclid(1_000_000_000) / 1000;
+    Ok(format!("{}.{micros:06}Z", whole.trim_end_matches('Z')).into())
 }
 
 fn int_or_string(bytes: &[u8]) -> Result<Value, ProtobufError> {

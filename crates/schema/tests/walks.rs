@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use evenkeel_model::own;
 use evenkeel_schema::{Type, canonical, decode, defaults, definition};
 use k8s_openapi::{
-    api::{apps::v1 as apps, batch::v1 as batch, core::v1 as core, networking::v1 as networking, policy::v1 as policy},
+    api::{
+        apps::v1 as apps, batch::v1 as batch, coordination::v1 as coordination, core::v1 as core,
+        networking::v1 as networking, policy::v1 as policy,
+    },
     apimachinery::pkg::apis::meta::v1 as meta,
 };
 use proptest::prelude::*;
@@ -185,6 +189,21 @@ fn k8s_openapi_has_no_field_that_the_tables_lack() {
         apps::StatefulSetSpec apps::DaemonSetSpec batch::JobSpec batch::CronJobSpec policy::PodDisruptionBudgetSpec
         networking::IngressSpec networking::NetworkPolicySpec meta::ObjectMeta meta::LabelSelector
     );
+}
+
+#[test]
+fn evenkeels_own_types_and_the_tables_agree() {
+    macro_rules! same {
+        ($($name:ident)*) => {
+            $(same_fields::<own::$name>(concat!("evenkeel.v1alpha1.", stringify!($name)));)*
+        };
+    }
+    same!(
+        SourceSpec SourceStatus GitSpec IgnoreDifference MaxUnsettled MassDelete GoodRevision Quarantined Pin
+        ReleaseSpec ReleaseStatus Cause PhaseAt Changes DriftSpec DriftStatus ObjectRef
+    );
+    // The tables' condition is Kubernetes'.
+    same_fields!(coordination::Lease coordination::LeaseSpec apps::ControllerRevision);
 }
 
 /// Takes out fields by chance, so that defaults have something to fill in.

@@ -104,8 +104,8 @@ fn not_ready(pod: &Object, now: Time) -> Option<Object> {
 
 /// Deletes a Node: its pods are gone with it. One that is silent goes at once, wherever its machine
 /// is. One that speaks must have no pods that still run: its agent would stop them, and what is not
-/// drained is not replaced first. `force` says that this is meant.
-pub fn remove(world: &World, name: &str, force: bool, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
+/// drained is not replaced first. `force` says that this is meant; a dry run writes nothing.
+pub fn remove(world: &World, name: &str, (force, dry_run): (bool, bool), cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
     let key = Key::cluster(Kind::Node, name);
     let node: Arc<Object> = world.get(&key).ok_or_else(|| Refusal::not_found(&key))?.clone();
     let pods = world.pods.on_node(name).filter(|k| !world.pods.finished(k)).count();
@@ -116,8 +116,10 @@ pub fn remove(world: &World, name: &str, force: bool, cx: &mut Cx<'_>) -> Result
             if pods == 1 { "pod" } else { "pods" }
         )));
     }
-    cx.changes.extend(world.pods.on_node(name).cloned().map(Change::Delete));
-    cx.delete(key);
+    if !dry_run {
+        cx.changes.extend(world.pods.on_node(name).cloned().map(Change::Delete));
+        cx.delete(key);
+    }
     Ok(Answer::Deleted(node))
 }
 

@@ -38,11 +38,19 @@ pub(super) fn check(live: &Object, new: &Object) -> Result<(), Refusal> {
             let new = next.get("roleRef").unwrap_or(&Value::Null);
             Err(invalid(live, "roleRef", &alloc::format!("Invalid value: {new}: cannot change roleRef")))
         }
-        Kind::ConfigMap | Kind::Secret if at(&old, &["immutable"]) == Some(&Value::Bool(true)) => {
-            Err(invalid(live, "data", "Forbidden: field is immutable when `immutable` is set"))
+        Kind::ControllerRevision if differs(&["data"]) => Err(invalid(live, "data", IMMUTABLE)),
+        Kind::ConfigMap | Kind::Secret if is_immutable(&old) => {
+            let wrong = ["immutable", "data", "binaryData"].into_iter().filter(|field| differs(&[field]));
+            let why = "Forbidden: field is immutable when `immutable` is set";
+            Err(Refusal::fields(&live.key, wrong.map(|field| (field.into(), why.into())).collect()))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a ConfigMap or Secret says of itself that it does not change.
+pub(crate) fn is_immutable(body: &Map<String, Value>) -> bool {
+    body.get("immutable") == Some(&Value::Bool(true))
 }
 
 /// What a definition in force is: its objects are kept by it.

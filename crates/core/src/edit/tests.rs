@@ -164,8 +164,13 @@ fn what_is_fixed_stays() {
     replace(&mut lab, labelled).unwrap();
     let mut fixed = map("c", json!({"a": "1"}));
     fixed["immutable"] = json!(true);
-    create(&mut lab, fixed).unwrap();
-    assert_eq!(replace(&mut lab, map("c", json!({"a": "2"}))).unwrap_err().code, 422);
+    create(&mut lab, fixed.clone()).unwrap();
+    fixed["metadata"]["labels"] = json!({"a": "b"});
+    replace(&mut lab, fixed).unwrap();
+    let refusal = replace(&mut lab, map("c", json!({"a": "2"}))).unwrap_err();
+    let why = "Forbidden: field is immutable when `immutable` is set";
+    let message = format!("ConfigMap \"c\" is invalid: [immutable: {why}, data: {why}]");
+    assert_eq!((refusal.code, refusal.message), (422, message));
 }
 
 #[test]
@@ -238,6 +243,7 @@ fn a_write_to_a_sources_object_is_drift_and_locked_ones_are_refused() {
         if_version: None,
         meta: None,
         owners: super::Owners::By("test".into()),
+        dry_run: false,
     })
     .unwrap();
     for refusal in [

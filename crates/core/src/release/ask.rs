@@ -32,11 +32,13 @@ const FINALIZER: &str = "evenkeel.dev/objects";
 /// Decides on a request about a source.
 pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
     match ask {
-        Ask::CreateSource { name, spec, meta, owners } => create(world, name, spec, (meta, owners), cx),
-        Ask::UpdateSource { name, spec, if_version, meta, owners } => {
-            update(world, name, spec, *if_version, (meta.as_ref(), owners), cx)
+        Ask::CreateSource { name, spec, meta, owners, dry_run } => {
+            create(world, (name, *dry_run), spec, (meta, owners), cx)
         }
-        Ask::DeleteSource { name, prune } => delete(world, name, *prune, cx),
+        Ask::UpdateSource { name, spec, if_version, meta, owners, dry_run } => {
+            update(world, (name, *dry_run), spec, *if_version, (meta.as_ref(), owners), cx)
+        }
+        Ask::DeleteSource { name, prune, dry_run } => delete(world, name, (*prune, *dry_run), cx),
         Ask::Sync { name, now, allow_mass_delete } => sync(world, name, *now, *allow_mass_delete, user, cx),
         Ask::Retry { name } => retry(world, name, user, cx),
         Ask::Rollback { name, revision, reason, until_next_commit } => {
@@ -77,7 +79,7 @@ fn valid(spec: &SourceSpec) -> Result<(), Refusal> {
 
 fn create(
     world: &World,
-    name: &SourceName,
+    (name, dry_run): (&SourceName, bool),
     spec: &SourceSpec,
     (meta, owners): (&Meta, &Owners),
     cx: &mut Cx<'_>,
@@ -92,13 +94,16 @@ fn create(
     object.meta.labels = meta.labels.clone();
     object.meta.annotations = meta.annotations.clone();
     object.managed = owners.of(world, None, &object, cx.now);
+    if dry_run {
+        return Ok(Answer::WouldCreate(Arc::new(object)));
+    }
     cx.put(object);
     Ok(Answer::Object(key))
 }
 
 fn update(
     world: &World,
-    name: &SourceName,
+    (name, dry_run): (&SourceName, bool),
     spec: &SourceSpec,
     if_version: Option<Version>,
     (meta, owners): (Option<&Meta>, &Owners),
@@ -122,6 +127,9 @@ fn update(
     let body_changed = object.body != src.object.body;
     object.meta.generation += i64::from(body_changed);
     object.managed = owners.of(world, Some(&src.object), &object, cx.now);
+    if dry_run {
+        return Ok(Answer::Would(Arc::new(object)));
+    }
     if !object.same_content(&src.object) {
         cx.put(object);
     }
@@ -137,9 +145,17 @@ fn with_own(given: &Labels, before: &Labels) -> Labels {
     Arc::new(all)
 }
 
-fn delete(world: &World, name: &SourceName, prune: bool, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
+fn delete(
+    world: &World,
+    name: &SourceName,
+    (prune, dry_run): (bool, bool),
+    cx: &mut Cx<'_>,
+) -> Result<Answer, Refusal> {
     let src = source(world, name)?;
     let before = src.object.clone();
+    if dry_run {
+        return Ok(Answer::Deleted(before));
+    }
     if prune {
         let mut object = Object::clone(&src.object);
         object.meta.annotate(names::REMOVE_WITH_OBJECTS, "true");

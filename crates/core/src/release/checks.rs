@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     controllers::api,
-    edit::fixed::fixed_of_definition,
+    edit::fixed::{fixed_of_definition, is_immutable},
     network::Layout,
     policy, service,
     world::{World, desired::taken_from},
@@ -32,7 +32,7 @@ pub(super) fn run(world: &World, source: &str, snapshot: &Snapshot, layout: &Lay
             mentioned(world, snapshot, doc, reference, &mut out);
         }
         match world.get(&doc.key) {
-            Some(live) => immutable(doc, live, &mut out),
+            Some(live) => immutable(world, doc, live, &mut out),
             None if doc.key.kind == Kind::NetworkPolicy => {
                 out.extend(policy::objection(world).map(|why| complaint(doc, "spec", why)));
             }
@@ -143,7 +143,7 @@ fn has_item(value: &Value, item: &str) -> bool {
 }
 
 /// Fields that Kubernetes does not let change: deleting and creating anew is a person's decision.
-fn immutable(doc: &Doc, live: &Object, out: &mut Vec<Diagnostic>) {
+fn immutable(world: &World, doc: &Doc, live: &Object, out: &mut Vec<Diagnostic>) {
     let body = Value::Object(live.body_map());
     let mut refuse = |path: &str| {
         let message = "the field is immutable; delete the object first, or give it another name".to_string();
@@ -161,8 +161,13 @@ fn immutable(doc: &Doc, live: &Object, out: &mut Vec<Diagnostic>) {
             let mut wanted = doc.value.clone();
             super::write::as_kept(&mut wanted);
             let differs = |f: &str| without(wanted.get(f)) != without(body.get(f));
-            if body.get("immutable") == Some(&Value::Bool(true)) {
+            if is_immutable(&live.body_map()) {
                 ["data", "binaryData"].into_iter().filter(|f| differs(f)).for_each(&mut refuse);
+                // Left out where a source never said it, it stays as somebody else has set it.
+                let said = world.desired.get(&doc.key).is_some_and(|w| w.doc.value["immutable"] == true);
+                if wanted["immutable"] == false || (said && wanted["immutable"] != true) {
+                    refuse("immutable");
+                }
             }
             let kind = |v: &Value| v.get("type").and_then(Value::as_str).unwrap_or("Opaque").to_string();
             if doc.key.kind == Kind::Secret && kind(&doc.value) != kind(&body) {

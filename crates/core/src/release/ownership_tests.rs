@@ -200,13 +200,13 @@ fn a_rollback_gives_back_what_the_bad_commit_took() {
 #[test]
 fn a_removed_source_keeps_its_objects_unless_asked() {
     let mut lab = shop_with(alloc::vec![web("a:1"), config("c", "1")]);
-    lab.ask(Ask::DeleteSource { name: "shop".into(), prune: false }).unwrap();
+    lab.ask(Ask::DeleteSource { name: "shop".into(), prune: false, dry_run: false }).unwrap();
     let left = lab.get(Kind::ConfigMap, "c").unwrap();
     assert!(left["metadata"].get("labels").is_none_or(|l| l.get("evenkeel.dev/source").is_none()), "{left}");
     assert!(lab.get(Kind::Deployment, "web").is_some());
 
     let mut lab = shop_with(alloc::vec![web("a:1"), config("c", "1")]);
-    lab.ask(Ask::DeleteSource { name: "shop".into(), prune: true }).unwrap();
+    lab.ask(Ask::DeleteSource { name: "shop".into(), prune: true, dry_run: false }).unwrap();
     lab.pass(60);
     assert!(lab.get(Kind::ConfigMap, "c").is_none());
     assert!(lab.get(Kind::Deployment, "web").is_none());
@@ -368,4 +368,50 @@ fn roles_of_a_source_do_not_drift_and_a_binding_keeps_its_role() {
     lab.commit(3, alloc::vec![part, sum, binding("view", "bo")]);
     let told = lab.release(3).diagnostics;
     assert!(told.iter().any(|d| d.contains("roleRef: the field is immutable")), "{told:?}");
+}
+
+#[test]
+fn what_is_immutable_is_not_changed_by_a_commit_and_made_anew_by_a_rollback() {
+    let map = |value: &str, fixed: Option<bool>| {
+        let mut it = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "shop"},
+            "data": {"k": value}});
+        it["immutable"] = fixed.map_or(serde_json::Value::Null, Into::into);
+        doc(evenkeel_model::canonical::without_empty(&it))
+    };
+    let mut lab = shop_with(alloc::vec![map("1", None), web("a:1")]);
+    let uid = |lab: &Lab| lab.get(Kind::ConfigMap, "c").unwrap()["metadata"]["uid"].clone();
+    let first = uid(&lab);
+    // One that is not immutable yet may become so with other values, and a rollback goes behind that.
+    lab.fates.insert("bad".into(), Fate::Crashes { code: 1, times: 3 });
+    lab.commit(2, alloc::vec![map("2", Some(true)), web("bad")]);
+    lab.pass(100);
+    assert!(lab.phases().contains("2:RolledBack"), "{}", lab.phases());
+    let back = lab.get(Kind::ConfigMap, "c").unwrap();
+    assert_eq!((&back["data"]["k"], &back["immutable"]), (&json!("1"), &json!(null)));
+    assert_ne!(uid(&lab), first, "who keeps an immutable object by its uid must not take this one for it");
+    // A commit asks for no such thing.
+    lab.commit(3, alloc::vec![map("3", Some(true)), web("a:1")]);
+    lab.pass(40);
+    for (n, wanted, field) in
+        [(4, map("4", Some(true)), "data"), (5, map("3", Some(false)), "immutable"), (6, map("3", None), "immutable")]
+    {
+        lab.commit(n, alloc::vec![wanted, web("a:1")]);
+        assert!(lab.phases().contains(&format!("{n}:Rejected")), "{}", lab.phases());
+        let told = lab.release(n).diagnostics.join(" ");
+        assert!(told.contains(&format!("{field}: the field is immutable; delete the object first")), "{told}");
+    }
+    assert_eq!(lab.get(Kind::ConfigMap, "c").unwrap()["data"]["k"], "3");
+}
+
+#[test]
+fn what_somebody_made_immutable_by_hand_goes_on_with_its_source() {
+    let mut lab = shop_with(alloc::vec![config("c", "1")]);
+    let mut by_hand = lab.get(Kind::ConfigMap, "c").unwrap();
+    (by_hand["immutable"], by_hand["data"]["k"]) = (json!(true), json!("2"));
+    let uid = by_hand["metadata"]["uid"].clone();
+    lab.put(by_hand);
+    lab.pass(40);
+    let healed = lab.get(Kind::ConfigMap, "c").unwrap();
+    assert_eq!(healed["data"]["k"], "1");
+    assert_ne!(healed["metadata"]["uid"], uid);
 }

@@ -6,15 +6,17 @@
 
 use core::time::Duration;
 
-use evenkeel_model::{Doc, Key, Kind, Object, names};
+use evenkeel_model::{Doc, Key, Kind, Meta, Object, Version, names};
 use evenkeel_schema::merge::{FieldSet, diff};
 
 use super::{prune, state::Src, write};
 use crate::{
-    change::Changed,
+    change::{Change, Changed},
     controllers::{ControllerId, admission, definition},
     cx::{Cx, EventKind},
-    drift, quota, service,
+    drift,
+    edit::fixed::is_immutable,
+    quota, service,
     world::{World, deletion, desired::Wanted},
 };
 
@@ -22,6 +24,8 @@ pub(crate) use prune::left_to_prune;
 
 /// How long what a quota keeps out waits for another try.
 const HELD_UP: Duration = Duration::from_secs(10);
+/// Why an object that no source made is not written.
+const HELD: &str = "it is immutable, and this source did not make it: delete it, or give yours another name";
 
 /// Marks keys.
 pub fn route(world: &World, changed: &Changed, mark: &mut dyn FnMut(Key)) {
@@ -194,6 +198,8 @@ fn change(world: &World, src: &Src, live: &Object, wanted: &Wanted, cx: &mut Cx<
             // A pod's specification does not change: it is made anew.
             cx.changes.extend(deletion::request(world, &doc.key, None, cx.now));
         }
+        Ok(object) if unowned && held(live, &object) => complain(world, src, &doc.key, HELD, cx),
+        Ok(object) if held(live, &object) => anew(world, live, object, cx),
         Ok(object) => {
             if unowned {
                 let text = alloc::format!("{} was there without a source; {} has taken it over", doc.key, src.name);
@@ -228,8 +234,28 @@ fn heal(world: &World, src: &Src, live: &Object, wanted: &Wanted, cx: &mut Cx<'_
         Ok(object) if doc.key.kind == Kind::Pod && object.body != live.body => {
             cx.changes.extend(deletion::request(world, &doc.key, None, cx.now));
         }
+        Ok(object) if held(live, &object) => anew(world, live, object, cx),
         Ok(object) => cx.put(object),
         Err(e) => complain(world, src, &doc.key, &e, cx),
+    }
+}
+
+/// Whether an object that says of itself that it does not change would.
+fn held(live: &Object, next: &Object) -> bool {
+    matches!(live.key.kind, Kind::ConfigMap | Kind::Secret) && live.body != next.body && is_immutable(&live.body_map())
+}
+
+/// Another object takes the place of one that does not change: who keeps contents by an object's uid, because
+/// it is immutable, must not take the new ones for the old. A revision that would ask for it is rejected, so
+/// this is for a way back: a rollback, and what was made immutable by hand.
+fn anew(world: &World, live: &Object, next: Object, cx: &mut Cx<'_>) {
+    let request = deletion::request(world, &live.key, None, cx.now);
+    let gone = matches!(request, Some(Change::Delete(_)));
+    cx.changes.extend(request);
+    // One that waits for its finalizers is made when it is gone.
+    if gone {
+        let (uid, meta) = (cx.rng.uid(), Meta { created: cx.now, ..next.meta.clone() });
+        cx.put(Object { uid, version: Version(0), meta, ..next });
     }
 }
 

@@ -263,6 +263,7 @@ fn what_waited_may_be_what_a_rollback_brings_back() {
         if_version: None,
         meta: None,
         owners: crate::controllers::testkit::by_test(),
+        dry_run: false,
     })
     .unwrap();
     lab.commit(3, alloc::vec![web("a:1")]);
@@ -415,6 +416,7 @@ fn suspended_sources_wait() {
         if_version: None,
         meta: None,
         owners: crate::controllers::testkit::by_test(),
+        dry_run: false,
     })
     .unwrap();
     lab.pass(40);
@@ -427,6 +429,7 @@ fn suspended_sources_wait() {
             if_version: None,
             meta: None,
             owners: crate::controllers::testkit::by_test(),
+            dry_run: false,
         })
         .unwrap_err();
     assert!(refused.message.contains("/srv/shop") && refused.message.contains("/srv/else"), "{}", refused.message);

@@ -169,13 +169,16 @@ pub(crate) fn without_status(object: &Object, kind: Kind) -> Value {
     value
 }
 
-/// ConfigMaps and Secrets have none.
+/// What has no specification that something acts on has none.
 pub(crate) fn has_generation(kind: Kind) -> bool {
     !matches!(
         kind,
         Kind::ConfigMap
             | Kind::Secret
             | Kind::CertificateSigningRequest
+            | Kind::ControllerRevision
+            | Kind::Event
+            | Kind::Lease
             | Kind::ServiceAccount
             | Kind::Role
             | Kind::ClusterRole

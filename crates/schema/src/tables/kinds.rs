@@ -53,7 +53,7 @@ pub(crate) static KINDS: &[KnownKind] = &[
     KnownKind { group: "certificates.k8s.io", version: "v1alpha1", plural: "clustertrustbundles", kind: "ClusterTrustBundle", namespaced: false, listed: true, ty: None },
     KnownKind { group: "certificates.k8s.io", version: "v1beta1", plural: "clustertrustbundles", kind: "ClusterTrustBundle", namespaced: false, listed: true, ty: None },
     KnownKind { group: "certificates.k8s.io", version: "v1beta1", plural: "podcertificaterequests", kind: "PodCertificateRequest", namespaced: true, listed: true, ty: None },
-    KnownKind { group: "coordination.k8s.io", version: "v1", plural: "leases", kind: "Lease", namespaced: true, listed: true, ty: None },
+    KnownKind { group: "coordination.k8s.io", version: "v1", plural: "leases", kind: "Lease", namespaced: true, listed: true, ty: Some(Type::Object(&COORDINATION_V1_LEASE)) },
     KnownKind { group: "coordination.k8s.io", version: "v1alpha2", plural: "leasecandidates", kind: "LeaseCandidate", namespaced: true, listed: true, ty: None },
     KnownKind { group: "coordination.k8s.io", version: "v1beta1", plural: "leasecandidates", kind: "LeaseCandidate", namespaced: true, listed: true, ty: None },
     KnownKind { group: "discovery.k8s.io", version: "v1", plural: "endpointslices", kind: "EndpointSlice", namespaced: true, listed: true, ty: Some(Type::Object(&DISCOVERY_V1_ENDPOINT_SLICE)) },

@@ -703,6 +703,23 @@ pub(crate) static CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST_STATUS: Object = O
     Field { name: "conditions", ty: List(&Object(&CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST_CONDITION)), list: ListType::Map(&["type"]), numbers: &[1], ..F },
 ] };
 
+pub(crate) static COORDINATION_V1_LEASE: Object = Object { name: "coordination.v1.Lease", atomic: false, fields: &[
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "spec", ty: Object(&COORDINATION_V1_LEASE_SPEC), numbers: &[2], ..F },
+] };
+
+pub(crate) static COORDINATION_V1_LEASE_SPEC: Object = Object { name: "coordination.v1.LeaseSpec", atomic: false, fields: &[
+    Field { name: "acquireTime", ty: Time, numbers: &[3], ..F },
+    Field { name: "holderIdentity", ty: String, numbers: &[1], ..F },
+    Field { name: "leaseDurationSeconds", ty: Int32, range: Some((1, i64::MAX)), numbers: &[2], ..F },
+    Field { name: "leaseTransitions", ty: Int32, range: Some((0, i64::MAX)), numbers: &[5], ..F },
+    Field { name: "preferredHolder", ty: String, numbers: &[7], ..F },
+    Field { name: "renewTime", ty: Time, numbers: &[4], ..F },
+    Field { name: "strategy", ty: String, numbers: &[6], ..F },
+] };
+
 pub(crate) static CORE_V1_AWSELASTIC_BLOCK_STORE_VOLUME_SOURCE: Object = Object { name: "core.v1.AWSElasticBlockStoreVolumeSource", atomic: false, fields: &[
     Field { name: "fsType", ty: String, numbers: &[2], ..F },
     Field { name: "partition", ty: Int32, numbers: &[3], ..F },
@@ -843,7 +860,7 @@ pub(crate) static CORE_V1_CONFIG_MAP: Object = Object { name: "core.v1.ConfigMap
     Field { name: "apiVersion", ty: String, ..F },
     Field { name: "binaryData", ty: Map(&Bytes), numbers: &[3], ..F },
     Field { name: "data", ty: Map(&String), numbers: &[2], ..F },
-    Field { name: "immutable", ty: Bool, support: Support::Ignored { accepted: &[], note: "a source may still change it" }, absent: Some(Literal::Bool(false)), numbers: &[4], ..F },
+    Field { name: "immutable", ty: Bool, numbers: &[4], ..F },
     Field { name: "kind", ty: String, ..F },
     Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
 ] };
@@ -1988,7 +2005,7 @@ pub(crate) static CORE_V1_SECCOMP_PROFILE: Object = Object { name: "core.v1.Secc
 pub(crate) static CORE_V1_SECRET: Object = Object { name: "core.v1.Secret", atomic: false, fields: &[
     Field { name: "apiVersion", ty: String, ..F },
     Field { name: "data", ty: Map(&Bytes), numbers: &[2], ..F },
-    Field { name: "immutable", ty: Bool, support: Support::Ignored { accepted: &[], note: "a source may still change it" }, absent: Some(Literal::Bool(false)), numbers: &[5], ..F },
+    Field { name: "immutable", ty: Bool, numbers: &[5], ..F },
     Field { name: "kind", ty: String, ..F },
     Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
     Field { name: "stringData", ty: Map(&String), numbers: &[4], ..F },
@@ -2462,18 +2479,23 @@ pub(crate) static EVENKEEL_V1ALPHA1_RELEASE_SPEC: Object = Object { name: "evenk
 ] };
 
 pub(crate) static EVENKEEL_V1ALPHA1_RELEASE_STATUS: Object = Object { name: "evenkeel.v1alpha1.ReleaseStatus", atomic: false, fields: &[
+    Field { name: "allowMassDelete", ty: Bool, ..F },
     Field { name: "attempts", ty: Int64, ..F },
     Field { name: "cause", ty: Object(&EVENKEEL_V1ALPHA1_CAUSE), ..F },
     Field { name: "changes", ty: Object(&EVENKEEL_V1ALPHA1_CHANGES), ..F },
     Field { name: "created", ty: List(&String), ..F },
     Field { name: "diagnostics", ty: List(&String), ..F },
+    Field { name: "ended", ty: Map(&Int32), ..F },
     Field { name: "message", ty: String, ..F },
+    Field { name: "now", ty: Bool, ..F },
     Field { name: "phase", ty: String, required: true, values: &["Pending", "Rejected", "Progressing", "Healthy", "Failed", "RollingBack", "RolledBack", "RollbackFailed", "Superseded"], ..F },
     Field { name: "reason", ty: String, ..F },
     Field { name: "rollbackTo", ty: String, ..F },
     Field { name: "takesBack", ty: List(&String), ..F },
     Field { name: "timeline", ty: List(&Object(&EVENKEEL_V1ALPHA1_PHASE_AT)), ..F },
+    Field { name: "unconfirmed", ty: Bool, ..F },
     Field { name: "workloads", ty: List(&String), ..F },
+    Field { name: "written", ty: Bool, ..F },
 ] };
 
 pub(crate) static EVENKEEL_V1ALPHA1_SOURCE: Object = Object { name: "evenkeel.v1alpha1.Source", atomic: false, fields: &[
@@ -2511,6 +2533,7 @@ pub(crate) static EVENKEEL_V1ALPHA1_SOURCE_STATUS: Object = Object { name: "even
     Field { name: "lastGoodDigest", ty: String, ..F },
     Field { name: "lastGoodRevision", ty: String, ..F },
     Field { name: "observedRevision", ty: String, ..F },
+    Field { name: "pendingRelease", ty: String, ..F },
     Field { name: "pinned", ty: Object(&EVENKEEL_V1ALPHA1_PIN), ..F },
     Field { name: "quarantined", ty: List(&Object(&EVENKEEL_V1ALPHA1_QUARANTINED)), ..F },
 ] };
@@ -2939,6 +2962,8 @@ pub(crate) static ALL: &[Type] = &[
     Object(&CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST_CONDITION),
     Object(&CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST_SPEC),
     Object(&CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST_STATUS),
+    Object(&COORDINATION_V1_LEASE),
+    Object(&COORDINATION_V1_LEASE_SPEC),
     Object(&CORE_V1_AWSELASTIC_BLOCK_STORE_VOLUME_SOURCE),
     Object(&CORE_V1_AFFINITY),
     Object(&CORE_V1_APP_ARMOR_PROFILE),

@@ -86,7 +86,14 @@ pub fn object_over(kind: Kind, value: &Value, before: Before<'_>) -> Vec<Problem
         Kind::RoleBinding | Kind::ClusterRoleBinding => rbac::binding(kind, value, &mut out),
         Kind::CustomResourceDefinition => crd::definition(value, &mut out),
         // Beyond its metadata a custom object's definition knows it: see `crate::of`.
-        Kind::Custom(_) | Kind::Namespace | Kind::ServiceAccount | Kind::Event | Kind::Release | Kind::Drift => {}
+        Kind::Custom(_)
+        | Kind::Namespace
+        | Kind::ServiceAccount
+        | Kind::Lease
+        | Kind::ControllerRevision
+        | Kind::Event
+        | Kind::Release
+        | Kind::Drift => {}
     }
     out.problems
 }

@@ -33,7 +33,8 @@ pub(crate) fn verbs(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Source => &["create", "delete", "get", "list", "patch", "update", "watch"],
         Kind::Node => &["delete", "get", "list", "patch", "update", "watch"],
-        Kind::CertificateSigningRequest => ALL,
+        // No source makes them, and people and programs do.
+        Kind::CertificateSigningRequest | Kind::Lease | Kind::ControllerRevision | Kind::Event => ALL,
         kind if kind.info().origin == Origin::Anyone => ALL,
         _ => READ,
     }
@@ -90,7 +91,7 @@ pub(crate) fn refuse(kind: Kind, name: Option<&Key>) -> Failure {
                        (evenkeel node remove)"
                 .to_owned()
         }
-        Kind::Event | Kind::Release => format!("{what} are written by Evenkeel alone"),
+        Kind::Release => format!("{what} are written by Evenkeel alone"),
         Kind::Drift => {
             format!(
                 "{what} are written by Evenkeel alone; settle one by `evenkeel drift accept` or `evenkeel drift heal`"

@@ -12,7 +12,6 @@ use tower::ServiceExt as _;
 use super::{
     Client, Identity, access,
     access_tests::{Door, Shows, paths, user},
-    leases,
     reviews::{self, GROUPS},
     usage,
 };
@@ -143,8 +142,6 @@ fn rows() -> Vec<Row> {
             rows.push((format!("{}.{group}", review.plural), at(&["create"], &path, "")));
         }
     }
-    let leases = format!("/apis/{}/{}/namespaces/shop/leases", leases::GROUP.0, leases::GROUP.1);
-    rows.push((format!("leases.{}", leases::GROUP.0), at(&leases::VERBS, &leases, &format!("{leases}/x"))));
     for (plural, _, namespaced) in usage::RESOURCES {
         let place = if namespaced { "/namespaces/shop" } else { "" };
         let home = format!("/apis/{}/{}{place}/{plural}", usage::GROUP.0, usage::GROUP.1);

@@ -26,8 +26,8 @@ use super::{
     grants, nodes, objects, pods,
     query::Pairs,
     scale, signing, sources,
-    status::{Failure, bytes_response},
-    write::{PATCH_TRIES, Write},
+    status::Failure,
+    write::Write,
 };
 
 /// The body of an apply to a path of this kind.
@@ -63,9 +63,7 @@ pub(super) async fn object(
     bytes: &Bytes,
 ) -> Result<Response, Failure> {
     let tree = body_of(key.kind, bytes)?;
-    let mut tries = 0;
-    loop {
-        tries += 1;
+    let make = || {
         let mut warnings = Warnings::default();
         let object = match write.current(&key) {
             Ok(object) => Some(object),
@@ -83,14 +81,11 @@ pub(super) async fn object(
         };
         let wish = objects::wish(write, key.clone(), given.value, what.subresource, pairs);
         let edit = Edit::Apply { wish, force: pairs.flag("force"), if_version: given.version.or(judged) };
-        match write.ask(Ask::Edit(Box::new(edit))).await {
-            // What was judged has changed under it.
-            Err(AskError::Refused(r))
-                if r.code == 409 && given.version.is_none() && judged.is_some() && tries < PATCH_TRIES => {}
-            Err(e) => return Err(Failure::of_ask(&e, &key)),
-            Ok(answer) => return Ok(warnings.on(write.respond(answer, &key, 200)?)),
-        }
-    }
+        // Where it is a judgement on what was there, that may have changed under it.
+        Ok((Ask::Edit(Box::new(edit)), given.version.is_none() && judged.is_some(), warnings))
+    };
+    let (answer, warnings) = write.ask_again(&key, make).await?;
+    Ok(warnings.on(write.respond(answer, &key, 200)?))
 }
 
 /// That an object of this key is made.
@@ -131,58 +126,39 @@ pub(super) async fn scaled(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &B
 pub(super) async fn node(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
     let tree = body_of(key.kind, bytes)?;
     let asked = objects::version(&tree)?;
-    let mut tries = 0;
-    loop {
-        tries += 1;
+    let make = || {
         let Ok(current) = write.current(&key) else { return Err(access::refuse(Kind::Node, None)) };
         let applied = merged(write, &key, Some(&current), &tree, pairs)?;
         let (wish, _) = nodes::wish(&current, &applied.value)?;
-        let ask = Ask::UpdateNode {
-            name: key.name.clone(),
-            wish,
-            if_version: asked.or(Some(current.version)),
-            dry_run: pods::dry_run(pairs),
-            owners: Owners::Applied(applied.managed),
-        };
-        match write.ask(ask).await {
-            Err(AskError::Refused(r)) if r.code == 409 && asked.is_none() && tries < PATCH_TRIES => {}
-            Err(e) => return Err(Failure::of_ask(&e, &key)),
-            Ok(answer) => return write.respond(answer, &key, 200),
-        }
-    }
+        let (name, dry_run, owners) = (key.name.clone(), pods::dry_run(pairs), Owners::Applied(applied.managed));
+        let if_version = asked.or(Some(current.version));
+        Ok((Ask::UpdateNode { name, wish, if_version, dry_run, owners }, asked.is_none(), ()))
+    };
+    let (answer, ()) = write.ask_again(&key, make).await?;
+    write.respond(answer, &key, 200)
 }
 
 /// Applies to a Source, or makes one.
 pub(super) async fn source(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
     let tree = body_of(key.kind, bytes)?;
     let asked = objects::version(&tree)?;
-    let mut tries = 0;
-    loop {
-        tries += 1;
+    let make = || {
         let current = write.current(&key).ok();
         if current.is_none() {
             gate::check(write.api, &write.user, &created(&key))?;
         }
         let applied = merged(write, &key, current.as_deref(), &tree, pairs)?;
-        let given = sources::read(applied.value, Some(&key.name))?;
-        let (name, owners) = (key.name.clone(), Owners::Applied(applied.managed));
-        let ask = match &current {
-            Some(current) if !applied.changed && asked.is_none_or(|v| v == current.version) => {
-                return Ok(bytes_response(200, current.to_json()));
-            }
-            Some(current) => {
-                let if_version = asked.or(Some(current.version));
-                Ask::UpdateSource { name, spec: given.spec, if_version, meta: Some(given.meta), owners }
-            }
+        let given = sources::read(applied.value, Some(&key.name), pairs)?;
+        let owners = Owners::Applied(applied.managed);
+        let (ask, code) = match current {
+            Some(current) => (given.over(asked.or(Some(current.version)), owners, pairs), 200),
             None if asked.is_some() => return Err(Failure::not_found(&key)),
-            None => Ask::CreateSource { name, spec: given.spec, meta: given.meta, owners },
+            None => (given.made(owners, pairs), 201),
         };
-        match write.ask(ask).await {
-            Err(AskError::Refused(r)) if r.code == 409 && asked.is_none() && tries < PATCH_TRIES => {}
-            Err(e) => return Err(Failure::of_ask(&e, &key)),
-            Ok(answer) => return write.respond(answer, &key, if current.is_some() { 200 } else { 201 }),
-        }
-    }
+        Ok((ask, asked.is_none(), code))
+    };
+    let (answer, code) = write.ask_again(&key, make).await?;
+    write.respond(answer, &key, code)
 }
 
 /// What an apply makes of an object of a kind with rules of its own, or of nothing.

@@ -73,9 +73,7 @@ fn taken() -> Vec<(String, Vec<&'static str>)> {
             all.push((format!("/apis/{group}/v1/{place}{}", review.plural), vec!["POST"]));
         }
     }
-    for path in
-        ["/apis/coordination.k8s.io/v1/leases", "/apis/metrics.k8s.io/v1beta1/nodes", "/version", "/api", "/apis"]
-    {
+    for path in ["/apis/metrics.k8s.io/v1beta1/nodes", "/version", "/api", "/apis"] {
         all.push((path.into(), vec!["GET"]));
     }
     for (group, version, _) in discovery::groups(&Customs::default()) {

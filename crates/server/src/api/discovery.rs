@@ -8,8 +8,9 @@ use evenkeel_schema::{Customs, custom};
 use serde_json::{Value, json};
 
 use super::{
+    absent,
     access::{self, Below},
-    leases, reviews, usage,
+    reviews, usage,
 };
 
 /// A group, a version of it, and what they hold.
@@ -48,6 +49,7 @@ fn grouped<T>(things: impl Iterator<Item = (&'static str, &'static str, T)>) -> 
 
 /// A resource that is answered with and never kept.
 struct Answered {
+    short_names: &'static [&'static str],
     plural: &'static str,
     singular: String,
     kind: &'static str,
@@ -57,20 +59,24 @@ struct Answered {
 
 /// All of those.
 fn answered() -> Vec<Group<Answered>> {
-    let (group, version) = leases::GROUP;
-    let lease =
-        Answered { plural: "leases", singular: "lease".into(), kind: "Lease", namespaced: true, verbs: &leases::VERBS };
     let measured = usage::RESOURCES.into_iter().map(|(plural, kind, namespaced)| {
         let (group, version) = usage::GROUP;
-        (group, version, Answered { plural, singular: String::new(), kind, namespaced, verbs: &usage::VERBS })
+        let (singular, verbs, short_names): (_, &[_], _) = (String::new(), &usage::VERBS, &[][..]);
+        (group, version, Answered { short_names, plural, singular, kind, namespaced, verbs })
     });
     let reviews = reviews::GROUPS.into_iter().flat_map(|group| {
         reviews::of_group(group).map(move |r| {
             let (plural, kind, singular) = (r.plural, r.kind, r.kind.to_lowercase());
-            (group, "v1", Answered { plural, singular, kind, namespaced: r.namespaced, verbs: &["create"] })
+            let (verbs, short_names, namespaced): (&[_], _, _) = (&["create"], &[][..], r.namespaced);
+            (group, "v1", Answered { short_names, plural, singular, kind, namespaced, verbs })
         })
     });
-    grouped([(group, version, lease)].into_iter().chain(measured).chain(reviews))
+    let absent = absent::looked_for().map(|(k, short_names)| {
+        let (plural, kind, namespaced, singular) = (k.plural, k.kind, k.namespaced, k.kind.to_lowercase());
+        let verbs = &absent::VERBS[..];
+        (k.group, k.version, Answered { short_names, plural, singular, kind, namespaced, verbs })
+    });
+    grouped(measured.chain(reviews).chain(absent))
 }
 
 /// What is sent to, or comes from, something below an object of a kind.
@@ -110,26 +116,36 @@ pub(crate) fn aggregated(core: bool, customs: &Customs) -> Value {
             })),
         }
     }
-    let answered = if core { Vec::new() } else { answered() };
-    items.extend(answered.into_iter().map(|(group, version, resources)| {
-        let resources: Vec<Value> = resources
-            .iter()
-            .map(|r| {
-                json!({
-                    "resource": r.plural, "responseKind": {"group": group, "version": version, "kind": r.kind},
-                    "scope": if r.namespaced { "Namespaced" } else { "Cluster" },
-                    "singularResource": r.singular, "verbs": r.verbs,
-                })
-            })
-            .collect();
-        json!({
+    for (group, version, resources) in answered().into_iter().filter(|(group, ..)| group.is_empty() == core) {
+        let rows = resources.iter().map(|r| answered_resource(group, version, r));
+        let there = items.iter_mut().find(|item| item["metadata"]["name"] == group);
+        let there =
+            there.and_then(|item| item["versions"].as_array_mut()?.iter_mut().find(|v| v["version"] == version));
+        if let Some(list) = there.and_then(|v| v["resources"].as_array_mut()) {
+            list.extend(rows);
+            continue;
+        }
+        let rows: Vec<Value> = rows.collect();
+        items.push(json!({
             "metadata": {"name": group, "creationTimestamp": null},
-            "versions": [{"version": version, "resources": resources, "freshness": "Current"}],
-        })
-    }));
+            "versions": [{"version": version, "resources": rows, "freshness": "Current"}],
+        }));
+    }
     json!({
         "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items,
     })
+}
+
+fn answered_resource(group: &str, version: &str, r: &Answered) -> Value {
+    let mut row = json!({
+        "resource": r.plural, "responseKind": {"group": group, "version": version, "kind": r.kind},
+        "scope": if r.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": r.singular, "verbs": r.verbs,
+    });
+    if !r.short_names.is_empty() {
+        row["shortNames"] = json!(r.short_names);
+    }
+    row
 }
 
 fn aggregated_resource(kind: Kind, customs: &Customs) -> Value {
@@ -178,8 +194,10 @@ pub(crate) fn api_groups(customs: &Customs) -> Value {
 
 /// Groups but the core one, each with its versions.
 fn all(customs: &Customs) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let known = groups(customs).into_iter().map(|(group, version, _)| (group, version)).filter(|(g, _)| !g.is_empty());
-    known.chain(answered().into_iter().map(|(group, version, _)| (group, version)))
+    let known: Vec<_> = groups(customs).into_iter().map(|(group, version, _)| (group, version)).collect();
+    let mut more: Vec<_> = answered().into_iter().map(|(group, version, _)| (group, version)).collect();
+    more.retain(|named| !known.contains(named));
+    known.into_iter().chain(more).filter(|(group, _)| !group.is_empty())
 }
 
 fn group_of(group: &str, versions: &[&str]) -> Value {
@@ -204,41 +222,51 @@ pub(crate) fn api_group(name: &str, customs: &Customs) -> Option<Value> {
 pub(crate) fn resources(group: &str, version: &str, customs: &Customs) -> Option<Value> {
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let list = |rows: Vec<Value>| json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows});
-    if let Some((_, _, resources)) = answered().iter().find(|(g, v, _)| (*g, *v) == (group, version)) {
-        let rows = resources.iter().map(|r| {
-            json!({"name": r.plural, "singularName": r.singular, "namespaced": r.namespaced, "kind": r.kind,
-                "verbs": r.verbs})
-        });
-        return Some(list(rows.collect()));
+    let of_kinds = groups(customs).into_iter().find(|(g, v, _)| (*g, *v) == (group, version)).map(|(.., kinds)| kinds);
+    let of_answers = answered().into_iter().find(|(g, v, _)| (*g, *v) == (group, version)).map(|(.., r)| r);
+    if of_kinds.is_none() && of_answers.is_none() {
+        return None;
     }
-    let (_, _, kinds) = groups(customs).into_iter().find(|(g, v, _)| (*g, *v) == (group, version))?;
     let mut rows = Vec::new();
-    for kind in kinds {
-        let info = kind.info();
-        let mut row = json!({
-            "name": info.plural, "singularName": info.singular, "namespaced": kind.namespaced(),
-            "kind": info.kind, "verbs": access::verbs(kind),
-        });
-        for (field, list) in [("shortNames", info.short_names), ("categories", info.categories)] {
-            if !list.is_empty() {
-                row[field] = json!(list);
-            }
+    for r in of_answers.into_iter().flatten() {
+        let mut row = json!({"name": r.plural, "singularName": r.singular, "namespaced": r.namespaced, "kind": r.kind,
+            "verbs": r.verbs});
+        if !r.short_names.is_empty() {
+            row["shortNames"] = json!(r.short_names);
         }
         rows.push(row);
-        rows.extend(access::below(kind, customs).iter().map(|below| {
-            let of = below_kind(kind, below.name);
-            let mut row = json!({
-                "name": format!("{}/{}", info.plural, below.name), "singularName": "",
-                "namespaced": kind.namespaced(), "kind": of["kind"], "verbs": below.verbs,
-            });
-            if of["group"] != info.group {
-                row["group"] = of["group"].clone();
-                row["version"] = of["version"].clone();
-            }
-            row
-        }));
+    }
+    for kind in of_kinds.into_iter().flatten() {
+        rows_of(kind, customs, &mut rows);
     }
     Some(list(rows))
+}
+
+/// A kind's row and those of what lies below its objects.
+fn rows_of(kind: Kind, customs: &Customs, rows: &mut Vec<Value>) {
+    let info = kind.info();
+    let mut row = json!({
+        "name": info.plural, "singularName": info.singular, "namespaced": kind.namespaced(),
+        "kind": info.kind, "verbs": access::verbs(kind),
+    });
+    for (field, list) in [("shortNames", info.short_names), ("categories", info.categories)] {
+        if !list.is_empty() {
+            row[field] = json!(list);
+        }
+    }
+    rows.push(row);
+    rows.extend(access::below(kind, customs).iter().map(|below| {
+        let of = below_kind(kind, below.name);
+        let mut row = json!({
+            "name": format!("{}/{}", info.plural, below.name), "singularName": "",
+            "namespaced": kind.namespaced(), "kind": of["kind"], "verbs": below.verbs,
+        });
+        if of["group"] != info.group {
+            row["group"] = of["group"].clone();
+            row["version"] = of["version"].clone();
+        }
+        row
+    }));
 }
 
 /// The hash of a document, for its `ETag`.

@@ -175,12 +175,14 @@ pub(super) struct What<'s> {
     pub(super) subresource: &'static str,
     /// Whether a patch has made it: what cannot be read then is no bad request but an invalid object.
     pub(super) patched: bool,
+    /// Whether an unknown field is an error whatever `fieldValidation` says.
+    pub(super) strict: bool,
 }
 
 impl<'s> What<'s> {
     /// An object itself.
     pub(super) fn object(schema: SchemaRef<'s>) -> Self {
-        Self { schema, subresource: "", patched: false }
+        Self { schema, subresource: "", patched: false, strict: false }
     }
 }
 
@@ -215,7 +217,8 @@ pub(super) fn read(
         map.remove("status");
     }
     let managed = managed(&mut map, before)?;
-    let mut value = decoded(what, &Value::Object(map), Validation::read(pairs)?, warnings)?;
+    let validation = Some(Validation::read(pairs)?).filter(|_| !what.strict).unwrap_or(Validation::Strict);
+    let mut value = decoded(what, &Value::Object(map), validation, warnings)?;
     let text = |value: &Value, field: &str| {
         value.get("metadata").and_then(|m| m.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned()
     };

@@ -1,10 +1,10 @@
-//! JSON patches (RFC 6902) as kube-apiserver applies them.
+//! JSON patches (RFC 6902) as kube-apiserver applies them, and merge patches (RFC 7386).
 //!
-//! It differs from the RFC in one thing that clients lean on: a `test` for `null` of a member that an
+//! The former differ from the RFC in one thing that clients lean on: a `test` for `null` of a member that an
 //! object does not have passes. Client libraries say "nobody has set a finalizer yet" that way.
 
 use json_patch::{Patch, PatchError, PatchOperation};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Applies a patch, or says which operation failed why; then the tree is half done.
 pub(super) fn apply(tree: &mut Value, patch: &Patch) -> Result<(), String> {
@@ -27,6 +27,25 @@ fn tests_for_absence(tree: &Value, operation: &PatchOperation) -> bool {
         Some(!members.contains_key(name.decoded().as_ref()))
     };
     test.value.is_null() && absent().unwrap_or(false)
+}
+
+/// Puts a merge patch (RFC 7386) on a tree.
+pub(super) fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Value::Object(map) = target else { return };
+    for (key, value) in patch {
+        if value.is_null() {
+            map.remove(key);
+        } else {
+            merge(map.entry(key.clone()).or_insert(Value::Null), value);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -72,6 +91,21 @@ mod tests {
         ] {
             let error = patched(operations.clone()).unwrap_err();
             assert!(error.contains(said), "{operations}: {error}");
+        }
+    }
+
+    #[test]
+    fn merge_patches_follow_the_rfc() {
+        for (target, patch, expected) in [
+            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "b"}), json!({"a": null}), json!({})),
+            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+            (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
+            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+        ] {
+            let mut merged = target;
+            merge(&mut merged, &patch);
+            assert_eq!(merged, expected);
         }
     }
 }

@@ -1,34 +1,31 @@
-//! When nodes were last heard of: as Leases (`coordination.k8s.io/v1`, namespace `kube-node-lease`),
-//! which `kubectl describe node` reads, and beside what they have given out at `/evenkeel/nodes`:
+//! When nodes were last heard of: as Leases of the namespace `kube-node-lease`, which `kubectl describe node`
+//! reads, and beside what they have given out at `/evenkeel/nodes`:
 //! `{"nodes": [{"name", "lastSeen", "pods", "podLimit", "cpu", "cpuAllocatable", "memory",
 //! "memoryAllocatable"}…]}`, cpu in millicores, memory in bytes.
 //!
-//! Called by `rest`. Both are served from the conductor's memory: heartbeats are never written.
-//! Leases are in discovery with `get` and `list` alone. Deliberately not here: writes and watches.
+//! Called by `rest`. Both are served from the conductor's memory: heartbeats are never written. Leases of other
+//! namespaces are objects like any other, by which programs take turns. Deliberately not here: those, and
+//! writes and watches.
+
+use std::sync::Arc;
 
 use axum::{
     http::{Method, request::Parts},
     response::Response,
 };
-use evenkeel_core::{Answer, Ask, controllers::node::NodeUse};
-use evenkeel_model::{Key, Kind, Time};
+use evenkeel_core::{Answer, Ask, controllers::node::NodeUse, world::View};
+use evenkeel_model::{Key, Kind, Object, Time, Uid};
 use serde_json::{Value, json};
 
 use super::{
-    Api,
-    accept::{self, Form},
+    Api, accept,
+    path::Target,
     query::{Pairs, Params},
+    read,
     status::{Failure, json_response},
-    tables,
 };
 
-/// The group and version of Leases.
-pub(crate) const GROUP: (&str, &str) = ("coordination.k8s.io", "v1");
-/// What can be done with Leases.
-pub(crate) const VERBS: [&str; 2] = ["get", "list"];
-/// The paths of Leases begin so.
-const BELOW: &str = "/apis/coordination.k8s.io/v1/";
-/// The namespace of those of nodes; there are no others.
+/// The namespace of those of nodes, which holds no others.
 const NAMESPACE: &str = "kube-node-lease";
 /// Seconds after which a node without a word is Unknown, by default: what a Lease's duration says.
 const DURATION: u32 = 40;
@@ -55,98 +52,71 @@ pub(crate) async fn usage(api: &Api) -> Result<Response, Failure> {
     Ok(json_response(200, &json!({"nodes": all})))
 }
 
-/// Which Leases a path names.
-#[derive(Debug, PartialEq, Eq)]
-enum Named<'a> {
-    /// Those of a namespace, or of all.
-    All(Option<&'a str>),
-    One {
-        namespace: &'a str,
-        name: &'a str,
-    },
-}
-
-fn named(path: &str) -> Option<Named<'_>> {
-    let parts: Vec<&str> = path.strip_prefix(BELOW)?.split('/').collect();
-    match parts[..] {
-        ["leases"] => Some(Named::All(None)),
-        ["namespaces", namespace, "leases"] => Some(Named::All(Some(namespace))),
-        ["namespaces", namespace, "leases", name] => Some(Named::One { namespace, name }),
-        _ => None,
-    }
-}
-
-/// Answers a request for Leases; `None` where the path names none.
-pub(crate) async fn handle(api: &Api, parts: &Parts) -> Result<Option<Response>, Failure> {
-    let path = parts.uri.path();
-    let Some(named) = named(path.strip_suffix('/').unwrap_or(path)) else { return Ok(None) };
+/// Answers a request for Leases of nodes; `None` for all others.
+pub(crate) async fn handle(api: &Api, parts: &Parts, target: &Target) -> Result<Option<Response>, Failure> {
+    let (namespace, name) = match target {
+        Target::Collection { kind: Kind::Lease, namespace } => (namespace.as_str(), None),
+        Target::Item(key) if key.kind == Kind::Lease => (&*key.namespace, Some(&*key.name)),
+        _ => return Ok(None),
+    };
     let pairs = Pairs::of(&parts.uri)?;
-    if pairs.flag("watch") || !matches!(parts.method, Method::GET | Method::HEAD) {
-        let message =
-            "leases are made by the server from its agents' heartbeats: they can only be read, with get and list";
-        return Err(Failure::new(405, "MethodNotAllowed", message));
+    let read = !pairs.flag("watch") && matches!(parts.method, Method::GET | Method::HEAD);
+    // A list of all namespaces has both sorts.
+    if namespace != NAMESPACE && !(namespace.is_empty() && read) {
+        return Ok(None);
     }
-    // What is asked for must make sense, though there is nothing to choose by.
-    Params::read(&pairs)?;
-    let mut all = nodes(api).await?;
-    if let Named::All(Some(namespace)) | Named::One { namespace, .. } = named
-        && namespace != NAMESPACE
-    {
-        all.clear();
+    if !read {
+        let message = "leases of nodes are made by the server from its agents' heartbeats: they can only be read, with \
+                       get and list";
+        return Err(Failure::not_allowed(message));
     }
-    if let Named::One { name, .. } = named {
-        all.retain(|n| *n.node == *name);
-        if all.is_empty() {
-            return Err(Failure::new(404, "NotFound", format!("leases.coordination.k8s.io \"{name}\" not found")));
-        }
-    }
-    let version = api.backend.live().view().version.to_string();
-    let body = match (accept::form(&parts.headers)?, &named) {
-        (Form::Table, _) => table(&all, &version, (api.now)()),
-        // A Lease is little more than its metadata.
-        (Form::Objects | Form::Metadata, Named::One { .. }) => all.first().map(lease).unwrap_or_default(),
-        (Form::Objects | Form::Metadata, Named::All(_)) => {
-            let items: Vec<Value> = all.iter().map(lease).collect();
-            json!({"kind": "LeaseList", "apiVersion": "coordination.k8s.io/v1",
-                "metadata": {"resourceVersion": version}, "items": items})
-        }
+    let (form, params) = (accept::form(&parts.headers)?, Params::read(&pairs)?);
+    let view = api.backend.live().view();
+    let all = nodes(api).await?.into_iter().filter_map(|node| lease(&node, &view));
+    let Some(name) = name else {
+        return read::list(api, (Kind::Lease, namespace), &params, form, all.collect()).map(Some);
     };
-    Ok(Some(json_response(200, &body)))
+    let found = all.into_iter().find(|lease| *lease.key.name == *name);
+    let lease = found.ok_or_else(|| Failure::not_found(&Key::new(Kind::Lease, namespace, name)))?;
+    Ok(Some(read::one(&lease, &view.customs, form, &params, (api.now)())))
 }
 
-/// The rows that `kubectl get leases` shows.
-fn table(nodes: &[NodeUse], version: &str, now: Time) -> Value {
-    let column = |name: &str, format: &str| json!({"name": name, "type": "string", "format": format, "description": "", "priority": 0});
-    let row = |node: &NodeUse| {
-        let renewed = node.heard.map_or_else(|| "never".to_owned(), |at| tables::human(now.since(at)));
-        json!({"cells": [node.node, node.node, renewed], "object": lease(node)})
-    };
-    json!({
-        "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": version},
-        "columnDefinitions": [column("Name", "name"), column("Holder", ""), column("Renewed", "")],
-        "rows": nodes.iter().map(row).collect::<Vec<Value>>(),
-    })
-}
-
-fn lease(node: &NodeUse) -> Value {
+/// The Lease of a node, which owns it as in Kubernetes.
+fn lease(node: &NodeUse, view: &View) -> Option<Arc<Object>> {
     let renewed = node.heard.map(|t| {
         // A MicroTime has six digits.
         let whole = t.rfc3339();
         format!("{}.{:03}000Z", whole.trim_end_matches('Z'), t.0.rem_euclid(1000))
     });
-    json!({
+    let mut value = json!({
         "kind": "Lease", "apiVersion": "coordination.k8s.io/v1",
-        "metadata": {"name": node.node, "namespace": NAMESPACE},
+        "metadata": {"name": node.node, "namespace": NAMESPACE, "resourceVersion": view.version.to_string()},
         "spec": {"holderIdentity": node.node, "leaseDurationSeconds": DURATION, "renewTime": renewed},
-    })
+    });
+    if let Some(of) = view.get(&Key::cluster(Kind::Node, node.node.clone())) {
+        let metadata = &mut value["metadata"];
+        metadata["creationTimestamp"] = of.meta.created.rfc3339().into();
+        // Its own, and always the same.
+        metadata["uid"] = Uid(of.uid.0 ^ 1).to_string().into();
+        metadata["ownerReferences"] =
+            json!([{"apiVersion": "v1", "kind": "Node", "name": node.node, "uid": of.uid.to_string()}]);
+    }
+    Object::from_value(value).ok().map(Arc::new)
 }
 
 #[cfg(test)]
 mod tests {
+    use evenkeel_core::World;
+
     use super::*;
 
     #[test]
     fn a_lease_says_when_its_node_was_heard_of() {
+        let mut world = World::default();
+        let made = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1", "uid": Uid(4).to_string(),
+            "creationTimestamp": "2026-01-01T00:00:00Z"}});
+        world.apply(evenkeel_core::change::Change::Put(Arc::new(Object::from_value(made).unwrap())));
+        let view = world.view();
         let mut node = NodeUse {
             node: "n1".into(),
             heard: Time::parse_rfc3339("2026-01-02T03:04:05.678Z"),
@@ -154,33 +124,14 @@ mod tests {
             cpu_milli: (100, 4000),
             memory: (0, 1),
         };
-        let said = lease(&node);
+        let said = lease(&node, &view).unwrap().to_value();
         assert_eq!(said["spec"]["renewTime"], "2026-01-02T03:04:05.678000Z");
         assert_eq!(said["spec"]["holderIdentity"], "n1");
+        let metadata = &said["metadata"];
+        assert_eq!((&metadata["namespace"], &metadata["uid"]), (&json!(NAMESPACE), &json!(Uid(5).to_string())));
+        assert_eq!(metadata["ownerReferences"][0]["uid"], Uid(4).to_string());
+        assert_eq!(metadata["creationTimestamp"], "2026-01-01T00:00:00Z");
         node.heard = None;
-        assert_eq!(lease(&node)["spec"]["renewTime"], Value::Null);
-    }
-
-    #[test]
-    fn a_path_names_one_lease_those_of_a_namespace_or_all() {
-        let of = |rest: &str| format!("{BELOW}{rest}");
-        assert_eq!(named(&of("leases")), Some(Named::All(None)));
-        assert_eq!(named(&of("namespaces/a/leases")), Some(Named::All(Some("a"))));
-        assert_eq!(named(&of("namespaces/a/leases/n1")), Some(Named::One { namespace: "a", name: "n1" }));
-        for other in ["", "leases/n1", "namespaces/a/leases/n1/status", "namespaces/a/pods"] {
-            assert_eq!(named(&of(other)), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn the_table_says_how_long_ago_each_node_was_heard_of() {
-        let heard = Time::parse_rfc3339("2026-01-02T03:04:05Z");
-        let of =
-            |name: &str, heard| NodeUse { node: name.into(), heard, pods: (0, 110), cpu_milli: (0, 1), memory: (0, 1) };
-        let now = heard.unwrap() + std::time::Duration::from_secs(7);
-        let table = table(&[of("n1", heard), of("n2", None)], "5", now);
-        assert_eq!(table["rows"][0]["cells"], json!(["n1", "n1", "7s"]));
-        assert_eq!(table["rows"][1]["cells"], json!(["n2", "n2", "never"]));
-        assert_eq!(table["rows"][0]["object"]["metadata"]["namespace"], NAMESPACE);
+        assert_eq!(lease(&node, &view).unwrap().to_value()["spec"]["renewTime"], Value::Null);
     }
 }

@@ -4,6 +4,7 @@
 //! nothing: it parses, checks form, selects, formats. One file a mechanism: `rest` finds what a
 //! request is about, `read` and `watch` answer from [`live`], `write` puts questions.
 
+mod absent;
 mod accept;
 mod access;
 mod access_log;
@@ -35,6 +36,7 @@ mod grants;
 mod health;
 mod jsonpatch;
 mod leases;
+mod lines;
 pub mod live;
 mod logs;
 mod netcheck;
@@ -95,6 +97,7 @@ pub struct Api {
     now: fn() -> Time,
     stop: CancellationToken,
     kept: read::KeptViews,
+    lines: lines::Lines,
     openapi: openapi::v2::Cache,
     metrics: Option<PrometheusHandle>,
     /// Free places of commands in containers.
@@ -122,6 +125,7 @@ impl Api {
             now: crate::host::wall,
             stop,
             kept: read::KeptViews::default(),
+            lines: lines::Lines::default(),
             openapi: openapi::v2::Cache::default(),
             metrics,
             commands,

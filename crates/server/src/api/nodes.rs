@@ -12,14 +12,12 @@ use k8s_openapi::api::core::v1::NodeSpec;
 use serde_json::Value;
 
 use super::{
-    apply,
-    backend::AskError,
-    body, given,
+    apply, body, given,
     objects::{APPLY, JSON, MERGE, Patch},
     pods,
     query::Pairs,
     status::Failure,
-    write::{PATCH_TRIES, Write},
+    write::Write,
 };
 
 /// A strategic merge's directive anywhere in a patch.
@@ -46,27 +44,17 @@ pub(super) async fn patch(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &By
         let message = format!("`{name}` is not supported in a patch of a Node; {MERGE} and {JSON} are");
         return Err(Failure::bad_request(message));
     }
-    let dry_run = pods::dry_run(pairs);
-    let mut tries = 0;
-    loop {
-        tries += 1;
+    let make = || {
         let current = write.current(&key)?;
         let tree = patch.on(Kind::Node, &current.to_value())?;
         let (wish, version) = wish(&current, &tree)?;
-        let version = if patch.names_version() { version } else { Some(current.version) };
-        let ask = Ask::UpdateNode {
-            name: key.name.clone(),
-            wish,
-            if_version: version,
-            dry_run,
-            owners: owners(write, pairs),
-        };
-        match write.ask(ask).await {
-            Err(AskError::Refused(r)) if r.code == 409 && !patch.names_version() && tries < PATCH_TRIES => {}
-            Err(e) => return Err(Failure::of_ask(&e, &key)),
-            Ok(answer) => return write.respond(answer, &key, 200),
-        }
-    }
+        let asked = patch.names_version();
+        let if_version = if asked { version } else { Some(current.version) };
+        let (name, dry_run, owners) = (key.name.clone(), pods::dry_run(pairs), owners(write, pairs));
+        Ok((Ask::UpdateNode { name, wish, if_version, dry_run, owners }, !asked, ()))
+    };
+    let (answer, ()) = write.ask_again(&key, make).await?;
+    write.respond(answer, &key, 200)
 }
 
 /// `PUT nodes/NAME`.
@@ -171,7 +159,7 @@ fn refused(current: &Value, next: &Value) -> Option<String> {
 mod tests {
     use serde_json::json;
 
-    use super::{super::sources::merge, *};
+    use super::{super::jsonpatch::merge, *};
 
     #[test]
     fn directives_are_found_wherever_they_stand() {

@@ -22,9 +22,9 @@ use super::{
     query::{Pairs, Params},
     read,
     select::selects,
-    signing, sources,
+    signing,
     status::{Failure, json_response},
-    write::{PATCH_TRIES, Write, json_body},
+    write::{Write, json_body},
 };
 
 /// Kubernetes' media types of patches.
@@ -106,9 +106,7 @@ pub(super) async fn patch(
         return Err(Failure::media_type(&media, &[JSON, MERGE, APPLY]));
     }
     let patch = Patch::read(&media, bytes)?;
-    let mut tries = 0;
-    loop {
-        tries += 1;
+    let make = || {
         let mut warnings = Warnings::default();
         given::once(key.kind, &write.parts.headers, bytes, (pairs, &mut warnings))?;
         let current = write.current(&key)?;
@@ -119,12 +117,10 @@ pub(super) async fn patch(
         let if_version = if asked { given.version } else { Some(current.version) };
         let wish = Wish { managed: given.managed, ..wish(write, key.clone(), given.value, subresource, pairs) };
         let edit = Edit::Replace { wish, if_version, if_uid: given.uid };
-        match write.ask(Ask::Edit(Box::new(edit))).await {
-            Err(AskError::Refused(r)) if r.code == 409 && !asked && tries < PATCH_TRIES => {}
-            Err(e) => return Err(Failure::of_ask(&e, &key)),
-            Ok(answer) => return Ok(warnings.on(write.respond(answer, &key, 200)?)),
-        }
-    }
+        Ok((Ask::Edit(Box::new(edit)), !asked, warnings))
+    };
+    let (answer, warnings) = write.ask_again(&key, make).await?;
+    Ok(warnings.on(write.respond(answer, &key, 200)?))
 }
 
 fn patched(patch: &Patch, current: &Object, what: What<'_>, how: (&Pairs, &mut Warnings)) -> Result<Given, Failure> {
@@ -214,7 +210,7 @@ impl Patch {
         match self {
             Self::Merge(patch) => {
                 let mut out = tree.clone();
-                sources::merge(&mut out, patch);
+                jsonpatch::merge(&mut out, patch);
                 Ok(out)
             }
             Self::Json(patch) => {

@@ -36,32 +36,58 @@ impl Target {
 
 /// Reads a path; `None` if it is none of an object or kind that is known.
 pub(crate) fn parse(path: &str, customs: &Customs) -> Option<Target> {
-    let decoded: Option<Vec<String>> =
-        path.split('/').filter(|s| !s.is_empty()).map(|s| percent_decode(s).filter(|d| !d.contains('/'))).collect();
-    let decoded = decoded?;
-    let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
-    let (group, version, rest) = match parts.as_slice() {
-        ["api", version, rest @ ..] => ("", *version, rest),
-        ["apis", group, version, rest @ ..] => (*group, *version, rest),
+    let (group, version, rest) = split(path)?;
+    if rest.is_empty() {
+        return Some(Target::Resources(group, version));
+    }
+    let kind = |plural: &str| customs.of_resource(&group, &version, plural).map(|kind| (kind, kind.namespaced()));
+    let Place { of: kind, namespace, name, below } = place(&rest, kind)?;
+    let Some(name) = name else { return Some(Target::Collection { kind, namespace: namespace.into() }) };
+    let key = Key::new(kind, namespace, name);
+    Some(if below.is_empty() { Target::Item(key) } else { Target::Below(key, below.join("/")) })
+}
+
+/// Group, version and the rest of a path of Kubernetes, decoded.
+pub(super) fn split(path: &str) -> Option<(String, String, Vec<String>)> {
+    let parts = path.split('/').filter(|s| !s.is_empty());
+    let decoded: Option<Vec<String>> = parts.map(|s| percent_decode(s).filter(|d| !d.contains('/'))).collect();
+    let mut parts = decoded?.into_iter();
+    let group = match parts.next()?.as_str() {
+        "api" => String::new(),
+        "apis" => parts.next()?,
         _ => return None,
     };
-    let kind = |plural: &str| customs.of_resource(group, version, plural);
-    match rest {
-        [] => Some(Target::Resources(group.into(), version.into())),
-        ["namespaces", namespace, plural, rest @ ..] if kind(plural).is_some_and(Kind::namespaced) => {
-            let kind = kind(plural)?;
-            Some(match rest {
-                [] => Target::Collection { kind, namespace: (*namespace).into() },
-                [name] => Target::Item(Key::new(kind, *namespace, *name)),
-                [name, below @ ..] => Target::Below(Key::new(kind, *namespace, *name), below.join("/")),
-            })
-        }
-        [plural] => Some(Target::Collection { kind: kind(plural)?, namespace: String::new() }),
-        [plural, name, below @ ..] => {
-            let kind = kind(plural).filter(|k| !k.namespaced())?;
-            let key = Key::cluster(kind, *name);
-            Some(if below.is_empty() { Target::Item(key) } else { Target::Below(key, below.join("/")) })
-        }
+    Some((group, parts.next()?, parts.collect()))
+}
+
+/// What the rest of a path names, of whatever it may be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Place<'p, T> {
+    /// The resource.
+    pub(super) of: T,
+    /// Empty for all, and for what has none.
+    pub(super) namespace: &'p str,
+    /// `None` for all.
+    pub(super) name: Option<&'p str>,
+    /// What lies below the object.
+    pub(super) below: &'p [String],
+}
+
+/// Finds it: `resource` knows a plural, and whether that lives in namespaces.
+pub(super) fn place<T>(rest: &[String], resource: impl Fn(&str) -> Option<(T, bool)>) -> Option<Place<'_, T>> {
+    if let [first, namespace, plural, rest @ ..] = rest
+        && first == "namespaces"
+        && let Some((of, true)) = resource(plural)
+    {
+        let (name, below) = rest.split_first().map_or((None, &[][..]), |(name, below)| (Some(name.as_str()), below));
+        return Some(Place { of, namespace, name, below });
+    }
+    let (plural, rest) = rest.split_first()?;
+    let (of, namespaced) = resource(plural)?;
+    match rest.split_first() {
+        None => Some(Place { of, namespace: "", name: None, below: &[] }),
+        Some((name, below)) if !namespaced => Some(Place { of, namespace: "", name: Some(name), below }),
+        Some(_) => None,
     }
 }
 

@@ -17,7 +17,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use evenkeel_core::world::View;
 use evenkeel_model::{Key, Kind, Object, Time, Version};
 use evenkeel_schema::Customs;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::{
@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    Long,
+    Api, Long,
     accept::Form,
     custom,
     live::Live,
@@ -130,17 +130,16 @@ struct Page {
     metadata: Value,
 }
 
-/// All objects of a kind that are selected, or a page of them.
+/// All objects of a kind that are selected, or a page of them; `more` are kept in no view.
 pub(crate) fn list(
-    live: &Live,
-    kept: &KeptViews,
-    kind: Kind,
-    namespace: &str,
+    api: &Api,
+    (kind, namespace): (Kind, &str),
     params: &Params,
     form: Form,
-    now: Time,
+    more: Vec<Arc<Object>>,
 ) -> Result<Response, Failure> {
-    let page = page(live, kept, kind, namespace, params)?;
+    let now = (api.now)();
+    let page = page(api, (kind, namespace), params, more)?;
     if page.objects.len() > INLINE {
         return Ok(in_pieces(Pieces::of(page, form, params.include, now)));
     }
@@ -152,21 +151,34 @@ pub(crate) fn list(
     Ok(bytes_response(200, bytes))
 }
 
-fn page(live: &Live, kept: &KeptViews, kind: Kind, namespace: &str, params: &Params) -> Result<Page, Failure> {
-    let (view, after) = place(live, kept, params)?;
+fn page(
+    api: &Api,
+    (kind, namespace): (Kind, &str),
+    params: &Params,
+    mut more: Vec<Arc<Object>>,
+) -> Result<Page, Failure> {
+    let (view, after) = place(api.backend.live(), &api.kept, params)?;
     let all = params.labels.0.is_empty() && params.fields.is_empty();
     let passed = |o: &Arc<Object>| {
         after.as_ref().is_none_or(|t| (&*o.key.namespace, &*o.key.name) > (t.ns.as_str(), t.n.as_str()))
     };
-    let mut chosen =
-        view.list(kind, namespace).filter(|o| passed(o) && selects(o, namespace, &params.labels, &params.fields));
+    if !more.is_empty() {
+        more.extend(view.list(kind, namespace).cloned());
+        more.sort_by(|a, b| a.key.cmp(&b.key));
+    }
+    let kept = Some(view.list(kind, namespace)).filter(|_| more.is_empty());
+    let mut chosen = kept
+        .into_iter()
+        .flatten()
+        .chain(&more)
+        .filter(|o| passed(o) && selects(o, namespace, &params.labels, &params.fields));
     let objects: Vec<Arc<Object>> = chosen.by_ref().take(params.limit.unwrap_or(usize::MAX)).cloned().collect();
     let mut metadata = Map::new();
     metadata.insert("resourceVersion".into(), view.version.to_string().into());
     if let Some(last) = objects.last()
         && let Some(_more) = chosen.next()
     {
-        kept.keep(&view);
+        api.kept.keep(&view);
         metadata.insert("continue".into(), Token::encode(view.version, &last.key).into());
         if all {
             metadata.insert("remainingItemCount".into(), (chosen.count() + 1).into());
@@ -289,8 +301,26 @@ impl Pieces {
 
 fn in_pieces(pieces: Pieces) -> Response {
     let stream = stream::unfold(pieces, |mut pieces| async move { Some((pieces.next().await?, pieces)) });
-    let mut response = Response::new(Body::from_stream(stream));
+    // A compressor asks once more after the end.
+    let mut response = Response::new(Body::from_stream(stream.fuse()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.extensions_mut().insert(Long);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Fake, call, pod, sent};
+
+    #[tokio::test]
+    async fn a_long_list_ends_for_who_takes_it_compressed_too() {
+        let fake = Fake::new();
+        for n in 0..super::INLINE * 3 {
+            fake.put(pod(&format!("web-{n}"), "Running"));
+        }
+        let packed = sent(&fake, "GET", "/api/v1/pods", &[("accept-encoding", "gzip")], "").await;
+        assert_eq!((packed.0.as_u16(), &packed.1[..2]), (200, &[0x1f, 0x8b][..]));
+        let (_, plain) = call(&fake, "GET", "/api/v1/pods", &[], "").await;
+        assert!(plain.len() > packed.1.len() && plain.ends_with('}'), "{} {}", plain.len(), packed.1.len());
+    }
 }

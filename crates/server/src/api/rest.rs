@@ -16,7 +16,7 @@ use evenkeel_schema::Customs;
 use serde_json::{Value, json};
 
 use super::{
-    Api, Peer, accept, access,
+    Api, Peer, absent, accept, access,
     access_log::{Made, Seen, Who},
     auth, custom, diff, discovery, exec, extras, forward, gate, leases, logs, netcheck, openapi,
     path::{self, Target},
@@ -53,9 +53,6 @@ async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result
     if let Some(response) = fixed(api, &parts).await? {
         return Ok(response);
     }
-    if let Some(response) = leases::handle(api, &parts).await? {
-        return Ok(response);
-    }
     if let Some(response) = usage::handle(api, &parts).await? {
         return Ok(response);
     }
@@ -72,10 +69,13 @@ async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result
         return reviews::handle(api, &parts, body, &user, review).await;
     }
     let customs = api.backend.live().view().customs.clone();
-    if let Some(none) = absent(&parts) {
+    if let Some(none) = absent::answer(&parts)? {
         return Ok(none);
     }
     let target = path::parse(path, &customs).ok_or_else(Failure::no_path)?;
+    if let Some(response) = leases::handle(api, &parts, &target).await? {
+        return Ok(response);
+    }
     if let Target::Below(key, below) = &target
         && key.kind == Kind::Pod
     {
@@ -103,24 +103,6 @@ async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result
         (_, target) => write::handle(api, &parts, body, target, user).await,
     };
     Ok(warnings.on(response?))
-}
-
-/// Kinds that Evenkeel does not have and that clients list without looking whether they are there, as
-/// `kubectl cluster-info dump` does: plural, group and version, kind of the list.
-const ABSENT: [(&str, &str, &str); 2] =
-    [("replicationcontrollers", "v1", "ReplicationControllerList"), ("daemonsets", "apps/v1", "DaemonSetList")];
-
-/// An empty list of a kind of [`ABSENT`], where one is asked for.
-fn absent(parts: &Parts) -> Option<Response> {
-    let path = parts.uri.path().trim_matches('/');
-    let (group, rest) = match path.strip_prefix("api/v1/") {
-        Some(rest) => ("v1", rest),
-        None => ("apps/v1", path.strip_prefix("apis/apps/v1/")?),
-    };
-    let (["namespaces", _, plural] | [plural]) = rest.split('/').collect::<Vec<_>>()[..] else { return None };
-    let (.., kind) = ABSENT.into_iter().find(|(name, of, _)| *name == plural && *of == group)?;
-    let listed = parts.method == Method::GET && !Pairs::of(&parts.uri).ok()?.flag("watch");
-    listed.then(|| json_response(200, &json!({"kind": kind, "apiVersion": group, "metadata": {}, "items": []})))
 }
 
 /// Refuses who takes no answer that there is; what is a connection, and no answer, is not negotiated.
@@ -275,7 +257,7 @@ async fn get(api: &Arc<Api>, parts: &Parts, target: Target, customs: &Customs) -
             if params.watch {
                 watch::start(api, kind, &namespace, params, form)
             } else {
-                read::list(api.backend.live(), &api.kept, kind, &namespace, &params, form, now)
+                read::list(api, (kind, &namespace), &params, form, Vec::new())
             }
         }
         Target::Resources(..) => Err(Failure::no_path()),

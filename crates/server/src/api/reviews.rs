@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Api, auth, body, given,
+    Api, auth, body, given, path,
     status::{Failure, json_response},
 };
 use crate::pki::ISSUER;
@@ -58,16 +58,11 @@ pub(crate) fn of_group(group: &str) -> impl Iterator<Item = Review> {
 
 /// The question that a path names, with its namespace.
 pub(crate) fn named(path: &str) -> Option<(Review, String)> {
-    let mut parts = path.strip_prefix("/apis/")?.split('/').filter(|s| !s.is_empty());
-    let (group, version) = (parts.next()?, parts.next()?);
-    let rest: Vec<&str> = parts.collect();
-    let (namespace, plural) = match rest[..] {
-        [plural] => ("", plural),
-        ["namespaces", namespace, plural] => (namespace, plural),
-        _ => return None,
-    };
-    let review = of_group(group).find(|r| r.plural == plural && r.namespaced != namespace.is_empty())?;
-    (version == "v1").then(|| (review, namespace.to_owned()))
+    let (group, version, rest) = path::split(path)?;
+    let resource = |plural: &str| of_group(&group).find(|r| r.plural == plural).map(|r| (r, r.namespaced));
+    let place = path::place(&rest, resource)?;
+    let asked = place.name.is_none() && place.of.namespaced != place.namespace.is_empty();
+    (version == "v1" && asked).then(|| (place.of, place.namespace.to_owned()))
 }
 
 #[derive(Deserialize, Default)]

@@ -16,14 +16,12 @@ use evenkeel_schema::{
 use serde_json::{Value, json};
 
 use super::{
-    apply,
-    backend::AskError,
-    body, given,
+    apply, body, given,
     objects::{self, APPLY, Patch},
     pods,
     query::Pairs,
     status::{Failure, json_response},
-    write::{PATCH_TRIES, Write},
+    write::Write,
 };
 
 /// Its message, and what it says that it is.
@@ -142,9 +140,7 @@ pub(super) async fn write(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &By
         Some(_) => None,
     };
     given.iter().try_for_each(|scale| given::fits(scale, &key))?;
-    let mut tries = 0;
-    loop {
-        tries += 1;
+    let make = || {
         let current = write.current(&key)?;
         let scale = match (&patch, &given) {
             (Some(patch), _) => {
@@ -173,12 +169,10 @@ pub(super) async fn write(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &By
             managed: None,
         };
         let edit = Edit::Replace { wish, if_version, if_uid: None };
-        match write.ask(Ask::Edit(Box::new(edit))).await {
-            Err(AskError::Refused(r)) if r.code == 409 && !asked && tries < PATCH_TRIES => {}
-            Err(e) => return Err(Failure::of_ask(&e, &key)),
-            Ok(answer) => return respond(write, &answer, &key, &places),
-        }
-    }
+        Ok((Ask::Edit(Box::new(edit)), !asked, ()))
+    };
+    let (answer, ()) = write.ask_again(&key, make).await?;
+    respond(write, &answer, &key, &places)
 }
 
 /// The Scale of what was written, or would be.

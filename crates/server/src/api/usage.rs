@@ -15,7 +15,7 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
 use super::{
-    Api,
+    Api, path,
     query::{Pairs, Params},
     select::selects,
     status::{Failure, json_response},
@@ -27,35 +27,36 @@ pub(crate) const GROUP: (&str, &str) = ("metrics.k8s.io", "v1beta1");
 pub(crate) const VERBS: [&str; 2] = ["get", "list"];
 /// Its resources: the plural, the kind, whether it has namespaces.
 pub(crate) const RESOURCES: [(&str, &str, bool); 2] = [("nodes", "NodeMetrics", false), ("pods", "PodMetrics", true)];
-/// Its paths begin so.
-const BELOW: &str = "/apis/metrics.k8s.io/v1beta1/";
 /// Nodes that are asked at once.
 const AT_ONCE: usize = 64;
 
 /// What a path names; an empty namespace or name is all.
 #[derive(Debug, PartialEq, Eq)]
-struct Named<'a> {
+struct Named {
     kind: Kind,
-    namespace: &'a str,
-    name: &'a str,
+    namespace: String,
+    name: String,
 }
 
-fn named(path: &str) -> Option<Named<'_>> {
-    let parts: Vec<&str> = path.strip_prefix(BELOW)?.split('/').collect();
-    Some(match parts[..] {
-        ["nodes"] => Named { kind: Kind::Node, namespace: "", name: "" },
-        ["nodes", name] => Named { kind: Kind::Node, namespace: "", name },
-        ["pods"] => Named { kind: Kind::Pod, namespace: "", name: "" },
-        ["namespaces", namespace, "pods"] => Named { kind: Kind::Pod, namespace, name: "" },
-        ["namespaces", namespace, "pods", name] => Named { kind: Kind::Pod, namespace, name },
-        _ => return None,
+fn named(path: &str) -> Option<Named> {
+    let (group, version, rest) = path::split(path)?;
+    let resource = |plural: &str| match plural {
+        "nodes" => Some((Kind::Node, false)),
+        "pods" => Some((Kind::Pod, true)),
+        _ => None,
+    };
+    let place = path::place(&rest, resource)?;
+    let known = (group.as_str(), version.as_str()) == GROUP && place.below.is_empty();
+    known.then(|| Named {
+        kind: place.of,
+        namespace: place.namespace.into(),
+        name: place.name.unwrap_or_default().into(),
     })
 }
 
 /// Answers a request for them; `None` where the path names none.
 pub(crate) async fn handle(api: &Api, parts: &Parts) -> Result<Option<Response>, Failure> {
-    let path = parts.uri.path();
-    let Some(named) = named(path.strip_suffix('/').unwrap_or(path)) else { return Ok(None) };
+    let Some(named) = named(parts.uri.path()) else { return Ok(None) };
     let pairs = Pairs::of(&parts.uri)?;
     if pairs.flag("watch") || !matches!(parts.method, Method::GET | Method::HEAD) {
         let message = "metrics are measured when somebody asks: they can only be read, with get and list";
@@ -65,9 +66,9 @@ pub(crate) async fn handle(api: &Api, parts: &Parts) -> Result<Option<Response>,
     let view = api.backend.live().view();
     let wanted = |o: &&Arc<Object>| {
         let one = named.name.is_empty() || *o.key.name == *named.name;
-        one && selects(o, named.namespace, &params.labels, &params.fields)
+        one && selects(o, &named.namespace, &params.labels, &params.fields)
     };
-    let objects: Vec<Arc<Object>> = view.list(named.kind, named.namespace).filter(wanted).cloned().collect();
+    let objects: Vec<Arc<Object>> = view.list(named.kind, &named.namespace).filter(wanted).cloned().collect();
     let mut nodes: Vec<Arc<str>> = match named.kind {
         Kind::Node => objects.iter().map(|o| o.key.name.clone()).collect(),
         _ => objects.iter().filter_map(|o| o.node.clone()).collect(),
@@ -147,7 +148,7 @@ mod tests {
 
     #[test]
     fn paths_name_nodes_and_pods() {
-        let of = |path: &str| named(path).map(|n| (n.kind, n.namespace.to_owned(), n.name.to_owned()));
+        let of = |path: &str| named(path).map(|n| (n.kind, n.namespace, n.name));
         let all = "/apis/metrics.k8s.io/v1beta1";
         assert_eq!(of(&format!("{all}/nodes")), Some((Kind::Node, String::new(), String::new())));
         assert_eq!(of(&format!("{all}/namespaces/a/pods/b")), Some((Kind::Pod, "a".into(), "b".into())));

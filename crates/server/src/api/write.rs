@@ -10,7 +10,7 @@ use axum::{
     http::{Method, request::Parts},
     response::Response,
 };
-use evenkeel_core::{Answer, Ask, Refusal, rbac::User};
+use evenkeel_core::{Answer, Ask, rbac::User};
 use evenkeel_model::{Key, Kind, Object, Revision};
 use evenkeel_schema::Customs;
 use serde::Deserialize;
@@ -19,11 +19,9 @@ use serde_json::{Value, json};
 use super::{
     Api, access,
     access_log::Made,
-    accounts, apply,
+    accounts,
     backend::AskError,
-    body, custom, diff, discovery, nodes,
-    objects::{self, Patch},
-    options,
+    body, custom, diff, discovery, nodes, objects, options,
     path::Target,
     pods,
     query::Pairs,
@@ -34,7 +32,7 @@ use super::{
 
 /// How often a patch without a version is tried again when the object changed under it: as in
 /// Kubernetes.
-pub(super) const PATCH_TRIES: usize = 5;
+const PATCH_TRIES: usize = 5;
 
 /// One write under way.
 pub(super) struct Write<'a> {
@@ -61,13 +59,13 @@ pub(crate) async fn handle(
     // Before the body, as in Kubernetes.
     options::check(&parts.method, body::media_type(&parts.headers) == objects::APPLY, &pairs)?;
     let bytes = body::read(body, limit).await?;
-    if pairs.get("dryRun").is_some() && !dry_runs(&parts.method, &target) {
+    if pairs.get("dryRun").is_some() && !dry_runs(&target) {
         return Err(Failure::bad_request(
             "dryRun is not supported here; `evenkeel diff` shows what a revision would do",
         ));
     }
     match (&parts.method, target) {
-        (&Method::POST, Target::Collection { kind: Kind::Source, .. }) => write.create_source(&pairs, &bytes).await,
+        (&Method::POST, Target::Collection { kind: Kind::Source, .. }) => sources::create(&write, &pairs, &bytes).await,
         (&Method::POST, Target::Collection { kind, namespace }) => {
             objects::create(&write, (kind, &namespace), &pairs, &bytes).await
         }
@@ -81,11 +79,11 @@ pub(crate) async fn handle(
             nodes::replace(&write, key, &pairs, &bytes).await
         }
         (&Method::PUT, Target::Item(key)) if key.kind == Kind::Source => {
-            write.replace_source(key, &pairs, &bytes).await
+            sources::replace(&write, key, &pairs, &bytes).await
         }
         (&Method::PUT, Target::Item(key)) => objects::replace(&write, (key, ""), &pairs, &bytes).await,
         (&Method::PATCH, Target::Item(key)) if key.kind == Kind::Source => {
-            write.patch_source(key, &pairs, &bytes).await
+            sources::patch(&write, key, &pairs, &bytes).await
         }
         (&Method::PATCH, Target::Item(key)) => objects::patch(&write, (key, ""), &pairs, &bytes).await,
         (method @ (&Method::PUT | &Method::PATCH), Target::Below(key, below)) if part(key.kind, &below).is_some() => {
@@ -129,14 +127,9 @@ fn part(kind: Kind, below: &str) -> Option<&'static str> {
 }
 
 /// Whether a request can be tried without writing anything.
-fn dry_runs(method: &Method, target: &Target) -> bool {
+fn dry_runs(target: &Target) -> bool {
     match target {
-        Target::Collection { kind, .. } => *kind != Kind::Source,
-        Target::Item(key) => match key.kind {
-            Kind::Source => false,
-            Kind::Node => *method != Method::DELETE,
-            _ => true,
-        },
+        Target::Collection { .. } | Target::Item(_) => true,
         Target::Below(_, below) => {
             ["approval", "ephemeralcontainers", "eviction", "scale", "status"].contains(&below.as_str())
         }
@@ -204,6 +197,25 @@ impl Write<'_> {
         self.api.backend.ask(ask, self.user.name.clone()).await
     }
 
+    /// Asks for what `make` makes of what is there, and once more where that has changed meanwhile, if it says that
+    /// it may: not where the request itself says which version it is for.
+    pub(super) async fn ask_again<T>(
+        &self,
+        key: &Key,
+        mut make: impl FnMut() -> Result<(Ask, bool, T), Failure>,
+    ) -> Result<(Answer, T), Failure> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let (ask, again, more) = make()?;
+            match self.ask(ask).await {
+                Err(AskError::Refused(r)) if r.code == 409 && again && tries < PATCH_TRIES => {}
+                Err(e) => return Err(Failure::of_ask(&e, key)),
+                Ok(answer) => return Ok((answer, more)),
+            }
+        }
+    }
+
     /// Asks, and answers with the object as it is then.
     pub(super) async fn ask_for(&self, ask: Ask, key: &Key, code: u16) -> Result<Response, Failure> {
         let answer = self.ask(ask).await.map_err(|e| Failure::of_ask(&e, key))?;
@@ -252,69 +264,27 @@ impl Write<'_> {
         custom::shown(&self.customs(), key.kind, object)
     }
 
-    async fn create_source(&self, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
-        let given = sources::read(body::tree(&self.parts.headers, bytes)?, None)?;
-        if given.version.is_some() {
-            return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
-        }
-        let ask = Ask::CreateSource {
-            name: given.key.name.clone(),
-            spec: given.spec,
-            meta: given.meta,
-            owners: nodes::owners(self, pairs),
-        };
-        self.ask_for(ask, &given.key, 201).await
-    }
-
-    async fn replace_source(&self, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
-        let given = sources::read(body::tree(&self.parts.headers, bytes)?, Some(&key.name))?;
-        let (name, meta) = (key.name.clone(), Some(given.meta));
-        let owners = nodes::owners(self, pairs);
-        let ask = Ask::UpdateSource { name, spec: given.spec, if_version: given.version, meta, owners };
-        self.ask_for(ask, &key, 200).await
-    }
-
-    async fn patch_source(&self, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
-        let media = body::media_type(&self.parts.headers);
-        if media == objects::APPLY {
-            return apply::source(self, key, pairs, bytes).await;
-        }
-        if ![objects::MERGE, objects::JSON].contains(&media.as_str()) {
-            return Err(Failure::media_type(&media, &[objects::JSON, objects::MERGE, objects::APPLY]));
-        }
-        let patch = Patch::read(&media, bytes)?;
-        let asked = patch.names_version();
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let current = self.current(&key)?;
-            let tree = patch.on(key.kind, &current.to_value())?;
-            let given = sources::read(tree, Some(&key.name))?;
-            let version = if asked { given.version } else { Some(current.version) };
-            let (name, meta) = (key.name.clone(), Some(given.meta));
-            let owners = nodes::owners(self, pairs);
-            let ask = Ask::UpdateSource { name, spec: given.spec, if_version: version, meta, owners };
-            match self.ask(ask).await {
-                Err(AskError::Refused(r)) if r.code == 409 && !asked && tries < PATCH_TRIES => {}
-                Err(e) => return Err(Failure::of_ask(&e, &key)),
-                Ok(answer) => return self.respond(answer, &key, 200),
-            }
-        }
-    }
-
     async fn delete(&self, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
-        self.check_preconditions(&key, bytes)?;
-        let name = key.name.clone();
-        if key.kind == Kind::Node {
-            return self.delete_node(&key, pairs.flag("force")).await;
+        let options = pods::delete_options(&self.parts.headers, pairs, bytes)?;
+        if options.if_uid.is_some() || options.if_version.is_some() {
+            let current = self.current(&key)?;
+            options.check(&current).map_err(|r| Failure::of_ask(&AskError::Refused(r), &key))?;
         }
-        self.ask_for(Ask::DeleteSource { name, prune: pairs.flag("prune") }, &key, 200).await
+        let (name, dry_run) = (key.name.clone(), options.dry_run);
+        if key.kind == Kind::Node {
+            return self.delete_node(&key, pairs.flag("force"), dry_run).await;
+        }
+        self.ask_for(Ask::DeleteSource { name, prune: pairs.flag("prune"), dry_run }, &key, 200).await
     }
 
     /// A node that is gone has no certificate: its agent, should it live, gives no more reports. One
     /// that never reported, or of which only the certificate is left, goes the same way.
-    async fn delete_node(&self, key: &Key, force: bool) -> Result<Response, Failure> {
-        let asked = self.ask(Ask::DeleteNode { name: key.name.clone(), force }).await;
+    async fn delete_node(&self, key: &Key, force: bool, dry_run: bool) -> Result<Response, Failure> {
+        let ask = Ask::DeleteNode { name: key.name.clone(), force, dry_run };
+        if dry_run {
+            return self.ask_for(ask, key, 200).await;
+        }
+        let asked = self.ask(ask).await;
         let gone = matches!(&asked, Err(AskError::Refused(r)) if r.code == 404);
         let answer = match asked {
             Ok(answer) => Some(answer),
@@ -343,33 +313,6 @@ impl Write<'_> {
             }
             Err(_) => Err(Failure::new(500, "InternalError", "the server failed; its log has the reason").about(key)),
         }
-    }
-
-    /// `DeleteOptions`: only what changes nothing here is taken.
-    fn check_preconditions(&self, key: &Key, bytes: &Bytes) -> Result<(), Failure> {
-        if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok(());
-        }
-        let options = body::tree(&self.parts.headers, bytes)?;
-        if let Some(kind) = options.get("kind").filter(|kind| *kind != "DeleteOptions") {
-            return Err(Failure::bad_request(format!("the body is a {kind}, and this path takes DeleteOptions")));
-        }
-        if options.get("dryRun").is_some_and(|d| d.as_array().is_some_and(|a| !a.is_empty())) {
-            return Err(Failure::bad_request("dryRun is not supported yet"));
-        }
-        let Some(conditions) = options.get("preconditions") else { return Ok(()) };
-        let object = self.current(key)?;
-        let wants = |field: &str| conditions.get(field).and_then(Value::as_str).map(str::to_owned);
-        let (uid, version) = (object.uid.to_string(), object.version.to_string());
-        for (field, label, is) in [("uid", "UID", uid), ("resourceVersion", "ResourceVersion", version)] {
-            if let Some(wanted) = wants(field)
-                && wanted != is
-            {
-                let refusal = Refusal::precondition(key, label, &wanted, &is);
-                return Err(Failure::of_ask(&AskError::Refused(refusal), key));
-            }
-        }
-        Ok(())
     }
 
     /// A verb of a Source, a Drift or an orphan.

@@ -152,7 +152,7 @@ fn pods_with_data_on_their_node_stay_and_say_so() {
     // Removing the node is the word that gives them up.
     c.silent.insert("n1".into());
     c.advance(Duration::from_mins(10));
-    c.with(|world, cx| super::remove(world, "n1", false, cx)).unwrap();
+    c.with(|world, cx| super::remove(world, "n1", (false, false), cx)).unwrap();
     c.rest();
     assert_eq!(c.counts(), (6, 6));
 }
@@ -366,29 +366,29 @@ fn cordon_and_remove() {
     c.cordon("n1", false);
     assert!(c.world.nodes.get("n1").unwrap().taints.is_empty());
     // One that speaks and has pods stays.
-    let refusal = c.with(|w, cx| super::remove(w, "n1", false, cx)).unwrap_err();
+    let refusal = c.with(|w, cx| super::remove(w, "n1", (false, false), cx)).unwrap_err();
     assert_eq!(refusal.code, 409);
     assert!(refusal.message.contains("has 2 pods: drain it first"), "{}", refusal.message);
     assert!(!on(&c, "n1").is_empty());
     c.silent.insert("n1".into());
     c.advance(Duration::from_mins(1));
-    c.with(|w, cx| super::remove(w, "n1", false, cx)).unwrap();
+    c.with(|w, cx| super::remove(w, "n1", (false, false), cx)).unwrap();
     assert!(on(&c, "n1").is_empty());
     c.rest();
     assert_eq!(c.counts(), (6, 6));
-    assert!(c.with(|w, cx| super::remove(w, "n1", false, cx)).is_err());
+    assert!(c.with(|w, cx| super::remove(w, "n1", (false, false), cx)).is_err());
 }
 
 #[test]
 fn a_node_that_speaks_is_removed_when_it_is_empty_or_by_force() {
     let mut c = three();
-    c.with(|w, cx| super::remove(w, "n1", true, cx)).unwrap();
+    c.with(|w, cx| super::remove(w, "n1", (true, false), cx)).unwrap();
     assert!(on(&c, "n1").is_empty());
     c.rest();
     assert_eq!(c.counts(), (6, 6));
     c.hello("n4", "4", "8Gi", Vec::new());
     c.settle();
-    c.with(|w, cx| super::remove(w, "n4", false, cx)).unwrap();
+    c.with(|w, cx| super::remove(w, "n4", (false, false), cx)).unwrap();
 }
 
 fn node_of(c: &Cluster) -> Arc<Object> {

@@ -1,4 +1,4 @@
-//! Rows of nodes, namespaces, ConfigMaps, Secrets and events.
+//! Rows of nodes, namespaces, Leases, ConfigMaps, Secrets and events.
 
 use evenkeel_model::{Object, Time};
 use k8s_openapi::api::core::v1::{ConfigMap, Event, NamespaceStatus, NodeSpec, NodeStatus, Secret};
@@ -20,6 +20,7 @@ pub(super) const NODE: &[Column] = &[
     wide("Container-Runtime"),
 ];
 pub(super) const DEFINITION: &[Column] = &[text("Name"), text("Created At")];
+pub(super) const LEASE: &[Column] = &[text("Name"), text("Holder"), text("Age"), wide("Renewed")];
 pub(super) const NAMESPACE: &[Column] = &[text("Name"), text("Status"), text("Age")];
 pub(super) const CONFIG_MAP: &[Column] = &[text("Name"), number("Data"), text("Age")];
 pub(super) const SECRET: &[Column] = &[text("Name"), text("Type"), number("Data"), text("Age")];
@@ -87,6 +88,14 @@ pub(super) fn namespace(object: &Object, now: Time) -> Vec<Value> {
     let status = object.status::<NamespaceStatus>().ok().flatten().unwrap_or_default();
     let phase = status.phase.unwrap_or_else(|| if object.deleting() { "Terminating".into() } else { "Active".into() });
     vec![name(object), phase.into(), age(object, now)]
+}
+
+pub(super) fn lease(object: &Object, now: Time) -> Vec<Value> {
+    let body = object.body_map();
+    let text = |field: &str| body.get("spec").and_then(|s| s.get(field)?.as_str());
+    let renewed = text("renewTime").and_then(Time::parse_rfc3339);
+    let holder = text("holderIdentity").unwrap_or_default().into();
+    vec![name(object), holder, age(object, now), renewed.map_or_else(|| "never".into(), |at| ago(Some(at), now)).into()]
 }
 
 pub(super) fn config_map(object: &Object, now: Time) -> Vec<Value> {

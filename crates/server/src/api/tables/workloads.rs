@@ -1,4 +1,4 @@
-//! Rows of Deployments, ReplicaSets and PodDisruptionBudgets.
+//! Rows of Deployments, ReplicaSets, ControllerRevisions and PodDisruptionBudgets.
 
 use evenkeel_model::{Object, Time};
 use k8s_openapi::{
@@ -11,7 +11,7 @@ use k8s_openapi::{
 };
 use serde_json::Value;
 
-use super::{Column, age, name, number, text, wide};
+use super::{Column, age, name, number, or_none, text, wide};
 
 pub(super) const DEPLOYMENT: &[Column] = &[
     text("Name"),
@@ -35,8 +35,20 @@ pub(super) const REPLICA_SET: &[Column] = &[
     wide("Selector"),
 ];
 
+pub(super) const REVISION: &[Column] = &[text("Name"), text("Controller"), text("Revision"), text("Age")];
+
 pub(super) const BUDGET: &[Column] =
     &[text("Name"), text("Min Available"), text("Max Unavailable"), number("Allowed Disruptions"), text("Age")];
+
+pub(super) fn revision(object: &Object, now: Time) -> Vec<Value> {
+    let owner = object.meta.owners.iter().find(|o| o.controller);
+    let controller = owner.map(|o| {
+        let group = o.api_version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
+        format!("{}{group}/{}", o.kind.to_lowercase(), o.name)
+    });
+    let number = object.body_map().get("revision").and_then(Value::as_i64).unwrap_or_default();
+    vec![name(object), or_none(controller.as_deref()), number.to_string().into(), age(object, now)]
+}
 
 pub(super) fn budget(object: &Object, now: Time) -> Vec<Value> {
     let spec = object.spec::<PodDisruptionBudgetSpec>().unwrap_or_default();
