@@ -71,8 +71,13 @@ impl Lab {
             git: Some(GitSpec { url: format!("/srv/{name}"), ..GitSpec::default() }),
             ..SourceSpec::default()
         };
-        let ask =
-            Ask::CreateSource { name: name.clone(), spec, meta: Meta::default(), owners: Owners::By("bench".into()) };
+        let ask = Ask::CreateSource {
+            name: name.clone(),
+            spec,
+            meta: Meta::default(),
+            owners: Owners::By("bench".into()),
+            dry_run: false,
+        };
         self.events.push_back(Event::Ask { id: AskId(1), ask: Box::new(ask), user: "bench".into() });
         self.events.push_back(Event::Seen(Box::new(Seen {
             source: name,
