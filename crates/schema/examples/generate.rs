@@ -26,7 +26,7 @@ struct Data {
 }
 
 /// Groups whose kinds get their definitions.
-const GROUPS: [(&str, &str); 12] = [
+const GROUPS: [(&str, &str); 13] = [
     ("", "core"),
     ("apiextensions.k8s.io", "apiextensions"),
     ("apps", "apps"),
@@ -36,6 +36,7 @@ const GROUPS: [(&str, &str); 12] = [
     ("certificates.k8s.io", "certificates"),
     ("coordination.k8s.io", "coordination"),
     ("discovery.k8s.io", "discovery"),
+    ("events.k8s.io", "events"),
     ("policy", "policy"),
     ("networking.k8s.io", "networking"),
     ("rbac.authorization.k8s.io", "rbac"),

@@ -57,7 +57,7 @@ pub(crate) static KINDS: &[KnownKind] = &[
     KnownKind { group: "coordination.k8s.io", version: "v1alpha2", plural: "leasecandidates", kind: "LeaseCandidate", namespaced: true, listed: true, ty: None },
     KnownKind { group: "coordination.k8s.io", version: "v1beta1", plural: "leasecandidates", kind: "LeaseCandidate", namespaced: true, listed: true, ty: None },
     KnownKind { group: "discovery.k8s.io", version: "v1", plural: "endpointslices", kind: "EndpointSlice", namespaced: true, listed: true, ty: Some(Type::Object(&DISCOVERY_V1_ENDPOINT_SLICE)) },
-    KnownKind { group: "events.k8s.io", version: "v1", plural: "events", kind: "Event", namespaced: true, listed: true, ty: None },
+    KnownKind { group: "events.k8s.io", version: "v1", plural: "events", kind: "Event", namespaced: true, listed: true, ty: Some(Type::Object(&EVENTS_V1_EVENT)) },
     KnownKind { group: "flowcontrol.apiserver.k8s.io", version: "v1", plural: "flowschemas", kind: "FlowSchema", namespaced: false, listed: true, ty: None },
     KnownKind { group: "flowcontrol.apiserver.k8s.io", version: "v1", plural: "prioritylevelconfigurations", kind: "PriorityLevelConfiguration", namespaced: false, listed: true, ty: None },
     KnownKind { group: "internal.apiserver.k8s.io", version: "v1alpha1", plural: "storageversions", kind: "StorageVersion", namespaced: false, listed: true, ty: None },

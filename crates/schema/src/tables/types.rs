@@ -2538,6 +2538,31 @@ pub(crate) static EVENKEEL_V1ALPHA1_SOURCE_STATUS: Object = Object { name: "even
     Field { name: "quarantined", ty: List(&Object(&EVENKEEL_V1ALPHA1_QUARANTINED)), ..F },
 ] };
 
+pub(crate) static EVENTS_V1_EVENT: Object = Object { name: "events.v1.Event", atomic: false, fields: &[
+    Field { name: "action", ty: String, numbers: &[6], ..F },
+    Field { name: "apiVersion", ty: String, ..F },
+    Field { name: "deprecatedCount", ty: Int32, numbers: &[15], ..F },
+    Field { name: "deprecatedFirstTimestamp", ty: Time, numbers: &[13], ..F },
+    Field { name: "deprecatedLastTimestamp", ty: Time, numbers: &[14], ..F },
+    Field { name: "deprecatedSource", ty: Object(&CORE_V1_EVENT_SOURCE), numbers: &[12], ..F },
+    Field { name: "eventTime", ty: Time, required: true, numbers: &[2], ..F },
+    Field { name: "kind", ty: String, ..F },
+    Field { name: "metadata", ty: Object(&META_V1_OBJECT_META), numbers: &[1], ..F },
+    Field { name: "note", ty: String, numbers: &[10], ..F },
+    Field { name: "reason", ty: String, numbers: &[7], ..F },
+    Field { name: "regarding", ty: Object(&CORE_V1_OBJECT_REFERENCE), numbers: &[8], ..F },
+    Field { name: "related", ty: Object(&CORE_V1_OBJECT_REFERENCE), numbers: &[9], ..F },
+    Field { name: "reportingController", ty: String, numbers: &[4], ..F },
+    Field { name: "reportingInstance", ty: String, numbers: &[5], ..F },
+    Field { name: "series", ty: Object(&EVENTS_V1_EVENT_SERIES), numbers: &[3], ..F },
+    Field { name: "type", ty: String, numbers: &[11], ..F },
+] };
+
+pub(crate) static EVENTS_V1_EVENT_SERIES: Object = Object { name: "events.v1.EventSeries", atomic: false, fields: &[
+    Field { name: "count", ty: Int32, required: true, numbers: &[1], ..F },
+    Field { name: "lastObservedTime", ty: Time, required: true, numbers: &[2], ..F },
+] };
+
 pub(crate) static META_V1_CONDITION: Object = Object { name: "meta.v1.Condition", atomic: false, fields: &[
     Field { name: "lastTransitionTime", ty: Time, required: true, numbers: &[4], ..F },
     Field { name: "message", ty: String, required: true, numbers: &[6], ..F },
@@ -3199,6 +3224,8 @@ pub(crate) static ALL: &[Type] = &[
     Object(&EVENKEEL_V1ALPHA1_SOURCE),
     Object(&EVENKEEL_V1ALPHA1_SOURCE_SPEC),
     Object(&EVENKEEL_V1ALPHA1_SOURCE_STATUS),
+    Object(&EVENTS_V1_EVENT),
+    Object(&EVENTS_V1_EVENT_SERIES),
     Object(&META_V1_CONDITION),
     Object(&META_V1_DELETE_OPTIONS),
     Object(&META_V1_FIELD_SELECTOR_REQUIREMENT),

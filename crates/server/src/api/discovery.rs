@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{
     absent,
     access::{self, Below},
-    reviews, usage,
+    events, reviews, usage,
 };
 
 /// A group, a version of it, and what they hold.
@@ -76,7 +76,10 @@ fn answered() -> Vec<Group<Answered>> {
         let verbs = &absent::VERBS[..];
         (k.group, k.version, Answered { short_names, plural, singular, kind, namespaced, verbs })
     });
-    grouped(measured.chain(reviews).chain(absent))
+    let (group, version) = events::GROUP;
+    let (singular, verbs) = ("event".into(), &events::VERBS[..]);
+    let event = Answered { short_names: &["ev"], plural: "events", singular, kind: "Event", namespaced: true, verbs };
+    grouped(measured.chain(reviews).chain(absent).chain([(group, version, event)]))
 }
 
 /// What is sent to, or comes from, something below an object of a kind.

@@ -25,6 +25,7 @@ mod channels;
 mod custom;
 mod diff;
 mod discovery;
+mod events;
 mod exec;
 mod extras;
 mod forward;

@@ -11,6 +11,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, Request, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use evenkeel_core::rbac::User;
 use evenkeel_model::{Key, Kind};
 use evenkeel_schema::Customs;
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 use super::{
     Api, Peer, absent, accept, access,
     access_log::{Made, Seen, Who},
-    auth, custom, diff, discovery, exec, extras, forward, gate, leases, logs, netcheck, openapi,
+    auth, custom, diff, discovery, events, exec, extras, forward, gate, leases, logs, netcheck, openapi,
     path::{self, Target},
     query::{self, Pairs, Params},
     read, rebalance, reviews, scale, server,
@@ -44,10 +45,20 @@ pub(crate) async fn handle(State(api): State<Arc<Api>>, request: Request<Body>) 
 }
 
 async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result<Response, Failure> {
-    let (mut parts, body) = request.into_parts();
-    let path = parts.uri.path();
+    let (parts, body) = request.into_parts();
     let user = auth::user(api, &parts, who).await?;
     gate::pass(api, &user, &parts.method, &parts.uri)?;
+    let mut body = Some(body);
+    if let Some(core) = events::request(&parts, &mut body).await? {
+        let response = route(api, core, body.unwrap_or_default(), user).await?;
+        return events::answer(response).await;
+    }
+    route(api, parts, body.unwrap_or_default(), user).await
+}
+
+/// Answers a request of somebody who may make it.
+async fn route(api: &Arc<Api>, mut parts: Parts, body: Body, user: User) -> Result<Response, Failure> {
+    let path = parts.uri.path();
     query::check_timeout(&Pairs::of(&parts.uri)?)?;
     acceptable(&parts)?;
     if let Some(response) = fixed(api, &parts).await? {
