@@ -3,6 +3,7 @@
 Called by the story `python` with a kubeconfig and the name of a pod in which `cat` can be run.
 """
 
+import datetime
 import sys
 import threading
 
@@ -53,6 +54,44 @@ def objects(core):
     assert core.list_namespaced_config_map(NAMESPACE, limit=1).metadata._continue
     old = core.create_namespaced_config_map(NAMESPACE, client.V1ConfigMap(metadata=client.V1ObjectMeta(generate_name="some-")))
     assert old.metadata.name.startswith("some-")
+
+
+def turns(api):
+    """Who elects a leader, and tells of it, writes Leases and Events of both groups."""
+    leases, core, events = client.CoordinationV1Api(api), client.CoreV1Api(api), client.EventsV1Api(api)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    spec = client.V1LeaseSpec(holder_identity="a", lease_duration_seconds=15, acquire_time=now, renew_time=now)
+    lease = client.V1Lease(metadata=client.V1ObjectMeta(name="leader"), spec=spec)
+    made = leases.create_namespaced_lease(NAMESPACE, lease)
+    made.spec.holder_identity = "b"
+    renewed = leases.replace_namespaced_lease("leader", NAMESPACE, made)
+    assert renewed.spec.holder_identity == "b" and renewed.spec.renew_time == now, renewed
+    refused(409, "Conflict", leases.replace_namespaced_lease, "leader", NAMESPACE, lease_of(made, "a"))
+    known = {(item.metadata.namespace, item.metadata.name) for item in leases.list_lease_for_all_namespaces().items}
+    assert (NAMESPACE, "leader") in known and any(of == "kube-node-lease" for of, _ in known), known
+    about = client.V1ObjectReference(api_version="v1", kind="ConfigMap", name="settings", namespace=NAMESPACE)
+    old = client.CoreV1Event(
+        metadata=client.V1ObjectMeta(generate_name="old-"), involved_object=about, reason="Elected", message="b leads",
+        type="Normal", first_timestamp=now, last_timestamp=now, count=1, source=client.V1EventSource(component="py"),
+    )
+    core.create_namespaced_event(NAMESPACE, old)
+    new = client.EventsV1Event(
+        metadata=client.V1ObjectMeta(generate_name="new-"), regarding=about, reason="Left", note="a is gone", action="Leave",
+        type="Normal", event_time=now, reporting_controller="example.dev/py", reporting_instance="py-1",
+    )
+    assert events.create_namespaced_event(NAMESPACE, new).note == "a is gone"
+    chosen = f"involvedObject.name=settings,involvedObject.namespace={NAMESPACE}"
+    told = {item.reason: item.message for item in core.list_namespaced_event(NAMESPACE, field_selector=chosen).items}
+    assert told == {"Elected": "b leads", "Left": "a is gone"}, told
+    # This client takes none without `eventTime`, which older Events have not, in any cluster.
+    listed = events.list_namespaced_event(NAMESPACE, field_selector="regarding.name=settings,reason=Left").items
+    assert [(item.note, item.regarding.name) for item in listed] == [("a is gone", "settings")], listed
+
+
+def lease_of(lease, holder):
+    """The lease as somebody else would have it."""
+    lease.spec.holder_identity = holder
+    return lease
 
 
 def dynamic(api):
@@ -159,7 +198,7 @@ def main():
     core, apps = client.CoreV1Api(api), client.AppsV1Api(api)
     assert client.VersionApi(api).get_code().minor
     core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=NAMESPACE)))
-    for part, args in [(objects, [core]), (dynamic, [api]), (workload, [core, apps]), (command, [core, sys.argv[2]])]:
+    for part, args in [(objects, [core]), (turns, [api]), (dynamic, [api]), (workload, [core, apps]), (command, [core, sys.argv[2]])]:
         part(*args)
         print(f"{part.__name__}: ok", flush=True)
     before = core.list_namespace().metadata.resource_version

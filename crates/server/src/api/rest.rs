@@ -185,10 +185,16 @@ async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failur
 /// `version.Info`, as clients of Kubernetes read it.
 fn version() -> Value {
     let own = env!("CARGO_PKG_VERSION");
+    // In the words of Go, by which clients tell machines apart.
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
     json!({
         "major": "1", "minor": MINOR, "gitVersion": format!("v1.{MINOR}.0+evenkeel-{own}"),
         "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
-        "goVersion": "none", "compiler": "rustc", "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+        "goVersion": "none", "compiler": "rustc", "platform": format!("{}/{arch}", std::env::consts::OS),
     })
 }
 
