@@ -57,7 +57,12 @@ struct App {
     unavailable: &'static str,
     /// What of a pod decides on its node.
     place: &'static str,
+    /// The type of its Service; none where it is empty.
+    service: &'static str,
 }
+
+/// Types of Services that one can turn into.
+const SERVICES: [&str; 4] = ["ClusterIP", "ClusterIP", "NodePort", ""];
 
 /// Where pods may go: anywhere, to nodes with a label, also to those set apart.
 const PLACES: [&str; 4] = [
@@ -121,7 +126,7 @@ impl Repository {
 
     fn change(&mut self, registry: &mut SimRegistry) {
         let at = usize::try_from(self.rng.below(self.apps.len() as u64)).unwrap();
-        match self.rng.below(6) {
+        match self.rng.below(7) {
             0 => self.apps[at].replicas = 1 + self.rng.below(self.most),
             1 => self.setting += 1,
             2 => {
@@ -135,9 +140,10 @@ impl Repository {
             }
             3 => {
                 let image = self.push_good(registry);
-                let place = self.pick(&PLACES);
-                self.apps.push(App { name: "api", image, replicas: 2, surge: "1", unavailable: "0", place });
+                let (place, service) = (self.pick(&PLACES), self.pick(&SERVICES));
+                self.apps.push(App { name: "api", image, replicas: 2, surge: "1", unavailable: "0", place, service });
             }
+            4 => self.apps[at].service = self.pick(&SERVICES),
             _ => self.apps[at].image = self.push_good(registry),
         }
     }
@@ -147,7 +153,8 @@ impl Repository {
         let replicas = 1 + self.rng.below(self.most);
         let surge = if self.most > 4 { "25%" } else { "1" };
         let place = self.pick(&["", "", PLACES[2], PLACES[3]]);
-        self.apps.push(App { name: "web", image, replicas, surge, unavailable: "0", place });
+        let service = self.pick(&["ClusterIP", "NodePort"]);
+        self.apps.push(App { name: "web", image, replicas, surge, unavailable: "0", place, service });
     }
 
     fn push_good(&mut self, registry: &mut SimRegistry) -> String {
@@ -199,6 +206,14 @@ impl Repository {
                 image = app.image,
             );
             text.push_str(&document);
+            if !app.service.is_empty() {
+                let (name, kind, space) = (app.name, app.service, &self.name);
+                let service = format!(
+                    "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: {space}}}\nspec: {{type: {kind}, \
+                     selector: {{app: {name}}}, ports: [{{port: 80, targetPort: 8080}}]}}\n"
+                );
+                text.push_str(&service);
+            }
         }
         if flaw == Some(Flaw::Broken) {
             text.push_str("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndatta: {}\n");

@@ -146,6 +146,7 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
     let now = world.now;
     match fault {
         Fault::AgentCrash(n) => {
+            world.machines[n].disturbed(now);
             world.agent_closes(n, false);
             let registry = world.registry.clone();
             world.machines[n].sim.crash(now, &registry);
@@ -175,7 +176,10 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
             world.later(after, Item::EngineBack(node, live));
         }
         Fault::Split { nodes, ways, time } => nodes.into_iter().for_each(|n| world.cut(n, ways, time)),
-        Fault::HangUp(n) => world.agent_closes(n, true),
+        Fault::HangUp(n) => {
+            world.machines[n].disturbed(now);
+            world.agent_closes(n, true);
+        }
         Fault::Registry => {
             world.registry.up = false;
             let after = Duration::from_millis(world.rng.below(30_000));
@@ -199,12 +203,14 @@ fn strike_server(world: &mut World, fault: &Fault) {
         Fault::ServerAway(time) => world.crash_server(time),
         Fault::ServerCrashAtCommit(crash) => world.disk.fail_next(crash),
         Fault::ServerPaused(time) => {
+            world.services.unwatched(now + time);
             if let Some(server) = &mut world.server {
                 server.pause(now, time);
             }
         }
         Fault::ServerClock { by, back } => {
             world.server_clock.jump(now, by, back);
+            world.services.unwatched(now);
             if let Some(server) = &mut world.server {
                 server.set_clock(now, by, back);
             }
@@ -257,6 +263,7 @@ pub(crate) fn stop_rival(world: &mut World) {
 fn power_off(world: &mut World, n: usize, lose_writes: bool) {
     let now = world.now;
     world.machines[n].powered = false;
+    world.machines[n].disturbed(now);
     world.agent_closes(n, false);
     world.watch.disturbed(now, world.machines[n].sim.name());
     world.machines[n].sim.power_off(now, lose_writes);

@@ -1,5 +1,7 @@
 //! A machine: the simulated node with the real agent logic, its power, its line to the server.
 
+use std::time::Duration;
+
 use evenkeel_agent::{
     driver::redial::Redial,
     sim::{SimNode, SimRegistry},
@@ -21,17 +23,34 @@ pub(crate) struct Machine {
     pub(crate) leaving: bool,
     /// It stands still until then: a paused virtual machine.
     pub(crate) frozen: Time,
+    /// When its line or its agent was in trouble last, for another reason than the server's absence.
+    pub(crate) trouble: Time,
+    /// When the server heard of it last.
+    pub(crate) heard: Time,
 }
 
 impl Machine {
     pub(crate) fn new(sim: SimNode, now: Time) -> Self {
         let (line, redial) = (Line::new(now), Redial::default());
-        Self { sim, line, redial, dialing: false, powered: true, leaving: false, frozen: now }
+        Self { sim, line, redial, dialing: false, powered: true, leaving: false, frozen: now, trouble: now, heard: now }
+    }
+
+    /// Its line or its agent is in trouble, or was until now.
+    pub(crate) fn disturbed(&mut self, now: Time) {
+        self.trouble = self.trouble.max(now);
+    }
+
+    /// Whether it is in trouble, or was so a while ago.
+    pub(crate) fn was_troubled(&self, now: Time, within: Duration) -> bool {
+        let works = self.powered && self.frozen <= now && self.sim.logic.is_some();
+        let line = self.line.is_open() && self.line.up.stuck.is_empty() && self.line.down.stuck.is_empty();
+        !works || !line || self.trouble + within > now
     }
 
     /// It stands still until then.
     pub(crate) fn freeze(&mut self, until: Time) {
         self.frozen = until;
+        self.disturbed(until);
         self.sim.stand_still(until);
     }
 

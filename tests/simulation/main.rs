@@ -14,7 +14,9 @@ mod faults;
 mod line;
 mod machine;
 mod network;
+mod routes;
 mod server;
+mod services;
 mod shape;
 mod watch;
 mod world;
@@ -112,7 +114,10 @@ fn at_rest(world: &World) -> Result<(), String> {
         }
     }
     let incomplete = watch::incomplete(&world.objects());
-    if incomplete.is_empty() { Ok(()) } else { Err(incomplete.join("; ")) }
+    if !incomplete.is_empty() {
+        return Err(incomplete.join("; "));
+    }
+    services::converged(world.staying(), world.watch.all())
 }
 
 /// Runs worlds on some threads; panics with the stories of those that break a promise.

@@ -18,6 +18,8 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long a dial over a way that is cut takes to fail.
 const DIAL_LIMIT: Duration = Duration::from_secs(5);
+/// A message that takes longer is late.
+const SLOW: Duration = Duration::from_millis(300);
 
 /// Which way a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,11 +62,15 @@ impl World {
         };
         at = at.max(*last);
         *last = at;
+        if at.since(self.now) > SLOW {
+            self.machines[n].disturbed(at);
+        }
         at
     }
 
     /// The agent says something.
     pub(crate) fn send_up(&mut self, n: usize, message: ToServer) {
+        self.services.said(&message);
         let Some(connection) = self.machines[n].line.agent else { return };
         let Some(life) = self.other_end(n).map(|s| s.life) else { return };
         if self.is_hostile(15) && !matches!(message, ToServer::Hello(_)) {
@@ -120,17 +126,26 @@ impl World {
                 server.heard.insert(n, connection);
                 server.lines.insert(n, connection);
                 server.push(Event::Hello(hello));
+                self.heard(n);
                 self.tell(|| format!("n{n}'s hello of connection {connection} arrives"));
             }
             ToServer::Report { stamp, report } => {
                 let open = server.lines.get(&n) == Some(&connection);
                 if hostile || open {
                     server.push(Event::Report { node, stamp, report });
+                    self.heard(n);
                 }
                 if !open {
                     self.refuse(n, connection);
                 }
             }
+        }
+    }
+
+    /// The server hears of a node.
+    fn heard(&mut self, n: usize) {
+        if !self.machines[n].line.rival {
+            self.machines[n].heard = self.now;
         }
     }
 
@@ -161,6 +176,7 @@ impl World {
 
     /// Cuts ways for a while.
     pub(crate) fn cut(&mut self, n: usize, ways: &[To], time: Duration) {
+        self.machines[n].disturbed(self.now);
         for way in ways {
             let wire = &mut self.machines[n].line;
             match way {
@@ -178,6 +194,7 @@ impl World {
 
     /// A way is open again, once for each cut. What waited comes after a moment.
     pub(crate) fn mend(&mut self, n: usize, way: To) {
+        self.machines[n].disturbed(self.now);
         let wire = &mut self.machines[n].line;
         let cuts = match way {
             To::Server => &mut wire.up.cuts,

@@ -109,6 +109,16 @@ impl Watch {
     }
 
     /// The objects as they were seen last, but for Events.
+    pub(crate) fn all(&self) -> &BTreeMap<Key, Arc<Object>> {
+        &self.now
+    }
+
+    /// A pod that is known, by its uid.
+    pub(crate) fn pod(&self, uid: &str) -> Option<&Arc<Object>> {
+        self.by_uid.get(uid).and_then(|key| self.now.get(key))
+    }
+
+    /// The objects as they were seen last, but for Events.
     pub(crate) fn objects(&self) -> Vec<Arc<Object>> {
         self.now.values().cloned().collect()
     }

@@ -3,13 +3,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    net::Ipv4Addr,
     sync::Arc,
     time::Duration,
 };
 
 use evenkeel_agent::{
     logic::{AgentLogic, settings},
-    sim::{Conduct, SimClock, SimNode, SimRegistry},
+    sim::{Conduct, SimClock, SimNode, SimRegistry, StopNote},
 };
 use evenkeel_conductor::{AskId, Event, Output};
 use evenkeel_core::{
@@ -31,6 +32,7 @@ use crate::{
     machine::Machine,
     network::To,
     server::Server,
+    services::Services,
     shape::Shape,
     watch::Watch,
 };
@@ -39,6 +41,10 @@ use crate::{
 const POLL: Duration = Duration::from_secs(5);
 /// How often a node that shall go is asked to.
 const REMOVE_AGAIN: Duration = Duration::from_secs(20);
+/// How often it is looked what silence makes of Services.
+const LOOK: Duration = Duration::from_secs(1);
+/// After a recovery agents hear everything again.
+const RECOVERED: Duration = Duration::from_secs(30);
 /// Lines of the story that are kept for a failure.
 const STORY: usize = 250;
 
@@ -131,6 +137,11 @@ pub(crate) struct World {
     counter: u64,
     pub(crate) feeds: Vec<Feed>,
     pub(crate) watch: Watch,
+    pub(crate) services: Services,
+    /// When it is looked next what silence makes of Services.
+    look: Time,
+    /// While a server takes a cluster back it holds no pod's end, and for a while after.
+    recovered: Time,
     story: VecDeque<String>,
     pub(crate) chaos: bool,
     pub(crate) steps: u64,
@@ -171,6 +182,9 @@ impl World {
             counter: 0,
             feeds: (0..shape.sources).map(feed).collect(),
             watch: Watch::new(shape.whole),
+            services: Services::default(),
+            look: now,
+            recovered: now,
             story: VecDeque::new(),
             chaos: true,
             steps: 0,
@@ -201,13 +215,16 @@ impl World {
     pub(crate) fn add_machine(&mut self) {
         let n = self.machines.len();
         let name = format!("n{n}");
+        let (high, low) = (u8::try_from(n / 250).unwrap(), u8::try_from(n % 250 + 1).unwrap());
+        let address = Ipv4Addr::new(10, 99, high, low);
         let config = settings::Config {
             node: name.as_str().into(),
             cluster: "sim".into(),
-            node_ip: Some("192.0.2.1".parse().unwrap()),
+            node_ip: Some(address.into()),
             settings: settings::Settings::default(),
         };
-        let report = self.shape.node(&mut self.rng, &name);
+        let mut report = self.shape.node(&mut self.rng, &name);
+        report.addresses = vec![("InternalIP".into(), address.to_string())];
         let (seed, clock) = (self.rng.next_u64(), SimClock::new(self.now, self.drift()));
         let mut sim = SimNode::new(config, report, seed, Conduct::default(), clock);
         sim.runtime.add_foreign(self.now, "foreign", BTreeMap::new());
@@ -376,7 +393,10 @@ impl World {
         let disk = self.disk.clone();
         self.server = self.boot(&disk);
         match &self.server {
-            Some(server) => self.watch.reload(server.conductor.world().all()),
+            Some(server) => {
+                self.watch.reload(server.conductor.world().all());
+                self.services.reload(self.now, self.watch.all());
+            }
             None => self.later(Duration::from_secs(1), Item::StartServer),
         }
         self.feeds.iter_mut().for_each(|f| f.told = None);
@@ -400,6 +420,7 @@ impl World {
     /// another time.
     pub(crate) fn touch(&mut self, n: usize) {
         if self.machines[n].sim.reconnect.take().is_some() {
+            self.machines[n].disturbed(self.now);
             self.agent_closes(n, true);
         }
         if self.machines[n].line.agent.is_some()
@@ -449,7 +470,9 @@ impl World {
             return;
         }
         let millis = i64::try_from(slept.as_millis()).unwrap_or(i64::MAX);
+        self.services.unwatched(self.now);
         for n in 0..self.machines.len() {
+            self.machines[n].disturbed(self.now);
             self.machines[n].sim.clock_moved(self.now, millis);
             self.touch(n);
         }
@@ -469,8 +492,10 @@ impl World {
             if let Some(broken) = sim.runtime.violations.first() {
                 return Err(format!("{}: {broken}", sim.name()));
             }
+            self.services.followed(sim)?;
             for stop in sim.runtime.take_stops() {
-                self.watch.stopped(self.now, sim.name(), &stop)?;
+                self.watch.stopped(self.now, self.machines[n].sim.name(), &stop)?;
+                self.stopped(&stop)?;
             }
             self.touch(n);
         }
@@ -479,6 +504,16 @@ impl World {
             self.step_rival();
         }
         if due(&self.server, self.now) { self.step_server() } else { Ok(()) }
+    }
+
+    /// A container is stopped: nobody is to lead to it any more. Messages that a stream never loses, and
+    /// an old server that nobody looks at, take that promise away.
+    fn stopped(&mut self, stop: &StopNote) -> Result<(), String> {
+        let promised = !(self.shape.hostile && self.chaos) && self.rival.is_none() && self.recovered <= self.now;
+        match self.watch.pod(&stop.pod).filter(|_| promised && !stop.name.is_empty()) {
+            Some(pod) => self.services.stopped(self.now, pod, &self.machines, self.watch.all()),
+            None => Ok(()),
+        }
     }
 
     fn handle(&mut self, item: Item) {
@@ -521,6 +556,7 @@ impl World {
     fn start_agent(&mut self, n: usize) {
         if self.machines[n].powered {
             let now = self.now;
+            self.machines[n].disturbed(now);
             self.machines[n].sim.start(now);
             self.tell(|| format!("agent {n} starts"));
             self.touch(n);
@@ -570,8 +606,12 @@ impl World {
         self.steps += 1;
         self.tell_of(&output);
         self.watch.published(&output.published);
-        // Events are told by nobody but themselves: they alone change nothing that is promised.
-        let changed = output.published.iter().any(|p| p.key.kind != Kind::Event);
+        self.services.published(now, &output.published, self.watch.all())?;
+        self.look_at_services()?;
+        // Events are told by nobody but themselves, and endpoints are looked at in kernels: they alone
+        // change nothing that is audited.
+        let unaudited = [Kind::Event, Kind::EndpointSlice, Kind::Endpoints];
+        let changed = output.published.iter().any(|p| !unaudited.contains(&p.key.kind));
         for (node, message) in output.to_agents {
             let n = self.by_name.get(&node).copied();
             let line = n.and_then(|n| Some((n, *self.server.as_ref()?.lines.get(&n)?)));
@@ -582,10 +622,25 @@ impl World {
         for node in output.hang_up {
             self.tell(|| format!("the server hangs up on {node}"));
             if let Some(n) = self.by_name.get(&node).copied() {
+                self.machines[n].disturbed(now);
                 self.server_closes(n);
             }
         }
         if changed { self.audit(false) } else { Ok(()) }
+    }
+
+    /// Looks now and then what became of Services behind which nodes are silent.
+    fn look_at_services(&mut self) -> Result<(), String> {
+        let Some(server) = &self.server else { return Ok(()) };
+        if server.conductor.world().recovering.is_some() {
+            self.recovered = self.now + RECOVERED;
+            self.services.unwatched(self.now);
+        }
+        if self.look > self.now || server.waiting() > 0 || server.conductor.backlog() > 0 {
+            return Ok(());
+        }
+        self.look = self.now + LOOK;
+        self.services.silence(self.now, &self.machines, self.watch.all())
     }
 
     /// The old server goes on as if nothing were; nobody looks at what it believes.

@@ -151,7 +151,7 @@ impl<S: Store> Conductor<S> {
             }
             None => Recovery::default(),
         };
-        let (dispatch, stalled) = (Dispatch::new(&world), Stalled::of(&world));
+        let (dispatch, stalled) = (Dispatch::new(&world, start.now), Stalled::of(&world));
         let mut this = Self {
             store,
             world,
@@ -241,6 +241,7 @@ impl<S: Store> Conductor<S> {
     /// grace and its pods' tolerations, a rollout's deadline, a release's window.
     pub fn unwatched(&mut self, now: Time) {
         self.started = self.started.max(now);
+        self.dispatch.unwatched(now);
     }
 
     /// A long pause (a sleeping laptop, a paused machine) that the host did not notice itself.

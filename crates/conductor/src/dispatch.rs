@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use evenkeel_core::{Changed, World, cx::Heal, network::Layout};
+use evenkeel_core::{Changed, World, cx::Heal, network::Layout, world::nodes::NodeRecord};
 use evenkeel_model::{
     Digest, Key, Kind, Object, Time, Uid, canonical, names,
     own::{SourceSpec, SourceStatus},
@@ -33,7 +33,7 @@ struct Session {
 }
 
 /// All sessions, and what they must hear next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Dispatch {
     sessions: BTreeMap<Arc<str>, Session>,
     fresh: BTreeSet<Arc<str>>,
@@ -92,18 +92,30 @@ impl Images {
 }
 
 impl Dispatch {
-    /// For a world that was loaded.
-    pub(crate) fn new(world: &World) -> Self {
+    /// For a world that was loaded now.
+    pub(crate) fn new(world: &World, now: Time) -> Self {
         let mut this = Self {
+            sessions: BTreeMap::new(),
+            fresh: BTreeSet::new(),
+            touched: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
+            sources_changed: false,
+            images_changed: false,
+            images: Images::default(),
             network: Network::of(world),
+            endings: Endings::new(now),
             ingresses: Ingresses::loaded(),
-            endings: Endings::of(world),
-            ..Self::default()
+            copies: None,
         };
         for set in world.list(Kind::ReplicaSet, "") {
             this.images.update(None, Some(set));
         }
         this
+    }
+
+    /// The server did not run for a while.
+    pub(crate) fn unwatched(&mut self, now: Time) {
+        self.endings.unwatched(now);
     }
 
     /// A session began: its agent hears everything.
@@ -196,8 +208,7 @@ impl Dispatch {
         now: Time,
     ) -> Vec<(Arc<str>, ToAgent)> {
         let mut out = Vec::new();
-        // An agent that said nothing of it yet is just beginning, and follows nothing.
-        let followed = || self.sessions.values().map(|s| s.followed).min().flatten();
+        let followed = || followed(world, &self.sessions);
         for (node, pod) in self.endings.due(world, &self.network, followed, now) {
             self.touched.entry(node).or_default().insert(pod);
         }
@@ -215,10 +226,20 @@ impl Dispatch {
             touched.keys().chain(forgotten.keys()).chain(&fresh).cloned().collect()
         };
         for node in &concerned {
-            let Some(session) = self.sessions.get_mut(node) else { continue };
+            let mut held = |pod: &Object| self.endings.holds(world, &self.network, pod, now);
+            let Some(session) = self.sessions.get_mut(node) else {
+                // Its wait begins now, and not when its node is back.
+                for pod in touched.get(node).into_iter().flatten().filter_map(|key| world.get(key)) {
+                    held(pod);
+                }
+                continue;
+            };
             let full = fresh.contains(node);
             let gone = forgotten.remove(node).unwrap_or_default();
-            let pods: Vec<Key> = if full {
+            // What a recovery has not found yet would be told as not there: pods run on without a word.
+            let pods: Vec<Key> = if world.recovering.is_some() {
+                Vec::new()
+            } else if full {
                 world.pods.on_node(node).cloned().collect()
             } else {
                 touched.get(node).into_iter().flatten().cloned().collect()
@@ -230,7 +251,6 @@ impl Dispatch {
                 out.push((node.clone(), ToAgent::Sources(sources.clone())));
             }
             let images = images.clone().filter(|_| full || self.images_changed);
-            let held = |pod: &Object| self.endings.holds(world, &self.network, pod, now);
             if let Some(assignment) = session.assignment(world, (full, now), &pods, gone, images, held) {
                 out.push((node.clone(), ToAgent::Assign(Arc::new(assignment))));
             }
@@ -272,6 +292,17 @@ impl Dispatch {
         self.copies = Some(copies);
         new
     }
+}
+
+/// The network that the kernels of all nodes follow: those that have a session, and those that have none
+/// and are not found silent yet, whose kernels work on. `None` where an agent said nothing of it in its
+/// session yet, or has none.
+fn followed(world: &World, sessions: &BTreeMap<Arc<str>, Session>) -> Option<u64> {
+    let away = |(name, node): (&Arc<str>, &NodeRecord)| node.ready && !sessions.contains_key(name);
+    if world.nodes.iter().any(away) {
+        return None;
+    }
+    sessions.values().map(|s| s.followed).min().flatten()
 }
 
 impl Session {

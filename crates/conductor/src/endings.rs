@@ -1,11 +1,13 @@
 //! The order of an ending: a pod that stands behind a Service gets its SIGTERM only after every node
 //! has stopped sending new connections to it.
 //!
-//! Its node hears of the deletion when all agents in session have said that their kernel follows the
-//! network without it ([`Report::network`](evenkeel_model::session::Report::network)), or after
-//! [`PATIENCE`]: an agent that hangs holds no rollout up. Kubernetes has no such order, which is why
-//! programs there sleep in `preStop`. Deliberately not here: who stands behind a Service (core's
-//! `endpoints`), and how nodes are told (`network`).
+//! Its node hears of the deletion when all nodes that are not silent have said that their kernel follows
+//! the network without it ([`Report::network`](evenkeel_model::session::Report::network)), or after
+//! [`PATIENCE`]: an agent that hangs, or is gone for a moment while its kernel works on, holds no rollout
+//! up. After the server's start nothing is known of what kernels follow, and agents come back by and by:
+//! for [`RECONNECT`] they are waited for. Kubernetes has no such order, which is why programs there sleep
+//! in `preStop`. Deliberately not here: who stands behind a Service (core's `endpoints`), and how nodes
+//! are told (`network`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,16 +16,21 @@ use std::{
 };
 
 use evenkeel_core::World;
-use evenkeel_model::{Key, Kind, Object, Time, Uid};
+use evenkeel_model::{Key, Object, Time, Uid};
 
 use crate::network::Network;
 
 /// Longest wait for agents.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+/// Within so long after its start a server has all agents back: the longest that one waits before it
+/// dials again, and the time to say what there is.
+const RECONNECT: Duration = Duration::from_secs(20);
 
 /// Pods that are to end. Each step asks for those that are held: they are few, and none most of the time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Endings {
+    /// Until then agents come back to this server.
+    returning: Time,
     /// Those whose nodes do not know of it yet.
     held: BTreeMap<Uid, Held>,
     /// Those whose nodes were told, and must not hear anything else.
@@ -39,11 +46,23 @@ struct Held {
     after: Option<u64>,
 }
 
+/// Whether a Service selects a pod.
+fn is_of_service(world: &World, pod: &Object) -> bool {
+    world.services.selecting(&pod.key.namespace, &pod.meta.labels).next().is_some()
+}
+
 impl Endings {
-    /// For a world that was loaded: what was asked for before a restart is not held again.
-    pub(crate) fn of(world: &World) -> Self {
-        let ending = world.list(Kind::Pod, "").filter(|pod| pod.meta.deletion.is_some());
-        Self { held: BTreeMap::new(), told: ending.map(|pod| pod.uid).collect() }
+    /// For a server that starts now.
+    pub(crate) fn new(now: Time) -> Self {
+        Self { returning: now + RECONNECT, held: BTreeMap::new(), told: BTreeSet::new() }
+    }
+
+    /// The server did not run for a while: sessions may have ended, and agents come back.
+    pub(crate) fn unwatched(&mut self, now: Time) {
+        self.returning = now + RECONNECT;
+        for held in self.held.values_mut() {
+            held.until = held.until.max(now + PATIENCE);
+        }
     }
 
     /// Whether the pod's node is not to hear of its deletion yet.
@@ -54,14 +73,19 @@ impl Endings {
             return false;
         }
         // By force it goes at once, also when that comes later.
-        let waits = deletion.grace_seconds > 0
-            && (self.held.contains_key(&pod.uid) || network.leads_to(world, &pod.key) && world.recovering.is_none());
+        let led = || {
+            // What kernels were told before this server started, they may follow still.
+            let returning = now < self.returning && is_of_service(world, pod);
+            (returning || network.leads_to(world, &pod.key)) && world.recovering.is_none()
+        };
+        let waits = deletion.grace_seconds > 0 && (self.held.contains_key(&pod.uid) || led());
         if !waits {
             self.held.remove(&pod.uid);
             self.told.insert(pod.uid);
             return false;
         }
-        let fresh = || Held { node: node.clone(), key: pod.key.clone(), until: now + PATIENCE, after: None };
+        let until = (now + PATIENCE).max(self.returning);
+        let fresh = || Held { node: node.clone(), key: pod.key.clone(), until, after: None };
         self.held.entry(pod.uid).or_insert_with(fresh);
         true
     }
@@ -73,7 +97,7 @@ impl Endings {
     }
 
     /// The pods whose nodes are to hear of their deletion now: `followed` gives the network that all
-    /// agents follow, `None` where one said nothing yet; it is asked only where a pod is held.
+    /// nodes follow, `None` where one said nothing yet; it is asked only where a pod is held.
     pub(crate) fn due(
         &mut self,
         world: &World,
@@ -81,7 +105,7 @@ impl Endings {
         followed: impl FnOnce() -> Option<u64>,
         now: Time,
     ) -> Vec<(Arc<str>, Key)> {
-        if self.held.is_empty() {
+        if self.held.is_empty() || !network.is_told() {
             return Vec::new();
         }
         let followed = followed();

@@ -46,6 +46,8 @@ pub(crate) struct Network {
     told_nodes: Told<Arc<str>, NodeNet>,
     /// The number of the last update that said something new.
     last: u64,
+    /// Whether anything was told since this server started.
+    is_told: bool,
 }
 
 impl Network {
@@ -78,6 +80,11 @@ impl Network {
         self.last
     }
 
+    /// Whether anything was told since this server started: what agents follow can be judged from then on.
+    pub(crate) fn is_told(&self) -> bool {
+        self.is_told
+    }
+
     /// Whether new connections are sent to a pod, by what agents were told last.
     pub(crate) fn leads_to(&self, world: &World, pod: &Key) -> bool {
         let Some(object) = world.get(pod) else { return false };
@@ -104,6 +111,7 @@ impl Network {
         if world.recovering.is_some() {
             return Messages::default();
         }
+        self.is_told = true;
         let blank = |session| NetworkUpdate {
             session,
             number: world.version.0,

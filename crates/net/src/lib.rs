@@ -9,5 +9,6 @@
 
 pub mod dns;
 pub mod link;
+pub mod model;
 pub mod nft;
 pub mod plane;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use evenkeel_model::{Digest, Rng, Time};
+use evenkeel_model::{Digest, Rng, Time, net::Cidr};
 use evenkeel_runtime::{
     ContainerId, ContainerInfo, ContainerState, EventAction, ImageInfo, PortBinding, Resources, RuntimeEvent,
 };
@@ -60,6 +60,18 @@ pub(super) enum Happening {
     Work(Box<super::work::Job>),
     /// The agent is told.
     Tell(Box<Input>),
+    /// The kernel follows what the agent was told of the network.
+    Follow,
+}
+
+/// What comes of it.
+pub(super) enum Happened {
+    /// The agent hears this.
+    Told(Box<Input>),
+    /// The kernel is to follow.
+    Network,
+    /// Nobody is told.
+    Unheard,
 }
 
 /// The engine of one node.
@@ -79,6 +91,8 @@ pub struct SimRuntime {
     counter: u64,
     pub(super) volumes: BTreeSet<evenkeel_model::Uid>,
     pub(super) stops: Vec<StopNote>,
+    /// The addresses of the node's pods, once a server said them.
+    pub range: Option<Cidr>,
     /// What must never happen and did.
     pub violations: Vec<String>,
 }
@@ -135,6 +149,7 @@ impl SimRuntime {
             counter: 0,
             volumes: BTreeSet::new(),
             stops: Vec::new(),
+            range: None,
             violations: Vec::new(),
         }
     }
@@ -201,7 +216,7 @@ impl SimRuntime {
     }
 
     /// The next thing that is due, which happens `now`; some of them tell the agent something.
-    pub fn happen(&mut self, now: Time, registry: &SimRegistry) -> Option<Option<Input>> {
+    pub(super) fn happen(&mut self, now: Time, registry: &SimRegistry) -> Option<Happened> {
         let key = *self.queue.keys().next().filter(|(at, _)| *at <= now)?;
         let what = self.queue.remove(&key)?;
         Some(match what {
@@ -217,10 +232,14 @@ impl SimRuntime {
                         self.event(now, &id, EventAction::Oom);
                     }
                 }
-                None
+                Happened::Unheard
             }
-            Happening::Work(job) => self.work(now, *job, registry),
-            Happening::Tell(input) => Some(*input),
+            Happening::Work(job) => {
+                let answer = self.work(now, *job, registry);
+                answer.map_or(Happened::Unheard, |input| Happened::Told(Box::new(input)))
+            }
+            Happening::Tell(input) => Happened::Told(input),
+            Happening::Follow => Happened::Network,
         })
     }
 
@@ -250,10 +269,20 @@ impl SimRuntime {
         ContainerId(format!("{:016x}{:08x}", self.rng.next_u64(), self.number()))
     }
 
+    /// An address for a pod: of the node's range, in turn, or of the engine's own network.
     pub(super) fn address(&mut self) -> IpAddr {
         let n = self.number();
+        if let Some(range) = self.range {
+            // Without the first, the node's own, and the last.
+            let room = range.size().saturating_sub(3).max(1);
+            let taken = |ip: Ipv4Addr| self.containers.values().any(|c| c.info.ip == Some(ip.into()));
+            let all = (0..room).filter_map(|k| range.nth(2 + (n + k) % room));
+            if let Some(free) = all.into_iter().find(|ip| !taken(*ip)) {
+                return free.into();
+            }
+        }
         let byte = |shift: u32| u8::try_from((n >> shift) & 0xff).unwrap_or(0);
-        IpAddr::V4(Ipv4Addr::new(10, byte(16), byte(8), byte(0)))
+        IpAddr::V4(Ipv4Addr::new(192, 168, byte(8), byte(0)))
     }
 
     /// Makes a container run.

@@ -1,13 +1,18 @@
 //! A node of the simulation: the real agent logic over a simulated engine and a simulated disk.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
-use evenkeel_model::{Rng, Time, Uid};
+use evenkeel_model::{Rng, Time, Uid, net::ServiceNet};
+use evenkeel_net::model;
 use evenkeel_wire::{Hello, NodeReport, PodOrder, ToAgent, ToServer};
 
 use super::{
     clock::SimClock,
-    engine::{Conduct, Happening, SimRegistry, SimRuntime},
+    engine::{Conduct, Happened, Happening, SimRegistry, SimRuntime},
 };
 use crate::logic::{
     AgentLogic,
@@ -34,6 +39,10 @@ pub struct SimNode {
     pub runtime: SimRuntime,
     /// The agent; `None` while it is down.
     pub logic: Option<AgentLogic>,
+    /// The machine's network.
+    pub net: model::Node,
+    /// Services that its kernel followed since somebody asked, as they were then.
+    followed: Vec<Arc<ServiceNet>>,
     report: NodeReport,
     disk: BTreeMap<Uid, JournalPod>,
     record: AgentRecord,
@@ -49,7 +58,10 @@ impl SimNode {
     /// A node with an empty disk, not started.
     pub fn new(config: Config, report: NodeReport, seed: u64, conduct: Conduct, clock: SimClock) -> Self {
         let seed = Rng::new(seed).fork(&config.node).next_u64();
+        let address = if let Some(IpAddr::V4(address)) = config.node_ip { address } else { Ipv4Addr::LOCALHOST };
         Self {
+            net: model::Node::new(config.node.clone(), address),
+            followed: Vec::new(),
             runtime: SimRuntime::new(seed, conduct, clock),
             config,
             logic: None,
@@ -80,6 +92,9 @@ impl SimNode {
         if self.runtime.is_up() {
             self.runtime.at(now, Happening::Tell(Box::new(Input::EngineUp)));
         }
+        if self.net.start() {
+            self.follow_soon(now);
+        }
     }
 
     /// Ends the agent as `kill -9` does; containers run on.
@@ -95,6 +110,7 @@ impl SimNode {
         self.logic = None;
         self.reconnect = None;
         self.runtime.power_off(now);
+        self.net.power_off();
         while let Some(undo) = self.unsynced.pop().filter(|_| lose_writes) {
             match undo {
                 Undo::Pod(uid, None) => drop(self.disk.remove(&uid)),
@@ -145,6 +161,7 @@ impl SimNode {
     pub fn wipe(&mut self) {
         self.disk.clear();
         self.record = AgentRecord::default();
+        self.net.wipe();
     }
 
     /// Gives the agent one input and executes its commands.
@@ -210,14 +227,37 @@ impl SimNode {
                 }
                 Command::Reconnect { reason } => self.reconnect = Some(reason),
                 Command::KeepImages(_) | Command::Ingresses(_) => {}
-                // A simulated kernel follows after a moment.
                 Command::Network(update) => {
-                    let at = now + self.runtime.latency();
-                    let applied = Input::NetworkApplied { number: update.number };
-                    self.runtime.at(at, Happening::Tell(Box::new(applied)));
+                    self.net.update(&update);
+                    self.runtime.range = self.net.range();
+                    self.follow_soon(now);
                 }
             }
         }
+    }
+
+    /// The kernel follows after a moment.
+    fn follow_soon(&mut self, now: Time) {
+        let at = now + self.runtime.latency();
+        self.runtime.at(at, Happening::Follow);
+    }
+
+    /// The kernel follows all that was said by now.
+    fn follow(&mut self, now: Time) {
+        match self.net.apply() {
+            Ok((number, changed)) => {
+                self.followed.extend(changed.iter().filter_map(|id| self.net.service(id).cloned()));
+                if let Some(number) = number {
+                    self.give(now, Input::NetworkApplied { number });
+                }
+            }
+            Err(why) => self.runtime.violations.push(format!("the node's network: {why}")),
+        }
+    }
+
+    /// Services that the kernel followed since the last call.
+    pub fn take_followed(&mut self) -> Vec<Arc<ServiceNet>> {
+        std::mem::take(&mut self.followed)
     }
 
     /// The machine stands still until then: what is due meanwhile happens when it goes on. That it
@@ -237,8 +277,9 @@ impl SimNode {
         for _ in 0..SPIN {
             let Some(at) = self.next().filter(|at| *at <= until) else { return };
             match self.runtime.happen(at, registry) {
-                Some(Some(input)) => self.give(at, input),
-                Some(None) => {}
+                Some(Happened::Told(input)) => self.give(at, *input),
+                Some(Happened::Network) => self.follow(at),
+                Some(Happened::Unheard) => {}
                 None => self.give(at, Input::Wake),
             }
         }

@@ -7,12 +7,14 @@
 //! - `policy` says what packets of isolated pods are judged by, and what of it has to change.
 //! - `watch` hears of changes by others, `conntrack` ends flows to those who are gone.
 //! - [`health`] answers balancers outside.
+//! - `model` is a table without a kernel.
 
 mod book;
 mod conntrack;
 mod element;
 mod front;
 pub mod health;
+pub(crate) mod model;
 mod netlink;
 mod policy;
 pub mod run;

@@ -7,37 +7,20 @@ use evenkeel_model::net::{PortProtocol, ServiceId, ServiceNet};
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    book::{Book, HostPort, Plan},
-    element::{Key, Value},
+    book::{Book, HostPort},
+    element::Key,
+    model::Maps,
     table::Place,
     testkit::{change, endpoint, full, service},
 };
-
-/// A kernel's maps: what nft refuses fails here too.
-#[derive(Debug, Default, PartialEq)]
-struct Kernel(BTreeMap<Key, Value>);
-
-impl Kernel {
-    fn run(&mut self, plan: &Plan) {
-        if plan.full {
-            self.0.clear();
-        }
-        for key in &plan.deleted {
-            assert!(self.0.remove(key).is_some(), "{key:?} is deleted and not there");
-        }
-        for (key, value) in &plan.added {
-            assert!(self.0.insert(*key, *value).is_none(), "{key:?} is added and there");
-        }
-    }
-}
 
 fn book() -> Book {
     Book::new("evenkeel_test".into(), "n1".into())
 }
 
-fn do_it(book: &mut Book, kernel: &mut Kernel) -> usize {
+fn do_it(book: &mut Book, kernel: &mut Maps) -> usize {
     let Some(plan) = book.plan() else { return 0 };
-    kernel.run(&plan);
+    kernel.run(&plan).unwrap();
     let cost = plan.added.len() + plan.deleted.len();
     book.done(plan);
     cost
@@ -102,7 +85,7 @@ fn steps() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn differences_lead_where_a_full_load_leads(steps in vec(steps(), 1..40)) {
-        let (mut book, mut kernel) = (book(), Kernel::default());
+        let (mut book, mut kernel) = (book(), Maps::default());
         book.update(&full(Vec::new()));
         let mut known: BTreeMap<ServiceId, ServiceNet> = BTreeMap::new();
         let mut pods: BTreeMap<u8, Vec<HostPort>> = BTreeMap::new();
@@ -144,7 +127,7 @@ proptest! {
         do_it(&mut book, &mut kernel);
         prop_assert_eq!(do_it(&mut book, &mut kernel), 0, "nothing is left to do");
 
-        let (mut anew, mut other) = (self::book(), Kernel::default());
+        let (mut anew, mut other) = (self::book(), Maps::default());
         let mut update = full(known.values().cloned().collect());
         update.nodes[0].pod_cidr = Some(cidr.parse().unwrap());
         anew.update(&update);
@@ -167,7 +150,7 @@ fn one_change_costs_the_same_among_many() {
         for s in &mut all {
             s.endpoints = vec![endpoint("10.42.1.2", "n1"), endpoint("10.42.2.2", "n2")];
         }
-        let (mut book, mut kernel) = (book(), Kernel::default());
+        let (mut book, mut kernel) = (book(), Maps::default());
         book.update(&full(all.clone()));
         do_it(&mut book, &mut kernel);
         let mut one = all[0].clone();
@@ -192,7 +175,7 @@ fn one_change_costs_the_same_among_many() {
 
 #[test]
 fn pickers_are_made_with_room_and_beyond_it_the_table_is_made_again() {
-    let (mut book, mut kernel) = (book(), Kernel::default());
+    let (mut book, mut kernel) = (book(), Maps::default());
     book.update(&full(Vec::new()));
     let text = book.text(&book.plan().unwrap(), Place::default());
     assert_eq!(text.matches("add chain ip evenkeel_test address_").count(), 32);
@@ -216,7 +199,7 @@ fn pickers_are_made_with_room_and_beyond_it_the_table_is_made_again() {
 
 #[test]
 fn flows_end_where_somebody_left_and_for_udp_alone() {
-    let (mut book, mut kernel) = (book(), Kernel::default());
+    let (mut book, mut kernel) = (book(), Maps::default());
     let mut s = service("dns", 1);
     s.endpoints = vec![endpoint("10.42.1.2", "n1")];
     s.ports[0].protocol = PortProtocol::Udp;

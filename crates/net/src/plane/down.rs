@@ -9,7 +9,10 @@ use std::{
 
 use thiserror::Error;
 
-use super::{ADDRESSES, KNOWN, known::Known};
+use super::{
+    ADDRESSES, KNOWN,
+    known::{Known, changes},
+};
 use crate::link::{
     KernelError, forward, host,
     ipam::node_address,
@@ -71,8 +74,7 @@ pub async fn down(dir: &Path) -> Result<(), DownError> {
             kernel.delete_address(LOOPBACK, dns, 32).await?;
         }
     }
-    for name in [KNOWN, ADDRESSES] {
-        let path = dir.join(name);
+    for path in [changes(&dir.join(KNOWN)), dir.join(KNOWN), dir.join(ADDRESSES)] {
         match fs::remove_file(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(DownError::File { path, source }),
             _ => {}

@@ -1,7 +1,19 @@
 //! What the server said of the network, merged: kept on disk, so that an agent that starts without
-//! its server goes on with what it knew. Pure but for the file.
+//! its server goes on with what it knew. Pure but for the files.
+//!
+//! All of it is one file, which costs what there is. So changes of Services, which come in crowds, are
+//! added to a second one first, and the whole follows when they have ended: an agent that is killed
+//! leads nobody to an endpoint whose end it had said to follow.
 
-use std::{collections::BTreeMap, fs, io, net::IpAddr, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, BufRead as _, Write as _},
+    net::IpAddr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use evenkeel_model::{
     net::{Cidr, NetworkSettings, NetworkUpdate, NodeNet, ServiceNet},
@@ -124,7 +136,10 @@ impl Known {
             Ok(known)
         };
         match read() {
-            Ok(known) => known,
+            Ok(mut known) => {
+                known.catch_up(path);
+                known
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Self::default(),
             Err(error) => {
                 tracing::warn!(%error, file = %path.display(), "what was known of the network cannot be read; the server will say it again");
@@ -135,8 +150,36 @@ impl Known {
 
     pub(crate) fn write(&mut self, path: &Path) -> io::Result<()> {
         self.format = FORMAT;
-        replace(path, &serde_json::to_vec(self).map_err(io::Error::other)?)
+        replace(path, &serde_json::to_vec(self).map_err(io::Error::other)?)?;
+        // Taken in again after a crash between the two, they say what is so already.
+        match fs::remove_file(changes(path)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
     }
+
+    /// Keeps a change beside the file that has all before it.
+    pub(crate) fn append(path: &Path, update: &NetworkUpdate) -> io::Result<()> {
+        let mut line = serde_json::to_vec(update).map_err(io::Error::other)?;
+        line.push(b'\n');
+        let mut file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(changes(path))?;
+        // A lost power takes what the kernel has along, so nothing has to be on the disk for that.
+        file.write_all(&line)
+    }
+
+    /// Takes in the changes that came after the file was written. A line that was cut off is the last.
+    fn catch_up(&mut self, path: &Path) {
+        let Ok(file) = fs::File::open(changes(path)) else { return };
+        let lines = io::BufReader::new(file).split(b'\n').map_while(Result::ok);
+        for update in lines.map_while(|line| serde_json::from_slice::<NetworkUpdate>(&line).ok()) {
+            self.take(&update);
+        }
+    }
+}
+
+/// The file of changes beside that of everything.
+pub(super) fn changes(path: &Path) -> PathBuf {
+    path.with_extension("changes")
 }
 
 /// Puts new and changed ones in their places, and takes gone ones out.
@@ -197,5 +240,27 @@ mod tests {
         assert_eq!(Known::read(&path), known);
         fs::write(&path, "{").unwrap();
         assert_eq!(Known::read(&path), Known::default());
+    }
+
+    #[test]
+    fn changes_are_kept_beside_it_until_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("network.json");
+        let mut known = Known::default();
+        known.take(&update(true, vec![node("a", "10.0.0.1")], &[]));
+        known.write(&path).unwrap();
+        let more =
+            [update(false, vec![node("b", "10.0.0.2")], &[]), update(false, vec![node("c", "10.0.0.3")], &["a"])];
+        for update in &more {
+            known.take(update);
+            Known::append(&path, update).unwrap();
+        }
+        assert_eq!(Known::read(&path), known);
+        let kept = fs::read(changes(&path)).unwrap();
+        known.write(&path).unwrap();
+        assert!(!changes(&path).exists());
+        // A crash before they were taken away, and one in the middle of a line.
+        fs::write(changes(&path), [&kept[..], &kept[..20]].concat()).unwrap();
+        assert_eq!(Known::read(&path), known);
     }
 }

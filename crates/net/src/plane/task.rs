@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use evenkeel_model::{Uid, net::NetworkSettings, policy::PodNet};
+use evenkeel_model::{
+    Uid,
+    net::{NetworkSettings, NetworkUpdate},
+    policy::PodNet,
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -43,8 +47,8 @@ const SETTLE: Duration = Duration::from_millis(100);
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// Everything is looked at this often even if nobody told of a change.
 pub(super) const LOOK: Duration = Duration::from_secs(30);
-/// What is known of Services is written down this long after it changed: they change in crowds, and a
-/// server says all of them again. Nodes and settings, which pods' addresses follow from, are at once.
+/// What is known of Services is written down as a whole this long after it changed: they change in crowds,
+/// and until then the changes themselves are kept. Nodes and settings are written at once.
 const SAVE: Duration = Duration::from_secs(2);
 /// Capabilities that an own pod network needs, by their bits.
 const NEEDED: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (19, "CAP_SYS_PTRACE"), (21, "CAP_SYS_ADMIN")];
@@ -255,7 +259,8 @@ impl Task {
                     // An agent that starts again isolates its pods as before.
                     let own = |p: &Arc<PodNet>| p.node.as_ref() == Some(&self.settings.node);
                     let slow = slow && update.policy.policies.is_empty() && !update.policy.pods.iter().any(own);
-                    let at = Instant::now() + if slow { SAVE } else { Duration::ZERO };
+                    let kept = slow && self.keep(update).await;
+                    let at = Instant::now() + if kept { SAVE } else { Duration::ZERO };
                     self.save_at = Some(self.save_at.map_or(at, |save| save.min(at)));
                 }
             }
@@ -484,6 +489,17 @@ impl Task {
             self.kernel = Some(Kernel::open()?);
         }
         self.kernel.clone().ok_or_else(|| refused("open a netlink socket", std::io::ErrorKind::NotFound.into()))
+    }
+
+    /// Keeps a change of Services until all is written; false where that cannot be.
+    async fn keep(&self, update: Arc<NetworkUpdate>) -> bool {
+        let path = self.settings.dir.join(KNOWN);
+        let kept = tokio::task::spawn_blocking(move || Known::append(&path, &update)).await;
+        let kept = kept.unwrap_or_else(|e| Err(std::io::Error::other(e)));
+        if let Err(error) = &kept {
+            tracing::debug!(%error, "a change of the network could not be kept; all of it is written instead");
+        }
+        kept.is_ok()
     }
 
     async fn save(&mut self) {

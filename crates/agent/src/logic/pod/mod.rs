@@ -311,10 +311,14 @@ impl Pod {
         Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
     }
 
-    /// Takes a newer order. Containers whose specification changed are made anew.
-    pub(super) fn update(&mut self, order: Arc<PodOrder>, epoch: u64, cx: &mut Cx<'_>) {
+    /// Takes a newer order. Containers whose specification changed are made anew. A deletion is not taken
+    /// back: a server that started meanwhile waits for other nodes before it says it again.
+    pub(super) fn update(&mut self, mut order: Arc<PodOrder>, epoch: u64, cx: &mut Cx<'_>) {
         if self.epoch != epoch {
             (self.epoch, self.dirty) = (epoch, true);
+        }
+        if order.deletion.is_none() && self.order.deletion.is_some() {
+            Arc::make_mut(&mut order).deletion = self.order.deletion;
         }
         if *self.order == *order {
             return;
