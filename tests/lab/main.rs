@@ -6,6 +6,7 @@
 //! kills.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
+mod acme;
 mod adding_a_node;
 mod alone;
 mod amnesia;

@@ -8,13 +8,14 @@
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     format,
-    string::String,
+    string::{String, ToString},
     sync::Arc,
     vec::Vec,
 };
 
-use evenkeel_model::{Key, Kind, Object, Version, base64, canonical, ingress::CertificateNet, names};
+use evenkeel_model::{Digest, Key, Kind, Object, Time, Version, base64, canonical, ingress::CertificateNet, names};
 use k8s_openapi::api::networking::v1::IngressSpec;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
@@ -44,6 +45,15 @@ pub enum Step {
         /// Each `TOKEN.THUMBPRINT`.
         answers: Vec<String>,
     },
+    /// An order begins. Whoever looks later and finds it so, and no certificate, knows that it failed.
+    Begins {
+        /// The Ingress that asked.
+        ingress: Key,
+        /// The Secret that is to get the certificate.
+        secret: Key,
+        /// With this one among them.
+        tries: Tries,
+    },
     /// A certificate.
     Certificate {
         /// The Ingress that asked.
@@ -61,6 +71,10 @@ pub enum Step {
     Failed {
         /// The Ingress that asked.
         ingress: Key,
+        /// The Secret that got none.
+        secret: Key,
+        /// With this one among them.
+        tries: Tries,
         /// Why, for people.
         message: String,
     },
@@ -72,10 +86,23 @@ impl core::fmt::Debug for Step {
         match self {
             Self::Account(_) => f.write_str("Account"),
             Self::Answers { ingress, .. } => write!(f, "Answers of {ingress}"),
+            Self::Begins { secret, .. } => write!(f, "Begins {secret}"),
             Self::Certificate { secret, .. } => write!(f, "Certificate {secret}"),
-            Self::Failed { ingress, message } => write!(f, "Failed for {ingress}: {message}"),
+            Self::Failed { ingress, message, .. } => write!(f, "Failed for {ingress}: {message}"),
         }
     }
+}
+
+/// What was tried for a Secret since it got a certificate last. Kept at the Ingress that asks, so that a
+/// server that starts again and again asks no directory more often than one that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tries {
+    /// Of what, as a digest: something else is tried at once.
+    pub of: String,
+    /// How often.
+    pub count: u32,
+    /// When again.
+    pub next: Time,
 }
 
 /// A certificate that Ingresses ask for.
@@ -91,6 +118,17 @@ pub struct Wanted {
     pub version: Option<Version>,
     /// What is in it.
     pub held: Held,
+    /// What was tried of this very thing, and brought none.
+    pub tries: Option<Tries>,
+}
+
+impl Wanted {
+    /// What is asked for: these names, in a Secret as it is.
+    pub fn of(&self) -> String {
+        let version = self.version.map(|v| v.0.to_be_bytes()).unwrap_or_default();
+        let names = self.hosts.iter().map(String::as_bytes);
+        Digest::of_parts(names.chain([&version[..]])).short(16)
+    }
 }
 
 /// What a Secret has.
@@ -121,12 +159,40 @@ pub fn wanted(world: &World) -> Vec<Wanted> {
             let secret = ingress.key.sibling(Kind::Secret, name.as_str());
             let wanted = all.entry(secret.clone()).or_insert_with(|| {
                 let (version, held) = held(world, &secret);
-                Wanted { ingress: ingress.key.clone(), secret, hosts: BTreeSet::new(), version, held }
+                let ingress = ingress.key.clone();
+                Wanted { ingress, secret, hosts: BTreeSet::new(), version, held, tries: None }
             });
             wanted.hosts.extend(hosts.iter().map(|h| h.to_ascii_lowercase()));
         }
     }
+    for wanted in all.values_mut() {
+        let of = wanted.of();
+        let tries = world.get(&wanted.ingress).and_then(|ingress| tries(ingress).remove(&*wanted.secret.name));
+        wanted.tries = tries.filter(|t| t.of == of);
+    }
     all.into_values().collect()
+}
+
+/// What was tried for the Secrets of an Ingress; nothing where somebody wrote something else there.
+fn tries(ingress: &Object) -> BTreeMap<String, Tries> {
+    let text = ingress.meta.annotation(names::ACME_TRIES);
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+/// The Ingress with what was tried for a Secret of it, `None` when there is nothing to remember.
+fn with_tries(ingress: &Object, secret: &Key, new: Option<&Tries>) -> Object {
+    let mut all = tries(ingress);
+    let tls = ingress.spec::<IngressSpec>().unwrap_or_default().tls.unwrap_or_default();
+    // Secrets that are asked for no more are forgotten.
+    all.retain(|name, _| tls.iter().any(|entry| entry.secret_name.as_ref() == Some(name)));
+    all.remove(&*secret.name);
+    all.extend(new.map(|tries| (secret.name.to_string(), tries.clone())));
+    let mut object = Object::clone(ingress);
+    match serde_json::to_string(&all) {
+        Ok(text) if !all.is_empty() => object.meta.annotate(names::ACME_TRIES, text),
+        _ => drop(Arc::make_mut(&mut object.meta.annotations).remove(names::ACME_TRIES)),
+    }
+    object
 }
 
 fn held(world: &World, secret: &Key) -> (Option<Version>, Held) {
@@ -170,17 +236,26 @@ pub fn handle(world: &World, step: &Step, cx: &mut Cx<'_>) -> Result<Answer, Ref
             cx.put(object);
             Ok(Answer::Object(ingress.clone()))
         }
+        Step::Begins { ingress, secret, tries } => {
+            cx.put(with_tries(there(world, ingress)?, secret, Some(tries)));
+            Ok(Answer::Object(ingress.clone()))
+        }
         Step::Certificate { ingress, secret, chain, key, until } => {
             put_secret(world, secret, "kubernetes.io/tls", &[("tls.crt", chain), ("tls.key", key)], cx)?;
             // Who asked may be gone meanwhile; the certificate is good.
             if let Some(object) = world.get(ingress) {
                 let message = format!("the Secret {} has a certificate that is good until {until}", secret.name);
                 cx.event(world, object, EventKind::Normal, "CertificateIssued", &message);
+                if object.meta.annotation(names::ACME_TRIES).is_some() {
+                    cx.put(with_tries(object, secret, None));
+                }
             }
             Ok(Answer::Object(secret.clone()))
         }
-        Step::Failed { ingress, message } => {
-            cx.event(world, there(world, ingress)?, EventKind::Warning, "CertificateFailed", message);
+        Step::Failed { ingress, secret, tries, message } => {
+            let object = there(world, ingress)?;
+            cx.event(world, object, EventKind::Warning, "CertificateFailed", message);
+            cx.put(with_tries(object, secret, Some(tries)));
             Ok(Answer::Object(ingress.clone()))
         }
     }
@@ -212,8 +287,6 @@ fn put_secret(world: &World, key: &Key, kind: &str, data: &[(&str, &String)], cx
 
 #[cfg(test)]
 mod tests {
-    use std::string::ToString;
-
     use serde_json::Value;
 
     use super::*;
@@ -295,6 +368,39 @@ mod tests {
         cluster.settle();
         assert_eq!(wanted(&cluster.world)[0].held, Held::Others);
         assert_eq!(step(&mut cluster, &certificate("k3")).unwrap_err().code, 409);
+    }
+
+    #[test]
+    fn what_was_tried_is_known_until_it_succeeds_or_is_something_else() {
+        let mut cluster = cluster();
+        let tls = json!([{"hosts": ["a.example"], "secretName": "one"}, {"hosts": ["b.example"], "secretName": "two"}]);
+        let asks = ingress(&mut cluster, "a", true, &tls);
+        let one = asks.sibling(Kind::Secret, "one");
+        let first = wanted(&cluster.world).remove(0);
+        let tries = |count| Tries { of: first.of(), count, next: Time(60_000 * i64::from(count)) };
+        let begins = |count| Step::Begins { ingress: asks.clone(), secret: one.clone(), tries: tries(count) };
+        step(&mut cluster, &begins(1)).unwrap();
+        let failed = |secret: &Key, tries| Step::Failed {
+            ingress: asks.clone(),
+            secret: secret.clone(),
+            tries,
+            message: "no".into(),
+        };
+        step(&mut cluster, &failed(&asks.sibling(Kind::Secret, "two"), tries(7))).unwrap();
+        step(&mut cluster, &failed(&one, tries(2))).unwrap();
+        let all = wanted(&cluster.world);
+        assert_eq!((all[0].tries.clone(), all[1].tries.clone()), (Some(tries(2)), None), "two was tried for others");
+        let issued = Step::Certificate {
+            ingress: asks.clone(),
+            secret: one.clone(),
+            chain: "chain".into(),
+            key: "key".into(),
+            until: "2027-01-01".into(),
+        };
+        step(&mut cluster, &issued).unwrap();
+        let kept = cluster.world.get(&asks).unwrap().meta.annotation(names::ACME_TRIES).unwrap().to_string();
+        assert!(kept.contains("two") && !kept.contains("one"), "{kept}");
+        assert_eq!(wanted(&cluster.world)[0].tries, None);
     }
 
     #[test]

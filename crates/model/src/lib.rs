@@ -101,6 +101,9 @@ pub mod names {
     pub const ACME_MADE: &str = "evenkeel.dev/acme-made";
     /// Annotation of an Ingress while a directory looks at its hosts: what it finds there, by Evenkeel.
     pub const ACME_ANSWERS: &str = "evenkeel.dev/acme-answers";
+    /// Annotation of an Ingress: how often a certificate was asked for and did not come, by Secret, and when it
+    /// is asked for again.
+    pub const ACME_TRIES: &str = "evenkeel.dev/acme-tries";
     /// Label that Deployment adds to its ReplicaSets and their pods.
     pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
     /// Annotation with a ReplicaSet's rollout number, as Kubernetes writes it.

@@ -44,6 +44,12 @@ impl Time {
     }
 }
 
+/// A part of a time by `chance`, which is even over all numbers: so that many who wait for the same thing do not
+/// come together. Chance itself comes from outside.
+pub fn part(most: Duration, chance: u32) -> Duration {
+    most.mul_f64(f64::from(chance) / f64::from(u32::MAX))
+}
+
 impl ops::Add<Duration> for Time {
     type Output = Self;
 

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
-use evenkeel_model::{Key, SourceName, own::SourceSpec};
+use evenkeel_model::{Key, SourceName, own::SourceSpec, time::part};
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinHandle,
@@ -239,6 +239,6 @@ fn keys(read: &Read) -> Option<BTreeSet<Key>> {
 
 /// 90 to 110 % of it, so that the followers of many servers do not ask at the same moment.
 fn jittered(interval: Duration) -> Duration {
-    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
-    interval.mul_f64(0.9 + 0.2 * f64::from(random) / f64::from(u32::MAX))
+    let chance = getrandom::u32().unwrap_or(u32::MAX / 2);
+    interval * 9 / 10 + part(interval / 5, chance)
 }

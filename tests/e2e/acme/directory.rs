@@ -1,12 +1,12 @@
 //! An ACME directory (RFC 8555) on this machine, as small as one can be that checks what clients must do:
 //! nonces are used once, requests are signed by their account, hosts answer by HTTP-01. It knows no names:
-//! all hosts are at one port of this machine.
+//! all hosts are at the same addresses, and it looks at each of them, as real ones look from several places.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
@@ -30,6 +30,8 @@ use serde_json::{Value, json};
 pub const REJECTED: &str = "rejected.example";
 /// A host that is at a port where nobody is.
 pub const ELSEWHERE: &str = "elsewhere.example";
+/// A host that the directory never comes to look at.
+pub const SLOW: &str = "slow.example";
 
 /// The directory, until it is dropped.
 pub struct Directory {
@@ -42,7 +44,7 @@ pub struct Directory {
 struct Place {
     base: String,
     /// Where hosts are looked at.
-    hosts: u16,
+    hosts: Vec<SocketAddr>,
     life: Duration,
     issuer: Issuer<'static, KeyPair>,
     state: Mutex<State>,
@@ -56,6 +58,8 @@ struct State {
     /// Keys by the account's URL.
     accounts: BTreeMap<String, Value>,
     contacts: Vec<Value>,
+    /// The hosts of each order that was asked for, refused ones among them.
+    asked: Vec<Vec<String>>,
     orders: BTreeMap<usize, Order>,
     authorizations: BTreeMap<usize, Authorization>,
     certificates: BTreeMap<usize, String>,
@@ -84,8 +88,8 @@ fn problem(status: u16, kind: &str, detail: &str) -> Answer {
 }
 
 impl Directory {
-    /// Starts one that looks at hosts at a port of this machine, and whose certificates live so long.
-    pub fn start(dir: &Path, hosts: u16, life: Duration) -> Self {
+    /// Starts one that looks at hosts at these addresses, and whose certificates live so long.
+    pub fn start(dir: &Path, hosts: Vec<SocketAddr>, life: Duration) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -119,6 +123,11 @@ impl Directory {
     /// Certificates that were issued.
     pub fn issued(&self) -> usize {
         self.place.state.lock().unwrap().certificates.len()
+    }
+
+    /// How many orders were asked for that name a host.
+    pub fn orders(&self, host: &str) -> usize {
+        self.place.state.lock().unwrap().asked.iter().filter(|hosts| hosts.iter().any(|h| h == host)).count()
     }
 
     /// What accounts said of whom to write to.
@@ -264,6 +273,7 @@ impl Place {
             .iter()
             .map(|i| i["value"].as_str().unwrap().to_owned())
             .collect();
+        self.state.lock().unwrap().asked.push(hosts.clone());
         if hosts.iter().any(|h| h == REJECTED) {
             return problem(403, "rejectedIdentifier", "policy forbids rejected.example");
         }
@@ -325,10 +335,16 @@ impl Place {
         let text = format!(r#"{{"crv":{},"kty":{},"x":{},"y":{}}}"#, key["crv"], key["kty"], key["x"], key["y"]);
         let thumbprint = BASE64.encode(digest(&SHA256, text.as_bytes()));
         let wanted = format!("{}.{thumbprint}", authorization.token);
-        let found = self.fetch(&authorization.host, &authorization.token);
+        if authorization.host == SLOW {
+            return;
+        }
+        let nowhere = [SocketAddr::from(([127, 0, 0, 1], 1))];
+        let places = if authorization.host == ELSEWHERE { &nowhere[..] } else { &self.hosts };
+        let found: Vec<_> =
+            places.iter().map(|at| Self::fetch(*at, &authorization.host, &authorization.token)).collect();
         let mut state = self.state.lock().unwrap();
         let entry = state.authorizations.get_mut(&number).unwrap();
-        if found.as_ref() == Ok(&wanted) {
+        if found.iter().all(|found| found.as_ref() == Ok(&wanted)) {
             entry.status = "valid";
         } else {
             entry.status = "invalid";
@@ -337,9 +353,8 @@ impl Place {
         }
     }
 
-    fn fetch(&self, host: &str, token: &str) -> Result<String, String> {
-        let port = if host == ELSEWHERE { 1 } else { self.hosts };
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
+    fn fetch(at: SocketAddr, host: &str, token: &str) -> Result<String, String> {
+        let mut stream = TcpStream::connect(at).map_err(|e| e.to_string())?;
         let request =
             format!("GET /.well-known/acme-challenge/{token} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         let mut text = String::new();

@@ -59,7 +59,7 @@ fn events(cluster: &Cluster, ingress: &str, reason: &str) -> Vec<String> {
 #[test]
 fn a_certificate_comes_from_a_directory_and_is_renewed() {
     let (ports, dir) = (ports(), tempfile::tempdir().unwrap());
-    let directory = Directory::start(dir.path(), ports[0], Duration::from_secs(45));
+    let directory = Directory::start(dir.path(), vec![([127, 0, 0, 1], ports[0]).into()], Duration::from_secs(45));
     let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
         "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}})
     .to_string();
@@ -97,7 +97,7 @@ fn a_certificate_comes_from_a_directory_and_is_renewed() {
 #[test]
 fn what_a_directory_refuses_is_told_and_tried_again_when_it_is_put_right() {
     let (ports, dir) = (ports(), tempfile::tempdir().unwrap());
-    let directory = Directory::start(dir.path(), ports[0], Duration::from_hours(24));
+    let directory = Directory::start(dir.path(), vec![([127, 0, 0, 1], ports[0]).into()], Duration::from_hours(24));
     let kept = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "kept"}, "stringData": {"x": "y"}});
     let (rejected, elsewhere) = (ingress("rejected", REJECTED, "one"), ingress("elsewhere", ELSEWHERE, "two"));
     let (wild, others) = (ingress("wild", "*.shop.example", "three"), ingress("others", "b.example", "kept"));
@@ -108,7 +108,7 @@ fn what_a_directory_refuses_is_told_and_tried_again_when_it_is_put_right() {
         ("wild.json", &*wild),
         ("others.json", &*others),
     ];
-    let cluster = start(&files, ports, &directory);
+    let mut cluster = start(&files, ports, &directory);
     for (ingress, part) in [
         ("rejected", "the directory refused it: policy forbids rejected.example; tried again in "),
         ("elsewhere", "the directory looked at elsewhere.example: at elsewhere.example is not what was asked for"),
@@ -120,10 +120,24 @@ fn what_a_directory_refuses_is_told_and_tried_again_when_it_is_put_right() {
         });
     }
     assert_eq!(directory.issued(), 0);
+    // Waits go on over starts of the server: each order is one that was counted.
+    for _ in 0..2 {
+        cluster.interrupt();
+        cluster.up();
+    }
+    let counted = |ingress: &str, secret: &str| {
+        let object = cluster.json(&["ingress", ingress])?;
+        let tries = object["metadata"]["annotations"]["evenkeel.dev/acme-tries"].as_str()?.to_owned();
+        serde_json::from_str::<Value>(&tries).unwrap()[secret]["count"].as_u64()
+    };
     // No wait for what is new.
     cluster.repo.write("rejected.json", &ingress("rejected", "good.example", "one"));
     cluster.repo.commit("another host");
     eventually("it has a certificate", || cluster.json(&["secret", "one"])?["data"]["tls.crt"].as_str().map(drop));
+    eventually("orders are as many as were counted", || {
+        (counted("elsewhere", "two")? == directory.orders(ELSEWHERE) as u64).then_some(())
+    });
+    assert!(counted("rejected", "one").is_none(), "what succeeded is not counted any more");
     let left = cluster.items(&["ingresses"]);
     eventually("no answers are left", || {
         let left = cluster.items(&["ingresses"]).iter().any(|i| i["metadata"].to_string().contains("acme-answers"));

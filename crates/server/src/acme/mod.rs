@@ -4,6 +4,8 @@
 //! One task, started with the server where a directory is set. It looks at what Ingresses want (`core::acme`)
 //! whenever the world changed, has one order under way at a time (`order`), and writes through the conductor
 //! what comes of it. What fails is told as an event at the Ingress and tried again after a wait that grows.
+//! That an order begins is written before it does, with when the next one would: a server that is killed and
+//! started again and again asks the directory no more often than one that runs.
 //! Agents' Ingresses give the answers that the directory looks for (HTTP-01), so port 80 of the hosts must
 //! lead to nodes. Deliberately not here: keys of nodes and users (`pki`).
 
@@ -11,22 +13,18 @@ mod due;
 mod http;
 mod order;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use evenkeel_core::{
     Ask,
-    acme::{self, Held, Step, Wanted},
+    acme::{self, Held, Step, Tries, Wanted},
 };
-use evenkeel_model::{Key, Kind, Time, Version};
+use evenkeel_model::{Kind, Time};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::Backend as _,
+    api::{Backend as _, human},
     host::{Host, wall},
     pki,
 };
@@ -42,6 +40,8 @@ const ORDER: Duration = Duration::from_mins(5);
 const GROWS: u32 = 3;
 /// The longest of them.
 const LONGEST: Duration = Duration::from_hours(6);
+/// What cannot be written is tried again after this: an order of which nothing is kept is not begun.
+const UNKEPT: Duration = Duration::from_mins(1);
 /// Names of one certificate: what Let's Encrypt takes.
 const MOST_NAMES: usize = 100;
 
@@ -58,14 +58,6 @@ pub struct Options {
     pub first_wait: Duration,
 }
 
-/// What was tried for a Secret, and failed.
-struct Tries {
-    /// Of what: something else is tried at once.
-    of: (BTreeSet<String>, Option<Version>),
-    count: u32,
-    next: Time,
-}
-
 /// The task's state.
 struct Acme {
     host: Host,
@@ -73,13 +65,12 @@ struct Acme {
     account: Option<instant_acme::Account>,
     /// The account that was kept is not the directory's any more.
     forget: bool,
-    tries: BTreeMap<Key, Tries>,
 }
 
 /// Runs until it is stopped.
 pub async fn run(host: Host, options: Options, stop: CancellationToken) {
     let mut head = host.live().head();
-    let mut acme = Acme { host, options, account: None, forget: false, tries: BTreeMap::new() };
+    let mut acme = Acme { host, options, account: None, forget: false };
     loop {
         head.borrow_and_update();
         let Some(next) = stop.run_until_cancelled(acme.look()).await else { return };
@@ -103,7 +94,7 @@ impl Acme {
     /// Does what is due, one certificate at most. Says when to look again.
     async fn look(&mut self) -> Duration {
         let asked = self.host.live().view().list(Kind::Ingress, "").any(|i| acme::asks(i));
-        if !asked && self.tries.is_empty() {
+        if !asked {
             return LOOK;
         }
         let Ok(world) = self.host.world().await else { return SETTLE };
@@ -116,32 +107,22 @@ impl Acme {
         }
         let wanted = acme::wanted(&world);
         drop(world);
-        self.tries.retain(|secret, _| wanted.iter().any(|w| w.secret == *secret));
         let now = wall();
         let mut soonest = LOOK;
         for want in wanted {
-            let wait = self.when(&want, now).since(now);
+            let wait = when(&want, now).since(now);
             if wait.is_zero() {
-                self.get(&want).await;
-                return Duration::ZERO;
+                return if self.get(&want).await { Duration::ZERO } else { UNKEPT };
             }
             soonest = soonest.min(wait);
         }
         soonest
     }
 
-    fn when(&self, want: &Wanted, now: Time) -> Time {
-        let due = match &want.held {
-            Held::Nothing | Held::Others => now,
-            Held::Certificate(held) => due::due(&held.chain, &want.hosts).unwrap_or(now),
-        };
-        let tries = self.tries.get(&want.secret).filter(|t| t.of == of(want));
-        tries.map_or(due, |t| due.max(t.next))
-    }
-
-    /// Gets one certificate, or tells why there is none.
-    async fn get(&mut self, want: &Wanted) {
-        let gotten = timeout(ORDER, self.gotten(want)).await;
+    /// Gets one certificate, or tells why there is none. False where neither can be written.
+    async fn get(&mut self, want: &Wanted) -> bool {
+        let tries = self.with_this(want);
+        let gotten = timeout(ORDER, self.gotten(want, tries)).await;
         let gotten = gotten.unwrap_or_else(|_| Err(format!("the order took more than {} s", ORDER.as_secs())));
         // Whatever became of it: nobody asks for these any more.
         let over = Step::Answers { ingress: want.ingress.clone(), answers: Vec::new() };
@@ -152,35 +133,43 @@ impl Acme {
             Ok(()) => {
                 metrics::counter!("evenkeel_acme_certificates_total").increment(1);
                 tracing::info!(secret = %want.secret, "a certificate was issued");
-                self.tries.remove(&want.secret);
+                true
             }
             Err(why) => self.failed(want, &why).await,
         }
     }
 
-    async fn gotten(&mut self, want: &Wanted) -> Result<(), String> {
+    async fn gotten(&mut self, want: &Wanted, tries: Tries) -> Result<(), String> {
         objection(want)?;
+        let (ingress, secret) = (want.ingress.clone(), want.secret.clone());
+        self.write(Step::Begins { ingress: ingress.clone(), secret: secret.clone(), tries }).await?;
         let (chain, key) = self.order(want).await?;
         let until =
             due::life(&chain).map(|(_, end)| end.rfc3339()).ok_or("the directory's certificate cannot be read")?;
-        let (ingress, secret) = (want.ingress.clone(), want.secret.clone());
         self.write(Step::Certificate { ingress, secret, chain, key, until }).await
     }
 
-    async fn failed(&mut self, want: &Wanted, why: &str) {
+    /// What was tried with the try that begins now, or ended now: the wait counts from here.
+    fn with_this(&self, want: &Wanted) -> Tries {
+        let before = want.tries.as_ref().map_or(0, |t| t.count);
+        let pause = self.options.first_wait.saturating_mul(GROWS.saturating_pow(before)).min(LONGEST);
+        Tries { of: want.of(), count: before.saturating_add(1), next: wall() + jittered(pause) }
+    }
+
+    async fn failed(&mut self, want: &Wanted, why: &str) -> bool {
         metrics::counter!("evenkeel_acme_failures_total").increment(1);
-        let before = self.tries.get(&want.secret).filter(|t| t.of == of(want)).map_or(0, |t| t.count);
-        let pause = jittered(self.options.first_wait.saturating_mul(GROWS.saturating_pow(before)).min(LONGEST));
+        let tries = self.with_this(want);
         let names = want.hosts.iter().cloned().collect::<Vec<_>>().join(", ");
-        let again = humantime(pause);
+        let pause = human(tries.next.since(wall()));
         let message =
-            format!("no certificate for {names} in the Secret {}: {why}; tried again in {again}", want.secret.name);
-        tracing::warn!(ingress = %want.ingress, secret = %want.secret, why, wait = ?pause, "no certificate");
-        let tries = Tries { of: of(want), count: before.saturating_add(1), next: wall() + pause };
-        self.tries.insert(want.secret.clone(), tries);
-        if let Err(error) = self.write(Step::Failed { ingress: want.ingress.clone(), message }).await {
+            format!("no certificate for {names} in the Secret {}: {why}; tried again in {pause}", want.secret.name);
+        tracing::warn!(ingress = %want.ingress, secret = %want.secret, why, pause, "no certificate");
+        let (ingress, secret) = (want.ingress.clone(), want.secret.clone());
+        let told = self.write(Step::Failed { ingress, secret, tries, message }).await;
+        if let Err(error) = &told {
             tracing::debug!(ingress = %want.ingress, error, "its failure could not be told");
         }
+        told.is_ok()
     }
 
     async fn write(&self, step: Step) -> Result<(), String> {
@@ -189,8 +178,14 @@ impl Acme {
     }
 }
 
-fn of(want: &Wanted) -> (BTreeSet<String>, Option<Version>) {
-    (want.hosts.clone(), want.version)
+/// When a certificate is to be asked for.
+fn when(want: &Wanted, now: Time) -> Time {
+    let due = match &want.held {
+        Held::Nothing | Held::Others => now,
+        Held::Certificate(held) => due::due(&held.chain, &want.hosts).unwrap_or(now),
+    };
+    // No wait is longer than the longest, whatever the clock was when it was written.
+    want.tries.as_ref().map_or(due, |t| due.max(t.next.min(now + LONGEST + LONGEST / 4)))
 }
 
 /// What cannot be had whatever the directory says.
@@ -215,17 +210,10 @@ fn jittered(wait: Duration) -> Duration {
     wait + pki::up_to(wait / 4)
 }
 
-/// A wait for people, in its largest unit.
-fn humantime(wait: Duration) -> String {
-    match wait.as_secs() {
-        secs if secs >= 7200 => format!("{} h", secs / 3600),
-        secs if secs >= 120 => format!("{} min", secs / 60),
-        secs => format!("{secs} s"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use evenkeel_model::Key;
+
     use super::*;
 
     #[test]
@@ -236,6 +224,7 @@ mod tests {
             hosts: hosts.iter().map(ToString::to_string).collect(),
             version: None,
             held,
+            tries: None,
         };
         assert!(objection(&want(&["a.example"], Held::Nothing)).is_ok());
         assert!(objection(&want(&["a.example"], Held::Others)).unwrap_err().contains("not made for this"));
@@ -246,10 +235,30 @@ mod tests {
     }
 
     #[test]
-    fn waits_vary_and_are_told() {
+    fn what_was_tried_is_tried_again_after_its_wait_whatever_the_clock_was() {
+        let now = Time::from_secs(1_000_000);
+        let mut want = Wanted {
+            ingress: Key::new(Kind::Ingress, "d", "i"),
+            secret: Key::new(Kind::Secret, "d", "s"),
+            hosts: ["a.example".to_owned()].into(),
+            version: None,
+            held: Held::Nothing,
+            tries: None,
+        };
+        assert_eq!(when(&want, now), now);
+        let mut tried = |next| {
+            want.tries = Some(Tries { of: want.of(), count: 1, next });
+            when(&want, now)
+        };
+        let (later, much) = (now + Duration::from_mins(1), now + Duration::from_hours(24 * 365));
+        assert_eq!((tried(later), tried(Time(0))), (later, now));
+        assert_eq!(tried(much).since(now), LONGEST + LONGEST / 4, "the clock was set back");
+    }
+
+    #[test]
+    fn waits_vary() {
         let wait = Duration::from_secs(100);
         let all: Vec<Duration> = (0..20).map(|_| jittered(wait)).collect();
         assert!(all.iter().all(|w| (100..=125).contains(&w.as_secs())) && all.iter().any(|w| *w != all[0]), "{all:?}");
-        assert_eq!([60, 180, 3600 * 6].map(|s| humantime(Duration::from_secs(s))), ["60 s", "3 min", "6 h"]);
     }
 }

@@ -91,6 +91,7 @@ pub use backend::{
 pub use health::install_metrics;
 pub use live::{Live, Subscription, Taken, TooOld, WatchEvent};
 pub use serve::{Entrance, serve};
+pub(crate) use tables::human;
 
 /// The state of the API.
 pub struct Api {

@@ -17,6 +17,7 @@ mod tokens;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use evenkeel_model::time::part;
 use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
@@ -100,8 +101,7 @@ pub fn random<const N: usize>() -> Result<[u8; N], PkiError> {
 
 /// A time by chance, this long at most, so that many do not come together. Without chance it is the longest.
 pub(crate) fn up_to(most: Duration) -> Duration {
-    let chance = random::<4>().map_or(u32::MAX, u32::from_le_bytes);
-    most.mul_f64(f64::from(chance) / f64::from(u32::MAX))
+    part(most, random::<4>().map_or(u32::MAX, u32::from_le_bytes))
 }
 
 /// Protocols of the listener, the preferred one first.
