@@ -11,7 +11,7 @@ use std::{
 use evenkeel_lab::{App, At, Cluster, Lab, eventually, holds_for, output};
 use serde_json::{Value, json};
 
-use crate::common::{cluster_with, web};
+use crate::common::{cluster_with, long, web};
 
 /// Where pods listen.
 const PORT: u16 = 8080;
@@ -73,11 +73,34 @@ fn get_in(cluster: &Cluster, pod: &str, address: &str) -> Result<String, String>
     asked_in(cluster, pod, "get", address)
 }
 
+/// Requests a second of each load.
+const RATE: usize = 200;
+/// Requests through all four ways together while updates roll; in the long variant through each of them, and
+/// as many while nodes are drained.
+const REQUESTS: usize = 20_000;
+
 /// Asks 200 times a second until it is told to end.
 fn load(cluster: &Cluster, at: At, address: &str) -> Child {
-    let mut command = shop(cluster, at);
-    command.args(["load", address, "200", "600", "listen"]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+    asking(cluster, at, &["load", address, &RATE.to_string(), "600", "listen"])
+}
+
+/// Asks so often, 200 times a second, and ends.
+fn load_of(cluster: &Cluster, at: At, address: &str, requests: usize) -> Child {
+    asking(cluster, at, &["load", address, &RATE.to_string(), &(requests / RATE).to_string()])
+}
+
+fn asking(cluster: &Cluster, at: At, args: &[&str]) -> Child {
+    shop(cluster, at).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+/// Does something again and again until all loads have ended, and `least` times.
+fn while_they_ask(loads: &mut [(&str, Child)], least: usize, mut act: impl FnMut(usize)) {
+    for round in 0.. {
+        if round >= least && loads.iter_mut().all(|(_, load)| load.try_wait().unwrap().is_some()) {
+            return;
+        }
+        act(round);
+    }
 }
 
 /// What a load says at its end, which this is.
@@ -86,9 +109,11 @@ fn said(mut load: Child) -> String {
     String::from_utf8(load.wait_with_output().unwrap().stdout).unwrap()
 }
 
-fn none_failed(load: Child, what: &str) {
+/// None of a load's requests failed; gives how many there were.
+fn none_failed(load: Child, what: &str) -> usize {
     let said = said(load);
     assert!(said.contains(" 0 failed"), "{what}: {said}");
+    said.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{what}: no number in {said}"))
 }
 
 fn first_line(page: &str) -> String {
@@ -257,27 +282,48 @@ fn updates_drains_and_an_absent_server_lose_no_request() {
     let port = field(&cluster, "web-node", "/spec/ports/0/nodePort");
     let at_node = format!("{}:{port}", cluster.lab.address(At::Node(2)));
 
-    // Two updates and a drain.
+    // Updates, one after the other, for as long as clients ask.
     let balanced = balanced(&cluster, 3).remove(1);
-    let loads = [
-        ("ClusterIP", load(&cluster, At::Node(1), &address)),
-        ("NodePort", load(&cluster, At::Server, &at_node)),
-        ("LoadBalancer", load(&cluster, At::Server, &balanced)),
-        // Of a node that stays, and of the one that is drained: it goes on serving.
-        ("Ingress", load(&cluster, At::Server, &at_ingress(&cluster, 1))),
-        ("Ingress of the drained node", load(&cluster, At::Server, &at_ingress(&cluster, 3))),
+    let ingress = at_ingress(&cluster, 1);
+    let ways = [
+        ("ClusterIP", At::Node(1), &address),
+        ("NodePort", At::Server, &at_node),
+        ("LoadBalancer", At::Server, &balanced),
+        ("Ingress", At::Server, &ingress),
     ];
-    for (tag, message) in [("1.1", "second"), ("1.0", "third")] {
-        cluster.repo.write("web.json", &web(6, tag));
-        let commit = cluster.repo.commit(message);
+    let each = if long() { REQUESTS } else { REQUESTS / ways.len() };
+    let mut loads = ways.map(|(way, from, to)| (way, load_of(&cluster, from, to, each)));
+    while_they_ask(&mut loads, 2, |round| {
+        cluster.repo.write("web.json", &web(6, ["1.1", "1.0"][round % 2]));
+        let commit = cluster.repo.commit(&format!("update {round}"));
         cluster.wait_phase(&commit, "Healthy");
+    });
+    let asked: Vec<usize> = loads.into_iter().map(|(way, load)| none_failed(load, way)).collect();
+    assert!(asked.iter().sum::<usize>() >= REQUESTS && asked.iter().all(|n| *n >= each), "{asked:?}");
+
+    // Drains: of node-3, and in the long variant of two in turn. A node that is drained goes on serving.
+    let drained = at_ingress(&cluster, 3);
+    let ways = ways.into_iter().chain([("Ingress of the drained node", At::Server, &drained)]);
+    let begun = |way: (&'static str, At, &String)| {
+        let (what, from, to) = way;
+        (what, if long() { load_of(&cluster, from, to, each) } else { load(&cluster, from, to) })
+    };
+    let mut loads: Vec<(&str, Child)> = ways.map(begun).collect();
+    let drain = |round: usize| {
+        let node = ["node-3", "node-2"][round % 2];
+        cluster.evenkeel(&["node", "drain", node, "--timeout", "2m"]);
+        assert!(pods(&cluster, "web").iter().all(|(_, on, _)| on != node));
+        cluster.evenkeel(&["node", "uncordon", node]);
+    };
+    if long() {
+        while_they_ask(&mut loads, 2, drain);
+    } else {
+        drain(0);
     }
-    cluster.evenkeel(&["node", "drain", "node-3", "--timeout", "2m"]);
-    assert!(pods(&cluster, "web").iter().all(|(_, node, _)| node != "node-3"));
     for (what, load) in loads {
-        none_failed(load, what);
+        let asked = none_failed(load, what);
+        assert!(asked >= if long() { each } else { 1 }, "{what}: {asked}");
     }
-    cluster.evenkeel(&["node", "uncordon", "node-3"]);
 
     // Without the server, and over an agent's death: all goes on, and a container that comes back has
     // its pod's address.
