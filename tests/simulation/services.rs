@@ -169,6 +169,8 @@ impl Services {
                 Kind::Pod => {
                     if let Some(new) = new.filter(|n| n.deleting()) {
                         self.asked.entry(new.uid).or_insert(now);
+                    } else if let Some(new) = new {
+                        self.asked.remove(&new.uid);
                     }
                     let status = |o: Option<&Arc<Object>>| -> Value {
                         o.and_then(|o| o.status().ok().flatten()).unwrap_or_default()

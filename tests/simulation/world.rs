@@ -509,7 +509,7 @@ impl World {
     /// A container is stopped: nobody is to lead to it any more. Messages that a stream never loses, and
     /// an old server that nobody looks at, take that promise away.
     fn stopped(&mut self, stop: &StopNote) -> Result<(), String> {
-        let promised = !(self.shape.hostile && self.chaos) && self.rival.is_none() && self.recovered <= self.now;
+        let promised = !self.shape.hostile && self.rival.is_none() && self.recovered <= self.now;
         match self.watch.pod(&stop.pod).filter(|_| promised && !stop.name.is_empty()) {
             Some(pod) => self.services.stopped(self.now, pod, &self.machines, self.watch.all()),
             None => Ok(()),

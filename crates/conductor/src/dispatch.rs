@@ -37,6 +37,8 @@ struct Session {
 pub(crate) struct Dispatch {
     sessions: BTreeMap<Arc<str>, Session>,
     fresh: BTreeSet<Arc<str>>,
+    /// Nodes that did not say yet which network they follow.
+    beginning: BTreeSet<Arc<str>>,
     touched: BTreeMap<Arc<str>, BTreeSet<Key>>,
     forgotten: BTreeMap<Arc<str>, BTreeSet<Uid>>,
     sources_changed: bool,
@@ -97,6 +99,7 @@ impl Dispatch {
         let mut this = Self {
             sessions: BTreeMap::new(),
             fresh: BTreeSet::new(),
+            beginning: BTreeSet::new(),
             touched: BTreeMap::new(),
             forgotten: BTreeMap::new(),
             sources_changed: false,
@@ -121,6 +124,7 @@ impl Dispatch {
     /// A session began: its agent hears everything.
     pub(crate) fn begin(&mut self, node: Arc<str>, number: u64) {
         self.sessions.insert(node.clone(), Session { number, ..Session::default() });
+        self.beginning.insert(node.clone());
         self.fresh.insert(node);
     }
 
@@ -128,6 +132,7 @@ impl Dispatch {
     pub(crate) fn end(&mut self, node: &str) {
         self.sessions.remove(node);
         self.fresh.remove(node);
+        self.beginning.remove(node);
         self.touched.remove(node);
         self.forgotten.remove(node);
     }
@@ -137,6 +142,9 @@ impl Dispatch {
     pub(crate) fn heard(&mut self, node: &str, report: &Report, now: Time) -> bool {
         let Some(session) = self.sessions.get_mut(node) else { return false };
         session.followed = session.followed.max(report.network);
+        if session.followed.is_some() {
+            self.beginning.remove(node);
+        }
         report.assigned.is_some_and(|taken| taken < session.seq && now.since(session.assigned_at) > LOST_AFTER)
     }
 
@@ -176,6 +184,10 @@ impl Dispatch {
     }
 
     fn note_pod(&mut self, changed: &Changed) {
+        let deleting = |o: &Option<Arc<Object>>| o.as_ref().is_some_and(|o| o.deleting());
+        if let Some(new) = changed.new.as_ref().filter(|_| deleting(&changed.old) && !deleting(&changed.new)) {
+            self.endings.forget(new.uid);
+        }
         match (&changed.old, &changed.new) {
             (Some(old), new) if new.as_ref().is_none_or(|n| n.uid != old.uid || n.node != old.node) => {
                 if new.as_ref().is_none_or(|n| n.uid != old.uid) {
@@ -226,7 +238,8 @@ impl Dispatch {
             touched.keys().chain(forgotten.keys()).chain(&fresh).cloned().collect()
         };
         for node in &concerned {
-            let mut held = |pod: &Object| self.endings.holds(world, &self.network, pod, now);
+            let begins = !self.beginning.is_empty();
+            let mut held = |pod: &Object| self.endings.holds(world, &self.network, pod, (begins, now));
             let Some(session) = self.sessions.get_mut(node) else {
                 // Its wait begins now, and not when its node is back.
                 for pod in touched.get(node).into_iter().flatten().filter_map(|key| world.get(key)) {

@@ -65,8 +65,15 @@ impl Endings {
         }
     }
 
-    /// Whether the pod's node is not to hear of its deletion yet.
-    pub(crate) fn holds(&mut self, world: &World, network: &Network, pod: &Object, now: Time) -> bool {
+    /// Whether the pod's node is not to hear of its deletion yet. `begins`: a session just began, and its
+    /// node's kernel follows what it heard last, whenever that was.
+    pub(crate) fn holds(
+        &mut self,
+        world: &World,
+        network: &Network,
+        pod: &Object,
+        (begins, now): (bool, Time),
+    ) -> bool {
         let Some(deletion) = pod.meta.deletion else { return false };
         let Some(node) = &pod.node else { return false };
         if self.told.contains(&pod.uid) {
@@ -75,7 +82,7 @@ impl Endings {
         // By force it goes at once, also when that comes later.
         let led = || {
             // What kernels were told before this server started, they may follow still.
-            let returning = now < self.returning && is_of_service(world, pod);
+            let returning = (begins || now < self.returning) && is_of_service(world, pod);
             (returning || network.leads_to(world, &pod.key)) && world.recovering.is_none()
         };
         let waits = deletion.grace_seconds > 0 && (self.held.contains_key(&pod.uid) || led());
@@ -90,7 +97,7 @@ impl Endings {
         true
     }
 
-    /// A pod is gone.
+    /// A pod is gone, or is to end no more: its node came back. Should it end later, that is another ending.
     pub(crate) fn forget(&mut self, pod: Uid) {
         self.held.remove(&pod);
         self.told.remove(&pod);
