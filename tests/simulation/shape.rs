@@ -33,7 +33,7 @@ pub(crate) const WHOLE: u64 = 100;
 impl Shape {
     /// Up to 10 nodes and 100 pods.
     pub(crate) fn small(rng: &mut Rng) -> Self {
-        let big = rng.below(12) == 0;
+        let big = rng.below(24) == 0;
         let long = rng.below(6) == 0;
         Self {
             nodes: 1 + if big { 5 + rng.below(5) } else { rng.below(5) },

@@ -13,7 +13,12 @@ use evenkeel_model::{
     session::{Assignment, PodOrder, Report, SourceCopy, ToAgent},
 };
 
-use crate::{endings::Endings, ingress::Ingresses, network::Network, orders};
+use crate::{
+    endings::{Endings, Followed},
+    ingress::Ingresses,
+    network::Network,
+    orders,
+};
 
 /// An assignment that an agent does not say to have after this is lost; heartbeats come every 10 s.
 const LOST_AFTER: Duration = Duration::from_secs(15);
@@ -307,15 +312,13 @@ impl Dispatch {
     }
 }
 
-/// The network that the kernels of all nodes follow: those that have a session, and those that have none
-/// and are not found silent yet, whose kernels work on. `None` where an agent said nothing of it in its
-/// session yet, or has none.
-fn followed(world: &World, sessions: &BTreeMap<Arc<str>, Session>) -> Option<u64> {
+/// What the kernels of nodes follow: of those that have a session, and of those that have none and are not
+/// found silent yet.
+fn followed(world: &World, sessions: &BTreeMap<Arc<str>, Session>) -> Followed {
     let away = |(name, node): (&Arc<str>, &NodeRecord)| node.ready && !sessions.contains_key(name);
-    if world.nodes.iter().any(away) {
-        return None;
-    }
-    sessions.values().map(|s| s.followed).min().flatten()
+    let is_one_away = world.nodes.iter().any(away);
+    let by_all = sessions.values().map(|s| s.followed).min().flatten().filter(|_| !is_one_away);
+    Followed { by_all, is_one_away }
 }
 
 impl Session {

@@ -26,6 +26,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// dials again, and the time to say what there is.
 const RECONNECT: Duration = Duration::from_secs(20);
 
+/// What nodes that are not silent follow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Followed {
+    /// The network that all of them follow; `None` where one said nothing of it yet.
+    pub(crate) by_all: Option<u64>,
+    /// Whether one of them has no session: its kernel works on, and its agent may come back.
+    pub(crate) is_one_away: bool,
+}
+
 /// Pods that are to end. Each step asks for those that are held: they are few, and none most of the time.
 #[derive(Debug)]
 pub(crate) struct Endings {
@@ -91,8 +100,7 @@ impl Endings {
             self.told.insert(pod.uid);
             return false;
         }
-        let until = (now + PATIENCE).max(self.returning);
-        let fresh = || Held { node: node.clone(), key: pod.key.clone(), until, after: None };
+        let fresh = || Held { node: node.clone(), key: pod.key.clone(), until: now + PATIENCE, after: None };
         self.held.entry(pod.uid).or_insert_with(fresh);
         true
     }
@@ -103,13 +111,12 @@ impl Endings {
         self.told.remove(&pod);
     }
 
-    /// The pods whose nodes are to hear of their deletion now: `followed` gives the network that all
-    /// nodes follow, `None` where one said nothing yet; it is asked only where a pod is held.
+    /// The pods whose nodes are to hear of their deletion now: `followed` is asked only where a pod is held.
     pub(crate) fn due(
         &mut self,
         world: &World,
         network: &Network,
-        followed: impl FnOnce() -> Option<u64>,
+        followed: impl FnOnce() -> Followed,
         now: Time,
     ) -> Vec<(Arc<str>, Key)> {
         if self.held.is_empty() || !network.is_told() {
@@ -117,12 +124,15 @@ impl Endings {
         }
         let followed = followed();
         let mut due = Vec::new();
-        let told = &mut self.told;
+        let (told, returning) = (&mut self.told, self.returning);
         self.held.retain(|uid, held| {
             if held.after.is_none() && !network.leads_to(world, &held.key) {
                 held.after = Some(network.last());
             }
-            let followed = held.after.zip(followed).is_some_and(|(after, all)| all >= after);
+            if followed.is_one_away && held.until <= now {
+                held.until = returning;
+            }
+            let followed = held.after.zip(followed.by_all).is_some_and(|(after, all)| all >= after);
             let waits = held.until > now && !followed;
             if !waits {
                 due.push((held.node.clone(), held.key.clone()));

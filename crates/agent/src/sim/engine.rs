@@ -282,7 +282,7 @@ impl SimRuntime {
             }
         }
         let byte = |shift: u32| u8::try_from((n >> shift) & 0xff).unwrap_or(0);
-        IpAddr::V4(Ipv4Addr::new(192, 168, byte(8), byte(0)))
+        IpAddr::V4(Ipv4Addr::new(10, byte(16), byte(8), byte(0)))
     }
 
     /// Makes a container run.
