@@ -118,7 +118,7 @@ fn a_thousand_nodes(mode: NetworkMode, step: usize) {
     let stamp = Stamp { session: 1, seq: 1 };
     let moved = Report { node: Some(report(fleet.addresses[&name(500)])), ..Report::default() };
     let moved = Event::Report { node: name(500), stamp, report: Box::new(moved) };
-    let gone = Ask::DeleteNode { name: name(300), force: true };
+    let gone = Ask::DeleteNode { name: name(300), force: true, dry_run: false };
     let gone = Event::Ask { id: AskId(1), ask: Box::new(gone), user: "admin".into() };
     let before = fleet.nodes[&name(7)].ways();
     fleet.nodes.remove(&name(300));
