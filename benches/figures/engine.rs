@@ -123,6 +123,15 @@ impl Engine {
         all.as_array().into_iter().flatten().map(one).collect()
     }
 
+    /// Makes and starts a container of a pod, with neither a sandbox nor others.
+    pub fn alone(&mut self, like: &Bodies) {
+        let mut body = like.container.clone();
+        body["HostConfig"]["NetworkMode"] = BRIDGE.into();
+        body["HostConfig"]["IpcMode"] = "private".into();
+        let id = self.create(&body);
+        self.start(&id);
+    }
+
     /// Makes and starts a pod as Evenkeel does, after the bodies of one of its own.
     pub fn pod(&mut self, like: &Bodies) -> (String, String) {
         let sandbox = self.create(&like.sandbox);
@@ -164,7 +173,19 @@ pub struct Bodies {
 /// Label of everything that a raw client of a bench makes.
 pub const RAW: &str = "dev.evenkeel.bench";
 
+/// The network that the engine gives who asks for none.
+const BRIDGE: &str = "bridge";
+
 impl Bodies {
+    /// The same with the engine's network: the sandbox waits, and makes none itself.
+    pub fn bridged(&self) -> Self {
+        let mut all = self.clone();
+        all.sandbox["HostConfig"]["NetworkMode"] = BRIDGE.into();
+        all.sandbox["HostConfig"]["CapAdd"] = Value::Null;
+        all.sandbox["Cmd"] = Value::Null;
+        all
+    }
+
     /// After running ones: the raw client makes the very same.
     pub fn like(engine: &mut Engine, sandbox: &str, container: &str) -> Self {
         let mut body = |id: &str| {
