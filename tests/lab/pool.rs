@@ -120,6 +120,10 @@ fn an_address_of_a_pool_is_answered_for_and_moves_when_its_node_dies() {
     // lets go of it while it is still cut off, and does not take it again.
     cluster.lab.cut_between(At::Server, At::Node(first));
     let (second, third) = moved(&cluster, first, &address);
+    // The second says so some moments after the server has chosen it, and until then the first answers.
+    eventually("the first lets go while it is cut off from the server alone", || {
+        (who_says_so(&cluster, At::Node(third), address.parse().unwrap()).len() == 1).then_some(())
+    });
     one_has_it(&cluster, third, &address, "the first is cut off from the server alone");
     cluster.lab.heal();
     cluster.wait_nodes();
