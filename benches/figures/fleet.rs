@@ -210,13 +210,12 @@ pub fn heartbeats() {
         let (cpu, written, files) = (idle::cpu_seconds(pid), idle::written(pid), idle::database(&server.data()));
         tokio::time::sleep(WATCHED).await;
         let cpu = (idle::cpu_seconds(pid) - cpu) / WATCHED.as_secs_f64() * 100.0;
-        let one = |v: f64| Samples(vec![v]);
-        bounded("heartbeats each 10 s, of a core over 60 s", "%", Better::Lower, 5.0, &one(cpu));
-        alone("written to disk by the server in 60 s", "bytes", &one(idle::written_since(pid, written)));
+        bounded("heartbeats each 10 s, of a core over 60 s", "%", Better::Lower, 5.0, &Samples::one(cpu));
+        alone("written to disk by the server in 60 s", "bytes", &Samples::one(idle::written_since(pid, written)));
         let same = idle::database(&server.data()) == files;
         println!("  database files in 60 s: {}", if same { "unchanged: met" } else { "CHANGED: MISSED" });
-        alone("the server's resident memory", "MB", &one(status_kib(pid, "VmRSS") * 1024.0 / 1e6));
-        alone("the same a session", "KiB", &one(status_kib(pid, "RssAnon") / count as f64));
+        alone("the server's resident memory", "MB", &Samples::one(status_kib(pid, "VmRSS") * 1024.0 / 1e6));
+        alone("the same a session", "KiB", &Samples::one(status_kib(pid, "RssAnon") / count as f64));
         fleet.stop().await;
     });
 }
@@ -302,8 +301,8 @@ pub fn replacement() {
         println!("  failures of {PODS} pods on {FEW} agents, one after the other");
         let watched = failures(FAILURES_WATCHED, &mut pods, &mut coming).await;
         println!("  while the release is watched, {FAILURES_WATCHED} failures:");
-        alone("from the report to the replacement's assignment, median", "ms", &Samples(vec![watched.median()]));
-        alone("the same, p99", "ms", &Samples(vec![watched.at(0.99)]));
+        alone("from the report to the replacement's assignment, median", "ms", &Samples::one(watched.median()));
+        alone("the same, p99", "ms", &Samples::one(watched.at(0.99)));
         until("the release is the last good one", async || {
             let source = api.get("/apis/evenkeel.dev/v1alpha1/sources/bench").await.unwrap();
             source["status"]["lastGoodRevision"].is_string()
@@ -311,8 +310,8 @@ pub fn replacement() {
         .await;
         let took = failures(FAILURES, &mut pods, &mut coming).await;
         println!("  later, {FAILURES} failures:");
-        alone("from the report to the replacement's assignment, median", "ms", &Samples(vec![took.median()]));
-        bounded("the same, p99", "ms", Better::Lower, 20.0, &Samples(vec![took.at(0.99)]));
+        alone("from the report to the replacement's assignment, median", "ms", &Samples::one(took.median()));
+        bounded("the same, p99", "ms", Better::Lower, 20.0, &Samples::one(took.at(0.99)));
     });
 }
 

@@ -33,15 +33,14 @@ pub fn idle() {
     thread::sleep(WATCHED);
     let cpu = (cpu_seconds(pid) - cpu) / WATCHED.as_secs_f64() * 100.0;
     let wrote = written_since(pid, written);
-    let one = |v: f64| Samples(vec![v]);
-    bounded("anonymous memory", "MB", Better::Lower, 20.0, &one(status_kib(pid, "RssAnon") * 1024.0 / 1e6));
-    bounded("resident memory", "MB", Better::Lower, 45.0, &one(status_kib(pid, "VmRSS") * 1024.0 / 1e6));
-    bounded("of a core, over 60 s", "%", Better::Lower, 1.0, &one(cpu));
-    alone("written to disk by the process in 60 s", "bytes", &one(wrote));
+    bounded("anonymous memory", "MB", Better::Lower, 20.0, &Samples::one(status_kib(pid, "RssAnon") * 1024.0 / 1e6));
+    bounded("resident memory", "MB", Better::Lower, 45.0, &Samples::one(status_kib(pid, "VmRSS") * 1024.0 / 1e6));
+    bounded("of a core, over 60 s", "%", Better::Lower, 1.0, &Samples::one(cpu));
+    alone("written to disk by the process in 60 s", "bytes", &Samples::one(wrote));
     let same = database(&cluster.data()) == files;
     println!("  database files in 60 s: {}", if same { "unchanged: met" } else { "CHANGED: MISSED" });
     let size = fs::metadata(cluster.program()).unwrap().len();
-    bounded("the binary", "MB", Better::Lower, 25.0, &one(size as f64 / 1e6));
+    bounded("the binary", "MB", Better::Lower, 25.0, &Samples::one(size as f64 / 1e6));
 }
 
 pub fn cpu_seconds(pid: u32) -> f64 {

@@ -21,6 +21,11 @@ pub enum Better {
 pub struct Samples(pub Vec<f64>);
 
 impl Samples {
+    /// One figure that was measured once, or made from others.
+    pub fn one(value: f64) -> Self {
+        Self(vec![value])
+    }
+
     fn sorted(&self) -> Vec<f64> {
         let mut all = self.0.clone();
         all.sort_by(f64::total_cmp);

@@ -46,7 +46,7 @@ pub fn agent() {
     images();
     let server = Server::start();
     thread::sleep(SERVER_RESTS);
-    let memory = |pid, name| Samples(vec![status_kib(pid, name) * 1024.0 / 1e6]);
+    let memory = |pid, name| Samples::one(status_kib(pid, name) * 1024.0 / 1e6);
     bounded("an empty server, anonymous", "MB", Better::Lower, 12.0, &memory(server.pid(), "RssAnon"));
     bounded("an empty server, resident", "MB", Better::Lower, 30.0, &memory(server.pid(), "VmRSS"));
 

@@ -42,10 +42,6 @@ const CHANGES: usize = 200;
 /// Descriptors besides one for each watcher.
 const SPARE: u64 = 500;
 
-fn one(value: f64) -> Samples {
-    Samples(vec![value])
-}
-
 pub fn serving() {
     if !descriptors(WATCHERS as u64 + SPARE) {
         return;
@@ -118,8 +114,8 @@ async fn reads(api: &Api) {
         assert!(status.is_success());
     }
     println!("  {READS} reads of one of them:");
-    alone("one, median", "ms", &one(took.median()));
-    bounded("one, p99", "ms", Better::Lower, 1.0, &one(took.at(0.99)));
+    alone("one, median", "ms", &Samples::one(took.median()));
+    bounded("one, p99", "ms", Better::Lower, 1.0, &Samples::one(took.at(0.99)));
 }
 
 fn map(name: &str, n: usize) -> Value {
@@ -151,7 +147,7 @@ async fn writes(server: &Server, api: &Api) {
     for writer in writers {
         writer.await.unwrap();
     }
-    alone(&format!("creates of {WRITERS} clients, each durable"), "/s", &one(rate));
+    alone(&format!("creates of {WRITERS} clients, each durable"), "/s", &Samples::one(rate));
 
     api.send(Method::POST, MAPS, &map("one", 0)).await.unwrap();
     let database = bare(server.dir());
@@ -236,10 +232,14 @@ async fn watchers(server: &Server, api: &Api) {
         last.0.push(slowest);
     }
     println!("  {CHANGES} changes, each told to {WATCHERS} watchers on connections of their own:");
-    alone("from the request to a watcher, median", "ms", &one(each.median()));
-    bounded("the same, p99", "ms", Better::Lower, 50.0, &one(each.at(0.99)));
-    alone("to the last watcher, median", "ms", &one(last.median()));
-    alone("the server's memory for each watcher, with its connection", "KiB", &one((after - before) / WATCHERS as f64));
+    alone("from the request to a watcher, median", "ms", &Samples::one(each.median()));
+    bounded("the same, p99", "ms", Better::Lower, 50.0, &Samples::one(each.at(0.99)));
+    alone("to the last watcher, median", "ms", &Samples::one(last.median()));
+    alone(
+        "the server's memory for each watcher, with its connection",
+        "KiB",
+        &Samples::one((after - before) / WATCHERS as f64),
+    );
 }
 
 /// Tells when an event came.

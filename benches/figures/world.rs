@@ -69,7 +69,7 @@ pub fn child() {
     let after = memory();
     let pods = (LARGE - BEGIN) as f64;
     println!("  150,000 pods on 5,000 nodes were made in {:.1} s, with 150,000 reports", start.elapsed().as_secs_f64());
-    let per_pod = |a: f64, b: f64| Samples(vec![(b - a) / pods]);
+    let per_pod = |a: f64, b: f64| Samples::one((b - a) / pods);
     bounded("a pod: growth of RSS from 10,000 to 150,000", "KiB", Better::Lower, 4.0, &per_pod(before.0, after.0));
     alone("the same of anonymous memory", "KiB", &per_pod(before.1, after.1));
     repeated(&mut small, &mut large);

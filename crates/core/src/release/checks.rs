@@ -161,7 +161,7 @@ fn immutable(world: &World, doc: &Doc, live: &Object, out: &mut Vec<Diagnostic>)
             let mut wanted = doc.value.clone();
             super::write::as_kept(&mut wanted);
             let differs = |f: &str| without(wanted.get(f)) != without(body.get(f));
-            if is_immutable(&live.body_map()) {
+            if body.as_object().is_some_and(is_immutable) {
                 ["data", "binaryData"].into_iter().filter(|f| differs(f)).for_each(&mut refuse);
                 // Left out where a source never said it, it stays as somebody else has set it.
                 let said = world.desired.get(&doc.key).is_some_and(|w| w.doc.value["immutable"] == true);

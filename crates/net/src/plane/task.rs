@@ -176,10 +176,11 @@ impl Task {
                         self.save().await;
                         return;
                     }
+                    let mut saves_first = false;
                     for ask in batch.drain(..) {
-                        self.take(ask).await;
+                        saves_first |= self.take(ask).await;
                     }
-                    if self.save_at.is_some_and(|at| at <= Instant::now()) {
+                    if saves_first {
                         self.save().await;
                     }
                     if self.behind {
@@ -242,7 +243,8 @@ impl Task {
         }
     }
 
-    async fn take(&mut self, ask: Ask) {
+    /// Whether what was said must be on the disk before the kernel follows it.
+    async fn take(&mut self, ask: Ask) -> bool {
         match ask {
             Ask::Update(update) => {
                 // What is told ahead of the whole has none.
@@ -262,6 +264,7 @@ impl Task {
                     let kept = slow && self.keep(update).await;
                     let at = Instant::now() + if kept { SAVE } else { Duration::ZERO };
                     self.save_at = Some(self.save_at.map_or(at, |save| save.min(at)));
+                    return !kept;
                 }
             }
             Ask::Away => {
@@ -303,6 +306,7 @@ impl Task {
                 }
             }
         }
+        false
     }
 
     /// This node's place in the cluster's network: `Ok(None)` where the engine's is used.

@@ -224,6 +224,17 @@ async fn two() -> (Place, Place) {
     (one, two)
 }
 
+/// A plane on each of two nodes, without pods, that were told of each other.
+async fn started(places: [&Place; 2], dirs: &[tempfile::TempDir; 2], mode: NetworkMode) -> [Node; 2] {
+    let start = |n: usize, name, address: &str| Node::start(places[n], name, address.parse().unwrap(), dirs[n].path());
+    let both = [start(0, "n1", "10.77.0.1"), start(1, "n2", "10.77.0.2")];
+    for node in &both {
+        node.plane.found(Vec::new()).await;
+        node.update(update(1, mode, nodes())).await;
+    }
+    both
+}
+
 fn mtu(place: &Place) -> String {
     let text = place.ip("link show eth0");
     text.split_whitespace().skip_while(|w| *w != "mtu").nth(1).unwrap().to_owned()
@@ -410,12 +421,7 @@ fn web(number: u64, pods: &[(Ipv4Addr, &str)]) -> NetworkUpdate {
 async fn services_and_ports_of_the_node_lead_to_pods_and_are_there_again_when_flushed() {
     let (one, other) = two().await;
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let mut first = Node::start(&one, "n1", "10.77.0.1".parse().unwrap(), dirs[0].path());
-    let second = Node::start(&other, "n2", "10.77.0.2".parse().unwrap(), dirs[1].path());
-    for plane in [&first, &second] {
-        plane.plane.found(Vec::new()).await;
-        plane.update(update(1, NetworkMode::Auto, nodes())).await;
-    }
+    let [mut first, second] = started([&one, &other], &dirs, NetworkMode::Auto).await;
     let pods = [Place::new().await, Place::new().await];
     let a = first.pod(1, &pods[0]).await;
     second.plane.lease(Uid(2)).await.unwrap().unwrap();

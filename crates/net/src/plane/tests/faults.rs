@@ -25,12 +25,7 @@ fn troubles(node: &Node) -> String {
 async fn what_others_undo_is_told_and_what_they_add_is_named_until_it_is_gone() {
     let (one, other) = two().await;
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let mut first = Node::start(&one, "n1", "10.77.0.1".parse().unwrap(), dirs[0].path());
-    let second = Node::start(&other, "n2", "10.77.0.2".parse().unwrap(), dirs[1].path());
-    for plane in [&first, &second] {
-        plane.plane.found(Vec::new()).await;
-        plane.update(update(1, NetworkMode::Vxlan, nodes())).await;
-    }
+    let [mut first, second] = started([&one, &other], &dirs, NetworkMode::Vxlan).await;
     let pods = [Place::new().await, Place::new().await];
     let a = first.pod(1, &pods[0]).await;
     let b = second.pod(2, &pods[1]).await;
