@@ -80,6 +80,8 @@ fn kinds_of_ones_own_by_hand() {
     assert_eq!(field(&cluster, "databases.v1beta1.example.com", ".apiVersion"), "example.com/v1beta1");
     wrong_ones(&cluster);
     asked_for(&cluster);
+    let scale = cluster.kubectl(&["get", "db", "main", "--subresource=scale"]);
+    assert!(scale.starts_with("NAME") && scale.contains("DESIRED   AVAILABLE   AGE"), "{scale}");
     cluster.kubectl(&["scale", "db/main", "--replicas=5"]);
     let status = r#"{"spec":{"replicas":2},"status":{"ready":true,"replicas":4}}"#;
     cluster.kubectl(&["patch", "db", "main", "--subresource=status", "--type=merge", "-p", status]);

@@ -94,7 +94,7 @@ fn an_engine_without_a_network_is_the_reason_of_what_needs_one() {
         r#""ports": [{"containerPort": 8080, "hostPort": 18977}]"#,
     ];
     for container in kinds {
-        let bad = App { container, spec: r#""progressDeadlineSeconds": 4"#, ..App::default() };
+        let bad = App { container, spec: r#""progressDeadlineSeconds": 12"#, ..App::default() };
         cluster.repo.write("web.json", &bad.yaml());
         let commit = cluster.repo.commit("needs an address");
         let release = cluster.wait_phase(&commit, "RolledBack");

@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
-use crate::support::{App, Cluster, eventually, http_status, output};
+use crate::{
+    ingress,
+    support::{App, Cluster, eventually, http_status, output},
+};
 
 #[test]
 fn a_commit_becomes_running_containers() {
@@ -36,7 +39,9 @@ fn the_example_runs_as_its_readme_says() {
         })
         .collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect();
-    let cluster = Cluster::start(&files);
+    let [http, https] = ingress::ports();
+    let flags = ingress::flags([http, https]);
+    let cluster = Cluster::start_with(&files, &flags.each_ref().map(String::as_str));
     cluster.wait_ready("shop", "web", 3);
     cluster.wait_ready("shop", "api", 2);
     let status = cluster.evenkeel(&["status"]);
@@ -44,10 +49,13 @@ fn the_example_runs_as_its_readme_says() {
     // The page, which asks the other application by its name.
     let address = cluster.json(&["service", "web", "-n", "shop"]).unwrap()["spec"]["clusterIP"].clone();
     let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/target/example/shop");
-    let page = eventually("the page has the api's word", || {
-        let got = output(Command::new(shop).args(["get", &format!("{}:80", address.as_str().unwrap())]));
-        let page = String::from_utf8_lossy(&got.stdout).into_owned();
-        page.contains("the api says: Hello from shop 1.0, api").then_some(page)
-    });
-    assert!(page.starts_with("Welcome from shop 1.0, web"), "{page}");
+    // At the Service, and in a browser by the Ingress.
+    for at in [format!("{}:80", address.as_str().unwrap()), format!("127.0.0.1:{http}")] {
+        let page = eventually("the page has the api's word", || {
+            let got = output(Command::new(shop).args(["get", &at]));
+            let page = String::from_utf8_lossy(&got.stdout).into_owned();
+            page.contains("the api says: Hello from shop 1.0, api").then_some(page)
+        });
+        assert!(page.starts_with("Welcome from shop 1.0, web"), "{at}: {page}");
+    }
 }

@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 use crate::support::{App, Cluster, eventually, output, run};
 
 /// Two ports that nobody has.
-fn ports() -> [u16; 2] {
+pub fn ports() -> [u16; 2] {
     let free = || TcpListener::bind("127.0.0.1:0").unwrap();
     let both = [free(), free()];
     both.map(|l| l.local_addr().unwrap().port())
 }
 
-fn flags([http, https]: [u16; 2]) -> [String; 4] {
+pub fn flags([http, https]: [u16; 2]) -> [String; 4] {
     ["--ingress-http-port".into(), http.to_string(), "--ingress-https-port".into(), https.to_string()]
 }
 

@@ -53,6 +53,10 @@ fn kubectl_reads_as_it_does_elsewhere() {
     assert!(status.contains("successfully rolled out"), "{status}");
     let pod = cluster.pods("default", "app=web")[0]["metadata"]["name"].as_str().unwrap().to_string();
 
+    // What its node says is heard of by whoever watches, all the time.
+    let renewed = r#"jsonpath={.spec.renewTime}{"\n"}"#;
+    let leases = Following::start(&cluster, &["get", "leases", "--all-namespaces", "--watch", "-o", renewed]);
+
     let table = cluster.kubectl(&["get", "pods,replicasets,deployments,sources,releases,nodes", "-o", "wide"]);
     for word in ["READY", "1/1", "Running", "shop.example/shop:1.0", "UP-TO-DATE", "repo"] {
         assert!(table.contains(word), "no {word} in\n{table}");
@@ -63,6 +67,9 @@ fn kubectl_reads_as_it_does_elsewhere() {
     {
         assert!(described.contains(word), "no {word} in\n{described}");
     }
+    let scale = cluster.kubectl(&["get", "deployment", "web", "--subresource=scale"]);
+    let rows: Vec<Vec<&str>> = scale.lines().map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!((&rows[0][..], &rows[1][..3]), (&["NAME", "DESIRED", "AVAILABLE", "AGE"][..], &["web", "1", "1"][..]));
     let yaml = cluster.kubectl(&["get", "deployment", "web", "-o", "yaml"]);
     assert!(yaml.contains("apiVersion: apps/v1") && yaml.contains("evenkeel.dev/source: repo"), "{yaml}");
     let explained = cluster.kubectl(&["get", "pod", &pod, "-o", "jsonpath={.status.phase}"]);
@@ -100,5 +107,10 @@ fn kubectl_reads_as_it_does_elsewhere() {
     assert!(owned.contains("operation: Apply") && !owned.contains("client-side-apply"), "{owned}");
     let events = cluster.kubectl(&["get", "events"]);
     assert!(events.contains("ScalingReplicaSet") || events.contains("Scaled up"), "{events}");
+    eventually("the node's Lease is renewed for who watches it", || {
+        let mut times = leases.lines.lock().unwrap().clone();
+        times.dedup();
+        (times.len() > 2).then_some(())
+    });
     cluster.audit();
 }

@@ -154,7 +154,7 @@ impl Cluster {
         follow(child.stdout.take().unwrap(), self.log.clone());
         follow(child.stderr.take().unwrap(), self.log.clone());
         self.child = Some(child);
-        eventually("the API answers", || self.kubectl_try(&["get", "--raw", "/readyz"]).ok());
+        eventually("the API answers", || self.kubectl_try(&["get", "--raw", "/readyz?exclude=recovery"]).ok());
     }
 
     /// `kill -9`.
@@ -246,6 +246,7 @@ impl Drop for Cluster {
             let log = self.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let from = log.len().saturating_sub(200);
             eprintln!("--- the last of what evenkeel said ---\n{}\n---", log[from..].join("\n"));
+            eprintln!("--- what there is ---\n{}---", self.client.scene());
         }
         let id = self.id();
         let down = self.verb(&["down", "--purge"]).args(self.runtime()).stdin(Stdio::null()).output();

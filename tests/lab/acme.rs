@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evenkeel_lab::{At, Cluster, Lab, eventually, output};
+use evenkeel_lab::{At, Cluster, Lab, eventually, holds_for, output};
 use serde_json::{Value, json};
 
 use self::directory::{Directory, SLOW};
@@ -65,18 +65,36 @@ fn every_node_answers_a_directory_and_a_server_that_dies_asks_no_more_often() {
         let object = cluster.json(&["ingress", "plain"])?;
         (object.pointer("/status/loadBalancer/ingress")?.as_array()?.len() == 3).then_some(())
     });
+    // An agent hangs as the order begins: the directory is not let look before it has the answer, too.
+    cluster.agent(2).pause();
     cluster.repo.write("shop.json", &ingress("shop", HOST, "shop-tls"));
     cluster.repo.commit("a page with a certificate");
+    eventually("an order is under way", || annotation(&cluster, "shop", ANSWERS));
+    holds_for(Duration::from_secs(5), || match directory.looks(HOST) {
+        0 => Ok(()),
+        _ => Err("the directory looked at a node that does not have its answer".into()),
+    });
+    cluster.agent(2).resume();
     for node in 1..=3 {
         eventually(&format!("node {node} serves it"), || page(&cluster, &directory, node));
     }
     assert_eq!((directory.issued(), annotation(&cluster, "shop", TRIES)), (1, None));
+    assert_eq!((directory.orders(HOST), directory.looks(HOST)), (1, 1));
 
-    // The server dies while an order is under way, and again when it is back.
+    // Who is gone is not waited for without end, and the log says who it was. Then the server dies, while the
+    // order is under way, and again when it is back.
+    let begun = Instant::now();
+    cluster.agent_kill(3);
     cluster.repo.write("slow.json", &ingress("slow", SLOW, "slow-tls"));
     cluster.repo.commit("a host that nobody looks at");
     eventually("an order is under way", || annotation(&cluster, "slow", ANSWERS));
-    let begun = Instant::now();
+    let gone = format!("{} has no session", cluster.lab.node(3).name());
+    eventually("the directory is let look all the same", || {
+        let said = cluster.server().said();
+        said.lines().any(|l| l.contains("although not all nodes") && l.contains(&gone)).then_some(())
+    });
+    eventually("the directory looks", || (directory.looks(SLOW) == 1).then_some(()));
+    cluster.agent_start(3);
     for _ in 0..3 {
         cluster.server_kill();
         cluster.server_start();

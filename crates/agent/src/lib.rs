@@ -6,6 +6,7 @@
 //! knowledge of controllers or of the server's state.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod channel;
 pub mod driver;
 pub mod logic;
 pub mod remote;

@@ -183,6 +183,11 @@ impl<S: Store> Conductor<S> {
         &self.world
     }
 
+    /// What nodes serve of Ingresses. To be asked between two steps, and only where somebody waits for it.
+    pub fn served(&self) -> crate::Served {
+        self.dispatch.served(&self.world)
+    }
+
     /// Whether writes are refused because the disk is full.
     pub fn disk_full(&self) -> bool {
         self.disk_full

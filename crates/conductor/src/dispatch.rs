@@ -8,20 +8,24 @@ use std::{
 
 use evenkeel_core::{Changed, World, cx::Heal, network::Layout, world::nodes::NodeRecord};
 use evenkeel_model::{
-    Digest, Key, Kind, Object, Time, Uid, canonical, names,
+    Digest, Key, Kind, Object, Time, Uid, Version, canonical, names,
     own::{SourceSpec, SourceStatus},
     session::{Assignment, PodOrder, Report, SourceCopy, ToAgent},
 };
+use tracing::warn;
 
 use crate::{
-    endings::{Endings, Followed},
+    endings::{Due, Endings, Followed},
     ingress::Ingresses,
     network::Network,
     orders,
+    served::{Behind, Reach, Served},
 };
 
 /// An assignment that an agent does not say to have after this is lost; heartbeats come every 10 s.
 const LOST_AFTER: Duration = Duration::from_secs(15);
+/// Nodes that one line of the log names; more are counted.
+const NAMED: usize = 5;
 
 /// One agent's session, as far as the conductor needs it.
 #[derive(Debug, Default)]
@@ -33,6 +37,8 @@ struct Session {
     assigned_at: Time,
     /// The network that its kernel follows, once it said.
     followed: Option<u64>,
+    /// The Ingresses that it serves, likewise.
+    served: Option<u64>,
     /// Digest of the order last sent, by pod.
     sent: BTreeMap<Uid, Digest>,
 }
@@ -147,10 +153,30 @@ impl Dispatch {
     pub(crate) fn heard(&mut self, node: &str, report: &Report, now: Time) -> bool {
         let Some(session) = self.sessions.get_mut(node) else { return false };
         session.followed = session.followed.max(report.network);
+        session.served = session.served.max(report.ingresses);
         if session.followed.is_some() {
             self.beginning.remove(node);
         }
         report.assigned.is_some_and(|taken| taken < session.seq && now.since(session.assigned_at) > LOST_AFTER)
+    }
+
+    /// What nodes serve of Ingresses. Looks at all of them: for the moments in which somebody waits for it.
+    pub(crate) fn served(&self, world: &World) -> Served {
+        let last = self.ingresses.last();
+        let of_session = |(node, session): (&Arc<str>, &Session)| {
+            let reach = match session.served {
+                Some(number) if number >= last => return None,
+                Some(number) => Reach::At(Version(number)),
+                None => Reach::Unsaid,
+            };
+            Some(Behind { node: node.clone(), reach })
+        };
+        let away = away(world, &self.sessions).map(|node| Behind { node: node.clone(), reach: Reach::Away });
+        let mut behind: Vec<Behind> = self.sessions.iter().filter_map(of_session).chain(away).collect();
+        behind.sort_by(|a, b| a.node.cmp(&b.node));
+        // Nobody is told anything while the world recovers.
+        let told = if world.recovering.is_some() { Version(0) } else { world.version };
+        Served { told, behind }
     }
 
     /// When something is to be sent even if nothing happens.
@@ -216,6 +242,17 @@ impl Dispatch {
         }
     }
 
+    /// Says for whom a pod's end did not wait any longer: requests by these nodes may be refused.
+    fn tell_unfollowed(&self, world: &World, due: &Due) {
+        let behind = |session: &Session| due.after.is_none() || session.followed < due.after;
+        let sessions = self.sessions.iter().filter(|(_, s)| behind(s)).map(|(node, _)| node);
+        let nodes: Vec<&str> = sessions.chain(away(world, &self.sessions)).map(|node| &**node).collect();
+        warn!(
+            pod = %due.pod, nodes = nodes.iter().take(NAMED).copied().collect::<Vec<_>>().join(", "), count = nodes.len(),
+            "a pod of a Service ends before these nodes have said that nothing leads to it any more",
+        );
+    }
+
     /// The messages for everything that was noted.
     pub(crate) fn take(
         &mut self,
@@ -226,8 +263,11 @@ impl Dispatch {
     ) -> Vec<(Arc<str>, ToAgent)> {
         let mut out = Vec::new();
         let followed = || followed(world, &self.sessions);
-        for (node, pod) in self.endings.due(world, &self.network, followed, now) {
-            self.touched.entry(node).or_default().insert(pod);
+        for due in self.endings.due(world, &self.network, followed, now) {
+            if due.is_late {
+                self.tell_unfollowed(world, &due);
+            }
+            self.touched.entry(due.node).or_default().insert(due.pod);
         }
         let touched = std::mem::take(&mut self.touched);
         let mut forgotten = std::mem::take(&mut self.forgotten);
@@ -312,11 +352,19 @@ impl Dispatch {
     }
 }
 
+/// Nodes that have no session and are not found silent yet.
+fn away<'a>(
+    world: &'a World,
+    sessions: &'a BTreeMap<Arc<str>, Session>,
+) -> impl Iterator<Item = &'a Arc<str>> + use<'a> {
+    let away = |(name, node): &(&Arc<str>, &NodeRecord)| node.ready && !sessions.contains_key(*name);
+    world.nodes.iter().filter(away).map(|(name, _)| name)
+}
+
 /// What the kernels of nodes follow: of those that have a session, and of those that have none and are not
 /// found silent yet.
 fn followed(world: &World, sessions: &BTreeMap<Arc<str>, Session>) -> Followed {
-    let away = |(name, node): (&Arc<str>, &NodeRecord)| node.ready && !sessions.contains_key(name);
-    let is_one_away = world.nodes.iter().any(away);
+    let is_one_away = away(world, sessions).next().is_some();
     let by_all = sessions.values().map(|s| s.followed).min().flatten().filter(|_| !is_one_away);
     Followed { by_all, is_one_away }
 }

@@ -3,11 +3,11 @@
 //!
 //! Its node hears of the deletion when all nodes that are not silent have said that their kernel follows
 //! the network without it ([`Report::network`](evenkeel_model::session::Report::network)), or after
-//! [`PATIENCE`]: an agent that hangs, or is gone for a moment while its kernel works on, holds no rollout
-//! up. After the server's start nothing is known of what kernels follow, and agents come back by and by:
-//! for [`RECONNECT`] they are waited for. Kubernetes has no such order, which is why programs there sleep
-//! in `preStop`. Deliberately not here: who stands behind a Service (core's `endpoints`), and how nodes
-//! are told (`network`).
+//! [`PATIENCE`] of time in which the server runs: an agent that hangs, or is gone for a moment while its
+//! kernel works on, holds no rollout up. After the server's start nothing is known of what kernels follow,
+//! and agents come back by and by: for [`RECONNECT`] they are waited for. Kubernetes has no such order, which
+//! is why programs there sleep in `preStop`. Deliberately not here: who stands behind a Service (core's
+//! `endpoints`), and how nodes are told (`network`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,8 +20,11 @@ use evenkeel_model::{Key, Object, Time, Uid};
 
 use crate::network::Network;
 
-/// Longest wait for agents.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for agents: a busy machine takes seconds now and then, and a hung one is worth no more.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Of the time between two steps no more counts as waited: what the first one said left the server when it
+/// was on disk, and agents cannot follow what they have not heard.
+const STEP: Duration = Duration::from_secs(1);
 /// Within so long after its start a server has all agents back: the longest that one waits before it
 /// dials again, and the time to say what there is.
 const RECONNECT: Duration = Duration::from_secs(20);
@@ -40,6 +43,9 @@ pub(crate) struct Followed {
 pub(crate) struct Endings {
     /// Until then agents come back to this server.
     returning: Time,
+    /// How long agents were waited for in all, and the last step that counts.
+    waited: Duration,
+    at: Time,
     /// Those whose nodes do not know of it yet.
     held: BTreeMap<Uid, Held>,
     /// Those whose nodes were told, and must not hear anything else.
@@ -50,9 +56,21 @@ pub(crate) struct Endings {
 struct Held {
     node: Arc<str>,
     key: Key,
-    until: Time,
+    /// The wait is over when this was waited in all.
+    until: Duration,
     /// The network that every agent must follow; `None` until there is one without the pod.
     after: Option<u64>,
+}
+
+/// A pod whose node is to hear of its deletion.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) node: Arc<str>,
+    pub(crate) pod: Key,
+    /// The network without the pod; `None` where there is none yet.
+    pub(crate) after: Option<u64>,
+    /// Whether the wait was over before all kernels were known to follow it.
+    pub(crate) is_late: bool,
 }
 
 /// Whether a Service selects a pod.
@@ -63,14 +81,20 @@ fn is_of_service(world: &World, pod: &Object) -> bool {
 impl Endings {
     /// For a server that starts now.
     pub(crate) fn new(now: Time) -> Self {
-        Self { returning: now + RECONNECT, held: BTreeMap::new(), told: BTreeSet::new() }
+        Self {
+            returning: now + RECONNECT,
+            waited: Duration::ZERO,
+            at: now,
+            held: BTreeMap::new(),
+            told: BTreeSet::new(),
+        }
     }
 
     /// The server did not run for a while: sessions may have ended, and agents come back.
     pub(crate) fn unwatched(&mut self, now: Time) {
         self.returning = now + RECONNECT;
         for held in self.held.values_mut() {
-            held.until = held.until.max(now + PATIENCE);
+            held.until = self.waited + PATIENCE;
         }
     }
 
@@ -100,7 +124,8 @@ impl Endings {
             self.told.insert(pod.uid);
             return false;
         }
-        let fresh = || Held { node: node.clone(), key: pod.key.clone(), until: now + PATIENCE, after: None };
+        let until = self.waited + PATIENCE;
+        let fresh = || Held { node: node.clone(), key: pod.key.clone(), until, after: None };
         self.held.entry(pod.uid).or_insert_with(fresh);
         true
     }
@@ -111,31 +136,33 @@ impl Endings {
         self.told.remove(&pod);
     }
 
-    /// The pods whose nodes are to hear of their deletion now: `followed` is asked only where a pod is held.
+    /// The pods that are to end now: `followed` is asked only where a pod is held.
     pub(crate) fn due(
         &mut self,
         world: &World,
         network: &Network,
         followed: impl FnOnce() -> Followed,
         now: Time,
-    ) -> Vec<(Arc<str>, Key)> {
+    ) -> Vec<Due> {
+        self.waited += now.since(self.at).min(STEP);
+        self.at = now;
         if self.held.is_empty() || !network.is_told() {
             return Vec::new();
         }
         let followed = followed();
         let mut due = Vec::new();
-        let (told, returning) = (&mut self.told, self.returning);
+        let (told, waited) = (&mut self.told, self.waited);
+        let may_return = followed.is_one_away && self.returning > now;
         self.held.retain(|uid, held| {
             if held.after.is_none() && !network.leads_to(world, &held.key) {
                 held.after = Some(network.last());
-            }
-            if followed.is_one_away && held.until <= now {
-                held.until = returning;
+                held.until = waited + PATIENCE;
             }
             let followed = held.after.zip(followed.by_all).is_some_and(|(after, all)| all >= after);
-            let waits = held.until > now && !followed;
+            let waits = (held.until > waited || may_return) && !followed;
             if !waits {
-                due.push((held.node.clone(), held.key.clone()));
+                let (node, pod) = (held.node.clone(), held.key.clone());
+                due.push(Due { node, pod, after: held.after, is_late: !followed });
                 told.insert(*uid);
             }
             waits
@@ -143,8 +170,13 @@ impl Endings {
         due
     }
 
-    /// When the next one is told in any case.
+    /// When they are to be looked at again, whatever happens.
     pub(crate) fn next(&self) -> Option<Time> {
-        self.held.values().map(|held| held.until).min()
+        let wait = |held: &Held| match held.until.saturating_sub(self.waited) {
+            // One whose agent may come back.
+            Duration::ZERO => self.returning.max(self.at),
+            rest => self.at + rest.min(STEP),
+        };
+        self.held.values().map(wait).min()
     }
 }

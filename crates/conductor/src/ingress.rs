@@ -1,8 +1,8 @@
 //! What each agent is told of Ingresses and their certificates: all when its session begins, then
 //! what changed. Of Secrets, those alone that an Ingress names.
 //!
-//! As with the network, nothing is told while the world recovers, and what is told is made once and
-//! shared by all sessions.
+//! As with the network, nothing is told while the world recovers, what is told is made once and shared
+//! by all sessions, and the number of an update is the version of the world.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -30,6 +30,8 @@ pub(crate) struct Ingresses {
     certificates: Told<Key, Arc<CertificateNet>>,
     /// Secrets that Ingresses name.
     named: BTreeSet<Key>,
+    /// The number of the last update that said something new.
+    last: u64,
 }
 
 impl Ingresses {
@@ -53,6 +55,11 @@ impl Ingresses {
         self.all || !(self.touched.is_empty() && self.secrets.is_empty())
     }
 
+    /// The number of the last update that said something new: an agent that serves it serves all.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
     /// The messages for what was noted: `fresh` hear all, `others` (with the number of their session)
     /// what changed.
     pub(crate) fn take(
@@ -71,11 +78,12 @@ impl Ingresses {
                 full: true,
                 ingresses: self.told.values().cloned().collect(),
                 certificates: self.certificates.values().cloned().collect(),
-                ..blank(*session)
+                ..blank(world, *session)
             };
             out.push((node.clone(), ToAgent::Ingresses(Arc::new(full))));
         }
-        if difference != blank(0) {
+        if difference != blank(world, 0) {
+            self.last = difference.number;
             for (node, session) in others {
                 let update = IngressUpdate { session: *session, ..difference.clone() };
                 out.push((node.clone(), ToAgent::Ingresses(Arc::new(update))));
@@ -85,7 +93,7 @@ impl Ingresses {
     }
 
     fn difference(&mut self, world: &World) -> IngressUpdate {
-        let mut difference = blank(0);
+        let mut difference = blank(world, 0);
         let mut ingresses = std::mem::take(&mut self.touched);
         if std::mem::take(&mut self.all) {
             ingresses.extend(world.list(Kind::Ingress, "").map(|i| i.key.clone()));
@@ -122,9 +130,10 @@ impl Ingresses {
     }
 }
 
-fn blank(session: u64) -> IngressUpdate {
+fn blank(world: &World, session: u64) -> IngressUpdate {
     IngressUpdate {
         session,
+        number: world.version.0,
         full: false,
         ingresses: Vec::new(),
         gone_ingresses: Vec::new(),

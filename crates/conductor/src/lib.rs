@@ -18,9 +18,11 @@ mod ingress;
 mod network;
 mod orders;
 mod recovery;
+mod served;
 mod sessions;
 mod stalled;
 mod told;
 
 pub use conductor::{BATCH_EVENTS, Conductor, Start};
 pub use event::{AskId, Event, Failure, Output, Published};
+pub use served::{Behind, Reach, Served};

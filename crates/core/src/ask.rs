@@ -11,6 +11,7 @@ use alloc::{
 };
 
 use evenkeel_model::{Diagnostic, Key, Labels, Object, Revision, Snapshot, SourceName, Uid, Version};
+use evenkeel_schema::validate::{Cause, in_one_line};
 use k8s_openapi::api::core::v1::Taint;
 use serde_json::Value;
 
@@ -123,6 +124,13 @@ pub enum Ask {
     },
     /// What each node has given out, and when it was heard of. Nothing is written.
     NodeUse,
+    /// Writes when nodes were last heard of to their Leases, where these are behind.
+    RenewLeases {
+        /// The first node, by name.
+        from: Arc<str>,
+        /// So many from there on, within [`controllers::lease::RENEWED`].
+        count: usize,
+    },
     /// Deletes a Node: its pods are gone with it.
     DeleteNode {
         /// Node.
@@ -252,6 +260,8 @@ pub enum Answer {
     WouldCreate(Arc<Object>),
     /// What each node has given out.
     NodeUse(Vec<controllers::node::NodeUse>),
+    /// The Leases are up to date; the node to go on from.
+    Renewed(Option<Arc<str>>),
     /// A plan.
     Plan(Plan),
     /// The move that was begun.
@@ -303,10 +313,12 @@ pub enum More {
     Nothing,
     /// A disruption budget stands against it: what it says. `Status.details.causes` has it.
     DisruptionBudget(String),
+    /// This namespace ends, and takes nothing in any more.
+    Ending(String),
     /// It is worth another try after so many seconds.
     RetryAfter(u32),
-    /// Fields that are wrong: path and message each.
-    Fields(Vec<(String, String)>),
+    /// Fields that are wrong.
+    Fields(Vec<Cause>),
     /// Fields that other managers own: path and message each.
     FieldConflicts(Vec<(String, String)>),
 }
@@ -363,12 +375,12 @@ impl Refusal {
         Self::new(422, "Invalid", message)
     }
 
-    /// 422: fields of an object are wrong, path and message each.
-    pub fn fields(key: &Key, fields: Vec<(String, String)>) -> Self {
+    /// 422: fields of an object are wrong.
+    pub fn fields(key: &Key, fields: impl Into<Vec<Cause>>) -> Self {
+        let fields = fields.into();
         let (kind, group) = (key.kind.info().kind, key.kind.info().group);
         let dot = if group.is_empty() { "" } else { "." };
-        let texts: Vec<String> = fields.iter().map(|(path, why)| alloc::format!("{path}: {why}")).collect();
-        let text = if let [one] = texts.as_slice() { one.clone() } else { alloc::format!("[{}]", texts.join(", ")) };
+        let text = in_one_line(&fields);
         let message = alloc::format!("{kind}{dot}{group} \"{}\" is invalid: {text}", key.name);
         Self::invalid(message).with(More::Fields(fields))
     }
@@ -391,6 +403,7 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         Ask::OrphanAdopt { pod } => controllers::orphan::adopt(world, pod, user, cx),
         Ask::OrphanRemove { pod } => controllers::orphan::remove(world, pod, user, cx),
         Ask::NodeUse => Ok(Answer::NodeUse(controllers::node::usage(world))),
+        Ask::RenewLeases { from, count } => Ok(Answer::Renewed(controllers::lease::renew(world, from, *count, cx))),
         Ask::DeleteNode { name, force, dry_run } => controllers::node::remove(world, name, (*force, *dry_run), cx),
         Ask::Evict { pod, options } => controllers::disruption::eviction::evict(world, pod, options, cx),
         Ask::Rebalance(transfer) => rebalance::begin(world, transfer, cx),

@@ -19,7 +19,7 @@ use evenkeel_model::{
     Key, Object, Rng, canonical,
     net::{PortId, PortProtocol},
 };
-use evenkeel_schema::validate::NODE_PORTS;
+use evenkeel_schema::validate::{Cause, NODE_PORTS};
 use serde_json::{Map, Value, json};
 
 use crate::{controllers::api, cx::Cx, network::Layout, world::World};
@@ -309,7 +309,7 @@ pub(crate) fn objections(
     key: &Key,
     wanted: &Map<String, Value>,
     live: Option<&Object>,
-) -> Vec<(String, String)> {
+) -> Vec<Cause> {
     let mut out = Vec::new();
     let before = live.map(Object::body_map).unwrap_or_default();
     let before = before.get("spec").and_then(Value::as_object).cloned().unwrap_or_default();
@@ -319,12 +319,12 @@ pub(crate) fn objections(
         let path = if text(wanted, "clusterIP").is_some() { "spec.clusterIP" } else { "spec.clusterIPs" };
         if had.is_some_and(|had| had != ip) {
             let why = format!("the field is immutable: the Service has {}; delete it first", had.unwrap_or_default());
-            out.push((path.to_string(), why));
+            out.push(Cause::wrong(path, why));
         } else if had.is_none()
             && ip != HEADLESS
             && let Err(why) = address_is_free(world, layout, key, ip)
         {
-            out.push((path.to_string(), why));
+            out.push(Cause::wrong(path, why));
         }
     }
     let ports = wanted.get("ports").and_then(Value::as_array).into_iter().flatten();
@@ -337,7 +337,7 @@ pub(crate) fn objections(
         if let Err(why) = port_is_free(world, key, port) {
             let path =
                 if i < count { format!("spec.ports[{i}].nodePort") } else { "spec.healthCheckNodePort".to_string() };
-            out.push((path, why));
+            out.push(Cause::wrong(path, why));
         }
     }
     out

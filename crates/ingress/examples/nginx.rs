@@ -176,6 +176,7 @@ fn serve(dir: &Path, backend: u16, log: bool) {
         let id = SecretId { namespace: "shop".into(), name: "tls".into() };
         ingress.ingresses(&IngressUpdate {
             session: 1,
+            number: 1,
             full: true,
             ingresses: vec![Arc::new(way())],
             gone_ingresses: Vec::new(),

@@ -3,12 +3,12 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
 use evenkeel_model::ingress::IngressId;
 use hyper::{Method, StatusCode, Version};
-use metrics::Counter;
+use metrics::{Counter, Histogram};
 use tokio::time::Instant;
 
 use crate::routes::Target;
@@ -25,17 +25,24 @@ fn counter(ingress: Option<&IngressId>, status: StatusCode) -> Counter {
 
 /// The counters of one way, kept where they are counted: to find one by its labels costs more than to count.
 #[derive(Debug, Default)]
-pub(crate) struct Counts(RwLock<Vec<(StatusCode, Counter)>>);
+pub(crate) struct Counts {
+    codes: RwLock<Vec<(StatusCode, Counter)>>,
+    seconds: OnceLock<Histogram>,
+}
+
+fn seconds() -> Histogram {
+    metrics::histogram!("evenkeel_ingress_request_seconds")
+}
 
 impl Counts {
     fn one(&self, ingress: &IngressId, status: StatusCode) {
         let find = |all: &[(StatusCode, Counter)]| {
             all.iter().find(|(s, _)| *s == status).map(|(_, counter)| counter.increment(1))
         };
-        if find(&self.0.read().unwrap_or_else(PoisonError::into_inner)).is_some() {
+        if find(&self.codes.read().unwrap_or_else(PoisonError::into_inner)).is_some() {
             return;
         }
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.codes.write().unwrap_or_else(PoisonError::into_inner);
         if find(&all).is_none() {
             let counter = counter(Some(ingress), status);
             counter.increment(1);
@@ -102,11 +109,14 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let ingress = self.target.as_ref().map(|t| &t.ingress);
-        match &self.target {
-            Some(target) => target.counts.one(&target.ingress, self.status),
-            None => counter(None, self.status).increment(1),
+        let took = self.began.elapsed().as_secs_f64();
+        if let Some(target) = &self.target {
+            target.counts.one(&target.ingress, self.status);
+            target.counts.seconds.get_or_init(seconds).record(took);
+        } else {
+            counter(None, self.status).increment(1);
+            seconds().record(took);
         }
-        metrics::histogram!("evenkeel_ingress_request_seconds").record(self.began.elapsed().as_secs_f64());
         if self.broken {
             metrics::counter!("evenkeel_ingress_broken_responses_total").increment(1);
         }

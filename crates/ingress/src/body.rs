@@ -16,7 +16,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::{account::Account, activity::Busy};
+use crate::{account::Account, activity::Busy, pool::Used};
 
 /// A client's body was not taken to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -160,6 +160,8 @@ pub(crate) struct Download {
     pub(crate) account: Option<Account>,
     /// The client's connection is not idle meanwhile.
     pub(crate) busy: Option<Busy>,
+    /// The backend's connection, which takes the next request when this one's answer is over.
+    pub(crate) over: Option<Used>,
 }
 
 #[derive(Debug)]
@@ -170,11 +172,11 @@ enum Source {
 
 impl Download {
     pub(crate) fn of(body: Incoming) -> Self {
-        Self { source: Source::Backend(body), account: None, busy: None }
+        Self { source: Source::Backend(body), account: None, busy: None, over: None }
     }
 
     pub(crate) fn own(text: String) -> Self {
-        Self { source: Source::Own(Full::new(text.into())), account: None, busy: None }
+        Self { source: Source::Own(Full::new(text.into())), account: None, busy: None, over: None }
     }
 }
 

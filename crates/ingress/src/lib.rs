@@ -20,12 +20,15 @@ mod members;
 mod pool;
 mod proxy;
 mod routes;
+mod served;
 mod shared;
 mod sockets;
 mod state;
 mod taken;
 #[cfg(test)]
 mod testkit;
+mod together;
+mod turn;
 mod upgrade;
 mod wire;
 
@@ -40,6 +43,7 @@ use tokio::{
 
 use self::{
     listen::{Kind, Listener, acceptor},
+    served::Said,
     shared::Shared,
     state::Wanted,
 };
@@ -142,7 +146,9 @@ pub struct StartError(#[from] rustls::Error);
 pub struct Ingress {
     shared: Arc<Shared>,
     wanted: Arc<watch::Sender<Wanted>>,
+    said: Arc<watch::Sender<Said>>,
     status: watch::Receiver<Status>,
+    served: watch::Receiver<u64>,
     changed: Arc<Notify>,
 }
 
@@ -166,10 +172,13 @@ impl Ingress {
         let tls = acceptor(&shared)?;
         tokio::spawn(listener(Kind::Http, shared.settings.http, None).run());
         tokio::spawn(listener(Kind::Https, shared.settings.https, Some(tls)).run());
+        let said = Arc::new(watch::Sender::new(Said::default()));
+        let (says, served) = watch::channel(0);
+        tokio::spawn(served::tell(shared.clone(), said.subscribe(), status.subscribe(), says));
         let changed = Arc::new(Notify::new());
         tokio::spawn(keep(shared.clone(), changed.clone()));
         tokio::spawn(tidy(shared.clone()));
-        Ok(Self { shared, wanted, status: status.subscribe(), changed })
+        Ok(Self { shared, wanted, said, status: status.subscribe(), served, changed })
     }
 
     /// Takes what the server said of Services; the next request goes by it.
@@ -182,16 +191,23 @@ impl Ingress {
     }
 
     /// Takes what the server said of Ingresses and certificates; the next request, and the next
-    /// handshake, go by it.
+    /// handshake, go by it. [`Ingress::served`] tells when the ports do.
     pub fn ingresses(&self, update: &IngressUpdate) {
         let wanted = self.shared.state.ingresses(update);
         self.wanted.send_if_modified(|now| std::mem::replace(now, wanted) != wanted);
+        self.said.send_replace(Said { number: update.number, wanted });
         self.changed.notify_one();
     }
 
     /// What the ports are at.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
+    }
+
+    /// The number of the last update that is served, at each port that could be had; 0 before the first. It
+    /// changes with each that is served, also where two have the same number.
+    pub fn served(&self) -> watch::Receiver<u64> {
+        self.served.clone()
     }
 
     /// Takes no more requests, and lets those under way end within [`DRAIN`].

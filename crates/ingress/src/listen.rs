@@ -36,6 +36,8 @@ use crate::{
     shared::Shared,
     sockets::{self, STALLED},
     state::Wanted,
+    together::Together,
+    turn::Turn,
 };
 
 /// A port that could not be had is tried again this often.
@@ -200,10 +202,15 @@ async fn client(
     let stream = Linger::new(stream, activity.clone());
     let client = came.client;
     let served = async {
-        let Some(acceptor) = acceptor else { return connection(shared, activity, stream, came, None).await };
+        let Some(acceptor) = acceptor else {
+            let stream = Together::new(stream, false);
+            return connection(shared, activity, stream, came, None).await;
+        };
         match timeout(shared.settings.limits.head, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+                // An answer of HTTP/1.1 is written as one already.
+                let stream = Together::new(stream, http2);
                 connection(shared, activity, stream, came, Some(http2)).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, %client, "a client did not agree on TLS"),
@@ -218,7 +225,7 @@ async fn client(
 async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     shared: Arc<Shared>,
     activity: Arc<Activity>,
-    io: I,
+    io: Together<I>,
     came: Arc<Came>,
     http2: Option<bool>,
 ) {
@@ -236,13 +243,15 @@ async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         })
     });
     let builder = builder(&limits, http2);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(io), service);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(io.clone()), service);
     tokio::pin!(connection);
+    let mut turn = Turn::new(http2 == Some(true));
     let mut closed = false;
     loop {
         let due = activity.due(limits.head, limits.idle);
         tokio::select! {
-            ended = connection.as_mut() => {
+            // What cannot be sent ends the connection itself: it reads and writes on the same.
+            ended = turn.of(connection.as_mut(), |cx| drop(io.send(cx))) => {
                 if let Err(error) = ended {
                     tracing::trace!(%error, %client, "a client's connection broke");
                 }

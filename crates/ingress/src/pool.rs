@@ -28,12 +28,13 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use thiserror::Error;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, runtime::Handle, time::timeout};
 
 use crate::{
     Limits,
     body::Upload,
     sockets::{self, STALLED},
+    turn::Turn,
     wire::Wire,
 };
 
@@ -88,6 +89,29 @@ pub(crate) struct Lane {
 enum Sender {
     One(http1::SendRequest<Upload>, Speech),
     Many(http2::SendRequest<Upload>),
+}
+
+/// A connection whose answer is under way. Dropped with the answer it goes back to where it waits for the next
+/// request: by then it has mostly nothing more to read, and nobody needs to wait for that.
+#[derive(Debug)]
+pub(crate) struct Used {
+    pool: Arc<Pool>,
+    to: SocketAddr,
+    sender: Option<Sender>,
+}
+
+impl Used {
+    pub(crate) fn new(pool: Arc<Pool>, to: SocketAddr, lane: Lane) -> Self {
+        Self { pool, to, sender: Some(lane.sender) }
+    }
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            self.pool.keep(self.to, sender);
+        }
+    }
 }
 
 /// A request that failed, given back where nothing of it was sent.
@@ -193,7 +217,8 @@ impl Pool {
                 .await
                 .map_err(ConnectError::Handshake)?;
             tokio::spawn(async move {
-                drop(connection.await);
+                tokio::pin!(connection);
+                drop(Turn::new(true).of(connection, |_| {}).await);
                 drop(open);
             });
             let kept = sender.clone();
@@ -212,13 +237,14 @@ impl Pool {
     }
 
     /// Takes a connection back as soon as its request is over.
-    pub(crate) fn keep(self: &Arc<Self>, to: SocketAddr, lane: Lane) {
-        let Sender::One(mut sender, speech) = lane.sender else { return };
+    fn keep(self: &Arc<Self>, to: SocketAddr, sender: Sender) {
+        let Sender::One(mut sender, speech) = sender else { return };
         if sender.is_ready() {
             return self.put(to, sender, speech);
         }
-        let pool = self.clone();
-        tokio::spawn(async move {
+        // An answer that the end of the agent drops leaves nothing to wait for.
+        let (pool, Ok(runtime)) = (self.clone(), Handle::try_current()) else { return };
+        runtime.spawn(async move {
             if sender.ready().await.is_ok() {
                 pool.put(to, sender, speech);
             }

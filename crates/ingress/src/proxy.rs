@@ -21,7 +21,7 @@ use crate::{
     body::{Download, Progress, Upload, UploadError},
     headers::{self, Came},
     members::{Members, Nobody},
-    pool::{ConnectError, Lane, Speech, Unsent},
+    pool::{ConnectError, Lane, Speech, Unsent, Used},
     routes::{Target, host_of},
     shared::Shared,
     upgrade,
@@ -148,8 +148,10 @@ async fn forward(
     let heads = speech == Speech::Http1 && client.is_none() && request.body().is_none();
     let speech = if heads { Speech::Heads } else { speech };
     let plan = Plan { speech, fresh: client.is_some(), answer: (!grpc).then_some(limits.answer) };
-    let response = send(shared, &target, &members, request, &plan, account).await?;
-    give_back(shared, response, client)
+    let (response, used) = send(shared, &target, &members, request, &plan, account).await?;
+    let mut response = give_back(shared, response, client)?;
+    response.body_mut().over = used;
+    Ok(response)
 }
 
 /// The answer as the client gets it.
@@ -230,7 +232,7 @@ async fn send(
     mut request: Request<Upload>,
     plan: &Plan,
     account: &mut Account,
-) -> Result<Response<Incoming>, Refusal> {
+) -> Result<(Response<Incoming>, Option<Used>), Refusal> {
     let backend = &target.backend;
     let (all, first) = members.at(&backend.port).map_err(|nobody| {
         let name = &backend.service.name;
@@ -275,10 +277,9 @@ async fn send(
         match sent {
             Ok(response) => {
                 shared.ill.well(to);
-                if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                    shared.pool.keep(to, lane);
-                }
-                return Ok(response);
+                let again = response.status() != StatusCode::SWITCHING_PROTOCOLS;
+                let used = again.then(|| Used::new(shared.pool.clone(), to, lane));
+                return Ok((response, used));
             }
             Err(Unsent { request: Some(back), .. }) => {
                 if !used {

@@ -215,6 +215,7 @@ impl State {
         drop(services);
         self.ingresses(&IngressUpdate {
             session: 0,
+            number: 0,
             full: true,
             ingresses: file.ingresses,
             gone_ingresses: Vec::new(),
@@ -247,6 +248,7 @@ mod tests {
     fn ways(full: bool, ingresses: Vec<IngressNet>, gone: &[&str]) -> IngressUpdate {
         IngressUpdate {
             session: 1,
+            number: 1,
             full,
             ingresses: ingresses.into_iter().map(Arc::new).collect(),
             gone_ingresses: gone.iter().map(|n| IngressId { namespace: "shop".into(), name: (*n).into() }).collect(),

@@ -126,6 +126,21 @@ impl Client {
         fs::read_to_string(self.data.join("ca/cluster-id")).unwrap_or_default().trim().to_string()
     }
 
+    /// What there is, as people look at it, for a story that failed; what cannot be asked says why.
+    pub fn scene(&self) -> String {
+        let asked = [
+            &["sources,releases,drifts,nodes"][..],
+            &["deployments,replicasets,pods", "-A", "-o", "wide"],
+            &["pods", "-A", "-o", "jsonpath={range .items[*]}{.metadata.name} {.status}{\"\\n\"}{end}"],
+            &["events", "-A"],
+        ];
+        // A server that hangs holds up no failing story.
+        let get = |args: &[&str]| {
+            self.kubectl_try(&[&["get", "--request-timeout=5s"][..], args].concat()).unwrap_or_else(|e| e)
+        };
+        asked.map(get).join("\n")
+    }
+
     /// Asks the auditor: no broken promise.
     pub fn audit(&self) {
         let output = self.evenkeel_output(&["audit"]);

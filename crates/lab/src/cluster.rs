@@ -71,7 +71,7 @@ impl Cluster {
         eventually("the API answers", || {
             let server = self.server.as_mut()?;
             assert!(server.ended().is_none(), "the server has ended\n{}", server.said());
-            self.client.kubectl_try(&["get", "--request-timeout=2s", "--raw", "/readyz"]).ok()
+            self.client.kubectl_try(&["get", "--request-timeout=2s", "--raw", "/readyz?exclude=recovery"]).ok()
         });
     }
 
@@ -127,7 +127,11 @@ impl Cluster {
 
     fn program(&self, verb: &str) -> Command {
         let mut command = Command::new(&self.client.binary);
-        command.arg(verb).args(["--log-format", "text"]).env("EVENKEEL_LOG", "info").env_remove("KUBECONFIG");
+        command
+            .arg(verb)
+            .args(["--log-format", "text"])
+            .env("EVENKEEL_LOG", "info,evenkeel_net::plane=debug")
+            .env_remove("KUBECONFIG");
         command
     }
 

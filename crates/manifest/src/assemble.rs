@@ -9,7 +9,7 @@ use evenkeel_schema::{Customs, custom::Definition};
 
 use crate::{
     file::{FileParse, parse_again},
-    paths::tool_file,
+    paths::{ToolFolders, tool_file},
 };
 
 /// Puts the files of a revision together: documents in the order of their keys, no key twice. `known` are
@@ -25,10 +25,14 @@ pub fn assemble(files: &[Arc<FileParse>], known: &Customs) -> Result<Snapshot, V
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
     let mut docs: BTreeMap<&Key, &Arc<Doc>> = BTreeMap::new();
     let mut skipped = Vec::new();
+    let tools = ToolFolders::of(files.iter().map(|f| &*f.path));
     for file in order {
         if let Some(message) = tool_file(&file.path) {
             let place = Place { file: file.path.clone(), ..Place::default() };
             diagnostics.push(error(place, "", message.into()));
+            continue;
+        }
+        if tools.hold(&file.path) {
             continue;
         }
         diagnostics.extend(file.diagnostics.iter().cloned());

@@ -13,10 +13,14 @@ use serde_json::Value;
 use crate::{
     file::{File, NameLine, Skipped},
     limits::MAX_DIAGNOSTICS,
-    place, references, reserved, secret,
+    paths, place, references, reserved, secret,
     tree::{NodeRef, Pos},
 };
 
+/// Group of what Kustomize alone reads.
+const KUSTOMIZE: &str = "kustomize.config.k8s.io/";
+/// Kinds that were in Kubernetes once and that published manifests still have.
+const GONE: [&str; 3] = ["PodSecurityPolicy", "PodPreset", "ThirdPartyResource"];
 /// Namespace of an object that names none.
 const DEFAULT_NAMESPACE: &str = "default";
 
@@ -82,10 +86,17 @@ fn read_item(file: &mut File<'_>, root: NodeRef<'_>, inherited: Option<Inherited
             );
             unsupported(file, root, kind_at, kind, message);
         }
+        Lookup::Custom if api_version.starts_with(KUSTOMIZE) => {
+            file.complain(kind_at, "kind", paths::KUSTOMIZATION.into(), Severity::Error, false);
+        }
         Lookup::Custom => custom(file, root, (api_version, kind), kind_at),
         Lookup::OtherVersion(right) => {
             let message = format!("there is no {kind} in `{api_version}`, it is in `{right}`");
             file.complain(api_at, "apiVersion", message, Severity::Error, false);
+        }
+        Lookup::Unknown(_) if GONE.contains(&kind) => {
+            let message = format!("{kind} ({api_version}) is in Kubernetes no longer");
+            unsupported(file, root, kind_at, kind, message);
         }
         Lookup::Unknown(near) => {
             let hint = near.map_or_else(String::new, |n| format!(", did you mean `{n}`?"));
@@ -150,10 +161,14 @@ fn identity<'n>(
 /// The items, where the document is a list: `List`, or the list kind of a known kind.
 fn list_items<'n>(file: &mut File<'_>, root: NodeRef<'n>, api_version: &str, kind: &str) -> Option<Vec<NodeRef<'n>>> {
     let item = kind.strip_suffix("List")?;
-    let is_list = if item.is_empty() {
-        api_version == "v1"
-    } else {
-        !matches!(lookup(api_version, item), Lookup::Unknown(_) | Lookup::OtherVersion(_))
+    let is_list = match item {
+        "" => api_version == "v1",
+        item => match lookup(api_version, item) {
+            Lookup::Unknown(_) | Lookup::OtherVersion(_) => false,
+            // A kind of others may have such a name itself.
+            Lookup::Custom => root.entry("items").is_some_and(|(_, v)| v.is_list()),
+            Lookup::Supported(_) | Lookup::NotYet(_) => true,
+        },
     };
     if !is_list {
         return None;
@@ -207,6 +222,10 @@ fn object(file: &mut File<'_>, root: NodeRef<'_>, schema: SchemaRef<'_>) {
     );
     errors |= !faults.is_empty();
     complete(&mut value, root, kind);
+    if let Some(at) = without_namespace(&mut value, root, kind) {
+        let message = format!("`namespace` has no effect: a {} is of the whole cluster", kind.info().kind);
+        file.complain(at, "metadata.namespace", message, Severity::Warning, hide);
+    }
     let mut remarks = Vec::new();
     let (mut refused, mut told) = (0, 0);
     schema.admit(&mut value, &mut |remark| {
@@ -267,6 +286,14 @@ fn complete(value: &mut Value, root: NodeRef<'_>, kind: Kind) {
     {
         metadata.insert("namespace".into(), DEFAULT_NAMESPACE.into());
     }
+}
+
+/// Takes the namespace away from what is of the whole cluster, as Kubernetes does; where it stood.
+fn without_namespace(value: &mut Value, root: NodeRef<'_>, kind: Kind) -> Option<Pos> {
+    let metadata = value.get_mut("metadata").and_then(Value::as_object_mut).filter(|_| !kind.namespaced())?;
+    let was = metadata.remove("namespace")?;
+    let at = place::find_trail(root, &Trail::Root.field("metadata").field("namespace")).best();
+    was.as_str().is_some_and(|text| !text.is_empty()).then_some(at)
 }
 
 /// Whether one path lies on the way of the other.

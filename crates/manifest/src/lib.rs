@@ -14,6 +14,7 @@ mod document;
 mod file;
 mod json;
 pub mod limits;
+mod loose;
 mod paths;
 mod place;
 mod references;

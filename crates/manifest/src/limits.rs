@@ -28,3 +28,7 @@ pub const MAX_DIAGNOSTICS: usize = 1000;
 
 /// Characters of a line that a complaint shows.
 pub const MAX_EXCERPT: usize = 160;
+
+/// Bytes that are read again in one file because blanks are missing that only the parser wants.
+/// Each such place costs a reading of its document.
+pub const MAX_AGAIN_BYTES: usize = 64 << 20;

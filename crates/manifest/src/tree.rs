@@ -4,7 +4,10 @@
 //! come to if expanded is counted, so that a bomb is found before it is walked. The arena is used
 //! again for the next document of a file, so a stream of many costs the memory of its largest.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use evenkeel_schema::input::{Input, Shape};
 
@@ -208,6 +211,8 @@ impl<'t> Input<'t> for NodeRef<'t> {
 #[derive(Debug)]
 struct Frame {
     map: bool,
+    /// Whether one of its keys is `<<`.
+    merges: bool,
     at: Pos,
     anchor: usize,
     /// Where its children begin in `pending`.
@@ -232,6 +237,8 @@ pub(crate) struct Builder<'a> {
     earlier: usize,
     /// Bytes that aliases of the whole file have added.
     alias_bytes: u64,
+    /// The same before the document.
+    earlier_alias_bytes: u64,
 }
 
 impl<'a> Builder<'a> {
@@ -246,6 +253,17 @@ impl<'a> Builder<'a> {
     /// Forgets the document; keeps its memory and the count of the file.
     pub(crate) fn clear(&mut self) {
         self.earlier += self.tree.nodes.len();
+        self.earlier_alias_bytes = self.alias_bytes;
+        self.forget();
+    }
+
+    /// Forgets the document as if it had not been read.
+    pub(crate) fn again(&mut self) {
+        self.alias_bytes = self.earlier_alias_bytes;
+        self.forget();
+    }
+
+    fn forget(&mut self) {
         self.tree.nodes.clear();
         self.tree.links.clear();
         self.pending.clear();
@@ -306,8 +324,9 @@ impl<'a> Builder<'a> {
 
     fn check_key(&mut self, text: &str, plain: bool, at: Pos) {
         if plain && text == "<<" {
-            let message = "merge keys (`<<`) are not supported: write the fields out".into();
-            self.flaw(at, message);
+            if let Some(frame) = self.frames.last_mut() {
+                frame.merges = true;
+            }
         } else if plain && text.is_empty() {
             self.flaw(at, "a key is missing before the colon".into());
         }
@@ -328,15 +347,18 @@ impl<'a> Builder<'a> {
         if self.frames.len() >= MAX_DEPTH as usize {
             return Err(too_deep(at));
         }
-        self.frames.push(Frame { map, at, anchor, start: self.pending.len() });
+        self.frames.push(Frame { map, merges: false, at, anchor, start: self.pending.len() });
         Ok(())
     }
 
     /// The end of a mapping or list.
     pub(crate) fn close(&mut self) -> Result<(), Flaw> {
-        let Some(Frame { map, at, anchor, start }) = self.frames.pop() else { return Ok(()) };
+        let Some(Frame { map, merges, at, anchor, start }) = self.frames.pop() else { return Ok(()) };
         if map {
             self.check_duplicates(start);
+        }
+        if merges {
+            self.merge(start);
         }
         let (mut weight, mut height) = (NODE_BYTES, 0);
         for id in &self.pending[start..] {
@@ -360,10 +382,56 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// Puts the fields of mappings under `<<` beside those of the mapping, which win; of several mappings the
+    /// first wins. Their own are merged already.
+    fn merge(&mut self, start: usize) {
+        let text = |id: u32| match &self.tree.get(id).kind {
+            Kind::Scalar { text, .. } => text.as_ref(),
+            _ => "",
+        };
+        let merging =
+            |id: u32| matches!(&self.tree.get(id).kind, Kind::Scalar { text, plain: true, .. } if text == "<<");
+        let links = |from: &u32, to: &u32| &self.tree.links[*from as usize..*to as usize];
+        let (mut all, mut merged, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
+        for pair in self.pending[start..].chunks_exact(2) {
+            if !merging(pair[0]) {
+                all.extend_from_slice(pair);
+                continue;
+            }
+            let parts = match &self.tree.get(pair[1]).kind {
+                Kind::List(from, to) => links(from, to),
+                _ => &pair[1..],
+            };
+            for id in parts {
+                match &self.tree.get(*id).kind {
+                    Kind::Map(from, to) => merged.extend_from_slice(links(from, to)),
+                    _ => wrong.push(self.tree.get(*id).at),
+                }
+            }
+        }
+        let mut seen: BTreeSet<&str> = all.iter().step_by(2).map(|id| text(*id)).collect();
+        for pair in merged.chunks_exact(2) {
+            if seen.insert(text(pair[0])) {
+                all.extend_from_slice(pair);
+            }
+        }
+        self.pending.truncate(start);
+        self.pending.extend(all);
+        for at in wrong {
+            self.flaw(at, "`<<` takes a mapping, or a list of mappings".into());
+        }
+    }
+
     /// An alias: the anchored node again.
     pub(crate) fn alias(&mut self, anchor: usize, at: Pos) -> Result<(), Flaw> {
         let Some(id) = self.anchors.get(&anchor).copied() else {
-            return Err(Flaw { at, message: "the alias stands inside the block that it names".into() });
+            let inside = self.frames.iter().any(|f| f.anchor == anchor);
+            let message = if inside {
+                "the alias stands inside the block that it names"
+            } else {
+                "the alias names something in another document: anchors end with their document"
+            };
+            return Err(Flaw { at, message: message.into() });
         };
         let node = self.tree.get(id);
         if self.at_key() && !matches!(node.kind, Kind::Scalar { .. }) {

@@ -3,12 +3,13 @@
 //! Called by `file`. The parser is saphyr's; what it leaves open (tags, aliases, duplicate keys,
 //! depth) is decided in [`Builder`] and here.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use crate::{
-    limits::{MAX_DEPTH, MAX_DOCUMENTS},
+    limits::{MAX_AGAIN_BYTES, MAX_DEPTH, MAX_DOCUMENTS},
+    loose::{Loose, Stray},
     tree::{Builder, Flaw, Pos, Tree},
 };
 
@@ -22,9 +23,15 @@ pub(crate) enum Read<'t, 'a> {
 /// Where reading stopped.
 enum Stop {
     /// No document can be made of this text, the next one may be well.
-    Broken(Flaw),
+    Broken(Flaw, Option<Again>),
     /// A bound is passed: nothing more is read.
     Bound(Flaw),
+}
+
+/// The document, from its first line, may be read with blanks where the parser wants them.
+struct Again {
+    from: u32,
+    what: Stray,
 }
 
 impl From<Flaw> for Stop {
@@ -35,21 +42,25 @@ impl From<Flaw> for Stop {
 
 /// Reads a stream; a flaw that ends the reading is returned.
 pub(crate) fn documents<'a>(text: &'a str, each: &mut dyn FnMut(Read<'_, 'a>)) -> Result<(), Flaw> {
-    let mut builder = Builder::for_text(text.len());
-    let (mut rest, mut skipped, mut count) = (text, 0, 0);
+    let mut reader = Reader { builder: Builder::for_text(text.len()), count: 0, again: MAX_AGAIN_BYTES, each };
+    let (mut rest, mut skipped) = (text, 0);
     loop {
-        let flaw = match stream(rest, skipped, &mut builder, &mut count, each) {
+        let as_it_is = Written { skipped, added: &BTreeMap::new() };
+        let (flaw, again) = match reader.stream(rest, as_it_is, std::convert::identity) {
             Ok(()) => return Ok(()),
             Err(Stop::Bound(flaw)) => return Err(flaw),
-            Err(Stop::Broken(flaw)) => flaw,
+            Err(Stop::Broken(flaw, again)) => (flaw, again),
         };
         let next = next_document(rest, flaw.at.line.saturating_sub(skipped));
-        one_more(&mut count, flaw.at)?;
-        each(Read::Broken(flaw));
+        let end = next.map_or(rest.len(), |(offset, _)| offset);
+        if let Some(flaw) = reader.loosely(rest.get(..end).unwrap_or_default(), skipped, (flaw, again))? {
+            one_more(&mut reader.count, flaw.at)?;
+            (reader.each)(Read::Broken(flaw));
+        }
         let Some((offset, lines)) = next else { return Ok(()) };
         rest = rest.get(offset..).unwrap_or_default();
         skipped = skipped.saturating_add(lines);
-        builder.clear();
+        reader.builder.clear();
     }
 }
 
@@ -68,6 +79,22 @@ fn next_document(text: &str, line: u32) -> Option<(usize, u32)> {
     None
 }
 
+/// Where the lines of a text stand in their file.
+#[derive(Clone, Copy)]
+struct Written<'l> {
+    /// Lines before the text.
+    skipped: u32,
+    /// Blanks that the file does not have.
+    added: &'l BTreeMap<u32, u32>,
+}
+
+impl Written<'_> {
+    fn place(self, at: Pos) -> Pos {
+        let at = Loose::place(self.added, at);
+        Pos { line: at.line.saturating_add(self.skipped), ..at }
+    }
+}
+
 fn one_more(count: &mut usize, at: Pos) -> Result<(), Flaw> {
     *count += 1;
     if *count > MAX_DOCUMENTS {
@@ -76,50 +103,98 @@ fn one_more(count: &mut usize, at: Pos) -> Result<(), Flaw> {
     Ok(())
 }
 
-/// Reads the documents of a text that begins after `skipped` lines of its file.
-fn stream<'a>(
-    text: &'a str,
-    skipped: u32,
-    builder: &mut Builder<'a>,
-    count: &mut usize,
-    each: &mut dyn FnMut(Read<'_, 'a>),
-) -> Result<(), Stop> {
-    let mut parser = Parser::new_from_str(text);
-    while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|e| {
-            let (line, column) = (number(e.marker().line()), number(e.marker().col()) + 1);
-            let message = explain(text, line, e.info());
-            Stop::Broken(Flaw { at: Pos { line: line.saturating_add(skipped), column, width: 1 }, message })
-        })?;
-        let mut at = place(&span);
-        at.line = at.line.saturating_add(skipped);
-        match event {
-            Event::Scalar(value, style, anchor, tag) => {
-                let plain = is_plain(style, tag.as_deref(), at, builder);
-                builder.scalar(value, plain, anchor, at)?;
-            }
-            Event::SequenceStart(anchor, tag) => {
-                collection_tag(tag.as_deref(), "seq", at, builder);
-                builder.open(false, anchor, at)?;
-            }
-            Event::MappingStart(anchor, tag) => {
-                collection_tag(tag.as_deref(), "map", at, builder);
-                builder.open(true, anchor, at)?;
-            }
-            Event::SequenceEnd | Event::MappingEnd => builder.close()?,
-            Event::Alias(anchor) => builder.alias(anchor, at)?,
-            Event::DocumentStart(_) => builder.clear(),
-            Event::DocumentEnd => {
-                one_more(count, at)?;
-                if let Some(root) = builder.root() {
-                    each(Read::Document(builder.tree(), root, builder.flaws()));
+/// A file under way.
+struct Reader<'r, 'a> {
+    builder: Builder<'a>,
+    count: usize,
+    /// Bytes that may still be read again.
+    again: usize,
+    each: &'r mut dyn FnMut(Read<'_, 'a>),
+}
+
+impl<'a> Reader<'_, 'a> {
+    /// Reads a broken document again with blanks where the parser wants them, as often as it takes; what is still
+    /// wrong with it then. `text` ends with the document.
+    fn loosely(&mut self, text: &str, skipped: u32, broken: (Flaw, Option<Again>)) -> Result<Option<Flaw>, Flaw> {
+        let (mut flaw, Some(Again { from, what })) = broken else { return Ok(Some(broken.0)) };
+        let start: usize = text.split_inclusive('\n').take(from as usize).map(str::len).sum();
+        let mut loose = Loose::new(text.get(start..).unwrap_or_default());
+        let mut what = Some(what.after(from));
+        while let Some(stray) = what
+            && loose.mend(stray)
+            && let Some(left) = self.again.checked_sub(loose.text().len())
+        {
+            self.again = left;
+            self.builder.again();
+            let written = Written { skipped: skipped.saturating_add(from), added: loose.added() };
+            match self.stream(loose.text(), written, |text| Cow::Owned(text.into_owned())) {
+                Ok(()) => return Ok(None),
+                Err(Stop::Bound(flaw)) => return Err(flaw),
+                Err(Stop::Broken(next, again)) => {
+                    flaw = next;
+                    // Behind `...` another one may stand that is broken; the first is not given twice.
+                    what = again.filter(|a| a.from == 0).map(|a| a.what);
                 }
-                builder.clear();
             }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd => {}
         }
+        Ok(Some(flaw))
     }
-    Ok(())
+
+    /// Reads the documents of a text; `keep` makes its scalars last.
+    fn stream<'i>(
+        &mut self,
+        text: &'i str,
+        written: Written<'_>,
+        keep: impl Fn(Cow<'i, str>) -> Cow<'a, str>,
+    ) -> Result<(), Stop> {
+        let mut parser = Parser::new_from_str(text);
+        // Lines before the document under way: none before the first, whatever stands there.
+        let mut begins = Some(0);
+        let mut first = true;
+        while let Some(event) = parser.next_event() {
+            let (event, span) = event.map_err(|e| broken(text, &e, written, begins))?;
+            let at = written.place(place(&span));
+            let builder = &mut self.builder;
+            match event {
+                Event::Scalar(value, style, anchor, tag) => {
+                    let plain = is_plain(style, tag.as_deref(), at, builder);
+                    builder.scalar(keep(value), plain, anchor, at)?;
+                }
+                Event::SequenceStart(anchor, tag) => {
+                    collection_tag(tag.as_deref(), "seq", at, builder);
+                    builder.open(false, anchor, at)?;
+                }
+                Event::MappingStart(anchor, tag) => {
+                    collection_tag(tag.as_deref(), "map", at, builder);
+                    builder.open(true, anchor, at)?;
+                }
+                Event::SequenceEnd | Event::MappingEnd => builder.close()?,
+                Event::Alias(anchor) => builder.alias(anchor, at)?,
+                Event::DocumentStart(_) => {
+                    builder.clear();
+                    begins = Some(if first { 0 } else { number(span.start.line()).saturating_sub(1) });
+                }
+                Event::DocumentEnd => {
+                    one_more(&mut self.count, at)?;
+                    if let Some(root) = builder.root() {
+                        (self.each)(Read::Document(builder.tree(), root, builder.flaws()));
+                    }
+                    builder.clear();
+                    (begins, first) = (None, false);
+                }
+                Event::Nothing | Event::StreamStart | Event::StreamEnd => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn broken(text: &str, error: &ScanError, written: Written<'_>, begins: Option<u32>) -> Stop {
+    let (line, column) = (number(error.marker().line()), number(error.marker().col()) + 1);
+    let message = explain(text, line, error.info());
+    let at = Pos { line, column, width: 1 };
+    let again = begins.zip(Stray::of(error.info(), at)).map(|(from, what)| Again { from, what });
+    Stop::Broken(Flaw { at: written.place(at), message }, again)
 }
 
 fn number(n: usize) -> u32 {
@@ -166,6 +241,9 @@ fn explain(text: &str, line: u32, info: &str) -> String {
     let indent: Cow<'_, str> = line.chars().take_while(|c| c.is_whitespace()).collect();
     if indent.contains('\t') || info.contains("tab") {
         return "a tab stands where YAML wants blanks for indentation".into();
+    }
+    if info.contains("expected <document start>") {
+        return "not valid YAML: a further document begins with a line `---`".into();
     }
     if info.contains("recursion limit") {
         return format!("nesting deeper than {MAX_DEPTH} levels");

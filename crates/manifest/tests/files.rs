@@ -119,6 +119,11 @@ fn texts_that_are_read_all_the_same() {
         format!("{WEB}status: {{replicas: 3}}\n"),
         WEB.replace("{name: web}", "{name: web, uid: u, resourceVersion: '7', generation: 3, creationTimestamp: null, managedFields: [], selfLink: /x}"),
         WEB.replace("{name: web}", "{name: web, labels: null, namespace: default}"),
+        WEB.replace("{app: web}", "{\napp: web\n}"),
+        WEB.replace("{app: web}", "{ app:\n\"web\",\n# why\n}\n"),
+        WEB.replace("kind: ", "kind:\t").replace("image: ", "image:\t\t"),
+        WEB.replace("image: web:1", "image: \"web\\\n:1\""),
+        format!("---\n---\n# {{\n{}", WEB.replace("{app: web}", "{\napp: web\n}")),
         serde_json::to_string_pretty(&plain.value).unwrap(),
         serde_json::to_string_pretty(&plain.value).unwrap().replace("  ", "\t"),
         serde_json::to_string(&json!({"apiVersion": "v1", "kind": "List", "items": [plain.value]})).unwrap(),
@@ -153,6 +158,19 @@ fn texts_that_are_refused() {
             "Error a.yaml:1:13: apiVersion: there is no Deployment in `extensions/v1beta1`, it is in `apps/v1`",
         ),
         (
+            "apiVersion: policy/v1beta1\nkind: PodSecurityPolicy\nmetadata: {name: a}\n",
+            "Error a.yaml:2:7: kind: PodSecurityPolicy (policy/v1beta1) is in Kubernetes no longer",
+        ),
+        (
+            "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: []\n",
+            "Error a.yaml:2:7: kind: kustomizations are not supported yet",
+        ),
+        ("&a null\n---\nc: *a\n", "Error a.yaml:3:4: the alias names something in another document"),
+        (
+            "{\"apiVersion\": \"v1\", \"kind\": \"Namespace\", \"metadata\": {\"name\": \"a\"}}\n{}\n",
+            "Error a.yaml:2:1: not valid YAML: a further document begins with a line `---`",
+        ),
+        (
             "apiVersion: apps/v1\nkind: StatefulSet\n",
             "Error a.yaml:2:7: kind: StatefulSet (apps/v1) is not supported yet",
         ),
@@ -178,8 +196,16 @@ fn texts_that_are_refused() {
             "Error a.yaml:3:11: metadata: expected a mapping, found the string \"x\"",
         ),
         (
-            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: &d {a: b}}\ndata: {a: b, <<: *d}",
-            "Error a.yaml:4:14: merge keys (`<<`) are not supported",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: &d a}\ndata: {a: b, <<: *d}",
+            "Error a.yaml:3:18: `<<` takes a mapping, or a list of mappings",
+        ),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  annotations: {\n    a: 'b\nc',\n  d: 5\n}\n",
+            "Error a.yaml:8:6: metadata.annotations[d]: expected a string, found the number 5; quote it: \"5\"",
+        ),
+        (
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: a, namespace: b}\nrules: []\n",
+            "Warning a.yaml:3:32: metadata.namespace: `namespace` has no effect: a ClusterRole is of the whole cluster",
         ),
         (
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: !vault b}",
@@ -252,6 +278,19 @@ fn aliases_are_expanded() {
     );
     assert_eq!(doc.value["metadata"]["annotations"], json!({"app": "x"}));
     assert_eq!(doc.value["data"], json!({"a": "one", "b": "one"}));
+}
+
+#[test]
+fn merge_keys_are_put_together() {
+    let data = |text: &str| {
+        one_doc(&format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a, annotations: &a {{x: a, y: a}}, labels: &b {{<<: *a, y: b, z: b}}}}\ndata: {text}\n"))
+            .value["data"]
+            .clone()
+    };
+    assert_eq!(data("{<<: *a}"), json!({"x": "a", "y": "a"}));
+    assert_eq!(data("{y: own, <<: *a}"), json!({"x": "a", "y": "own"}), "what is written there wins");
+    assert_eq!(data("{<<: [*b, *a], w: own}"), json!({"x": "a", "y": "b", "z": "b", "w": "own"}), "the first wins");
+    assert_eq!(data("{<<: {q: in}, r: own}"), json!({"q": "in", "r": "own"}));
 }
 
 #[test]
@@ -480,6 +519,10 @@ fn objects_are_checked_by_the_definition_in_another_file() {
         told(&alone, &Customs::default())[0]
             .contains("a.yaml:2:7: kind: Widget of example.com/v1: no CustomResourceDefinition")
     );
+    // A kind of others may be called like one of Kubernetes.
+    let theirs = [parse("a.yaml", "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\n")];
+    let expected = "a.yaml:2:7: kind: Service of serving.knative.dev/v1: no CustomResourceDefinition";
+    assert!(told(&theirs, &Customs::default())[0].contains(expected));
     let mut known = Customs::default();
     known.insert(evenkeel_schema::custom::Definition::read(&snapshot.docs[0].value["spec"], false).unwrap());
     assert_eq!(told(&alone, &known), [""; 0]);

@@ -17,6 +17,10 @@ use crate::{net::ServiceId, time::Time};
 pub struct IngressUpdate {
     /// The session that it belongs to, as its hello numbered it.
     pub session: u64,
+    /// Rises with each update; what is served is told by it. 0 where a server does not ask how far an
+    /// agent is.
+    #[serde(default)]
+    pub number: u64,
     /// Whether it is everything: what it does not name is gone.
     pub full: bool,
     /// Ingresses that are new or changed.

@@ -193,6 +193,10 @@ pub struct Report {
     /// The highest [`NetworkUpdate::number`] that the node's kernel follows, where it rose.
     #[serde(default)]
     pub network: Option<u64>,
+    /// The highest [`IngressUpdate::number`] that the node serves, where it rose: the next request goes by
+    /// it, at each port that could be had.
+    #[serde(default)]
+    pub ingresses: Option<u64>,
     /// What others did to the node's network since the last report, each put right by the agent; for
     /// people, bounded by the agent.
     #[serde(default)]
@@ -236,6 +240,7 @@ impl Report {
             && self.drifts.is_empty()
             && self.events.is_empty()
             && self.network.is_none()
+            && self.ingresses.is_none()
             && self.network_drifts.is_empty()
     }
 }

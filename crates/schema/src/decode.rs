@@ -171,8 +171,11 @@ impl<'a, I: Input<'a>> Walk<'_, I> {
             Shape::Bool(b) if !hide => format!("{b}"),
             Shape::Bool(_) => "true or false".to_string(),
             Shape::Int(n) if !hide => format!("the number {n}"),
-            Shape::Float(n) if !hide => format!("the number {n}"),
+            Shape::Float(n) if !hide => {
+                input.written().map_or_else(|| format!("the number {n}"), |text| format!("the number {text}"))
+            }
             Shape::Int(_) | Shape::Float(_) => "a number".to_string(),
+            Shape::Str(_) if matches!(ty, Type::Bytes) => "other text".to_string(),
             Shape::Str(s) if !hide && s.len() <= 60 => format!("the string {s:?}"),
             Shape::Str(_) => "a string".to_string(),
             Shape::List(_) => "a list".to_string(),
@@ -186,6 +189,7 @@ impl<'a, I: Input<'a>> Walk<'_, I> {
             (Type::Bool, Shape::Str(s)) if input.written().is_some() && old_bool(s).is_some() => {
                 format!("; write {}, for YAML 1.2 does not take {s} for a boolean", old_bool(s).unwrap_or_default())
             }
+            (Type::Bytes, Shape::Str(_)) => "; a Secret takes plain text under stringData".to_string(),
             (Type::Int32 | Type::Int64, Shape::Str(s)) if s.parse::<i64>().is_ok() => {
                 "; leave out the quotes".to_string()
             }

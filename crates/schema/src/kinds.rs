@@ -68,16 +68,19 @@ pub fn lookup(api_version: &str, kind: &str) -> Lookup {
     if let Some(known) = KINDS.iter().find(|k| k.kind == kind && k.group == group && k.version == version) {
         return Lookup::NotYet(known);
     }
+    // Others name kinds of their own like those of Kubernetes: Knative has a Service, Calico a NetworkPolicy.
+    let foreign = group.contains('.') && !KINDS.iter().any(|k| k.group == group) && group != "evenkeel.dev";
+    if foreign {
+        return Lookup::Custom;
+    }
     let own = Kind::ALL.iter().map(|k| k.info());
     if let Some(info) = own.clone().find(|i| i.kind == kind) {
         return Lookup::OtherVersion(info.api_version());
     }
-    if let Some(known) = KINDS.iter().find(|k| k.kind == kind) {
+    // The newest of its group, which stands last.
+    let same_group = KINDS.iter().rfind(|k| k.kind == kind && k.group == group);
+    if let Some(known) = same_group.or_else(|| KINDS.iter().find(|k| k.kind == kind)) {
         return Lookup::OtherVersion(known.api_version());
-    }
-    let foreign = group.contains('.') && !KINDS.iter().any(|k| k.group == group) && group != "evenkeel.dev";
-    if foreign {
-        return Lookup::Custom;
     }
     Lookup::Unknown(nearest::nearest(kind, own.map(|i| i.kind).chain(KINDS.iter().map(|k| k.kind))))
 }
@@ -190,7 +193,13 @@ mod tests {
         assert!(matches!(lookup("apps/v1", "StatefulSet"), Lookup::NotYet(k) if k.plural == "statefulsets"));
         assert!(matches!(lookup("extensions/v1beta1", "Deployment"), Lookup::OtherVersion(v) if v == "apps/v1"));
         assert!(matches!(lookup("batch/v1beta1", "CronJob"), Lookup::OtherVersion(v) if v == "batch/v1"));
+        assert!(
+            matches!(lookup("autoscaling/v2beta2", "HorizontalPodAutoscaler"), Lookup::OtherVersion(v) if v == "autoscaling/v2")
+        );
+        assert!(matches!(lookup("rbac.authorization.k8s.io/v1beta1", "Role"), Lookup::OtherVersion(_)));
         assert!(matches!(lookup("monitoring.coreos.com/v1", "ServiceMonitor"), Lookup::Custom));
+        assert!(matches!(lookup("serving.knative.dev/v1", "Service"), Lookup::Custom));
+        assert!(matches!(lookup("projectcalico.org/v3", "NetworkPolicy"), Lookup::Custom));
         assert!(matches!(lookup("apps/v1", "Deploymnet"), Lookup::Unknown(Some("Deployment"))));
         assert!(matches!(lookup("v1", "Xyzzyplugh"), Lookup::Unknown(None)));
     }

@@ -30,6 +30,7 @@ pub mod merge;
 pub mod nearest;
 pub mod of;
 pub mod path;
+mod pattern;
 pub mod protobuf;
 pub mod support;
 mod tables;

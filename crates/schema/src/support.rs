@@ -232,7 +232,7 @@ mod tests {
             "spec": {"hostNetwork": true, "hostPID": true, "shareProcessNamespace": true, "preemptionPolicy": "Never", "schedulerName": "default-scheduler",
                 "serviceAccountName": "robot", "automountServiceAccountToken": false, "affinity": {}, "priority": 0,
                 "tolerations": [{"operator": "Exists"}],
-                "containers": [{"name": "c", "image": "i", "volumeDevices": [{"name": "v"}], "livenessProbe": {"grpc": {"port": 1}},
+                "containers": [{"name": "c", "image": "i", "volumeDevices": [{"name": "v"}],
                     "resources": {"limits": {"cpu": "1", "nvidia.com/gpu": 1, "ephemeral-storage": "1Gi"}}}],
                 "volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}, {"name": "e", "emptyDir": {"sizeLimit": "1Gi"}}]}});
         let mut found = remarks(Kind::Pod, &mut pod);
@@ -240,7 +240,6 @@ mod tests {
         assert_eq!(
             found,
             [
-                "Error spec.containers[0].livenessProbe.grpc: `grpc` is not supported yet",
                 "Error spec.containers[0].resources.limits[nvidia.com/gpu]: resource `nvidia.com/gpu` is not supported yet",
                 "Error spec.containers[0].volumeDevices: `volumeDevices` is not supported yet",
                 "Error spec.shareProcessNamespace: `shareProcessNamespace` is not supported yet",

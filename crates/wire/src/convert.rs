@@ -252,6 +252,7 @@ pub fn report(at: session::Stamp, r: &session::Report) -> proto::Report {
         events: r.events.iter().map(event).collect(),
         answers_ms: r.answers.map(|at| at.0),
         network: r.network,
+        ingresses: r.ingresses,
         network_drifts: r.network_drifts.clone(),
         assigned: r.assigned,
     }
@@ -266,6 +267,7 @@ pub fn read_report(r: proto::Report) -> Result<(session::Stamp, session::Report)
         events: r.events.into_iter().map(read_event).collect::<Result<_>>()?,
         answers: r.answers_ms.map(Time),
         network: r.network,
+        ingresses: r.ingresses,
         network_drifts: r.network_drifts,
         assigned: r.assigned,
     };

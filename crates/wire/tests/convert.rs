@@ -139,6 +139,7 @@ fn full_report() -> Report {
         events: vec![happened],
         answers,
         network: None,
+        ingresses: None,
         network_drifts: Vec::new(),
         assigned: None,
     }
@@ -148,7 +149,8 @@ fn full_report() -> Report {
 fn reports_arrive_as_they_were_made() {
     let trouble = NetworkTrouble { reason: "AddressTaken".into(), message: "by somebody".into() };
     let about = NodeReport { pod_cidr: Some("10.42.7.0/24".parse().unwrap()), troubles: vec![trouble], ..node() };
-    let told = Report { network: Some(1_700_000_000_000_123), node: Some(about), ..full_report() };
+    let (network, ingresses) = (Some(1_700_000_000_000_123), Some(1_700_000_000_000_124));
+    let told = Report { network, ingresses, node: Some(about), ..full_report() };
     assert_eq!(read_report(sent(&report(AT, &told))).unwrap(), (AT, told));
     assert_eq!(read_report(sent(&report(AT, &Report::default()))).unwrap(), (AT, Report::default()));
 }

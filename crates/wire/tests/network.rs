@@ -183,6 +183,7 @@ fn what_is_said_of_ingresses_arrives_and_what_a_later_version_adds_is_left_out()
     };
     let update = IngressUpdate {
         session: 7,
+        number: 1_700_000_000_000_123,
         full: true,
         ingresses: vec![Arc::new(ingress("one")), Arc::new(ingress("two"))],
         gone_ingresses: vec![id("gone")],
@@ -197,6 +198,9 @@ fn what_is_said_of_ingresses_arrives_and_what_a_later_version_adds_is_left_out()
         Arc::unwrap_or_clone(update)
     };
     assert_eq!(heard(&said), update);
+    // An older server numbers none: nothing is told of what is served.
+    let unnumbered = IngressUpdate { number: 0, ..update.clone() };
+    assert_eq!(heard(&proto::FromServer::from(ToAgent::Ingresses(Arc::new(unnumbered)))).number, 0);
     let mut later = said;
     let Some(Message::Ingresses(message)) = &mut later.message else { panic!("another") };
     let text = String::from_utf8(message.ingresses[0].to_vec()).unwrap();

@@ -60,6 +60,8 @@ struct State {
     contacts: Vec<Value>,
     /// The hosts of each order that was asked for, refused ones among them.
     asked: Vec<Vec<String>>,
+    /// Hosts that it was let look at, in this order.
+    looked: Vec<String>,
     orders: BTreeMap<usize, Order>,
     authorizations: BTreeMap<usize, Authorization>,
     certificates: BTreeMap<usize, String>,
@@ -128,6 +130,11 @@ impl Directory {
     /// How many orders were asked for that name a host.
     pub fn orders(&self, host: &str) -> usize {
         self.place.state.lock().unwrap().asked.iter().filter(|hosts| hosts.iter().any(|h| h == host)).count()
+    }
+
+    /// How often it was let look at a host.
+    pub fn looks(&self, host: &str) -> usize {
+        self.place.state.lock().unwrap().looked.iter().filter(|h| *h == host).count()
     }
 
     /// What accounts said of whom to write to.
@@ -335,6 +342,7 @@ impl Place {
         let text = format!(r#"{{"crv":{},"kty":{},"x":{},"y":{}}}"#, key["crv"], key["kty"], key["x"], key["y"]);
         let thumbprint = BASE64.encode(digest(&SHA256, text.as_bytes()));
         let wanted = format!("{}.{thumbprint}", authorization.token);
+        self.state.lock().unwrap().looked.push(authorization.host.clone());
         if authorization.host == SLOW {
             return;
         }

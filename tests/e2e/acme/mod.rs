@@ -75,6 +75,7 @@ fn a_certificate_comes_from_a_directory_and_is_renewed() {
     let told = eventually("it is told", || events(&cluster, "shop", "CertificateIssued").into_iter().next());
     assert!(told.contains("the Secret shop-tls has a certificate that is good until 20"), "{told}");
     assert_eq!(directory.contacts(), [json!(["mailto:someone@shop.example"])]);
+    assert!(events(&cluster, "shop", "CertificateFailed").is_empty(), "the answer was there at the first look");
 
     // Over a start of the server, with the account that is kept.
     cluster.interrupt();
@@ -119,7 +120,7 @@ fn what_a_directory_refuses_is_told_and_tried_again_when_it_is_put_right() {
             events(&cluster, ingress, "CertificateFailed").into_iter().find(|m| m.contains(part))
         });
     }
-    assert_eq!(directory.issued(), 0);
+    assert_eq!((directory.issued(), directory.looks(REJECTED)), (0, 0));
     // Waits go on over starts of the server: each order is one that was counted.
     for _ in 0..2 {
         cluster.interrupt();

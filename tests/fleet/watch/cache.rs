@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::{Method, StatusCode, body::Incoming};
+use hyper::{Method, body::Incoming};
 use serde_json::Value;
 use tokio::{net::TcpSocket, sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -54,7 +54,7 @@ pub struct State {
     pub resumed: usize,
     /// Watches that were told amidst that they are too late.
     pub left_behind: usize,
-    /// Watches that were refused as too late.
+    /// Watches whose first word was that they are too late.
     pub too_late: usize,
 }
 
@@ -175,10 +175,6 @@ impl Follower {
         };
         let path = format!("{}{joint}watch=true&{query}", self.path);
         let answer = connection.open(Method::GET, &path, &Value::Null).await?;
-        if answer.status() == StatusCode::GONE {
-            self.state.lock().unwrap().too_late += 1;
-            return Ok(End::Gone);
-        }
         if !answer.status().is_success() {
             return Err(format!("{path}: {}", answer.status()).into());
         }
@@ -186,7 +182,7 @@ impl Follower {
     }
 
     async fn follow(&mut self, mut lines: Lines, whole: &mut bool) -> Result<End, Failed> {
-        let mut first = BTreeMap::new();
+        let (mut first, mut begun) = (BTreeMap::new(), false);
         loop {
             if self.sort == Sort::Stalling {
                 self.stall.wait_for(|stalls| !*stalls).await?;
@@ -197,7 +193,7 @@ impl Follower {
             let mut state = self.state.lock().unwrap();
             match what {
                 "ERROR" if object["code"] == 410 => {
-                    state.left_behind += 1;
+                    *(if begun { &mut state.left_behind } else { &mut state.too_late }) += 1;
                     return Ok(End::Gone);
                 }
                 "BOOKMARK" => {
@@ -224,6 +220,7 @@ impl Follower {
                     state.event(what, key, version, number);
                 }
             }
+            begun = true;
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod cache;
 mod process;
+mod reflected;
 mod writers;
 
 use std::{
@@ -13,7 +14,9 @@ use std::{
 
 use cache::{Client, Sort, State, known};
 use hyper::Method;
+use kube::runtime::watcher;
 use process::Process;
+use reflected::Reflected;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +25,10 @@ use writers::{NAMESPACES, Shared, Written};
 use crate::{ALONE, api::Api, until};
 
 const CLIENTS: usize = 200;
+/// Where heavy objects are.
+const BULK: &str = "/api/v1/namespaces/bulk/configmaps";
+/// All that is written besides.
+const ALL: &str = "/api/v1/configmaps?labelSelector=fire";
 const WRITERS: u64 = 8;
 const CHANGES: usize = 10_000;
 /// More bytes of changes than the server keeps for watches, and sockets on the way: the design's bound is 64 MiB,
@@ -48,6 +55,7 @@ async fn every_copy_is_what_is_there_whatever_came_between() {
     let clients: Vec<Client> =
         places().map(|(sort, path)| Client::start(api.clone(), sort, &path, stalled.clone(), stop.clone())).collect();
     assert_eq!(clients.len(), CLIENTS);
+    let reflected = reflectors(&server, &stalled, &stop).await;
     until("every client has its first copy", async || clients.iter().all(|c| c.state.lock().unwrap().lists > 0)).await;
 
     let shared = Shared::default();
@@ -67,6 +75,7 @@ async fn every_copy_is_what_is_there_whatever_came_between() {
         state.left_behind + state.too_late
     };
     let before: Vec<usize> = clients.iter().map(told).collect();
+    let heard: Vec<usize> = reflected.iter().map(Reflected::told).collect();
     stall.send(true).unwrap();
     let heavy = (0..HEAVY_WRITERS).map(|n| writers::overrun(&api, n, OVERRUN / HEAVY_WRITERS, &shared.taken));
     for done in futures_util::future::join_all(heavy).await {
@@ -76,6 +85,8 @@ async fn every_copy_is_what_is_there_whatever_came_between() {
     // Amidst its watch; or, where that was cut off as it took nothing for long, when it comes back.
     let stalling = clients.iter().zip(before).filter(|(c, _)| c.sort == Sort::Stalling);
     until("who did not read is told so", async || stalling.clone().all(|(c, before)| told(c) > before)).await;
+    let slow = reflected.iter().zip(heard).filter(|(r, _)| r.path == BULK);
+    until("so are reflectors of kube-rs", async || slow.clone().all(|(r, before)| r.told() > before)).await;
     println!("{:?}: the ring is overrun", begun.elapsed());
 
     let backup = dir.path().join("backup.tar");
@@ -95,7 +106,7 @@ async fn every_copy_is_what_is_there_whatever_came_between() {
     for writer in writers {
         written.extend(writer.await.unwrap());
     }
-    settled(&api, &clients, &written).await;
+    settled(&api, &clients, &reflected, &written).await;
     stop.cancel();
     let said = server.said();
     assert!(!said.contains("panicked"), "{said}");
@@ -105,16 +116,29 @@ async fn every_copy_is_what_is_there_whatever_came_between() {
 
 /// What each client looks at, and how.
 fn places() -> impl Iterator<Item = (Sort, String)> {
-    const ALL: &str = "/api/v1/configmaps?labelSelector=fire";
     let of_namespace = |n: usize| {
         let sort = [Sort::Pages, Sort::Streaming, Sort::Short][n % 3];
         let selector = if n % 4 == 3 { "?labelSelector=color%3Dred" } else { "" };
         (sort, format!("/api/v1/namespaces/fire-{}/configmaps{selector}", n % NAMESPACES))
     };
-    let stalling = (0..6).map(|_| (Sort::Stalling, "/api/v1/namespaces/bulk/configmaps".to_owned()));
+    let stalling = (0..6).map(|_| (Sort::Stalling, BULK.to_owned()));
     let all = [Sort::Pages, Sort::Streaming, Sort::Short].map(|sort| (sort, ALL.to_owned()));
     let others = CLIENTS - 6 - all.len();
     stalling.chain(all).chain((0..others).map(of_namespace))
+}
+
+/// Reflectors of kube-rs: two that do not read for a while, one that always does.
+async fn reflectors(server: &Process, stalled: &watch::Receiver<bool>, stop: &CancellationToken) -> Vec<Reflected> {
+    let client = reflected::client(&server.kubeconfig()).await;
+    let (_never, reads) = watch::channel(false);
+    let plain = watcher::Config::default;
+    [
+        (BULK, plain(), stalled.clone()),
+        (BULK, plain().streaming_lists(), stalled.clone()),
+        (ALL, plain().labels("fire"), reads),
+    ]
+    .map(|(path, config, stall)| Reflected::start((client.clone(), path), config, stall, stop.clone()))
+    .into()
 }
 
 async fn answers(api: &Api) {
@@ -127,7 +151,7 @@ async fn there(api: &Api, path: &str) -> BTreeMap<String, cache::Known> {
 }
 
 /// Waits until each copy is what is there; what was acknowledged must be.
-async fn settled(api: &Api, clients: &[Client], written: &Written) {
+async fn settled(api: &Api, clients: &[Client], reflected: &[Reflected], written: &Written) {
     let all = there(api, "/api/v1/configmaps").await;
     assert!(written.len() > 100, "{}", written.len());
     for (key, number) in written {
@@ -135,9 +159,9 @@ async fn settled(api: &Api, clients: &[Client], written: &Written) {
         assert_eq!(found, number.as_ref(), "{key}: what was taken is not what is there");
     }
     let mut expected = BTreeMap::new();
-    for client in clients {
-        if !expected.contains_key(&client.path) {
-            expected.insert(client.path.clone(), there(api, &client.path).await);
+    for path in clients.iter().map(|c| &c.path).chain(reflected.iter().map(|r| &r.path)) {
+        if !expected.contains_key(path) {
+            expected.insert(path.clone(), there(api, path).await);
         }
     }
     let differing = || -> Vec<String> {
@@ -149,7 +173,11 @@ async fn settled(api: &Api, clients: &[Client], written: &Written) {
             let (is, has) = (expected.get(first), state.cache.get(first));
             Some(format!("{:?} {}: {first} is {is:?}, it has {has:?} at {}", client.sort, client.path, state.version))
         };
-        clients.iter().filter_map(of).collect()
+        let of_kube = |r: &Reflected| {
+            let has = r.copy();
+            (has != expected[&r.path]).then(|| format!("kube-rs {}: {} objects, told {}", r.path, has.len(), r.told()))
+        };
+        clients.iter().filter_map(of).chain(reflected.iter().filter_map(of_kube)).collect()
     };
     let end = Instant::now() + Duration::from_mins(1);
     while !differing().is_empty() {

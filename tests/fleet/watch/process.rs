@@ -60,9 +60,14 @@ impl Process {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Its administrator's.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.data.join("admin.kubeconfig")
+    }
+
     /// As its administrator, once the first start has made one.
     pub fn api(&self) -> Option<Api> {
-        let kubeconfig = self.data.join("admin.kubeconfig");
+        let kubeconfig = self.kubeconfig();
         kubeconfig.exists().then(|| Api::new(&kubeconfig, self.address))
     }
 }

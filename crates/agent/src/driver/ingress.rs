@@ -43,14 +43,19 @@ impl IngressSettings {
     }
 }
 
-/// This node's, where it serves any.
+/// This node's.
 #[derive(Clone)]
-pub(super) struct Ingresses(Option<Ingress>);
+pub(super) enum Ingresses {
+    /// It serves them.
+    Served(Ingress),
+    /// It serves none, so that nobody has to wait for it: each update counts as served when it comes.
+    Off(Arc<watch::Sender<u64>>),
+}
 
 impl Ingresses {
     /// Starts serving what was known when the agent ended.
     pub(super) fn start(settings: Option<&IngressSettings>, dir: &Path) -> Result<Self, StartError> {
-        let Some(given) = settings else { return Ok(Self(None)) };
+        let Some(given) = settings else { return Ok(Self::Off(Arc::default())) };
         let at = |port: u16| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         Ingress::start(Settings {
             dir: dir.to_owned(),
@@ -59,31 +64,43 @@ impl Ingresses {
             access_log: given.access_log,
             limits: Limits { body: given.max_body, ..Limits::default() },
         })
-        .map(|ingress| Self(Some(ingress)))
+        .map(Self::Served)
     }
 
     /// Takes what the server said of Services.
     pub(super) fn network(&self, update: &NetworkUpdate) {
-        if let Some(ingress) = &self.0 {
+        if let Self::Served(ingress) = self {
             ingress.network(update);
         }
     }
 
     /// Takes what the server said of Ingresses.
     pub(super) fn update(&self, update: &Arc<IngressUpdate>) {
-        if let Some(ingress) = &self.0 {
-            ingress.ingresses(update);
+        match self {
+            Self::Served(ingress) => ingress.ingresses(update),
+            Self::Off(served) => drop(served.send_replace(update.number)),
+        }
+    }
+
+    /// The number of the last update that is served.
+    pub(super) fn served(&self) -> watch::Receiver<u64> {
+        match self {
+            Self::Served(ingress) => ingress.served(),
+            Self::Off(served) => served.subscribe(),
         }
     }
 
     /// What its ports are at.
     pub(super) fn status(&self) -> watch::Receiver<Status> {
-        self.0.as_ref().map_or_else(|| watch::channel(Status::default()).1, Ingress::status)
+        match self {
+            Self::Served(ingress) => ingress.status(),
+            Self::Off(_) => watch::channel(Status::default()).1,
+        }
     }
 
     /// Lets requests under way end, within a bound.
     pub(super) async fn stop(&self) {
-        if let Some(ingress) = &self.0 {
+        if let Self::Served(ingress) = self {
             ingress.stop().await;
         }
     }

@@ -87,7 +87,7 @@ struct Versioned<T> {
 pub struct JournalStore {
     dir: PathBuf,
     /// Held as long as this lives: two agents of one folder would undo each other.
-    _lock: fs::File,
+    _lock: Lock,
     cipher: XChaCha20Poly1305,
 }
 
@@ -204,12 +204,22 @@ pub(super) fn write_plain<T: Serialize>(path: &Path, data: &T) -> Result<(), Jou
     replace(path, &text)
 }
 
-fn lock(path: &Path) -> Result<fs::File, JournalError> {
+/// A file's lock. It is given back by a call: a child that was forked this moment and has not begun its
+/// own program has the file open, too, and closing it here would leave the lock with that child.
+struct Lock(fs::File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock(path: &Path) -> Result<Lock, JournalError> {
     let mut options = fs::OpenOptions::new();
     let file = options.write(true).create(true).truncate(false).mode(0o600).open(path);
     let file = file.map_err(|e| io_error("open", path, e))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(fs::TryLockError::WouldBlock) => {
             Err(JournalError::InUse { dir: path.parent().unwrap_or(path).to_path_buf() })
         }

@@ -10,6 +10,7 @@ mod down;
 mod engine;
 mod exec;
 pub(crate) mod files;
+mod health;
 mod images;
 mod ingress;
 mod journal;
@@ -26,6 +27,7 @@ mod run;
 #[cfg(test)]
 mod sample;
 mod sandbox;
+mod saving;
 pub(crate) mod session;
 mod steady;
 mod streams;

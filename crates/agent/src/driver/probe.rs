@@ -1,4 +1,4 @@
-//! One probe, or one lifecycle hook: exec, http, tcp. Called by `work`; when and how often is the
+//! One probe, or one lifecycle hook: exec, http, tcp, grpc (`health`). Called by `work`; when and how often is the
 //! logic's.
 
 use std::{sync::Arc, time::Duration};
@@ -19,6 +19,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
+use super::health;
 use crate::logic::command::{Failure, Output, Target};
 
 /// How much of a command's output is read, as the kubelet's; it is not shown, because it may hold
@@ -56,6 +57,14 @@ pub(super) async fn probe<R: Runtime>(runtime: &R, target: &Target, timeout: Dur
             Ok(_) => (true, String::new()),
             Err(error) => (false, format!("dial tcp {}: {error}", authority(host, *port))),
         },
+        Target::Grpc { host, port, service } => {
+            let at = authority(host, *port);
+            let asked = async { health::check(connect(host, *port).await?, &at, service, USER_AGENT).await };
+            match limited(timeout, asked).await {
+                Ok(()) => (true, String::new()),
+                Err(error) => (false, format!("grpc {at}: {error}")),
+            }
+        }
         Target::Sleep(_) => (false, "a probe cannot sleep".into()),
     };
     Ok(Output::Probe { ok, message })
@@ -87,6 +96,7 @@ pub(super) async fn hook<R: Runtime>(runtime: &R, target: &Target, timeout: Dura
             Ok(_) => Ok(Output::Done),
             Err(error) => Err(Failure::Hook(format!("dial tcp {}: {error}", authority(host, *port)))),
         },
+        Target::Grpc { .. } => Err(Failure::Hook("a hook cannot ask by gRPC".into())),
         Target::Sleep(time) => {
             tokio::time::sleep((*time).min(timeout)).await;
             Ok(Output::Done)
@@ -194,7 +204,12 @@ where
         let location = response.headers().get(header::LOCATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
         Ok((response.status().as_u16(), location))
     };
-    // The connection is driven here and dropped with the answer: the body is of no interest.
+    // The body is of no interest.
+    driven(connection, answer).await
+}
+
+/// Drives a connection for one answer, with which it is dropped.
+pub(super) async fn driven<T>(connection: impl Future, answer: impl Future<Output = T>) -> T {
     tokio::pin!(answer);
     tokio::select! {
         biased;

@@ -1,8 +1,7 @@
 //! The driver's loop: one input in, commands out, in order.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration};
 
-use evenkeel_model::Uid;
 use evenkeel_net::plane::{self, Plane};
 use evenkeel_runtime::Runtime;
 use evenkeel_wire::ToServer;
@@ -16,6 +15,7 @@ use super::{
     ingress::{IngressSettings, Ingresses},
     journal::{JournalError, JournalStore},
     node,
+    saving::{Inputs, Unsaved},
     session::{Heard, Session, SessionState, keep_file},
     steady::Steady,
     work::Worker,
@@ -24,7 +24,7 @@ use crate::{
     logic::{
         AgentLogic,
         command::{Command, Failure, Input, selector},
-        journal::{AgentRecord, Journal, JournalPod},
+        journal::Journal,
     },
     tokens::TokenSource,
 };
@@ -38,8 +38,6 @@ const BATCH: usize = 64;
 /// A session is not dialled before the engine was asked, but no later than this: else every node
 /// would begin as one that is not ready.
 const ENGINE_FIRST: Duration = Duration::from_secs(3);
-/// A journal that the disk refused is tried again this often.
-const UNSAVED_RETRY: Duration = Duration::from_secs(5);
 /// At the agent's end, work under way (a container just being made) gets this long to be noted.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Says whether there is a session, for people on the node.
@@ -77,7 +75,6 @@ pub async fn run<R: Runtime, D: Dial>(
     let (send, receive) = mpsc::channel(INPUTS);
     let (engine_send, engine) = watch::channel(None);
     let (keep_send, keep) = watch::channel(None);
-    let tasks = TaskTracker::new();
     let follower = Follower::new(
         runtime.clone(),
         selector.clone(),
@@ -98,7 +95,7 @@ pub async fn run<R: Runtime, D: Dial>(
     tokio::spawn(side.clone().run_until_cancelled_owned(clean_images(worker.clone(), engine, keep)));
     let renewing = worker.clone();
     tokio::spawn(side.clone().run_until_cancelled_owned(async move { renewing.renew_tokens().await }));
-    tokio::spawn(side.clone().run_until_cancelled_owned(tell_applied(plane.applied(), send.clone())));
+    follow_reached(&side, plane.applied(), ingress.served(), &send);
     tokio::spawn(side.clone().run_until_cancelled_owned(tell_drifts(of_network, send.clone())));
     let (state_send, state) = watch::channel(SessionState::Starting);
     follow_session(&side, config.dir.join(SESSION_FILE), state, worker.plane.clone());
@@ -109,8 +106,8 @@ pub async fn run<R: Runtime, D: Dial>(
         ingress,
         selector,
         send,
-        receive,
-        tasks,
+        receive: Inputs::new(receive),
+        tasks: TaskTracker::new(),
         store: Arc::new(store),
         unsaved: Unsaved::default(),
         keep: keep_send,
@@ -135,68 +132,19 @@ async fn open_journal(dir: PathBuf) -> Result<(JournalStore, Journal), DriverErr
     Ok(opened.await.map_err(|e| DriverError::Fault(e.to_string()))??)
 }
 
-/// What the disk refused to take and is still to be written; newest wins.
-#[derive(Default)]
-struct Unsaved {
-    pods: BTreeMap<Uid, Option<Box<JournalPod>>>,
-    agent: Option<Box<AgentRecord>>,
-    retry: Option<tokio::time::Instant>,
-}
-
-impl Unsaved {
-    fn is_empty(&self) -> bool {
-        self.pods.is_empty() && self.agent.is_none()
-    }
-
-    /// Takes in what is to be kept; gives back any other command.
-    fn gather(&mut self, command: Command) -> Option<Command> {
-        match command {
-            Command::Persist(pod) => {
-                self.pods.insert(pod.order.uid, Some(pod));
-            }
-            Command::Forget(pod) => {
-                self.pods.insert(pod, None);
-            }
-            Command::PersistAgent(record) => self.agent = Some(record),
-            other => return Some(other),
-        }
-        None
-    }
-
-    /// Writes all of it; what fails stays.
-    fn write(mut self, store: &JournalStore) -> (Self, Option<JournalError>) {
-        let mut first = None;
-        let mut keep = |result: Result<(), JournalError>| match result {
-            Ok(()) => false,
-            Err(error) => {
-                first.get_or_insert(error);
-                true
-            }
-        };
-        self.pods.retain(|uid, pod| {
-            keep(match pod {
-                Some(pod) => store.persist(pod),
-                None => store.forget(*uid),
-            })
-        });
-        self.agent = self.agent.filter(|record| keep(store.persist_agent(record)));
-        (self, first)
-    }
-}
-
-struct Loop<R, D> {
-    logic: AgentLogic,
+pub(super) struct Loop<R, D> {
+    pub(super) logic: AgentLogic,
     clock: Steady,
     worker: Arc<Worker<R>>,
     ingress: Ingresses,
     selector: Vec<(String, String)>,
     send: mpsc::Sender<Input>,
-    receive: mpsc::Receiver<Input>,
+    pub(super) receive: Inputs,
     tasks: TaskTracker,
-    store: Arc<JournalStore>,
-    unsaved: Unsaved,
+    pub(super) store: Arc<JournalStore>,
+    pub(super) unsaved: Unsaved,
     keep: watch::Sender<Option<Arc<[String]>>>,
-    session: Session<D>,
+    pub(super) session: Session<D>,
     /// No session is dialled before.
     dial_from: tokio::time::Instant,
     /// Nothing new is begun.
@@ -222,6 +170,7 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
                     if heartbeat.is_some() && !wants_to_write => self.write(),
                 () = tokio::time::sleep_until(retry.unwrap_or_else(tokio::time::Instant::now)), if retry.is_some() => {
                     self.save().await?;
+                    self.write();
                 }
             }
         }
@@ -261,7 +210,8 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
     }
 
     /// Takes an input, and what else waits by now. All that is to be kept is on disk before
-    /// anything begins: one write for the whole batch.
+    /// anything begins: one write for the whole batch. What packets live by begins before: what is heard of it
+    /// while the journal is written is newer, and must not be overtaken by it.
     async fn take(&mut self, input: Input) -> Result<(), DriverError> {
         let mut rest = Vec::new();
         let mut gone = Vec::new();
@@ -284,7 +234,12 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
                 rest.extend(self.unsaved.gather(command));
             }
             taken += 1;
-            next = if taken < BATCH { self.receive.try_recv().ok() } else { None };
+            next = if taken < BATCH { self.receive.at_once() } else { None };
+        }
+        let of_packets = |c: &Command| matches!(c, Command::Network(_) | Command::Ingresses(_));
+        let (packets, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(of_packets);
+        for command in packets {
+            self.begin(command).await;
         }
         if !self.unsaved.is_empty() {
             self.save().await?;
@@ -299,7 +254,7 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
         Ok(())
     }
 
-    async fn begin(&mut self, command: Command) {
+    pub(super) async fn begin(&mut self, command: Command) {
         match command {
             Command::Run { op, pod, work } if !self.stopping => {
                 let (worker, send) = (self.worker.clone(), self.send.clone());
@@ -341,22 +296,6 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
         }
     }
 
-    /// A disk that refuses does not stop the agent: its containers are found by their labels, too.
-    async fn save(&mut self) -> Result<(), DriverError> {
-        let store = self.store.clone();
-        let again = self.unsaved.retry.is_some();
-        let unsaved = std::mem::take(&mut self.unsaved);
-        let written = tokio::task::spawn_blocking(move || unsaved.write(&store)).await;
-        let (rest, error) = written.map_err(|e| DriverError::Fault(e.to_string()))?;
-        self.unsaved = rest;
-        self.unsaved.retry = (!self.unsaved.is_empty()).then(|| tokio::time::Instant::now() + UNSAVED_RETRY);
-        if let (Some(error), false) = (error, again) {
-            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            tracing::error!(%error, cause, "the agent's journal is behind");
-        }
-        Ok(())
-    }
-
     /// Waits for work under way, so that what it made is in the journal.
     async fn drain(mut self) -> Result<(), DriverError> {
         self.stopping = true;
@@ -377,7 +316,6 @@ impl<R: Runtime, D: Dial> Loop<R, D> {
     }
 }
 
-/// Tells what others did to the node's network.
 /// Keeps the file that says whether there is a session, and tells the network when one has ended.
 fn follow_session(side: &CancellationToken, file: PathBuf, state: watch::Receiver<SessionState>, plane: Plane) {
     tokio::spawn(side.clone().run_until_cancelled_owned(tell_away(state.clone(), plane)));
@@ -394,6 +332,7 @@ async fn tell_away(mut state: watch::Receiver<SessionState>, plane: Plane) {
     }
 }
 
+/// Tells what others did to the node's network.
 async fn tell_drifts(mut drifts: mpsc::Receiver<plane::Drift>, send: mpsc::Sender<Input>) {
     while let Some(plane::Drift { message }) = drifts.recv().await {
         if send.send(Input::NetworkDrift { message }).await.is_err() {
@@ -402,11 +341,23 @@ async fn tell_drifts(mut drifts: mpsc::Receiver<plane::Drift>, send: mpsc::Sende
     }
 }
 
-/// Tells how far the kernel follows the network that the server says.
-async fn tell_applied(mut applied: watch::Receiver<u64>, send: mpsc::Sender<Input>) {
-    while applied.changed().await.is_ok() {
-        let number = *applied.borrow_and_update();
-        if send.send(Input::NetworkApplied { number }).await.is_err() {
+/// Tells how far the node is with what the server says.
+fn follow_reached(
+    side: &CancellationToken,
+    applied: watch::Receiver<u64>,
+    served: watch::Receiver<u64>,
+    send: &mpsc::Sender<Input>,
+) {
+    let applied = tell(applied, |number| Input::NetworkApplied { number }, send.clone());
+    let served = tell(served, |number| Input::IngressesServed { number }, send.clone());
+    tokio::spawn(side.clone().run_until_cancelled_owned(applied));
+    tokio::spawn(side.clone().run_until_cancelled_owned(served));
+}
+
+async fn tell(mut reached: watch::Receiver<u64>, input: fn(u64) -> Input, send: mpsc::Sender<Input>) {
+    while reached.changed().await.is_ok() {
+        let number = *reached.borrow_and_update();
+        if send.send(input(number)).await.is_err() {
             return;
         }
     }

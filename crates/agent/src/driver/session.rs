@@ -4,7 +4,7 @@
 //! Used by the driver's loop. Deliberately not here: what is said in a session (`run`), and how one
 //! is carried and authenticated (whoever gives the [`Dial`]).
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::VecDeque, path::PathBuf, time::Duration};
 
 use evenkeel_model::Time;
 use evenkeel_wire::{ToAgent, local::AgentEnd};
@@ -56,6 +56,8 @@ pub(crate) struct Session<D> {
     pub(crate) last_sent: Instant,
     /// It was closed from this side, which the loop is still to hear.
     cut: bool,
+    /// What was heard, and waits its turn.
+    pub(crate) waiting: VecDeque<Heard>,
     state: watch::Sender<SessionState>,
     /// The last reason for an end that went to the log, and when.
     said: Option<(String, Instant)>,
@@ -81,13 +83,29 @@ impl<D: Dial> Session<D> {
             greet: false,
             last_sent: Instant::now(),
             cut: false,
+            waiting: VecDeque::new(),
             state,
             said: None,
         }
     }
 
-    /// Waits for what comes next. Safe to drop and call again.
+    /// Waits for what comes next; what waits its turn comes first. Safe to drop and call again.
     pub(crate) async fn next(&mut self, wants_to_write: bool) -> Heard {
+        match self.waiting.pop_front() {
+            Some(heard) => heard,
+            None => self.hear(wants_to_write).await,
+        }
+    }
+
+    /// Whether there is a session of which more can be heard while so much waits at most: its end is acted on
+    /// before what follows.
+    pub(crate) fn hears(&self, most: usize) -> bool {
+        let goes_on = self.waiting.back().is_none_or(|last| matches!(last, Heard::Message(_)));
+        self.open.is_some() && goes_on && self.waiting.len() < most
+    }
+
+    /// Waits for what comes next from the other side. Safe to drop and call again.
+    pub(crate) async fn hear(&mut self, wants_to_write: bool) -> Heard {
         if std::mem::take(&mut self.cut) {
             return Heard::Closed;
         }

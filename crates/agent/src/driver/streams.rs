@@ -175,6 +175,7 @@ impl From<RuntimeError> for Broken {
     fn from(error: RuntimeError) -> Self {
         let kind = match error {
             RuntimeError::NotFound { .. } => FailureKind::NotFound,
+            RuntimeError::Conflict { .. } => FailureKind::NotRunning,
             RuntimeError::EngineUnavailable { .. } | RuntimeError::Timeout { .. } => FailureKind::NodeAway,
             _ => FailureKind::Engine,
         };

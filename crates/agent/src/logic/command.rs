@@ -59,7 +59,8 @@ pub enum Command {
     /// Bring the node's network there, in the order of these. Once the kernel follows one, and all
     /// before it, tell [`Input::NetworkApplied`]; where several wait, of the last one alone.
     Network(Arc<NetworkUpdate>),
-    /// Serve these Ingresses, in the order of these.
+    /// Serve these Ingresses, in the order of these. Once one is served, and all before it, tell
+    /// [`Input::IngressesServed`]; where several wait, of the last one alone.
     Ingresses(Arc<IngressUpdate>),
 }
 
@@ -253,6 +254,15 @@ pub enum Target {
         /// Headers; `Host` replaces the address in the request.
         headers: Vec<(String, String)>,
     },
+    /// A question by gRPC's health checking protocol: success is that the service serves.
+    Grpc {
+        /// Address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Which service of the server; the server itself where it is empty.
+        service: String,
+    },
     /// A connection that is accepted.
     Tcp {
         /// Address.
@@ -376,6 +386,11 @@ pub enum Input {
     /// The kernel follows [`Command::Network`] of this number, and all before it.
     NetworkApplied {
         /// [`NetworkUpdate::number`].
+        number: u64,
+    },
+    /// The node serves [`Command::Ingresses`] of this number, and all before it.
+    IngressesServed {
+        /// [`IngressUpdate::number`].
         number: u64,
     },
     /// Somebody else changed the node's network, and it was put right.

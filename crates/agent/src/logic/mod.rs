@@ -33,7 +33,7 @@ use std::{
 
 use evenkeel_model::{Time, Uid};
 use evenkeel_runtime::{ContainerId, ContainerInfo, RuntimeError, RuntimeEvent};
-use evenkeel_wire::{Hello, KnownPod, NodeReport, Report, SourceCopy, ToServer};
+use evenkeel_wire::{Hello, KnownPod, NodeReport, Report, SourceCopy, ToAgent, ToServer};
 
 use self::{
     command::{Command, Failure, Input, OpId},
@@ -127,6 +127,30 @@ impl AgentLogic {
         self.step(now, Input::Wake)
     }
 
+    /// Takes what packets live by, and nothing else happens: what was decided before may not be on disk
+    /// yet. Gives back a message that must wait its turn.
+    pub fn ahead(&mut self, message: ToAgent) -> Result<Option<Command>, ToAgent> {
+        if self.session.is_at_work() { self.network(message) } else { Err(message) }
+    }
+
+    /// The same as [`Input::NetworkApplied`], and nothing else happens.
+    pub fn network_applied(&mut self, number: u64) {
+        self.session.network_applied(number);
+    }
+
+    /// The same as [`Input::IngressesServed`], and nothing else happens.
+    pub fn ingresses_served(&mut self, number: u64) {
+        self.session.ingresses_served(number);
+    }
+
+    /// How far the network is followed and Ingresses are served, alone, where the server does not know of it.
+    pub fn network_message(&mut self) -> Option<ToServer> {
+        let (network, ingresses) = (self.session.take_network(), self.session.take_ingresses());
+        let report = Report { network, ingresses, ..Report::default() };
+        (!report.is_heartbeat())
+            .then(|| ToServer::Report { stamp: self.session.tell(&report), report: Box::new(report) })
+    }
+
     /// When [`AgentLogic::poll`] wants to be called, if nothing happens before.
     pub fn next_wake(&self) -> Option<Time> {
         let pods = self.pods.values().filter_map(|p| p.wake(self.engine)).min();
@@ -179,7 +203,8 @@ impl AgentLogic {
                 self.node = *node;
                 self.tell_node();
             }
-            Input::NetworkApplied { number } => self.session.network_applied(number),
+            Input::NetworkApplied { number } => self.network_applied(number),
+            Input::IngressesServed { number } => self.ingresses_served(number),
             Input::NetworkDrift { message } => self.session.network_drifted(message),
             Input::ClockMoved { millis } => self.clock_moved(millis),
             Input::Wake => {}
@@ -359,6 +384,7 @@ impl AgentLogic {
             events: self.happened.take(self.last_step),
             answers: self.session.take_roll_call(),
             network: self.session.take_network(),
+            ingresses: self.session.take_ingresses(),
             network_drifts: self.session.take_network_drifts(),
             assigned: self.session.assigned(),
             ..self.outbox.take()

@@ -44,6 +44,30 @@ enum Place {
     Gap,
 }
 
+/// How far the node is with what the server numbers, and what was told of it.
+#[derive(Debug, Default)]
+struct Reached {
+    number: Option<u64>,
+    told: Option<u64>,
+}
+
+impl Reached {
+    fn come_to(&mut self, number: u64) {
+        self.number = self.number.max(Some(number));
+    }
+
+    fn is_news(&self) -> bool {
+        self.number > self.told
+    }
+
+    /// What the server does not know yet.
+    fn take(&mut self) -> Option<u64> {
+        let news = self.number.filter(|_| self.is_news());
+        self.told = self.number;
+        news
+    }
+}
+
 /// The session with the server.
 #[derive(Debug, Default)]
 pub(super) struct Session {
@@ -52,8 +76,10 @@ pub(super) struct Session {
     told: Stamp,
     /// The server's question that the next report answers.
     roll_call: Option<Time>,
-    /// The highest network update of this session that the kernel follows, and the one told last.
-    network: (Option<u64>, Option<u64>),
+    /// The highest network update of this session that the kernel follows.
+    network: Reached,
+    /// The highest update of Ingresses of this session that is served.
+    ingresses: Reached,
     /// What others did to the node's network, to be told; the newest [`MAX_NETWORK_DRIFTS`].
     network_drifts: VecDeque<String>,
     /// Drifts of this session's reports that the server has not said to have, at most
@@ -76,7 +102,7 @@ impl Session {
         let number = u64::try_from(now.0).unwrap_or(0).max(last + 1);
         self.told = Stamp { session: number, seq: 0 };
         self.roll_call = None;
-        self.network = (None, None);
+        (self.network, self.ingresses) = Default::default();
         self.early = None;
         self.state = State::Fresh(now + self.patience());
         std::mem::take(&mut self.unheard).into_iter().map(|(_, drift)| drift).collect()
@@ -109,14 +135,25 @@ impl Session {
     }
 
     pub(super) fn network_applied(&mut self, number: u64) {
-        self.network.0 = self.network.0.max(Some(number));
+        self.network.come_to(number);
     }
 
     /// The network that the kernel follows, where the server does not know of it.
     pub(super) fn take_network(&mut self) -> Option<u64> {
-        let news = self.network.0.filter(|_| self.network.0 > self.network.1);
-        self.network.1 = self.network.0;
-        news
+        self.network.take()
+    }
+
+    /// An older server numbers none of these, and takes a report with nothing else for a heartbeat, which
+    /// has another place in the session: it would end it.
+    pub(super) fn ingresses_served(&mut self, number: u64) {
+        if number != 0 {
+            self.ingresses.come_to(number);
+        }
+    }
+
+    /// The Ingresses that are served, where the server does not know of it.
+    pub(super) fn take_ingresses(&mut self) -> Option<u64> {
+        self.ingresses.take()
     }
 
     /// The last assignment that was taken.
@@ -136,10 +173,11 @@ impl Session {
         std::mem::take(&mut self.network_drifts).into()
     }
 
-    /// Whether the server waits for a word: its question is open, or the network has come further; or
-    /// there is one for it.
+    /// Whether the server waits for a word: its question is open, or the node has come further with what it
+    /// said; or there is one for it.
     pub(super) fn has_news(&self) -> bool {
-        self.roll_call.is_some() || self.network.0 > self.network.1 || !self.network_drifts.is_empty()
+        let further = self.network.is_news() || self.ingresses.is_news();
+        self.roll_call.is_some() || further || !self.network_drifts.is_empty()
     }
 
     /// The server has what was told up to here.
@@ -156,6 +194,11 @@ impl Session {
             State::At(seq) if assignment.full || assignment.seq == seq + 1 => Place::Next,
             _ => Place::Gap,
         }
+    }
+
+    /// Whether the server is obeyed.
+    pub(super) fn is_at_work(&self) -> bool {
+        matches!(self.state, State::At(_))
     }
 
     fn is_fresh(&self) -> bool {
@@ -219,20 +262,27 @@ impl AgentLogic {
                 // What isolates pods comes before them. Whether it counts, the assignment says.
                 self.session.early = Some(update);
             }
-            ToAgent::Network(update) => {
-                // The first assignment comes before it and tells whether this server is obeyed.
-                let obeyed = matches!(self.session.state, State::At(_));
-                if obeyed && update.session == self.session.number() {
-                    self.note_range(&update);
-                    out.push(Command::Network(update));
+            message @ (ToAgent::Network(_) | ToAgent::Ingresses(_)) => {
+                // The first assignment comes before them and tells whether this server is obeyed.
+                if self.session.is_at_work() {
+                    out.extend(self.network(message).ok().flatten());
                 }
             }
-            ToAgent::Ingresses(update) => {
-                let obeyed = matches!(self.session.state, State::At(_));
-                if obeyed && update.session == self.session.number() {
-                    out.push(Command::Ingresses(update));
-                }
+        }
+    }
+
+    /// Takes what is said of the network and of Ingresses in a session that is obeyed; gives back what is
+    /// neither.
+    pub(super) fn network(&mut self, message: ToAgent) -> Result<Option<Command>, ToAgent> {
+        let own = self.session.number();
+        match message {
+            ToAgent::Network(update) if update.session == own => {
+                self.note_range(&update);
+                Ok(Some(Command::Network(update)))
             }
+            ToAgent::Ingresses(update) if update.session == own => Ok(Some(Command::Ingresses(update))),
+            ToAgent::Network(_) | ToAgent::Ingresses(_) => Ok(None),
+            other => Err(other),
         }
     }
 
@@ -527,6 +577,31 @@ mod tests {
             assert_eq!(logic.has_report(), said.is_some());
             let ToServer::Report { report, .. } = logic.next_message() else { panic!("no report") };
             assert_eq!(report.network, said);
+        }
+    }
+
+    #[test]
+    fn what_is_served_is_told_once_a_session_and_not_to_a_server_that_numbers_nothing() {
+        let mut logic = agent();
+        let told = |logic: &mut AgentLogic, served: Option<u64>| {
+            if let Some(number) = served {
+                logic.step(T0, Input::IngressesServed { number });
+            }
+            let news = logic.has_report();
+            let ToServer::Report { report, .. } = logic.next_message() else { panic!("no report") };
+            assert_eq!(news, report.ingresses.is_some());
+            report.ingresses
+        };
+        for _ in 0..2 {
+            logic.step(T0, Input::SessionOpened);
+            let first = assignment(&logic, 1, true);
+            assert!(!breaks(&mut logic, T0, first));
+            logic.next_message();
+            assert_eq!(told(&mut logic, Some(0)), None);
+            for (served, said) in [(7, Some(7)), (7, None), (6, None), (9, Some(9))] {
+                assert_eq!(told(&mut logic, Some(served)), said);
+            }
+            assert_eq!(told(&mut logic, None), None);
         }
     }
 

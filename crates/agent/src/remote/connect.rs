@@ -1,24 +1,18 @@
 //! A connection: TCP, TLS, HTTP/2, and the agents' service over it.
 
-use std::{
-    fmt,
-    str::FromStr,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use evenkeel_wire::stream::{WINDOW, WINDOWS};
 use evenkeel_wire::{SERVER_NAME, proto::agents_client::AgentsClient};
-use hyper::{Request, Response, Uri, body::Incoming, client::conn::http2};
+use hyper::{Uri, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
-use tower::Service;
 
 use super::{RemoteError, tls};
+use crate::channel::Channel;
 
 /// A connection is made within this time, on a slow line, too.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -82,33 +76,6 @@ impl FromStr for ServerAddress {
 /// The agents' service of one connection.
 pub(super) type Client = AgentsClient<Channel>;
 
-/// A connection for calls. It ends when nobody holds it and no call is under way.
-#[derive(Debug, Clone)]
-pub(super) struct Channel {
-    send: http2::SendRequest<tonic::body::Body>,
-}
-
-impl Channel {
-    /// Whether calls can still be made.
-    pub(super) fn open(&self) -> bool {
-        !self.send.is_closed()
-    }
-}
-
-impl Service<Request<tonic::body::Body>> for Channel {
-    type Response = Response<Incoming>;
-    type Error = hyper::Error;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, hyper::Error>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        self.send.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
-        Box::pin(self.send.send_request(request))
-    }
-}
-
 /// Makes a connection.
 pub(super) async fn connect(address: &ServerAddress, config: ClientConfig) -> Result<Channel, RemoteError> {
     let slow = |_| RemoteError::Slow { address: address.to_string(), seconds: CONNECT.as_secs() };
@@ -138,7 +105,7 @@ async fn handshake(address: &ServerAddress, config: ClientConfig) -> Result<Chan
             tracing::debug!(error = evenkeel_model::causes(&error), "a connection with the server broke");
         }
     });
-    Ok(Channel { send })
+    Ok(Channel::new(send))
 }
 
 /// The agents' service over a connection.

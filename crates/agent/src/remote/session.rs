@@ -22,10 +22,11 @@ use tonic::{Code, Status, Streaming};
 
 use super::{
     Current, JoinOptions, ServerAddress,
-    connect::{Channel, client, refusal},
+    connect::{client, refusal},
     join::{clock, machine_id},
     streams::Side,
 };
+use crate::channel::Channel;
 
 /// The driver introduces itself at once.
 const HELLO: Duration = Duration::from_secs(30);

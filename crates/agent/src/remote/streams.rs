@@ -13,9 +13,10 @@ use tonic::{Request, Status, Streaming, metadata::MetadataValue};
 
 use super::{
     Current, RemoteError, Serve, ServerAddress,
-    connect::{Channel, client, connect},
+    connect::{client, connect},
     tls,
 };
+use crate::channel::Channel;
 
 /// Frames on their way out.
 const OUT: usize = 2;

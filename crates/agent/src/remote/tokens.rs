@@ -10,10 +10,13 @@ use tokio::sync::Mutex;
 
 use super::{
     Current, Identity, RemoteError, ServerAddress,
-    connect::{Channel, client, connect, refusal},
+    connect::{client, connect, refusal},
     tls,
 };
-use crate::tokens::{NoToken, Token, TokenAsk, TokenSource};
+use crate::{
+    channel::Channel,
+    tokens::{NoToken, Token, TokenAsk, TokenSource},
+};
 
 /// Asks this server with the identity in force.
 pub fn tokens(server: ServerAddress, current: Current) -> TokenSource {

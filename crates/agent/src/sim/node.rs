@@ -226,7 +226,13 @@ impl SimNode {
                     self.unsynced.push(Undo::Record(Box::new(before)));
                 }
                 Command::Reconnect { reason } => self.reconnect = Some(reason),
-                Command::KeepImages(_) | Command::Ingresses(_) => {}
+                Command::KeepImages(_) => {}
+                // Nobody asks: what is served is all that there is to it.
+                Command::Ingresses(update) => {
+                    let at = now + self.runtime.latency();
+                    let served = Input::IngressesServed { number: update.number };
+                    self.runtime.at(at, Happening::Tell(Box::new(served)));
+                }
                 Command::Network(update) => {
                     self.net.update(&update);
                     self.runtime.range = self.net.range();

@@ -277,7 +277,7 @@ impl SimRuntime {
                 (self.containers.get(id).into_iter().collect(), command.iter().any(|a| a.contains("ready")))
             }
             Target::Http { host, path, .. } => (self.behind(host), path.contains("ready")),
-            Target::Tcp { host, .. } => (self.behind(host), true),
+            Target::Tcp { host, .. } | Target::Grpc { host, .. } => (self.behind(host), true),
             Target::Sleep(_) => (Vec::new(), false),
         };
         asked.retain(|c| matches!(c.info.state, ContainerState::Running { .. }));

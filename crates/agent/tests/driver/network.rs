@@ -5,14 +5,20 @@
 use std::{
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr, TcpStream},
+    path::PathBuf,
     process::Command,
     sync::Arc,
     time::Duration,
 };
 
 use evenkeel_agent::driver::{Choice, down};
-use evenkeel_model::net::{Cidr, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet};
-use evenkeel_wire::{ToAgent, ToServer};
+use evenkeel_model::{
+    ingress::IngressUpdate,
+    net::{
+        Cidr, NetworkMode, NetworkSettings, NetworkUpdate, NodeNet, PortProtocol, ServiceId, ServiceNet, ServicePort,
+    },
+};
+use evenkeel_wire::{Report, ToAgent, ToServer};
 use serde_json::{Value, json};
 
 use super::{Lab, docker, order, uid};
@@ -22,22 +28,22 @@ fn sh(script: &str) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
-/// A range of this test alone, of those that are kept for trials of networks.
-fn range() -> Cidr {
-    let number = std::process::id() % 200;
+/// A range of a test alone, of those that are kept for trials of networks.
+fn range(test: u32) -> Cidr {
+    let number = (std::process::id() * 2 + test) % 200;
     Cidr::around(Ipv4Addr::new(198, 18, u8::try_from(number).unwrap(), 0), 24)
 }
 
-fn update(session: u64, number: u64) -> NetworkUpdate {
-    let node = NodeNet { name: "n1".into(), address: None, pod_cidr: Some(range()), zone: None };
+fn update(test: u32, session: u64, number: u64) -> NetworkUpdate {
+    let node = NodeNet { name: "n1".into(), address: None, pod_cidr: Some(range(test)), zone: None };
     NetworkUpdate {
         session,
         number,
         full: true,
         settings: Some(NetworkSettings {
-            cluster_cidr: range(),
-            service_cidr: Cidr::around(Ipv4Addr::new(198, 19, range().network().octets()[2], 0), 24),
-            dns: Ipv4Addr::new(198, 19, range().network().octets()[2], 10).into(),
+            cluster_cidr: range(test),
+            service_cidr: Cidr::around(Ipv4Addr::new(198, 19, range(test).network().octets()[2], 0), 24),
+            dns: Ipv4Addr::new(198, 19, range(test).network().octets()[2], 10).into(),
             domain: "cluster.local".into(),
             mode: NetworkMode::Auto,
         }),
@@ -46,16 +52,37 @@ fn update(session: u64, number: u64) -> NetworkUpdate {
     }
 }
 
-async fn tell(lab: &mut Lab, number: u64) {
-    let message = ToAgent::Network(Arc::new(update(lab.session, number)));
-    lab.server.as_ref().unwrap().send.send(message).await.unwrap();
+async fn tell(test: u32, lab: &mut Lab, number: u64) {
+    let message = ToAgent::Network(Arc::new(update(test, lab.session, number)));
     // The agent says when its kernel follows.
+    say(lab, message, |report| report.network == Some(number)).await;
+}
+
+/// The agent serves no Ingresses, and says so of each update, so that nobody waits for it.
+async fn tell_ingresses(lab: &mut Lab, number: u64) {
+    let (ingresses, gone_ingresses, certificates, gone_certificates) = Default::default();
+    let update = IngressUpdate {
+        session: lab.session,
+        number,
+        full: true,
+        ingresses,
+        gone_ingresses,
+        certificates,
+        gone_certificates,
+    };
+    say(lab, ToAgent::Ingresses(Arc::new(update)), |report| report.ingresses == Some(number)).await;
+}
+
+/// Says something to the agent, and waits for a report that answers it.
+async fn say(lab: &mut Lab, message: ToAgent, answers: impl Fn(&Report) -> bool) {
+    lab.server.as_ref().unwrap().send.send(message).await.unwrap();
     loop {
         if let ToServer::Report { report, .. } = lab.hear().await {
+            let over = answers(&report);
             for pod in report.pods {
                 lab.pods.insert(pod.uid, pod);
             }
-            if report.network == Some(number) {
+            if over {
                 return;
             }
         }
@@ -70,7 +97,7 @@ fn ip(lab: &Lab, pod: evenkeel_model::Uid) -> Value {
 async fn a_pod_has_an_address_of_the_nodes_range_and_keeps_it() {
     let mut lab = Lab::on(Choice::Own).await;
     lab.assign(vec![], true, vec![]).await;
-    tell(&mut lab, 1).await;
+    tell(0, &mut lab, 1).await;
     let pod = uid(40);
     let spec = json!({
         "containers": [{"name": "c", "image": super::IMAGE, "args": ["run"],
@@ -82,7 +109,7 @@ async fn a_pod_has_an_address_of_the_nodes_range_and_keeps_it() {
     lab.assign(vec![wanted.clone()], false, vec![]).await;
     lab.until("ready on the network", |l| l.ready(pod)).await;
     let address = ip(&lab, pod);
-    assert_eq!(address, range().nth(2).unwrap().to_string());
+    assert_eq!(address, range(0).nth(2).unwrap().to_string());
     let id = lab.container(pod)["containerID"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
     let cat = |file: &str| sh(&format!("docker exec {id} /program cat {file}"));
     let hosts = cat("/etc/hosts");
@@ -91,7 +118,7 @@ async fn a_pod_has_an_address_of_the_nodes_range_and_keeps_it() {
     assert!(hosts.lines().any(|l| words(l) == words(&own)), "{hosts}");
     assert!(hosts.contains("localhost") && hosts.contains("192.0.2.7"), "{hosts}");
     let resolv = cat("/etc/resolv.conf");
-    let octet = range().network().octets()[2];
+    let octet = range(0).network().octets()[2];
     assert!(resolv.contains(&format!("nameserver 198.19.{octet}.10")), "{resolv}");
     assert!(resolv.contains("search shop.svc.cluster.local svc.cluster.local cluster.local"), "{resolv}");
     assert!(resolv.contains("ndots:5"), "{resolv}");
@@ -141,5 +168,82 @@ async fn a_pod_has_an_address_of_the_nodes_range_and_keeps_it() {
     down(Arc::new(docker()), &lab.cluster, &lab.dir.path().join("agent")).await.unwrap();
     assert_eq!(sh(&format!("ip route show proto 69 | grep 198.18.{octet}.")), "");
     assert_eq!(sh(&format!("ip addr show | grep -E '198.1[89].{octet}.'")), "");
-    assert_eq!(sh(&format!("nft list ruleset 2>/dev/null | grep '{}'", range())), "");
+    assert_eq!(sh(&format!("nft list ruleset 2>/dev/null | grep '{}'", range(0))), "");
+}
+
+/// A pipe in the place of a file: who opens it to write waits for a reader.
+struct Pipe(PathBuf);
+
+impl Pipe {
+    fn new(path: PathBuf) -> Self {
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        Self(path)
+    }
+
+    /// Lets go of who waits, and of nobody later: gives what is written.
+    async fn read(&self) -> Vec<u8> {
+        let apart = self.0.with_extension("pipe");
+        std::fs::rename(&self.0, &apart).unwrap();
+        tokio::task::spawn_blocking(move || std::fs::read(apart).unwrap()).await.unwrap()
+    }
+}
+
+impl Drop for Pipe {
+    /// A test that fails leaves nobody waiting: its runtime would wait, too.
+    fn drop(&mut self) {
+        let _ = std::fs::OpenOptions::new().read(true).write(true).open(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn the_network_is_followed_while_the_journal_hangs() {
+    let mut lab = Lab::on(Choice::Own).await;
+    lab.assign(vec![], true, vec![]).await;
+    tell(1, &mut lab, 1).await;
+    // A pipe in the place of what is written: who opens it waits for a reader.
+    let pod = uid(43);
+    let pipe = Pipe::new(lab.dir.path().join("agent/journal").join(pod.to_string()).with_extension("new"));
+    let spec = json!({"containers": [{"name": "c", "image": super::IMAGE, "args": ["run"]}]});
+    lab.assign(vec![order(pod, "late", spec, vec![])], false, vec![]).await;
+    tell(1, &mut lab, 2).await;
+    tell(1, &mut lab, 3).await;
+    tell_ingresses(&mut lab, 4).await;
+    assert!(lab.pods.is_empty() && lab.ids(pod).await.is_empty(), "a pod began before the journal had it");
+
+    assert!(!pipe.read().await.is_empty());
+    lab.until("ready", |l| l.ready(pod)).await;
+    lab.stop().await;
+    down(Arc::new(docker()), &lab.cluster, &lab.dir.path().join("agent")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_heard_while_the_journal_hangs_is_not_overtaken_by_what_came_before() {
+    let mut lab = Lab::on(Choice::Own).await;
+    lab.assign(vec![], true, vec![]).await;
+    tell_ingresses(&mut lab, 1).await;
+    // A range that the agent did not know is kept in its own record.
+    let pipe = Pipe::new(lab.dir.path().join("agent/agent.new"));
+    let first = ToAgent::Network(Arc::new(update(2, lab.session, 1)));
+    lab.server.as_ref().unwrap().send.send(first).await.unwrap();
+    let address = Ipv4Addr::new(198, 19, range(2).network().octets()[2], 77);
+    let port = ServicePort { name: "http".into(), protocol: PortProtocol::Tcp, port: 80, node_port: None };
+    let service = ServiceNet {
+        cluster_ips: vec![address.into()],
+        ports: vec![port],
+        ..ServiceNet::new(ServiceId { namespace: "shop".into(), name: "web".into() }, uid(44))
+    };
+    let session = lab.session;
+    let later = |number, services| {
+        ToAgent::Network(Arc::new(NetworkUpdate { session, number, services, ..NetworkUpdate::default() }))
+    };
+    let second = later(2, vec![Arc::new(service)]);
+    say(&mut lab, second, |report| report.network == Some(2)).await;
+    assert!(!pipe.read().await.is_empty());
+    // Whatever waited is followed before this.
+    let third = later(3, Vec::new());
+    say(&mut lab, third, |report| report.network == Some(3)).await;
+    let rules = sh("nft list ruleset");
+    assert!(rules.contains(&address.to_string()), "the Service of the second update is lost: {rules}");
+    lab.stop().await;
+    down(Arc::new(docker()), &lab.cluster, &lab.dir.path().join("agent")).await.unwrap();
 }

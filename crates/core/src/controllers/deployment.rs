@@ -387,16 +387,26 @@ impl Run<'_> {
         set.meta.annotate(MAX_REPLICAS, self.limits.max_total().to_string());
     }
 
-    /// Gives the new ReplicaSet the highest revision number, also when it is an old one that came
-    /// back. Its release stays the one that made it.
+    /// Gives the new ReplicaSet the highest revision number, also when it is an old one that came back, and the
+    /// Deployment's annotations as they are now: `kubectl rollout history` shows the cause of a change from there,
+    /// which is written after the change, and `kubectl rollout undo` puts them all back. Its release stays the one
+    /// that made it.
     fn number(&mut self, new: usize, cx: &mut Cx<'_>) {
         let highest = self.others(Some(new)).into_iter().map(|i| self.owned[i].revision()).max().unwrap_or(0);
-        if self.owned[new].revision() > highest {
+        let object = &self.owned[new].object;
+        let numbered = self.owned[new].revision() > highest;
+        let kept = template::copied(self.deployment).all(|(k, v)| object.meta.annotation(k) == Some(v.as_str()));
+        if numbered && kept {
             return;
         }
-        let mut next = Object::clone(&self.owned[new].object);
-        next.meta.annotate(names::DEPLOYMENT_REVISION, (highest + 1).to_string());
-        self.progress = Some(("FoundNewReplicaSet", format!("Found new replica set \"{}\"", next.key.name)));
+        let mut next = Object::clone(object);
+        for (name, text) in template::copied(self.deployment) {
+            next.meta.annotate(name, text.clone());
+        }
+        if !numbered {
+            next.meta.annotate(names::DEPLOYMENT_REVISION, (highest + 1).to_string());
+            self.progress = Some(("FoundNewReplicaSet", format!("Found new replica set \"{}\"", next.key.name)));
+        }
         self.owned[new].object = Arc::new(next.clone());
         cx.put(next);
     }

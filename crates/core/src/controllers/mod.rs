@@ -14,6 +14,7 @@ pub mod disruption;
 pub mod endpoints;
 pub mod gc;
 pub mod ingress;
+pub mod lease;
 pub mod mirror;
 pub mod namespace;
 pub mod node;
@@ -72,6 +73,8 @@ pub enum ControllerId {
     Quota,
     /// Life of a node.
     Node,
+    /// When a node was last heard of, as an object; key: the Node.
+    Lease,
     /// Garbage collection by owner references; key: the dependent.
     Gc,
     /// Drift records: resolution, back-off.
@@ -105,6 +108,7 @@ impl ControllerId {
         Self::Policy,
         Self::Quota,
         Self::Node,
+        Self::Lease,
         Self::Gc,
         Self::Drift,
         Self::Definition,
@@ -132,6 +136,7 @@ impl ControllerId {
             Self::Policy => "policy",
             Self::Quota => "quota",
             Self::Node => "node",
+            Self::Lease => "lease",
             Self::Gc => "gc",
             Self::Drift => "drift",
             Self::Definition => "definition",
@@ -165,6 +170,7 @@ impl Controllers {
         policy::route(world, changed, &mut |k| mark(ControllerId::Policy, k));
         quota::route(world, changed, &mut |k| mark(ControllerId::Quota, k));
         node::route(world, changed, &mut |k| mark(ControllerId::Node, k));
+        lease::route(world, changed, &mut |k| mark(ControllerId::Lease, k));
         gc::route(world, changed, &mut |k| mark(ControllerId::Gc, k));
         drift::route(world, changed, &mut |k| mark(ControllerId::Drift, k));
         definition::route(world, changed, &mut |k| mark(ControllerId::Definition, k));
@@ -192,6 +198,7 @@ impl Controllers {
             ControllerId::Policy => policy::reconcile(world, key, cx),
             ControllerId::Quota => quota::reconcile(world, key, cx),
             ControllerId::Node => node::reconcile(world, key, cx),
+            ControllerId::Lease => lease::reconcile(world, key, cx),
             ControllerId::Gc => gc::reconcile(world, key, cx),
             ControllerId::Drift => drift::reconcile(world, key, cx),
             ControllerId::Definition => definition::reconcile(world, key, cx),

@@ -10,6 +10,7 @@ use evenkeel_model::{Object, canonical};
 use evenkeel_schema::{
     custom::Before,
     merge::{Apply, FieldSet, Managed, Update, apply, update},
+    validate::Cause,
 };
 use serde_json::{Value, json};
 
@@ -79,8 +80,7 @@ pub(super) fn replace(
         None
     };
     if let Some(why) = over {
-        let path = alloc::format!("spec.{FIELD}");
-        return Err(Refusal::fields(key, [(path, alloc::format!("Forbidden: {why}"))].into()));
+        return Err(Refusal::fields(key, [Cause::forbidden(alloc::format!("spec.{FIELD}"), why)]));
     }
     let mut body = live.body_map();
     body.insert("spec".into(), after.get("spec").cloned().unwrap_or_default());

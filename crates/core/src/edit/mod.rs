@@ -29,6 +29,7 @@ use evenkeel_schema::{
     SchemaRef,
     custom::Before,
     merge::{Apply, Conflicts, FieldSet, Managed, Update, apply, update},
+    validate::Cause,
 };
 pub use owners::Owners;
 use serde_json::Value;
@@ -168,8 +169,7 @@ fn valid(schema: SchemaRef<'_>, key: &Key, value: &Value, before: Before<'_>) ->
     if problems.is_empty() {
         return Ok(());
     }
-    let fields = problems.into_iter().map(|p| (p.path.to_string(), p.message));
-    Err(Refusal::fields(key, fields.collect()))
+    Err(Refusal::fields(key, problems.into_iter().map(Into::into).collect::<Vec<_>>()))
 }
 
 fn create(world: &World, wish: &Wish, cx: &mut Cx<'_>) -> Result<Answer, Refusal> {
@@ -217,8 +217,14 @@ fn make(
     if object.key.kind == Kind::NetworkPolicy
         && let Some(why) = policy::objection(world)
     {
-        return Err(Refusal::fields(&object.key, [("spec".into(), why)].into()));
+        return Err(Refusal::fields(&object.key, [Cause::wrong("spec", why)]));
     }
+    if object.key.kind == Kind::Namespace {
+        object.meta.set_label("kubernetes.io/metadata.name", &*object.key.name);
+    }
+    // What it is given from here on belongs to nobody, as in Kubernetes: an apply of the document that its writer
+    // has must not take it away.
+    object.managed = managed(&object, cx).to_bytes();
     object = served(world, None, object, cx)?;
     if object.key.kind == Kind::Pod {
         let toleration = cx.settings.default_toleration;
@@ -226,19 +232,14 @@ fn make(
         object.status = pod::first_status(&object);
         if let Some(node) = object.node.clone() {
             object = scheduler::placed(world, &object, &node, cx.now).map_err(|why| {
-                Refusal::fields(
-                    &object.key,
-                    [("spec.nodeName".into(), format!("Invalid value: {node:?}: {why}"))].into(),
-                )
+                Refusal::fields(&object.key, [Cause::invalid("spec.nodeName", format!("{node:?}"), why)])
             })?;
         }
     }
     quota::admit(world, None, &object, cx.now).map_err(|why| quota::refusal(&object.key, &why))?;
     if object.key.kind == Kind::Namespace {
-        object.meta.set_label("kubernetes.io/metadata.name", &*object.key.name);
         object = object.with_spec(&serde_json::json!({"finalizers": ["kubernetes"]}));
     }
-    object.managed = managed(&object, cx).to_bytes();
     let key = object.key.clone();
     if dry_run {
         return Ok(Answer::WouldCreate(Arc::new(object)));
@@ -260,7 +261,7 @@ fn served(world: &World, live: Option<&Object>, object: Object, cx: &mut Cx<'_>)
             return Err(Refusal::fields(&key, wrong));
         }
     }
-    service::admit(world, live, object, cx).map_err(|why| Refusal::fields(&key, [("spec".into(), why)].into()))
+    service::admit(world, live, object, cx).map_err(|why| Refusal::fields(&key, [Cause::wrong("spec", why)]))
 }
 
 /// Gives an object a name where it asks for a generated one.
@@ -269,7 +270,8 @@ fn name(world: &World, object: &mut Object, cx: &mut Cx<'_>) -> Result<(), Refus
         return Ok(());
     }
     let Some(base) = object.meta.generate_name.clone().filter(|b| !b.is_empty()) else {
-        return Err(Refusal::invalid("metadata.name: Required value: name or generateName is required"));
+        let why = "name or generateName is required";
+        return Err(Refusal::fields(&object.key, [Cause::required("metadata.name", why)]));
     };
     let base: String = base.chars().take(NAME_BASE_LIMIT).collect();
     for _ in 0..NAME_TRIES {
@@ -299,7 +301,8 @@ fn has_place(world: &World, key: &Key) -> Result<(), Refusal> {
                 key.name,
                 key.namespace
             ),
-        )),
+        )
+        .with(More::Ending(key.namespace.to_string()))),
         Some(_) => Ok(()),
     }
 }

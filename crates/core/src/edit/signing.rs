@@ -3,9 +3,10 @@
 //! Called for writes of its `status` and `approval`. A decision stays: who was approved or denied is not asked
 //! about again. Deliberately not here: who may decide, and the signature (the API).
 
-use alloc::{format, vec};
+use alloc::format;
 
 use evenkeel_model::{Key, Time};
+use evenkeel_schema::validate::Cause;
 use serde_json::{Value, json};
 
 use crate::ask::Refusal;
@@ -25,8 +26,8 @@ pub(super) fn follows(key: &Key, before: &Value, after: &mut Value, now: Time) -
     let new = list(after);
     let settled = old.iter().filter(|c| SETTLED.iter().any(|s| c["type"] == *s));
     if let Some(gone) = settled.clone().find(|c| !new.iter().any(|n| n["type"] == c["type"])) {
-        let why = format!("Forbidden: updates may not remove a condition of type {}", gone["type"]);
-        return Err(Refusal::fields(key, vec![("status.conditions".into(), why)]));
+        let why = format!("updates may not remove a condition of type {}", gone["type"]);
+        return Err(Refusal::fields(key, [Cause::forbidden("status.conditions", why)]));
     }
     let conditions = after["status"].get_mut("conditions").and_then(Value::as_array_mut);
     for condition in conditions.into_iter().flatten().filter(|c| c.is_object()) {

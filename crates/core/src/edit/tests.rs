@@ -4,7 +4,7 @@
 use alloc::{boxed::Box, format, string::ToString, vec::Vec};
 
 use evenkeel_model::{Key, Kind, Uid, Version, names, own::SourceSpec};
-use evenkeel_schema::merge::Managed;
+use evenkeel_schema::{merge::Managed, validate::Cause};
 use serde_json::{Value, json};
 
 use super::{Edit, Wish};
@@ -154,7 +154,7 @@ fn what_is_fixed_stays() {
     other["spec"]["template"]["metadata"]["labels"] = json!({"app": "other"});
     let refusal = replace(&mut lab, other).unwrap_err();
     assert_eq!(refusal.message, "Deployment.apps \"web\" is invalid: spec.selector: field is immutable");
-    assert_eq!(refusal.more, More::Fields([("spec.selector".into(), "field is immutable".into())].into()));
+    assert_eq!(refusal.more, More::Fields([Cause::wrong("spec.selector", "field is immutable")].into()));
     let pod = lab.world.list(Kind::Pod, "shop").next().unwrap().clone();
     let mut changed = pod.to_value();
     changed["spec"]["containers"][0]["image"] = json!("web:2");
@@ -257,12 +257,18 @@ fn a_write_to_a_sources_object_is_drift_and_locked_ones_are_refused() {
     create(&mut lab, map("mine", json!({}))).unwrap();
 }
 
+/// A ConfigMap for a namespace that is made for it.
+fn map_of_new_namespace(lab: &mut Lab) -> Value {
+    create(lab, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}})).unwrap();
+    let mut inside = map("c", json!({}));
+    inside["metadata"]["namespace"] = json!("new");
+    inside
+}
+
 #[test]
 fn namespaces_go_with_what_is_in_them_and_built_in_ones_stay() {
     let mut lab = Lab::new();
-    create(&mut lab, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}})).unwrap();
-    let mut inside = map("c", json!({}));
-    inside["metadata"]["namespace"] = json!("new");
+    let inside = map_of_new_namespace(&mut lab);
     create(&mut lab, inside.clone()).unwrap();
     let key = Key::cluster(Kind::Namespace, "new");
     let at_once = DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() };
@@ -276,6 +282,39 @@ fn namespaces_go_with_what_is_in_them_and_built_in_ones_stay() {
     assert_eq!(edit(&mut lab, Edit::Delete { key: class, options: at_once.clone() }).unwrap_err().code, 403);
     let built_in = Key::cluster(Kind::Namespace, "default");
     assert_eq!(edit(&mut lab, Edit::Delete { key: built_in, options: at_once }).unwrap_err().code, 403);
+}
+
+#[test]
+fn a_namespace_that_ends_says_so_to_programs_too() {
+    let mut lab = Lab::new();
+    let mut held = map_of_new_namespace(&mut lab);
+    held["metadata"]["finalizers"] = json!(["shop.example/held"]);
+    create(&mut lab, held.clone()).unwrap();
+    let key = Key::cluster(Kind::Namespace, "new");
+    edit(&mut lab, Edit::Delete { key, options: DeleteOptions::default() }).unwrap();
+    held["metadata"]["name"] = json!("late");
+    let refusal = create(&mut lab, held).unwrap_err();
+    assert_eq!((refusal.code, refusal.more), (403, More::Ending("new".into())));
+}
+
+#[test]
+fn what_a_pod_is_given_belongs_to_nobody() {
+    let mut lab = Lab::new();
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"},
+        "spec": {"containers": [{"name": "c", "image": "web:1"}]}});
+    create(&mut lab, pod.clone()).unwrap();
+    let key = Key::new(Kind::Pod, "shop", "p");
+    let there = lab.world.get(&key).unwrap().to_value();
+    let owned = there["metadata"]["managedFields"].to_string();
+    assert!(there["spec"]["volumes"][0]["name"].as_str().unwrap().starts_with("kube-api-access-"), "{there}");
+    for given in ["kube-api-access", "f:volumeMounts", "f:tolerations", "f:serviceAccountName"] {
+        assert!(!owned.contains(given), "{given} in {owned}");
+    }
+    // So apply may take over from the one who made it, as kubectl does it, and takes nothing away.
+    let managed = Managed::from_bytes(owned.replace("\"Update\"", "\"Apply\"").as_bytes()).unwrap();
+    let handed = Wish { managed: Some(managed), ..wish(there) };
+    edit(&mut lab, Edit::Replace { wish: handed, if_version: None, if_uid: None }).unwrap();
+    apply(&mut lab, "kubectl", pod, false).unwrap();
 }
 
 #[test]

@@ -32,6 +32,10 @@ const OWN: &str = "evenkeel.dev";
 /// Paths that say nothing of anybody's objects.
 const DISCOVERY: [&str; 9] =
     ["/", "/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/version", "/version/"];
+/// Paths that say how the server fares.
+const MONITORING: [&str; 7] = ["/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/readyz", "/readyz/*"];
+/// The group of who may read them.
+const MONITORS: &str = "system:monitoring";
 
 /// A role that every cluster has.
 #[derive(Debug)]
@@ -156,6 +160,11 @@ pub fn roles() -> Vec<Ready> {
         rule(&["create"], "authorization.k8s.io", &["selfsubjectaccessreviews", "selfsubjectrulesreviews"]),
         rule(&["create"], "authentication.k8s.io", &["selfsubjectreviews"]),
     ];
+    // For servers that leave it to this one who somebody is and what they may, as metrics adapters do.
+    let delegator = vec![
+        rule(&["create"], "authentication.k8s.io", &["tokenreviews"]),
+        rule(&["create"], "authorization.k8s.io", &["subjectaccessreviews"]),
+    ];
     vec![
         plain("cluster-admin", vec![rule(&ALL, "*", &ALL), paths(&ALL, &ALL)], Some(MASTERS)),
         sum("admin", TO_ADMIN, None),
@@ -165,8 +174,10 @@ pub fn roles() -> Vec<Ready> {
         part("system:aggregate-to-admin", TO_ADMIN, admin()),
         part("system:aggregate-to-edit", TO_EDIT, edit()),
         part("system:aggregate-to-view", TO_VIEW, view()),
+        plain("system:auth-delegator", delegator, None),
         plain("system:basic-user", reviews, Some(AUTHENTICATED)),
         plain("system:discovery", vec![paths(&["get"], &DISCOVERY)], Some(AUTHENTICATED)),
+        plain(MONITORS, vec![paths(&["get"], &MONITORING)], Some(MONITORS)),
     ]
 }
 

@@ -50,6 +50,7 @@ pub fn handle(world: &World, ask: &Ask, user: &str, cx: &mut Cx<'_>) -> Result<A
         | Ask::DriftHeal { .. }
         | Ask::UpdateNode { .. }
         | Ask::NodeUse
+        | Ask::RenewLeases { .. }
         | Ask::DeleteNode { .. }
         | Ask::OrphanAdopt { .. }
         | Ask::OrphanRemove { .. }

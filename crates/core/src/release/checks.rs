@@ -53,8 +53,8 @@ fn services(world: &World, snapshot: &Snapshot, layout: &Layout, out: &mut Vec<D
         }
         let Some(spec) = doc.value.get("spec").and_then(Value::as_object) else { continue };
         let live = world.get(&doc.key).filter(|o| !o.deleting()).map(|o| &**o);
-        for (path, why) in service::objections(world, layout, &doc.key, spec, live) {
-            out.push(complaint(doc, &path, why));
+        for cause in service::objections(world, layout, &doc.key, spec, live) {
+            out.push(complaint(doc, &cause.field, cause.message));
         }
         for (path, what) in service::asks(spec) {
             match asked.entry(what) {

@@ -87,8 +87,13 @@ impl Node {
     }
 
     pub(crate) fn ingresses(&self, ingresses: Vec<IngressNet>, certificates: Vec<CertificateNet>) {
+        self.numbered(1, ingresses, certificates);
+    }
+
+    pub(crate) fn numbered(&self, number: u64, ingresses: Vec<IngressNet>, certificates: Vec<CertificateNet>) {
         self.ingress.ingresses(&IngressUpdate {
             session: 1,
+            number,
             full: true,
             ingresses: ingresses.into_iter().map(Arc::new).collect(),
             gone_ingresses: Vec::new(),

@@ -3,7 +3,7 @@
 use evenkeel_ingress::{Ingress, Limits, Port};
 use http_body_util::Full;
 use hyper::{Request, StatusCode};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 use crate::kit::{Backend, CLIENT, Node, certificate, get, ingress, loopback, send, service, settings, tls};
 
@@ -121,12 +121,50 @@ async fn a_port_that_somebody_has_is_told_and_had_when_it_is_free() {
     let refused = status.wait_for(|s| matches!(s.http, Port::Refused(_))).await.unwrap().clone();
     let Port::Refused(why) = refused.http else { unreachable!() };
     assert!(why.contains("another program listens") && why.contains("--ingress-http-port"), "{why}");
+    // There is nothing more to wait for: the node is none of those that serve.
+    let mut served = node.ingress.served();
+    served_is(&mut served, 1).await;
     drop(taken);
     assert_eq!(node.http().await, given.http);
     node.ingresses(Vec::new(), Vec::new());
     let free = status.wait_for(|s| s.http == Port::Unused);
     tokio::time::timeout(crate::kit::PATIENCE, free).await.unwrap().unwrap();
     drop(TcpListener::bind(given.http).await.expect("the port is given back"));
+}
+
+/// Waits until this is told to be served; what is told again counts anew.
+async fn served_is(served: &mut watch::Receiver<u64>, number: u64) {
+    let told = async {
+        while *served.borrow_and_update() != number {
+            served.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(crate::kit::PATIENCE, told).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_told_to_be_served_is_answered_by_the_very_next_request() {
+    let node = Node::start(Limits::default());
+    let (mut served, status) = (node.ingress.served(), node.ingress.status());
+    assert_eq!(*served.borrow(), 0, "nothing was said");
+    let path = "/.well-known/acme-challenge/tok";
+    let mut way = ingress("shop", &[("shop.example", "/", "web")]);
+    for number in 7..40 {
+        // The first is the first to want the port.
+        way.answers = vec![format!("tok.{number}")];
+        node.numbered(number, vec![way.clone()], Vec::new());
+        served_is(&mut served, number).await;
+        let Port::Open(at) = status.borrow().http.clone() else { panic!("{:?}", *status.borrow()) };
+        assert_eq!(get(at, "shop.example", path).await.text, format!("tok.{number}"));
+    }
+    // Another session begins with what the last one knew.
+    node.numbered(39, vec![way], Vec::new());
+    tokio::time::timeout(crate::kit::PATIENCE, served.changed()).await.unwrap().unwrap();
+    assert_eq!(*served.borrow_and_update(), 39);
+    node.numbered(40, Vec::new(), Vec::new());
+    served_is(&mut served, 40).await;
+    assert_eq!(status.borrow().http, Port::Unused, "it is given back before that is told");
+    node.ingress.stop().await;
 }
 
 #[tokio::test]

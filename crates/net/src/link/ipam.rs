@@ -140,7 +140,8 @@ impl Ipam {
         };
         self.record.next = u64::from(u32::from(address) - u32::from(range.network())) + 1;
         self.record.pods.insert(pod, address);
-        self.write()?;
+        // What is not on disk is not given: it is tried again.
+        self.write().inspect_err(|_| _ = self.record.pods.remove(&pod))?;
         Ok(address)
     }
 

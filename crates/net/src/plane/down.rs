@@ -2,7 +2,7 @@
 //! after the pods' containers are gone.
 
 use std::{
-    fs, io,
+    io,
     net::IpAddr,
     path::{Path, PathBuf},
 };
@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::{
     ADDRESSES, KNOWN,
-    known::{Known, changes},
+    known::{Known, aside, changes, remove},
 };
 use crate::link::{
     KernelError, forward, host,
@@ -74,11 +74,9 @@ pub async fn down(dir: &Path) -> Result<(), DownError> {
             kernel.delete_address(LOOPBACK, dns, 32).await?;
         }
     }
-    for path in [changes(&dir.join(KNOWN)), dir.join(KNOWN), dir.join(ADDRESSES)] {
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(DownError::File { path, source }),
-            _ => {}
-        }
+    let known = dir.join(KNOWN);
+    for path in [aside(&known), changes(&known), known, dir.join(ADDRESSES)] {
+        remove(&path).map_err(|source| DownError::File { path, source })?;
     }
     Ok(())
 }

@@ -2,8 +2,7 @@
 //! its server goes on with what it knew. Pure but for the files.
 //!
 //! All of it is one file, which costs what there is. So changes of Services, which come in crowds, are
-//! added to a second one first, and the whole follows when they have ended: an agent that is killed
-//! leads nobody to an endpoint whose end it had said to follow.
+//! added to a second one first, and the whole follows; `keep` says when.
 
 use std::{
     collections::BTreeMap,
@@ -135,12 +134,15 @@ impl Known {
             }
             Ok(known)
         };
-        match read() {
+        let begun = match read() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            begun => begun,
+        };
+        match begun {
             Ok(mut known) => {
                 known.catch_up(path);
                 known
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Self::default(),
             Err(error) => {
                 tracing::warn!(%error, file = %path.display(), "what was known of the network cannot be read; the server will say it again");
                 Self::default()
@@ -148,38 +150,76 @@ impl Known {
         }
     }
 
+    /// Writes all of it; changes that were set aside before are in it.
     pub(crate) fn write(&mut self, path: &Path) -> io::Result<()> {
         self.format = FORMAT;
         replace(path, &serde_json::to_vec(self).map_err(io::Error::other)?)?;
         // Taken in again after a crash between the two, they say what is so already.
-        match fs::remove_file(changes(path)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
-        }
-    }
-
-    /// Keeps a change beside the file that has all before it.
-    pub(crate) fn append(path: &Path, update: &NetworkUpdate) -> io::Result<()> {
-        let mut line = serde_json::to_vec(update).map_err(io::Error::other)?;
-        line.push(b'\n');
-        let mut file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(changes(path))?;
-        // A lost power takes what the kernel has along, so nothing has to be on the disk for that.
-        file.write_all(&line)
+        remove(&aside(path))
     }
 
     /// Takes in the changes that came after the file was written. A line that was cut off is the last.
     fn catch_up(&mut self, path: &Path) {
-        let Ok(file) = fs::File::open(changes(path)) else { return };
-        let lines = io::BufReader::new(file).split(b'\n').map_while(Result::ok);
-        for update in lines.map_while(|line| serde_json::from_slice::<NetworkUpdate>(&line).ok()) {
-            self.take(&update);
+        for file in [aside(path), changes(path)] {
+            let Ok(file) = fs::File::open(file) else { continue };
+            let lines = io::BufReader::new(file).split(b'\n').map_while(Result::ok);
+            for update in lines.map_while(|line| serde_json::from_slice::<NetworkUpdate>(&line).ok()) {
+                self.take(&update);
+            }
         }
+    }
+}
+
+/// Keeps changes beside the file that has all before them; `sync` also over a loss of power.
+pub(super) fn append(path: &Path, updates: &[Arc<NetworkUpdate>], sync: bool) -> io::Result<()> {
+    let mut lines = Vec::new();
+    for update in updates {
+        serde_json::to_writer(&mut lines, &**update).map_err(io::Error::other)?;
+        lines.push(b'\n');
+    }
+    let mut file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(changes(path))?;
+    file.write_all(&lines)?;
+    // Else a lost power takes what the kernel has along, so nothing has to be on the disk for that.
+    if sync { file.sync_data() } else { Ok(()) }
+}
+
+/// Sets the changes that there are aside, to be taken away once all of it is written: those that come
+/// meanwhile are not in it.
+pub(super) fn set_aside(path: &Path) -> io::Result<()> {
+    let (from, to) = (changes(path), aside(path));
+    let moved = if to.exists() {
+        // A file that could not be written before: they are of both times.
+        fs::read(&from).and_then(|later| {
+            let mut all = fs::OpenOptions::new().append(true).open(&to)?;
+            all.write_all(&later)?;
+            all.sync_data()?;
+            fs::remove_file(&from)
+        })
+    } else {
+        fs::rename(&from, &to)
+    };
+    match moved {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        moved => moved,
+    }
+}
+
+/// Removes a file; none is fine.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
     }
 }
 
 /// The file of changes beside that of everything.
 pub(super) fn changes(path: &Path) -> PathBuf {
     path.with_extension("changes")
+}
+
+/// The changes that are in what is being written.
+pub(super) fn aside(path: &Path) -> PathBuf {
+    path.with_extension("changes.old")
 }
 
 /// Puts new and changed ones in their places, and takes gone ones out.
@@ -253,14 +293,28 @@ mod tests {
             [update(false, vec![node("b", "10.0.0.2")], &[]), update(false, vec![node("c", "10.0.0.3")], &["a"])];
         for update in &more {
             known.take(update);
-            Known::append(&path, update).unwrap();
+            append(&path, &[Arc::new(update.clone())], false).unwrap();
         }
         assert_eq!(Known::read(&path), known);
         let kept = fs::read(changes(&path)).unwrap();
+        set_aside(&path).unwrap();
+        // What comes while it is written stays, and so it does when that failed and is tried again.
+        let late = update(false, vec![node("d", "10.0.0.4")], &[]);
+        let mut newest = known.clone();
+        newest.take(&late);
+        append(&path, &[Arc::new(late.clone())], true).unwrap();
+        assert_eq!(Known::read(&path), newest);
         known.write(&path).unwrap();
+        newest.format = known.format;
+        assert_eq!(Known::read(&path), newest);
+        fs::write(aside(&path), &kept).unwrap();
+        set_aside(&path).unwrap();
         assert!(!changes(&path).exists());
+        assert_eq!(Known::read(&path), newest);
+        newest.write(&path).unwrap();
+        assert!(!aside(&path).exists());
         // A crash before they were taken away, and one in the middle of a line.
         fs::write(changes(&path), [&kept[..], &kept[..20]].concat()).unwrap();
-        assert_eq!(Known::read(&path), known);
+        assert_eq!(Known::read(&path), newest);
     }
 }

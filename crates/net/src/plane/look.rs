@@ -3,25 +3,18 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use evenkeel_model::net::Cidr;
 use tokio::time::Instant;
 
 use super::{
     Status,
     task::{LOOK, Place, Task},
 };
-use crate::{
-    link::{
-        KernelError, forward,
-        host::{self, Machine},
-        routes::plan,
-    },
-    nft::run::Nft,
+use crate::link::{
+    KernelError,
+    host::{self, Machine},
+    routes::plan,
 };
 
-/// Docker's firewall is looked at this often at most: each look runs a program. Docker makes its
-/// bridge anew when it starts, which brings the look about.
-const FIREWALL: Duration = Duration::from_secs(5);
 /// While pods cannot be made, whatever is in the way is looked at this often: not all that frees it is
 /// told.
 const REFUSED: Duration = Duration::from_secs(3);
@@ -79,7 +72,7 @@ impl Task {
         self.told_without(&new);
         self.plan = new;
         self.nodes_behind = false;
-        self.open_forward(place.settings.cluster_cidr).await;
+        self.firewall.look(place.settings.cluster_cidr);
         self.check_pods(&kernel).await?;
         self.pods_known();
         self.look_for_taken();
@@ -95,29 +88,5 @@ impl Task {
             return Vec::new();
         }
         self.machine.lacks(place.own.in_range, place.settings.service_cidr, Some(dns))
-    }
-
-    /// Lets pods through Docker's firewall. That it cannot be done keeps nothing else from being
-    /// done: where nothing is dropped all is well.
-    async fn open_forward(&mut self, cluster: Cidr) {
-        if self.forward_at > Instant::now() {
-            return;
-        }
-        self.forward_at = Instant::now() + FIREWALL;
-        match forward::open(&Nft::new(), &self.settings.cluster, cluster).await {
-            Ok(done) => {
-                if done {
-                    tracing::info!(range = %cluster, "pods are let through Docker's firewall (chain DOCKER-USER)");
-                }
-                self.forward_complaint = None;
-            }
-            Err(error) => {
-                let text = error.to_string();
-                if self.forward_complaint.as_ref() != Some(&text) {
-                    tracing::warn!(%error, "whether a firewall of this machine drops pods' packets is not known");
-                    self.forward_complaint = Some(text);
-                }
-            }
-        }
     }
 }

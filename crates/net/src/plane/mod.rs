@@ -2,13 +2,16 @@
 //! there, plugs pods in, and keeps all of it so.
 //!
 //! One task (`task`, with `sandboxes` for pods and `rules` for Services) does everything in turn; this is
-//! its front. What was merged of the server's words is in `known`, addresses of pools are announced by `announce`, names are answered by `names`, changes
+//! its front. What was merged of the server's words is in `known`, which `keep` brings to the disk, who has which address in `given`, addresses of pools are announced by `announce`, names are answered by `names`, changes
 //! that others make to links and routes are told by `watch` and put right by `look`, `troubles` tells what cannot be. The driver of the agent owns it. Deliberately not here: pods' life, and which pod is on this node.
 
 mod announce;
 mod balance;
 pub mod checkpoint;
 mod down;
+mod firewall;
+mod given;
+mod keep;
 mod known;
 mod links;
 mod look;
@@ -199,10 +202,15 @@ pub enum PlaneError {
     Stopping,
 }
 
-/// What the task is asked.
-enum Ask {
+/// What the server says, or that it says nothing any more.
+enum Said {
     Update(Arc<NetworkUpdate>),
     Away,
+}
+
+/// What the task is asked.
+enum Ask {
+    Said(Said),
     Lease { pod: Uid, answer: oneshot::Sender<Result<Lease, PlaneError>> },
     Links { namespace: String, all: bool, answer: oneshot::Sender<Result<Vec<(String, String)>, PlaneError>> },
     Names { answer: oneshot::Sender<Result<ClusterNames, PlaneError>> },
@@ -231,11 +239,26 @@ impl Addresses {
     fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<Uid, Ipv4Addr>) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+
+    fn of(&self, pod: Uid) -> Option<Ipv4Addr> {
+        self.with(|all| all.get(&pod).copied())
+    }
 }
+
+type ToAnnounce = channel::Receiver<announce::Wanted>;
 
 impl Plane {
     /// Starts it with what is on disk. Fails where the pods' addresses cannot be read.
     pub fn start(settings: Settings) -> Result<Self, IpamError> {
+        let drifts = settings.drifts.clone();
+        let (plane, task, asks, announced) = Self::made(settings)?;
+        tokio::spawn(announce::run(announced, drifts));
+        tokio::spawn(task.run(asks));
+        Ok(plane)
+    }
+
+    /// Its parts: what its two tasks are made of.
+    fn made(settings: Settings) -> Result<(Self, task::Task, mpsc::Receiver<Ask>, ToAnnounce), IpamError> {
         let (asks, receive) = mpsc::channel(ASKS);
         let (status, of_status) = channel::channel(Status::Waiting);
         let (applied, of_applied) = channel::channel(0);
@@ -243,30 +266,29 @@ impl Plane {
         let (troubles, of_troubles) = troubles::Troubles::new();
         let addresses = Addresses::default();
         let (announced, of_announced) = channel::channel(announce::Wanted::default());
-        tokio::spawn(announce::run(of_announced, settings.drifts.clone()));
         let says = tell::Says { status, applied, balanced, announced, troubles, addresses: addresses.clone() };
         let task = task::Task::new(settings, says)?;
-        tokio::spawn(task.run(receive));
-        Ok(Self {
+        let plane = Self {
             asks,
             status: of_status,
             applied: of_applied,
             balanced: of_balanced,
             troubles: of_troubles,
             addresses,
-        })
+        };
+        Ok((plane, task, receive, of_announced))
     }
 
     /// Takes what the server said; [`Plane::applied`] tells when the kernel follows it.
     pub async fn update(&self, update: Arc<NetworkUpdate>) {
         // Gone only at the agent's end.
-        let _ = self.asks.send(Ask::Update(update)).await;
+        let _ = self.asks.send(Ask::Said(Said::Update(update))).await;
     }
 
     /// The session with the server ended: what it said may not be so any more.
     pub async fn away(&self) {
         // Gone only at the agent's end.
-        let _ = self.asks.send(Ask::Away).await;
+        let _ = self.asks.send(Ask::Said(Said::Away)).await;
     }
 
     /// The number of the last update that the kernel follows; 0 before the first. It changes with each
@@ -349,7 +371,7 @@ impl Plane {
 
     /// The address of a pod that has one.
     pub fn address_of(&self, pod: Uid) -> Option<Ipv4Addr> {
-        self.addresses.with(|all| all.get(&pod).copied())
+        self.addresses.of(pod)
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Result<T, PlaneError>>) -> Ask) -> Result<T, PlaneError> {

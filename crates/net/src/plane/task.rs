@@ -4,15 +4,15 @@
 //! and looked for now and then in case it does not.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
 use evenkeel_model::{
     Uid,
-    net::{NetworkSettings, NetworkUpdate},
+    net::{Cidr, NetworkSettings, NetworkUpdate},
     policy::PodNet,
 };
 use tokio::{
@@ -21,15 +21,25 @@ use tokio::{
 };
 
 use super::{
-    ADDRESSES, Ask, Choice, ClusterNames, Drift, KNOWN, Known, Sandbox, Settings, Status, announce::Assigned,
-    balance::Balance, checkpoint::Between, links, names::NameServer, rules::Rules, tell::Says,
-    troubles::RESOLVERS_SILENT, watch,
+    ADDRESSES, Ask, Choice, ClusterNames, Drift, KNOWN, Known, Said, Sandbox, Settings, Status,
+    announce::Assigned,
+    balance::Balance,
+    checkpoint::Between,
+    firewall::Firewall,
+    given::Given,
+    keep::{Keeper, Turn},
+    links,
+    names::NameServer,
+    rules::Rules,
+    tell::Says,
+    troubles::RESOLVERS_SILENT,
+    watch,
 };
 use crate::{
     link::{
         KernelError,
         host::{self, Claim, Machine, forward_packets},
-        ipam::{Ipam, IpamError, node_address},
+        ipam::{IpamError, node_address},
         kernel::{Kernel, refused},
         names::Owner,
         netns::Identity,
@@ -47,9 +57,8 @@ const SETTLE: Duration = Duration::from_millis(100);
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// Everything is looked at this often even if nobody told of a change.
 pub(super) const LOOK: Duration = Duration::from_secs(30);
-/// What is known of Services is written down as a whole this long after it changed: they change in crowds,
-/// and until then the changes themselves are kept. Nodes and settings are written at once.
-const SAVE: Duration = Duration::from_secs(2);
+/// A turn that lasts longer is told: what packets wait for waits that long, too.
+const SLOW: Duration = Duration::from_secs(1);
 /// Capabilities that an own pod network needs, by their bits.
 const NEEDED: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (19, "CAP_SYS_PTRACE"), (21, "CAP_SYS_ADMIN")];
 
@@ -81,16 +90,14 @@ pub(super) struct Task {
     pub(super) kernel: Option<Kernel>,
     pub(super) known: Known,
     pub(super) names: NameServer,
-    pub(super) save_at: Option<Instant>,
+    pub(super) keeper: Keeper,
     pub(super) rules: Rules,
-    /// The last update's number, until it is told.
+    /// The last update's number, until the kernel follows it.
     pub(super) number: Option<u64>,
     /// Whether the kernel does not follow what is known yet, and whether of nodes, too.
     pub(super) behind: bool,
     pub(super) nodes_behind: bool,
-    pub(super) ipam: Arc<Mutex<Ipam>>,
-    /// Pods that have an address and no link yet.
-    pub(super) leased: BTreeSet<Uid>,
+    pub(super) given: Given,
     pub(super) wires: BTreeMap<Uid, Wired>,
     /// Whether the driver has told which pods run.
     told_pods: bool,
@@ -100,9 +107,7 @@ pub(super) struct Task {
     pub(super) plan: Plan,
     pub(super) ways: Ways,
     pub(super) check_at: Option<Instant>,
-    /// When Docker's firewall is looked at next, and what is wrong with it.
-    pub(super) forward_at: Instant,
-    pub(super) forward_complaint: Option<String>,
+    pub(super) firewall: Firewall,
     /// The place whose addresses the node has had since the last look.
     pub(super) held: Option<Place>,
     /// What was complained of last.
@@ -112,10 +117,26 @@ pub(super) struct Task {
     pub(super) says: Says,
 }
 
+/// What the task does next.
+enum Next {
+    /// Answer so many questions; none is the end.
+    Asks(usize),
+    /// Look soon: links or routes changed.
+    Changed,
+    /// Say whether resolvers answer.
+    Silent,
+    /// Look at everything.
+    Check,
+    /// Go on with what is kept.
+    Kept(Turn),
+    /// Look at the rules.
+    Rules,
+}
+
 impl Task {
     pub(super) fn new(settings: Settings, says: Says) -> Result<Self, IpamError> {
         let owner = Owner::new(&settings.cluster, &settings.node);
-        let ipam = Ipam::open(&settings.dir.join(ADDRESSES))?;
+        let given = Given::open(settings.dir.join(ADDRESSES), says.addresses.clone())?;
         let own = settings.choice != Choice::Engine;
         let known = if own { Known::read(&settings.dir.join(KNOWN)) } else { Known::default() };
         let names = NameServer::new(settings.node.clone());
@@ -123,9 +144,8 @@ impl Task {
         if known.settings.is_some() {
             names.update(&kept);
         }
-        says.addresses.with(|all| *all = ipam.given().collect());
         let balance = Balance::new(settings.node.clone(), settings.reserved.clone(), &known.opened);
-        let mut rules = Rules::new(&settings.cluster, settings.node.clone(), ipam.given().collect(), balance);
+        let mut rules = Rules::new(&settings.cluster, settings.node.clone(), given.all(), balance);
         rules.update(&kept);
         let mut assigned = Assigned::default();
         assigned.update(&kept, &settings.node);
@@ -139,18 +159,16 @@ impl Task {
             behind: known.settings.is_some(),
             known,
             names,
-            save_at: None,
+            keeper: Keeper::new(settings.dir.join(KNOWN)),
             number: None,
-            ipam: Arc::new(Mutex::new(ipam)),
-            leased: BTreeSet::new(),
+            given,
             wires: BTreeMap::new(),
             told_pods: false,
             unplugged: Vec::new(),
             machine: Machine::default(),
             plan: Plan::default(),
             check_at: None,
-            forward_at: Instant::now(),
-            forward_complaint: None,
+            firewall: Firewall::new(&settings.cluster),
             held: None,
             complaint: None,
             settings,
@@ -170,41 +188,69 @@ impl Task {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             let far = Instant::now() + LOOK;
-            tokio::select! {
-                taken = asks.recv_many(&mut batch, BATCH) => {
-                    if taken == 0 {
-                        self.save().await;
-                        return;
-                    }
-                    let mut saves_first = false;
-                    for ask in batch.drain(..) {
-                        saves_first |= self.take(ask).await;
-                    }
-                    if saves_first {
-                        self.save().await;
-                    }
-                    if self.behind {
-                        self.follow().await;
-                    }
+            let next = tokio::select! {
+                taken = asks.recv_many(&mut batch, BATCH) => Next::Asks(taken),
+                Some(()) = changed.recv() => Next::Changed,
+                Ok(()) = silent.changed() => Next::Silent,
+                () = sleep_until(self.check_at.unwrap_or(far)), if self.check_at.is_some() => Next::Check,
+                turn = self.keeper.turn() => Next::Kept(turn),
+                () = sleep_until(self.rules.check_at().unwrap_or(far)), if self.rules.check_at().is_some() => Next::Rules,
+            };
+            let begun = Instant::now();
+            match next {
+                Next::Asks(0) => return self.keeper.end(&self.known).await,
+                Next::Asks(_) => self.answer(&mut batch).await,
+                Next::Changed => {
+                    let at = begun + SETTLE;
+                    self.check_at = Some(self.check_at.map_or(at, |before| before.min(at)));
                 }
-                Some(()) = changed.recv() => {
-                    self.check_at = Some(self.check_at.map_or(Instant::now() + SETTLE, |at| at.min(Instant::now() + SETTLE)));
-                }
-                Ok(()) = silent.changed() => {
-                    self.says.troubles.set(RESOLVERS_SILENT, silent.borrow_and_update().clone());
-                }
-                () = sleep_until(self.check_at.unwrap_or(far)), if self.check_at.is_some() => self.check().await,
-                () = sleep_until(self.save_at.unwrap_or(far)), if self.save_at.is_some() => self.save().await,
-                () = sleep_until(self.rules.check_at().unwrap_or(far)), if self.rules.check_at().is_some() => {
-                    if let Some(message) = self.rules.check().await {
-                        self.drifted(message);
-                    }
-                    if self.rules.waits_for_ports() && *self.says.status.borrow() == Status::Own {
-                        self.follow_services().await;
-                    }
-                }
+                Next::Silent => self.says.troubles.set(RESOLVERS_SILENT, silent.borrow_and_update().clone()),
+                Next::Check => self.check().await,
+                Next::Kept(Turn::Write) => self.keeper.begin(&self.known),
+                Next::Kept(Turn::Done(number)) => self.says.kept(number),
+                Next::Rules => self.check_rules().await,
+            }
+            self.settle().await;
+            if begun.elapsed() > SLOW {
+                tracing::debug!(millis = begun.elapsed().as_millis(), "the network's turn took long");
             }
         }
+    }
+
+    /// First what the server says: all of it is followed at once, and is so before the first packet of a pod
+    /// that came after it.
+    async fn answer(&mut self, batch: &mut Vec<Ask>) {
+        let mut others = Vec::new();
+        for ask in batch.drain(..) {
+            match ask {
+                Ask::Said(said) => self.hear(said),
+                other => others.push(other),
+            }
+        }
+        self.settle().await;
+        for ask in others {
+            self.take(ask).await;
+        }
+    }
+
+    async fn check_rules(&mut self) {
+        if let Some(message) = self.rules.check().await {
+            self.drifted(message);
+        }
+        if self.rules.waits_for_ports() && *self.says.status.borrow() == Status::Own {
+            self.follow_services().await;
+        }
+    }
+
+    /// Brings the kernel to what was said, and has that kept.
+    async fn settle(&mut self) {
+        let number = self.keeper.first(&self.known).await;
+        self.says.kept(number);
+        if self.behind {
+            self.follow().await;
+        }
+        let number = self.keeper.keep();
+        self.says.kept(number);
     }
 
     fn watch(&self, changed: mpsc::Sender<()>) {
@@ -243,39 +289,16 @@ impl Task {
         }
     }
 
-    /// Whether what was said must be on the disk before the kernel follows it.
-    async fn take(&mut self, ask: Ask) -> bool {
+    async fn take(&mut self, ask: Ask) {
         match ask {
-            Ask::Update(update) => {
-                // What is told ahead of the whole has none.
-                self.number = Some(update.number).filter(|n| *n != 0).or(self.number);
-                self.behind = true;
-                if self.engine().is_none() {
-                    self.known.take(&update);
-                    self.names.update(&update);
-                    self.rules.update(&update);
-                    self.assigned.update(&update, &self.settings.node);
-                    self.known.owner = (self.settings.cluster.clone(), self.settings.node.to_string());
-                    let slow = update.settings.is_none() && update.nodes.is_empty() && update.gone_nodes.is_empty();
-                    self.nodes_behind |= !slow;
-                    // An agent that starts again isolates its pods as before.
-                    let own = |p: &Arc<PodNet>| p.node.as_ref() == Some(&self.settings.node);
-                    let slow = slow && update.policy.policies.is_empty() && !update.policy.pods.iter().any(own);
-                    let kept = slow && self.keep(update).await;
-                    let at = Instant::now() + if kept { SAVE } else { Duration::ZERO };
-                    self.save_at = Some(self.save_at.map_or(at, |save| save.min(at)));
-                    return !kept;
-                }
-            }
-            Ask::Away => {
-                self.assigned.away();
-                // What was not announced yet waits for the rules.
-                self.says.announced.send_if_modified(|now| std::mem::take(&mut now.sure));
-            }
+            Ask::Said(said) => self.hear(said),
             Ask::Lease { pod, answer } => {
                 let lease = self.lease(pod).await;
-                // Who asked may have given up; the pod asks again and gets the same.
-                let _ = answer.send(lease);
+                tokio::spawn(async move {
+                    let lease = async { lease?.await }.await;
+                    // Who asked may have given up; the pod asks again and gets the same.
+                    let _ = answer.send(lease);
+                });
             }
             Ask::Links { namespace, all, answer } => {
                 let services = self.known.services().iter().map(|s| &**s);
@@ -298,15 +321,52 @@ impl Task {
                 self.pods_known();
             }
             Ask::Forget(pod) => {
-                self.leased.remove(&pod);
                 self.wires.remove(&pod);
                 self.behind |= self.rules.forget(pod);
-                if let Err(error) = self.with_ipam(move |ipam| ipam.free(pod)).await {
-                    tracing::error!(%error, "a pod's address is not free yet");
-                }
+                self.given.free(pod);
             }
         }
-        false
+    }
+
+    fn hear(&mut self, said: Said) {
+        match said {
+            Said::Update(update) => self.take_update(update),
+            Said::Away => {
+                self.assigned.away();
+                // What was not announced yet waits for the rules.
+                self.says.announced.send_if_modified(|now| std::mem::take(&mut now.sure));
+            }
+        }
+    }
+
+    fn take_update(&mut self, update: Arc<NetworkUpdate>) {
+        // What is told ahead of the whole has none.
+        self.number = Some(update.number).filter(|n| *n != 0).or(self.number);
+        self.behind = true;
+        if self.engine().is_some() {
+            return;
+        }
+        let before = self.laid_out();
+        self.known.take(&update);
+        self.known.owner = (self.settings.cluster.clone(), self.settings.node.to_string());
+        if before != self.laid_out() {
+            self.keeper.lay_out();
+        }
+        self.names.update(&update);
+        self.rules.update(&update);
+        self.assigned.update(&update, &self.settings.node);
+        let of_nodes = update.settings.is_some() || !update.nodes.is_empty() || !update.gone_nodes.is_empty();
+        self.nodes_behind |= of_nodes;
+        // An agent that starts again isolates its pods as before.
+        let own = |p: &Arc<PodNet>| p.node.as_ref() == Some(&self.settings.node);
+        let isolates = !update.policy.policies.is_empty() || update.policy.pods.iter().any(own);
+        let sync = update.full || of_nodes || isolates;
+        self.keeper.take(update, sync);
+    }
+
+    /// What this node has in its kernel is found again by this.
+    fn laid_out(&self) -> (Option<NetworkSettings>, Option<Cidr>, (String, String)) {
+        (self.known.settings.clone(), self.known.range(&self.settings.node), self.known.owner.clone())
     }
 
     /// This node's place in the cluster's network: `Ok(None)` where the engine's is used.
@@ -429,7 +489,7 @@ impl Task {
     pub(super) fn followed(&mut self) {
         self.behind = false;
         if let Some(number) = self.number.take() {
-            self.says.applied.send_replace(number);
+            self.keeper.reached(number);
         }
     }
 
@@ -493,29 +553,6 @@ impl Task {
             self.kernel = Some(Kernel::open()?);
         }
         self.kernel.clone().ok_or_else(|| refused("open a netlink socket", std::io::ErrorKind::NotFound.into()))
-    }
-
-    /// Keeps a change of Services until all is written; false where that cannot be.
-    async fn keep(&self, update: Arc<NetworkUpdate>) -> bool {
-        let path = self.settings.dir.join(KNOWN);
-        let kept = tokio::task::spawn_blocking(move || Known::append(&path, &update)).await;
-        let kept = kept.unwrap_or_else(|e| Err(std::io::Error::other(e)));
-        if let Err(error) = &kept {
-            tracing::debug!(%error, "a change of the network could not be kept; all of it is written instead");
-        }
-        kept.is_ok()
-    }
-
-    async fn save(&mut self) {
-        if self.save_at.take().is_none() {
-            return;
-        }
-        let (mut known, path) = (self.known.clone(), self.settings.dir.join(KNOWN));
-        let written = tokio::task::spawn_blocking(move || known.write(&path)).await;
-        if let Err(error) = written.unwrap_or_else(|e| Err(std::io::Error::other(e))) {
-            tracing::warn!(%error, "what is known of the network could not be kept");
-            self.save_at = Some(Instant::now() + LOOK);
-        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the plane's task tells others once packets follow it: what the network is at, which ports and
 //! addresses this node has.
 
+use std::time::Duration;
+
 use evenkeel_model::net::BalancedPorts;
-use tokio::{sync::watch as channel, time::Instant};
+use tokio::sync::watch as channel;
 
 use super::{Addresses, Status, announce::Wanted, task::Task, troubles::Troubles};
 
@@ -16,6 +18,15 @@ pub(super) struct Says {
     pub(super) addresses: Addresses,
 }
 
+impl Says {
+    /// The kernel follows what was said up to this number, and so will the next agent's.
+    pub(super) fn kept(&self, number: Option<u64>) {
+        if let Some(number) = number {
+            self.applied.send_replace(number);
+        }
+    }
+}
+
 impl Task {
     /// Tells what became of the ports that LoadBalancers ask for, now that packets follow it.
     pub(super) fn tell_balanced(&mut self) {
@@ -27,7 +38,7 @@ impl Task {
         });
         if self.known.opened != opened {
             self.known.opened = opened;
-            self.save_at = Some(Instant::now());
+            self.keeper.soon(Duration::ZERO);
         }
     }
 

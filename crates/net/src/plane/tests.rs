@@ -1,6 +1,7 @@
 //! The plane against the real kernel: two nodes in network namespaces that the test makes, each with
 //! a plane of its own, and pods that are processes in further ones. Needs root and iproute2.
 
+mod disk;
 mod faults;
 
 use std::{
@@ -73,6 +74,19 @@ impl Drop for Place {
     }
 }
 
+fn settings(name: &str, address: Ipv4Addr, dir: &Path, drifts: mpsc::Sender<Drift>) -> Settings {
+    Settings {
+        cluster: "test".into(),
+        node: name.into(),
+        address: Some(address.into()),
+        dir: dir.to_path_buf(),
+        choice: Choice::Own,
+        engine_elsewhere: false,
+        reserved: std::collections::BTreeMap::new(),
+        drifts,
+    }
+}
+
 /// An agent's plane that lives in a place.
 struct Node {
     plane: Plane,
@@ -84,16 +98,7 @@ struct Node {
 impl Node {
     fn start(place: &Place, name: &str, address: Ipv4Addr, dir: &Path) -> Self {
         let (told, drifts) = mpsc::channel(8);
-        let settings = Settings {
-            cluster: "test".into(),
-            node: name.into(),
-            address: Some(address.into()),
-            dir: dir.to_path_buf(),
-            choice: Choice::Own,
-            engine_elsewhere: false,
-            reserved: std::collections::BTreeMap::new(),
-            drifts: told,
-        };
+        let settings = settings(name, address, dir, told);
         let (send, receive) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = place.inside(move || {

@@ -114,6 +114,10 @@ impl Docker {
         let path = format!("/containers/{}/attach?stream=1&stdout=1&stderr=1&stdin={}", id.0, u8::from(stdin));
         // An empty body: what is sent beyond the head is the process's input.
         let connection = self.hijack(&path, String::new()).await?;
+        // The engine takes anybody to one that has ended meanwhile, says nothing, and never ends it.
+        if !self.standard(&id).await?.runs {
+            return Err(RuntimeError::Conflict { message: "the container has ended".into() });
+        }
         let (read, write) = tokio::io::split(connection);
         let stdin: Pin<Box<dyn AsyncWrite + Send>> =
             if standard.input_ends { Box::pin(write) } else { Box::pin(StaysOpen(write)) };

@@ -20,6 +20,8 @@ pub(super) struct Standard {
     pub(super) form: Form,
     /// Its input ends with the first client's.
     pub(super) input_ends: bool,
+    /// Its process runs.
+    pub(super) runs: bool,
 }
 
 impl Docker {
@@ -57,6 +59,7 @@ impl Docker {
         Ok(Standard {
             form: if config.tty.unwrap_or(false) { Form::Plain } else { Form::Framed },
             input_ends: config.stdin_once.unwrap_or(false),
+            runs: found.state.and_then(|state| state.running).unwrap_or(false),
         })
     }
 

@@ -111,6 +111,9 @@ async fn what_cannot_be_started_says_why() {
     let spec = ExecSpec { command: vec!["/program".into()], ..Default::default() };
     let said = pod.docker.exec_start(&ended, &spec).await.unwrap_err();
     assert!(matches!(said, RuntimeError::Conflict { .. }), "{said:?}");
+    // The engine itself would say nothing for ever.
+    let said = pod.docker.attach(&ended, true).await.map(drop).unwrap_err();
+    assert!(matches!(said, RuntimeError::Conflict { .. }), "{said:?}");
     pod.end().await;
 }
 

@@ -20,10 +20,12 @@ use super::{
     node::{Bounds, Checks, List, Node, Part, Sort},
     rules, validate,
 };
-use crate::{path::Trail, validate::Complaints};
+use crate::{path::Trail, pattern, validate::Complaints};
 
 /// How deep a schema may nest. Beyond it nobody writes one, and walks are recursive.
 const MAX_DEPTH: u32 = 64;
+/// What a pattern may become, in bytes.
+const PATTERN_BYTES: usize = 10 << 20;
 /// What a schema must not use, for values could not be pruned or checked by it.
 const FORBIDDEN: [&str; 7] =
     ["$ref", "definitions", "dependencies", "patternProperties", "additionalItems", "id", "$schema"];
@@ -134,10 +136,7 @@ fn sort(map: &Map<String, Value>, place: At, at: &Trail<'_>, out: &mut Complaint
     let flag = |name: &str| map.get(name).and_then(Value::as_bool).unwrap_or(false);
     let written = map.get("type").and_then(Value::as_str).unwrap_or_default();
     if flag("x-kubernetes-int-or-string") {
-        if !written.is_empty() {
-            let why = "must be empty if x-kubernetes-int-or-string is true";
-            out.invalid_str(&at.field("type"), written, why);
-        }
+        // A `type` beside it says nothing more.
         return Sort::IntOrString;
     }
     match written {
@@ -284,7 +283,7 @@ fn checks(map: &Map<String, Value>, at: &Trail<'_>, out: &mut Complaints) -> Che
         sort: None,
         required: texts(map.get("required")),
         values: map.get("enum").and_then(Value::as_array).cloned().unwrap_or_default(),
-        pattern: pattern(map, at, out),
+        pattern: pattern_of(map, at, out),
         format: map.get("format").and_then(Value::as_str).map(Into::into),
         minimum: limit("minimum", "exclusiveMinimum"),
         maximum: limit("maximum", "exclusiveMaximum"),
@@ -302,13 +301,11 @@ fn checks(map: &Map<String, Value>, at: &Trail<'_>, out: &mut Complaints) -> Che
     }
 }
 
-fn pattern(map: &Map<String, Value>, at: &Trail<'_>, out: &mut Complaints) -> Option<Regex> {
+fn pattern_of(map: &Map<String, Value>, at: &Trail<'_>, out: &mut Complaints) -> Option<Regex> {
     let text = map.get("pattern").and_then(Value::as_str).filter(|p| !p.is_empty())?;
-    match Regex::new(text) {
+    match pattern::build(text, PATTERN_BYTES) {
         Ok(pattern) => Some(pattern),
-        Err(e) => {
-            let why = e.to_string();
-            let why = why.lines().last().unwrap_or_default();
+        Err(why) => {
             let why = format!("must be a valid regular expression, but isn't: {why}");
             out.invalid_str(&at.field("pattern"), text, &why);
             None

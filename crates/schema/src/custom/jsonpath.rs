@@ -1,8 +1,8 @@
 //! The simple JSON paths of definitions: `.spec.replicas`, `.metadata.labels['a.b']`, `.items[0].name`,
-//! `.status.conditions[?(@.type=="Ready")].status`, `.spec.list[*].name`.
+//! `.status.conditions[?(@.type=="Ready")].status`, `.spec.list[*].name`, `.status.conditions[-1:].type`.
 //!
 //! What columns and the `scale` subresource are read by. Deliberately not here: the rest of JSONPath
-//! (recursive descent, slices, unions), which a definition is refused for.
+//! (recursive descent, steps of slices, unions, filters that compare sizes), which a definition is refused for.
 
 use alloc::{string::String, vec::Vec};
 
@@ -12,10 +12,15 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     Field(String),
-    Index(usize),
+    /// One item; below zero, counted from the end.
+    Index(i64),
+    /// Items from one up to another that is not among them.
+    Slice(i64, Option<i64>),
     Each,
-    /// Items whose field has this text.
-    Where(Vec<String>, String),
+    /// Items that have the field.
+    Has(Vec<String>),
+    /// Items whose field has this text, or that have the field with another.
+    Where(Vec<String>, bool, String),
 }
 
 /// A path that was read.
@@ -78,11 +83,7 @@ fn name(text: &str) -> (String, &str) {
 fn bracket(text: &str) -> Result<(Step, &str), &'static str> {
     if let Some(inner) = text.strip_prefix("?(") {
         let (condition, after) = inner.split_once(")]").ok_or("a filter is not closed")?;
-        let (left, right) = condition.split_once("==").ok_or("filters other than == are not supported")?;
-        let path = left.trim().strip_prefix("@.").ok_or("a filter compares a field of its item: @.NAME")?;
-        let fields = path.split('.').map(Into::into).collect();
-        let right = right.trim().trim_matches(|c| c == '"' || c == '\'');
-        return Ok((Step::Where(fields, right.into()), after));
+        return Ok((filter(condition)?, after));
     }
     for quote in ['\'', '"'] {
         if let Some(inner) = text.strip_prefix(quote) {
@@ -92,10 +93,35 @@ fn bracket(text: &str) -> Result<(Step, &str), &'static str> {
         }
     }
     let (inner, after) = text.split_once(']').ok_or("a `[` is not closed")?;
-    match inner {
-        "*" => Ok((Step::Each, after)),
-        n => n.parse().map(|n| (Step::Index(n), after)).map_err(|_| "an index is a number or *"),
+    let number = |text: &str| text.parse().map_err(|_| "an index is a number, a range of numbers or *");
+    let step = match (inner, inner.split_once(':')) {
+        ("*" | ":", _) => Step::Each,
+        // As Kubernetes reads it: the first.
+        ("", _) => Step::Index(0),
+        (_, Some((from, to))) => {
+            let from = if from.is_empty() { 0 } else { number(from)? };
+            Step::Slice(from, if to.is_empty() { None } else { Some(number(to)?) })
+        }
+        (index, None) => Step::Index(number(index)?),
+    };
+    Ok((step, after))
+}
+
+fn filter(condition: &str) -> Result<Step, &'static str> {
+    let fields = |text: &str| {
+        let path = text.trim().strip_prefix("@.").ok_or("a filter compares a field of its item: @.NAME")?;
+        Ok::<_, &'static str>(path.split('.').map(Into::into).collect())
+    };
+    for (operator, equal) in [("==", true), ("!=", false)] {
+        if let Some((left, right)) = condition.split_once(operator) {
+            let right = right.trim().trim_matches(|c| c == '"' || c == '\'');
+            return Ok(Step::Where(fields(left)?, equal, right.into()));
+        }
     }
+    if condition.contains(['<', '>', '&', '|', '=']) {
+        return Err("filters other than ==, != and whether a field is there are not supported");
+    }
+    fields(condition).map(Step::Has)
 }
 
 impl JsonPath {
@@ -118,21 +144,37 @@ impl Step {
     fn of<'v>(&self, value: &'v Value) -> Vec<&'v Value> {
         match self {
             Self::Field(name) => value.get(name).into_iter().collect(),
-            Self::Index(i) => value.get(i).into_iter().collect(),
+            Self::Index(i) => value.as_array().and_then(|list| list.get(place(*i, list.len())?)).into_iter().collect(),
+            Self::Slice(from, to) => {
+                let list = value.as_array().map_or(&[][..], Vec::as_slice);
+                let bound = |i: i64| place(i, list.len()).unwrap_or(0).min(list.len());
+                list.get(bound(*from)..to.map_or(list.len(), bound)).unwrap_or_default().iter().collect()
+            }
             Self::Each => match value {
                 Value::Array(list) => list.iter().collect(),
                 Value::Object(map) => map.values().collect(),
                 _ => Vec::new(),
             },
-            Self::Where(path, wanted) => {
-                let fits = |item: &&Value| {
-                    let found = path.iter().try_fold(*item, |v, name| v.get(name));
-                    found.is_some_and(|f| f.as_str().map_or_else(|| alloc::format!("{f}") == *wanted, |s| s == wanted))
-                };
+            Self::Has(path) => {
+                value.as_array().into_iter().flatten().filter(|item| follow(item, path).is_some()).collect()
+            }
+            Self::Where(path, equal, wanted) => {
+                let same = |f: &Value| f.as_str().map_or_else(|| alloc::format!("{f}") == *wanted, |s| s == wanted);
+                let fits = |item: &&Value| follow(item, path).is_some_and(|found| same(found) == *equal);
                 value.as_array().into_iter().flatten().filter(fits).collect()
             }
         }
     }
+}
+
+/// Where an item stands that may be counted from the end.
+fn place(index: i64, len: usize) -> Option<usize> {
+    let len = i64::try_from(len).ok()?;
+    usize::try_from(if index < 0 { len.checked_add(index)? } else { index }).ok()
+}
+
+fn follow<'v>(item: &'v Value, path: &[String]) -> Option<&'v Value> {
+    path.iter().try_fold(item, |value, name| value.get(name))
 }
 
 #[cfg(test)]
@@ -155,6 +197,14 @@ mod tests {
             (".metadata.labels.a\\.b/c", json!(["l"])),
             ("{.spec.n}", json!([2])),
             (".spec.none.at.all", json!([])),
+            (".spec.list[].a", json!(["x"])),
+            (".spec.list[-1].a", json!(["y"])),
+            (".spec.list[-3].a", json!([])),
+            (".spec.list[-1:].a", json!(["y"])),
+            (".spec.list[0:1].a", json!(["x"])),
+            (".spec.list[5:].a", json!([])),
+            (".status.conditions[?(@.type!='Ready')].status", json!(["False"])),
+            (".status.conditions[?(@.reason)].status", json!([])),
         ] {
             assert_eq!(json!(parse(path).unwrap().all(&value)), expected, "{path}");
         }

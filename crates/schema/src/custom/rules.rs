@@ -20,7 +20,7 @@ use super::node::{List, Node, Sort};
 use crate::{
     cel::{Ended, Gives, Old, Program, Seen},
     path::{Path, Step, Trail},
-    validate::Complaints,
+    validate::{Complaints, Reason},
 };
 
 /// Steps of all rules of one object. A step is some tens of nanoseconds, and the server decides nothing else
@@ -29,8 +29,9 @@ const BUDGET: u64 = 1_000_000;
 /// Longest text that a message expression may give, as in Kubernetes.
 const MAX_MESSAGE: usize = 5 * 1024;
 /// Sorts of problems after which rules are not looked at, as in Kubernetes.
-const BLOCKING: [&str; 4] = ["FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"];
-const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
+const BLOCKING: [Reason; 4] = [Reason::Required, Reason::TooLong, Reason::TooMany, Reason::TypeInvalid];
+/// Those that a rule may give.
+const REASONS: [Reason; 4] = [Reason::Duplicate, Reason::Forbidden, Reason::Invalid, Reason::Required];
 
 /// A rule.
 #[derive(Debug, Clone)]
@@ -39,7 +40,7 @@ pub(super) struct Rule {
     old: Old,
     message: String,
     expression: Option<Arc<Program>>,
-    reason: &'static str,
+    reason: Reason,
     /// Where a problem is told, from the rule's place on.
     field: Vec<Step>,
 }
@@ -109,9 +110,9 @@ fn rule(
         source => compiled(source, "messageExpression", (node, root, old, Gives::Text), at, out),
     };
     let reason = text(written, "reason");
-    let known = REASONS.iter().find(|r| **r == reason);
+    let known = REASONS.iter().find(|r| r.name() == reason);
     if known.is_none() && !reason.is_empty() {
-        out.unsupported(&at.field("reason"), &written["reason"], &REASONS);
+        out.unsupported(&at.field("reason"), &written["reason"], &REASONS.map(Reason::name));
     }
     let field = match text(written, "fieldPath") {
         "" => Vec::new(),
@@ -122,7 +123,7 @@ fn rule(
         old,
         message: if message.is_empty() { failed(source) } else { message.into() },
         expression,
-        reason: known.copied().unwrap_or("FieldValueInvalid"),
+        reason: known.copied().unwrap_or(Reason::Invalid),
         field,
     })
 }

@@ -1829,7 +1829,7 @@ pub(crate) static CORE_V1_PREFERRED_SCHEDULING_TERM: Object = Object { name: "co
 pub(crate) static CORE_V1_PROBE: Object = Object { name: "core.v1.Probe", atomic: false, fields: &[
     Field { name: "exec", ty: Object(&CORE_V1_EXEC_ACTION), numbers: &[1, 1], ..F },
     Field { name: "failureThreshold", ty: Int32, default: Some(Literal::Int(3)), range: Some((0, i64::MAX)), numbers: &[6], ..F },
-    Field { name: "grpc", ty: Object(&CORE_V1_GRPCACTION), support: Support::Refused { accepted: &[], note: "" }, numbers: &[1, 4], ..F },
+    Field { name: "grpc", ty: Object(&CORE_V1_GRPCACTION), numbers: &[1, 4], ..F },
     Field { name: "httpGet", ty: Object(&CORE_V1_HTTPGET_ACTION), numbers: &[1, 2], ..F },
     Field { name: "initialDelaySeconds", ty: Int32, range: Some((0, i64::MAX)), absent: Some(Literal::Int(0)), numbers: &[2], ..F },
     Field { name: "periodSeconds", ty: Int32, default: Some(Literal::Int(10)), range: Some((0, i64::MAX)), numbers: &[4], ..F },

@@ -40,7 +40,7 @@ use evenkeel_model::Kind;
 use serde_json::Value;
 
 pub(crate) use complaints::Complaints;
-pub use complaints::Problem;
+pub use complaints::{Cause, Problem, Reason, in_one_line};
 pub use service::NODE_PORTS;
 
 use crate::{custom::Before, kinds::of_kind, path::Trail};

@@ -46,7 +46,7 @@ fn handler(value: &Value, kinds: &[&str], at: &Trail<'_>, out: &mut Complaints) 
     if exec.is_object() && list(exec, "command").is_empty() {
         out.required(&at.field("exec").field("command"), "");
     }
-    for kind in ["httpGet", "tcpSocket"] {
+    for kind in ["httpGet", "tcpSocket", "grpc"] {
         handler_port(&value[kind]["port"], &at.field(kind).field("port"), out);
     }
     let headers = at.field("httpGet");

@@ -9,13 +9,14 @@ use instant_acme::{
     OrderStatus, RetryPolicy,
 };
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
 
 use super::{Acme, http::Http};
 use crate::api::Backend as _;
 
-/// All agents know the answers after this; who is away is not among those that serve.
-const SPREAD: Duration = Duration::from_secs(2);
+/// Nodes that do not serve the answers after this are not waited for. An agent whose session was cut off, or
+/// whose server started again, dials again within 15 s; who is away for longer is found silent after a while,
+/// and is not waited for then.
+const SPREAD: Duration = Duration::from_secs(20);
 /// The directory looks at the hosts, and makes the certificate, within this.
 const PATIENCE: RetryPolicy = RetryPolicy::new().timeout(Duration::from_secs(90));
 /// What a directory says where an account is not its own.
@@ -43,7 +44,7 @@ impl Acme {
         let answers = answers(&mut order).await?;
         if !answers.is_empty() {
             self.write(Step::Answers { ingress: want.ingress.clone(), answers }).await?;
-            sleep(SPREAD).await;
+            self.until_served(want).await;
             if let Err(e) = look(&mut order).await {
                 return Err(refused(&mut order).await.unwrap_or_else(|| told(&e)));
             }
@@ -60,6 +61,20 @@ impl Acme {
         let key = order.finalize().await.map_err(|e| told(&e))?;
         let chain = order.poll_certificate(&PATIENCE).await.map_err(|e| told(&e))?;
         Ok((chain, key))
+    }
+
+    /// Waits until the directory finds the answers at whichever node it asks.
+    async fn until_served(&self, want: &Wanted) {
+        let view = self.host.live().view();
+        // One that is gone by now is served nowhere; the directory says so.
+        let Some(version) = view.get(&want.ingress).map(|i| i.version) else { return };
+        match self.host.until_served(version, SPREAD).await {
+            Ok(after) => tracing::debug!(ingress = %want.ingress, ?after, "all nodes serve an order's answers"),
+            Err(missing) => tracing::warn!(
+                ingress = %want.ingress, %missing, after = ?SPREAD,
+                "the directory looks for an order's answers although not all nodes are known to serve them"
+            ),
+        }
     }
 
     async fn account(&mut self) -> Result<Account, String> {

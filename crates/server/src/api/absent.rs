@@ -1,37 +1,55 @@
 //! Kinds of Kubernetes that Evenkeel does not have yet, where somebody asks for one.
 //!
 //! Called by `rest` and `discovery`. Some of them clients look for without looking whether they are there:
-//! `kubectl apply --prune` wants to list whatever it might prune and gives up where a kind is unknown, and so do
-//! tools that walk a cluster. These are in discovery, their lists are empty, and whoever would make one is told that
-//! it is not supported yet. Paths of all others are not there, with the same reason.
+//! `kubectl apply --prune` wants to list whatever it might prune and gives up where a kind is unknown, and
+//! controllers keep copies of PriorityClasses or StorageClasses and wait for ever until they have them. These are in
+//! discovery, their lists are empty, watches of them are quiet, and whoever would make one is told that it is not
+//! supported yet. Paths of all others are not there, with the same reason.
+
+use std::sync::Arc;
 
 use axum::{
     http::{Method, request::Parts},
     response::Response,
 };
+use evenkeel_model::Kind;
 use evenkeel_schema::{KnownKind, kubernetes};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
+    Api,
+    accept::{self, Form},
     path,
-    query::Pairs,
+    query::{Pairs, Params},
     status::{Failure, json_response},
+    tables, watch,
 };
 
-/// Those that are looked for: group, plural, short names. All that `kubectl apply --prune` goes through, and what
-/// `kubectl autoscale` makes.
-const LOOKED_FOR: [(&str, &str, &[&str]); 8] = [
+/// Those that are looked for: group, plural, short names. All that `kubectl apply --prune` goes through, what
+/// `kubectl autoscale` makes, and what schedulers, autoscalers, collectors of figures and drivers of volumes keep
+/// copies of.
+const LOOKED_FOR: [(&str, &str, &[&str]); 18] = [
     ("", "persistentvolumeclaims", &["pvc"]),
     ("", "persistentvolumes", &["pv"]),
     ("", "replicationcontrollers", &["rc"]),
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", &[]),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations", &[]),
+    ("apiregistration.k8s.io", "apiservices", &[]),
     ("apps", "daemonsets", &["ds"]),
     ("apps", "statefulsets", &["sts"]),
     ("autoscaling", "horizontalpodautoscalers", &["hpa"]),
     ("batch", "cronjobs", &["cj"]),
     ("batch", "jobs", &[]),
+    ("node.k8s.io", "runtimeclasses", &[]),
+    ("scheduling.k8s.io", "priorityclasses", &["pc"]),
+    ("storage.k8s.io", "csidrivers", &[]),
+    ("storage.k8s.io", "csinodes", &[]),
+    ("storage.k8s.io", "csistoragecapacities", &[]),
+    ("storage.k8s.io", "storageclasses", &["sc"]),
+    ("storage.k8s.io", "volumeattachments", &[]),
 ];
 /// What can be done with them.
-pub(super) const VERBS: [&str; 3] = ["create", "get", "list"];
+pub(super) const VERBS: [&str; 4] = ["create", "get", "list", "watch"];
 
 /// Those that are in discovery, with their short names; of several versions the newest.
 pub(super) fn looked_for() -> impl Iterator<Item = (&'static KnownKind, &'static [&'static str])> {
@@ -42,7 +60,7 @@ pub(super) fn looked_for() -> impl Iterator<Item = (&'static KnownKind, &'static
 }
 
 /// Answers a request for a kind that is not there; `None` where it is for something else.
-pub(super) fn answer(parts: &Parts) -> Result<Option<Response>, Failure> {
+pub(super) fn answer(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failure> {
     let Some((group, version, rest)) = path::split(parts.uri.path()) else { return Ok(None) };
     let of = |plural: &str| {
         let known = kubernetes().iter().find(|k| k.group == group && k.version == version && k.plural == plural);
@@ -55,14 +73,15 @@ pub(super) fn answer(parts: &Parts) -> Result<Option<Response>, Failure> {
         return Err(Failure::new(404, "NotFound", format!("{}: {not_yet}", Failure::no_path().message)));
     }
     match (&parts.method, place.name) {
-        (&Method::POST, None) => Err(Failure::not_allowed(not_yet)),
-        (&Method::GET | &Method::HEAD, None) if !Pairs::of(&parts.uri)?.flag("watch") => {
-            let kind = format!("{}List", known.kind);
-            let list = json!({"kind": kind, "apiVersion": known.api_version(), "metadata": {}, "items": []});
-            Ok(Some(json_response(200, &list)))
+        (&Method::GET | &Method::HEAD, None) => {
+            let (form, params) = (accept::form(&parts.headers)?, Params::read(&Pairs::of(&parts.uri)?)?);
+            if params.watch && parts.method == Method::GET {
+                return Ok(Some(watch::nothing(api, (known.kind, &known.api_version()), &params, form)));
+            }
+            Ok(Some(json_response(200, &none(api, known, form))))
         }
-        (_, None) => Err(Failure::not_allowed(format!("{not_yet}: there are none to be watched or deleted"))),
-        (_, Some(name)) => {
+        (&Method::DELETE, None) => Ok(Some(json_response(200, &none(api, known, Form::Objects)))),
+        (&Method::GET | &Method::HEAD | &Method::DELETE, Some(name)) => {
             let dot = if known.group.is_empty() { "" } else { "." };
             let message = format!("{}{dot}{} \"{name}\" not found", known.plural, known.group);
             let mut failure = Failure::new(404, "NotFound", message);
@@ -73,6 +92,46 @@ pub(super) fn answer(parts: &Parts) -> Result<Option<Response>, Failure> {
             }
             Err(failure)
         }
+        // Whoever makes, replaces or applies one wants it to be there.
+        _ => Err(Failure::not_allowed(not_yet)),
+    }
+}
+
+/// What Kubernetes has below objects of kinds that are here, and is not here yet, with what there is instead.
+const BELOW: [(Kind, &str, &str); 6] = [
+    (Kind::Namespace, "finalize", ""),
+    (Kind::Node, "proxy", ""),
+    (Kind::Pod, "binding", ": pods get their nodes from Evenkeel"),
+    (Kind::Pod, "proxy", ": a pod's ports are reached by its portforward"),
+    (Kind::Pod, "resize", ": a pod's specification does not change; change that of its workload"),
+    (Kind::Service, "proxy", ": the ports of a Service's pods are reached by their portforward"),
+];
+
+/// Refuses what is not there below an object.
+pub(super) fn below(kind: Kind, below: &str) -> Failure {
+    let name = below.split('/').next().unwrap_or_default();
+    let mut failure = Failure::no_path();
+    if let Some((.., instead)) = BELOW.iter().find(|(of, n, _)| *of == kind && *n == name) {
+        let more = format!(": {}/{name} is not supported yet{instead}", kind.resource());
+        failure.message.push_str(&more);
+    }
+    failure
+}
+
+/// The list of those that there are. It names the version up to which that is so: copies go on from there.
+fn none(api: &Api, known: &KnownKind, form: Form) -> Value {
+    let metadata = json!({"resourceVersion": api.backend.live().view().version.to_string()});
+    match form {
+        Form::Objects => json!({
+            "kind": format!("{}List", known.kind), "apiVersion": known.api_version(), "metadata": metadata, "items": [],
+        }),
+        Form::Metadata => json!({
+            "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": [],
+        }),
+        Form::Table => json!({
+            "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+            "columnDefinitions": tables::plain(), "rows": [],
+        }),
     }
 }
 
@@ -93,8 +152,10 @@ mod tests {
         );
         for (method, path, code, part) in [
             ("POST", home.to_owned(), 405, "StatefulSet of apps/v1 is not supported yet"),
-            ("GET", format!("{home}?watch=1"), 405, "not supported yet"),
+            ("PATCH", format!("{home}/web"), 405, "StatefulSet of apps/v1 is not supported yet"),
+            ("PUT", format!("{home}/web"), 405, "StatefulSet of apps/v1 is not supported yet"),
             ("DELETE", format!("{home}/web"), 404, "statefulsets.apps \"web\" not found"),
+            ("DELETE", home.to_owned(), 200, "StatefulSetList"),
             (
                 "GET",
                 "/api/v1/namespaces/shop/persistentvolumeclaims/x".into(),
@@ -103,11 +164,25 @@ mod tests {
             ),
             (
                 "POST",
-                "/apis/scheduling.k8s.io/v1/priorityclasses".into(),
+                "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas".into(),
                 404,
-                "PriorityClass of scheduling.k8s.io/v1 is not",
+                "FlowSchema of flowcontrol.apiserver.k8s.io/v1 is not",
             ),
             ("GET", "/apis/apps/v1beta1/statefulsets".into(), 404, "could not find the requested resource"),
+            (
+                "GET",
+                "/api/v1/namespaces/shop/services/http:web:80/proxy/a/b".into(),
+                404,
+                "services/proxy is not supported",
+            ),
+            (
+                "POST",
+                "/api/v1/namespaces/shop/pods/web/binding".into(),
+                404,
+                "pods/binding is not supported yet: pods get",
+            ),
+            ("PATCH", "/api/v1/namespaces/shop/pods/web/resize".into(), 404, "pods/resize is not supported yet"),
+            ("GET", "/api/v1/namespaces/shop/pods/web/nothing".into(), 404, "the requested resource\""),
         ] {
             let (found, text) = call(&fake, method, &path, &[], "{}").await;
             assert!(
@@ -121,5 +196,33 @@ mod tests {
         let (_, groups) = get(&fake, "/apis").await;
         let named = |name: &str| groups["groups"].as_array().unwrap().iter().filter(|g| g["name"] == name).count();
         assert_eq!([named("apps"), named("batch"), named("autoscaling"), named("")], [1, 1, 1, 0]);
+    }
+
+    #[tokio::test]
+    async fn copies_of_kinds_that_are_not_there_are_complete_and_quiet() {
+        let fake = Fake::new();
+        let version = fake.view().version.to_string();
+        let home = "/apis/scheduling.k8s.io/v1/priorityclasses";
+        let as_a = |form: &str| format!("application/json;as={form};v=v1;g=meta.k8s.io");
+        for (accept, kind) in [
+            ("application/json".to_owned(), "PriorityClassList"),
+            (as_a("PartialObjectMetadataList"), "PartialObjectMetadataList"),
+            (as_a("Table"), "Table"),
+        ] {
+            let (code, text) = call(&fake, "GET", home, &[("accept", &accept)], "").await;
+            let list: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!((code.as_u16(), &list["kind"]), (200, &kind.into()));
+            assert_eq!(list["metadata"]["resourceVersion"], version.as_str(), "{list}");
+        }
+        let quiet = format!("{home}?watch=1&timeoutSeconds=1&resourceVersion={version}&allowWatchBookmarks=true");
+        let (code, text) = call(&fake, "GET", &quiet, &[], "").await;
+        assert_eq!((code.as_u16(), text.as_str()), (200, ""));
+        let initial = format!(
+            "{home}?watch=1&timeoutSeconds=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+        );
+        let (_, text) = call(&fake, "GET", &initial, &[], "").await;
+        let bookmark: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&bookmark["type"], &bookmark["object"]["kind"]), (&"BOOKMARK".into(), &"PriorityClass".into()));
+        assert_eq!(bookmark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
     }
 }

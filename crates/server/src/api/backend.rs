@@ -126,6 +126,8 @@ pub struct Health {
     pub waiting: Option<Duration>,
     /// Whether what the store held was loaded, so that lists are whole.
     pub loaded: bool,
+    /// Whether the world waits for what agents know.
+    pub recovering: bool,
 }
 
 /// Why a question was not answered.

@@ -251,8 +251,8 @@ fn of_objects(route: &Route) -> Vec<Bad> {
         of_body("media type", "text/html", route.body(|_| ()), MEDIA_TYPE),
         of_body("media type of a patch", objects::MERGE, route.body(|_| ()), MEDIA_TYPE),
     ]);
-    // As custom kinds, that of Sources has no protobuf; neither has whoever only reads it.
-    let none = ["Source", "Node"].iter().any(|k| route.of(k)) && route.sort != Sort::Ask;
+    // As custom kinds, that of Sources has no protobuf.
+    let none = route.of("Source") && route.sort != Sort::Ask;
     let broken = if none { MEDIA_TYPE } else { BAD_REQUEST };
     all.extend([
         of_body("protobuf", PROTOBUF, b"k8s\0\xff\xff\xff".as_slice(), broken),

@@ -219,6 +219,12 @@ pub(super) fn read(
     let managed = managed(&mut map, before)?;
     let validation = Some(Validation::read(pairs)?).filter(|_| !what.strict).unwrap_or(Validation::Strict);
     let mut value = decoded(what, &Value::Object(map), validation, warnings)?;
+    // What is of the whole cluster has no namespace, whatever a body says: it is cleared, as in Kubernetes.
+    if !kind.namespaced()
+        && let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut)
+    {
+        metadata.remove("namespace");
+    }
     let text = |value: &Value, field: &str| {
         value.get("metadata").and_then(|m| m.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
@@ -235,15 +241,11 @@ pub(super) fn read(
         return Err(Failure::bad_request(message));
     }
     let (version, uid) = (text(&value, "resourceVersion"), text(&value, "uid"));
-    let wrong = |field: &str, text: &str| Failure::bad_request(format!("metadata.{field}: `{text}` is none"));
     let version = match version.as_str() {
         "" | "0" => None,
-        text => Some(Version(text.parse().map_err(|_| wrong("resourceVersion", text))?)),
+        text => Some(self::version("metadata", text)?),
     };
-    let uid = match uid.as_str() {
-        "" => None,
-        text => Some(text.parse().map_err(|_| wrong("uid", text))?),
-    };
+    let uid = Some(uid).filter(|text| !text.is_empty()).map(|text| meant(&text));
     // Of a status nothing is unsupported, and nothing else counts in a write of it.
     if !["status", access::APPROVAL.name].contains(&what.subresource) {
         supported(what, &mut value, before, warnings)?;
@@ -258,6 +260,18 @@ pub(super) fn read(
         }
     }
     Ok(Given { name: name.map_or(found, str::to_owned), value, version, uid, managed })
+}
+
+/// The version that a field `resourceVersion` of `whose` names.
+pub(super) fn version(whose: &str, text: &str) -> Result<Version, Failure> {
+    let wrong = |_| Failure::bad_request(format!("{whose}.resourceVersion: `{text}` is none"));
+    text.parse().map(Version).map_err(wrong)
+}
+
+/// Which object is meant by a uid. It is any text in Kubernetes: one that is no UUID is that of no object here,
+/// and a writer who names it is told that it meant another.
+pub(super) fn meant(uid: &str) -> Uid {
+    uid.parse().unwrap_or_default()
 }
 
 /// Takes `metadata.managedFields` out: who owns what is kept apart. As in Kubernetes nothing and an empty
@@ -443,7 +457,6 @@ mod tests {
             (json!([]), "no object"),
             (json!({"kind": "Pod"}), "this path takes \"ConfigMap\""),
             (json!({"metadata": {"namespace": "other"}}), "does not match the namespace"),
-            (json!({"metadata": {"name": "c", "uid": "x"}}), "metadata.uid"),
             (json!({"data": {"a": 1}}), "wrong types: data[a]"),
         ] {
             let failure = run(value, "").0.unwrap_err();
@@ -451,8 +464,19 @@ mod tests {
         }
         let given =
             run(json!({"metadata": {"name": "c", "resourceVersion": "7", "generateName": "x-"}}), "").0.unwrap();
-        assert_eq!(given.version, Some(Version(7)));
+        assert_eq!((given.version, given.uid), (Some(Version(7)), None));
+        let of_nobody = run(json!({"metadata": {"name": "c", "uid": "x"}}), "").0.unwrap();
+        assert_eq!(of_nobody.uid, Some(Uid(0)), "it is answered with a conflict, as in Kubernetes");
         assert_eq!(given.value["metadata"], json!({"name": "c", "namespace": "shop", "generateName": "x-"}));
+    }
+
+    #[test]
+    fn what_is_of_the_whole_cluster_loses_its_namespace() {
+        let value = json!({"metadata": {"name": "c", "namespace": "other"}});
+        let (pairs, mut warnings) = (Pairs::default(), Warnings::default());
+        let what = What::object(SchemaRef::Table(Kind::ClusterRole));
+        let given = read(what, "", None, value, None, (&pairs, &mut warnings)).unwrap();
+        assert_eq!(given.value["metadata"], json!({"name": "c"}));
     }
 
     #[test]

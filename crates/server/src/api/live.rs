@@ -235,7 +235,7 @@ pub struct Taken {
     /// Everything up to here was seen.
     pub up_to: Version,
     /// Whether there are more than these.
-    more: bool,
+    pub(super) more: bool,
 }
 
 /// A watcher's place in the ring.

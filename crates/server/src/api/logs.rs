@@ -10,17 +10,12 @@ use axum::{
     response::Response,
 };
 use evenkeel_model::{Key, Object, Time};
+use evenkeel_schema::validate::Cause;
 use evenkeel_wire::stream::StreamError;
 use futures_util::{StreamExt, future, stream};
 use serde::Deserialize;
 
-use super::{
-    Api, Streaming,
-    backend::LogRequest,
-    options::{self, Wrong},
-    query::Pairs,
-    status::Failure,
-};
+use super::{Api, Streaming, backend::LogRequest, options, query::Pairs, status::Failure};
 
 /// Annotation that names the container meant when none is named.
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
@@ -101,11 +96,11 @@ fn bounds(key: &Key, pairs: &Pairs, now: Time) -> Result<Bounds, Failure> {
     for (field, found, least) in [("tailLines", tail, 0), ("limitBytes", bytes, 1), ("sinceSeconds", seconds, 1)] {
         if let Some(n) = found.filter(|n| *n < least) {
             let why = if least == 0 { "must be greater than or equal to 0" } else { "must be greater than 0" };
-            wrong.push(Wrong::invalid(field, n, why));
+            wrong.push(Cause::invalid(field, n, why));
         }
     }
     if seconds.is_some() && time.is_some() {
-        wrong.push(Wrong::forbidden("sinceSeconds", "at most one of `sinceTime` or `sinceSeconds` may be specified"));
+        wrong.push(Cause::forbidden("sinceSeconds", "at most one of `sinceTime` or `sinceSeconds` may be specified"));
     }
     options::judged_of("PodLogOptions", &key.name, &wrong)?;
     let unsigned = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok());

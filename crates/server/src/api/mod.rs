@@ -100,6 +100,7 @@ pub struct Api {
     stop: CancellationToken,
     kept: read::KeptViews,
     lines: lines::Lines,
+    leases: leases::Renewals,
     openapi: openapi::v2::Cache,
     metrics: Option<PrometheusHandle>,
     /// Free places of commands in containers.
@@ -128,6 +129,7 @@ impl Api {
             stop,
             kept: read::KeptViews::default(),
             lines: lines::Lines::default(),
+            leases: leases::Renewals::default(),
             openapi: openapi::v2::Cache::default(),
             metrics,
             commands,
@@ -194,7 +196,7 @@ const AGENTS: &str = "/evenkeel.agent.v1.Agents/{call}";
 fn rest_router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/livez", routing::get(health::livez))
-        .route("/healthz", routing::get(health::livez))
+        .route("/healthz", routing::get(health::healthz))
         .route("/readyz", routing::get(health::readyz))
         .route("/hooks/git/{source}", routing::post(extras::hook))
         .fallback(rest::handle)

@@ -94,6 +94,16 @@ async fn a_whole_node_may_be_sent_and_tried() {
     let (code, text) = send(&fake, "PUT", "json", &next.to_string()).await;
     assert_eq!(code, 200, "{text}");
     assert_eq!(asked(&fake).0.labels.get("a").map(String::as_str), Some("9"));
+    // Its status is its agent's, and has moved on since it was read: it counts for nothing.
+    next["status"]["conditions"][0]["status"] = json!("False");
+    let (code, text) = send(&fake, "PUT", "json", &next.to_string()).await;
+    assert_eq!(code, 200, "{text}");
+    asked(&fake);
+    // Typed clients of today send protobuf: runtime.Unknown around {metadata: {name: "n1"}}.
+    let whole = "k8s\0\n\n\n\x02v1\x12\x04Node\x12\x06\n\x04\n\x02n1";
+    let (code, text) = send(&fake, "PUT", "vnd.kubernetes.protobuf", whole).await;
+    assert_eq!(code, 200, "{text}");
+    assert!(asked(&fake).0.labels.is_empty());
     let (status, _) = call(
         &fake,
         "PATCH",

@@ -7,7 +7,10 @@
 use axum::{body::Bytes, response::Response};
 use evenkeel_core::{Ask, ask::NodeWish, edit::Owners};
 use evenkeel_model::{Key, Kind, Object, Version};
-use evenkeel_schema::{decode, of_kind, validate};
+use evenkeel_schema::{
+    decode, of_kind,
+    validate::{self, Cause},
+};
 use k8s_openapi::api::core::v1::NodeSpec;
 use serde_json::Value;
 
@@ -59,7 +62,12 @@ pub(super) async fn patch(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &By
 
 /// `PUT nodes/NAME`.
 pub(super) async fn replace(write: &Write<'_>, key: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
-    let tree = body::tree(&write.parts.headers, bytes)?;
+    let mut tree = given::tree(Kind::Node, &write.parts.headers, bytes)?;
+    // A client that writes back the Node that it read says its status, too, which may have moved on since: it
+    // counts for nothing, as in Kubernetes. A patch that names it means it, and is refused.
+    if let Some(map) = tree.as_object_mut() {
+        map.remove("status");
+    }
     let dry_run = pods::dry_run(pairs);
     let current = write.current(&key)?;
     let (wish, if_version) = wish(&current, &tree)?;
@@ -84,9 +92,9 @@ pub(super) fn wish(current: &Object, tree: &Value) -> Result<(NodeWish, Option<V
         )));
     }
     if let Some(field) = field {
-        let why = "Forbidden: of a Node, labels, annotations, spec.taints and spec.unschedulable can be changed; all else \
+        let why = "of a Node, labels, annotations, spec.taints and spec.unschedulable can be changed; all else \
                    comes from its agent";
-        return Err(Failure::invalid(key, &[(field, why.into())]));
+        return Err(Failure::invalid(key, &[Cause::forbidden(field, why)]));
     }
     // The status is its agent's, and as it is.
     let mut tree = tree.clone();
@@ -102,15 +110,14 @@ pub(super) fn wish(current: &Object, tree: &Value) -> Result<(NodeWish, Option<V
         let message = format!("Node in version \"v1\" cannot be handled as a Node: strict decoding error: {faults}");
         return Err(Failure::bad_request(message));
     }
-    let problems: Vec<(String, String)> =
-        validate::object(Kind::Node, &tree).into_iter().map(|p| (p.path.to_string(), p.message)).collect();
+    let problems: Vec<Cause> = validate::object(Kind::Node, &tree).into_iter().map(Into::into).collect();
     if !problems.is_empty() {
         return Err(Failure::invalid(key, &problems));
     }
     let spec: NodeSpec = match tree.get("spec") {
         None | Some(Value::Null) => NodeSpec::default(),
         Some(spec) => serde_json::from_value(spec.clone())
-            .map_err(|e| Failure::invalid(key, &[("spec".into(), e.to_string())]))?,
+            .map_err(|e| Failure::invalid(key, &[Cause::wrong("spec", e.to_string())]))?,
     };
     let object = Object::from_value(tree).map_err(|e| Failure::bad_request(e.to_string()))?;
     let wish = NodeWish {

@@ -5,67 +5,32 @@
 //! field is 422 and names the options, as in Kubernetes. Deliberately not here: what the values do.
 
 use axum::http::Method;
-use serde_json::{Value, json};
+use evenkeel_schema::validate::{Cause, in_one_line};
 
 use super::{given::MANAGER_MOST, query::Pairs, status::Failure};
 
 /// The group of options.
 const GROUP: &str = "meta.k8s.io";
 
-/// One wrong value.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
-    reason: &'static str,
-    field: &'static str,
-    message: String,
-}
-
-impl Wrong {
-    /// It may not stand there.
-    pub(super) fn forbidden(field: &'static str, why: impl std::fmt::Display) -> Self {
-        Self { reason: "FieldValueForbidden", field, message: format!("Forbidden: {why}") }
-    }
-
-    /// It must stand there.
-    fn required(field: &'static str, why: &str) -> Self {
-        Self { reason: "FieldValueRequired", field, message: format!("Required value: {why}") }
-    }
-
-    /// It is none of these.
-    pub(super) fn unsupported(field: &'static str, found: &str, known: &[&str]) -> Self {
-        let known: Vec<String> = known.iter().map(|k| format!("{k:?}")).collect();
-        let message = format!("Unsupported value: {found:?}: supported values: {}", known.join(", "));
-        Self { reason: "FieldValueNotSupported", field, message }
-    }
-
-    /// It is no value of this field.
-    pub(super) fn invalid(field: &'static str, found: impl std::fmt::Display, why: &str) -> Self {
-        Self { reason: "FieldValueInvalid", field, message: format!("Invalid value: {found}: {why}") }
-    }
-}
-
 /// 422, if anything is wrong.
-pub(super) fn judged(kind: &str, wrong: &[Wrong]) -> Result<(), Failure> {
+pub(super) fn judged(kind: &str, wrong: &[Cause]) -> Result<(), Failure> {
     refuse((GROUP, kind), "", wrong)
 }
 
 /// The same for options of the core group, which are of an object.
-pub(super) fn judged_of(kind: &str, name: &str, wrong: &[Wrong]) -> Result<(), Failure> {
+pub(super) fn judged_of(kind: &str, name: &str, wrong: &[Cause]) -> Result<(), Failure> {
     refuse(("", kind), name, wrong)
 }
 
-fn refuse((group, kind): (&str, &str), name: &str, wrong: &[Wrong]) -> Result<(), Failure> {
-    let texts: Vec<String> = wrong.iter().map(|w| format!("{}: {}", w.field, w.message)).collect();
-    let text = match texts.as_slice() {
-        [] => return Ok(()),
-        [one] => one.clone(),
-        _ => format!("[{}]", texts.join(", ")),
-    };
+fn refuse((group, kind): (&str, &str), name: &str, wrong: &[Cause]) -> Result<(), Failure> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let text = in_one_line(wrong);
     let dot = if group.is_empty() { "" } else { "." };
     let mut failure = Failure::new(422, "Invalid", format!("{kind}{dot}{group} {name:?} is invalid: {text}"));
-    let cause = |w: &Wrong| json!({"reason": w.reason, "message": w.message, "field": w.field});
     failure.details.insert("kind".into(), kind.into());
-    failure.details.insert("causes".into(), wrong.iter().map(cause).collect::<Vec<Value>>().into());
+    failure.fields(wrong);
     for (field, value) in [("name", name), ("group", group)] {
         if !value.is_empty() {
             failure.details.insert(field.into(), value.into());
@@ -75,8 +40,8 @@ fn refuse((group, kind): (&str, &str), name: &str, wrong: &[Wrong]) -> Result<()
 }
 
 /// `dryRun`: each value is `All`.
-pub(super) fn dry_run<'a>(values: impl Iterator<Item = &'a str>) -> Option<Wrong> {
-    values.into_iter().find(|v| *v != "All").map(|v| Wrong::unsupported("dryRun", v, &["All"]))
+pub(super) fn dry_run<'a>(values: impl Iterator<Item = &'a str>) -> Option<Cause> {
+    values.into_iter().find(|v| *v != "All").map(|v| Cause::unsupported("dryRun", v, &["All"]))
 }
 
 /// Checks what the query of a write says, whatever it is about. Options of a deletion may stand in its body and
@@ -88,22 +53,20 @@ pub(super) fn check(method: &Method, apply: bool, pairs: &Pairs) -> Result<(), F
         Method::PATCH => "PatchOptions",
         _ => return Ok(()),
     };
-    let mut wrong: Vec<Wrong> = dry_run(pairs.all("dryRun").filter(|v| !v.is_empty())).into_iter().collect();
+    let mut wrong: Vec<Cause> = dry_run(pairs.all("dryRun").filter(|v| !v.is_empty())).into_iter().collect();
     if *method == Method::PATCH {
         if apply && pairs.get("fieldManager").is_none() {
-            wrong.push(Wrong::required("fieldManager", "is required for apply patch"));
+            wrong.push(Cause::required("fieldManager", "is required for apply patch"));
         }
         if !apply && pairs.get("force").is_some() {
-            wrong.push(Wrong::forbidden("force", "may not be specified for non-apply patch"));
+            wrong.push(Cause::forbidden("force", "may not be specified for non-apply patch"));
         }
     }
     if let Some(manager) = pairs.get("fieldManager") {
         if manager.len() > MANAGER_MOST {
-            let why = format!("may not be more than {MANAGER_MOST} bytes");
-            let message = format!("Too long: {why}");
-            wrong.push(Wrong { reason: "FieldValueTooLong", field: "fieldManager", message });
+            wrong.push(Cause::too_long("fieldManager", MANAGER_MOST));
         } else if manager.chars().any(char::is_control) {
-            wrong.push(Wrong::invalid(
+            wrong.push(Cause::invalid(
                 "fieldManager",
                 format!("{manager:?}"),
                 "should only contain printable characters",
@@ -113,7 +76,7 @@ pub(super) fn check(method: &Method, apply: bool, pairs: &Pairs) -> Result<(), F
     if let Some(found) = pairs.get("fieldValidation")
         && !["Ignore", "Warn", "Strict"].contains(&found)
     {
-        wrong.push(Wrong::unsupported("fieldValidation", found, &["Ignore", "Strict", "Warn"]));
+        wrong.push(Cause::unsupported("fieldValidation", found, &["Ignore", "Strict", "Warn"]));
     }
     judged(kind, &wrong)
 }

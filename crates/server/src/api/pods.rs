@@ -7,14 +7,13 @@ use evenkeel_core::{
     Ask,
     ask::{DeleteOptions, Propagation},
 };
-use evenkeel_model::{Key, Uid, Version};
+use evenkeel_model::Key;
+use evenkeel_schema::validate::Cause;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    body, given,
-    options::{self, Wrong},
-    protobuf,
+    body, given, options, protobuf,
     query::Pairs,
     status::{Failure, json_response},
     write::Write,
@@ -61,8 +60,11 @@ struct EvictionMeta {
     namespace: Option<String>,
 }
 
-/// Its message, and what it says that it is.
-const EVICTION: (&str, &str, &str) = ("policy.v1.Eviction", "policy/v1", "Eviction");
+/// Its message and its kind.
+const EVICTION: (&str, &str) = ("policy.v1.Eviction", "Eviction");
+/// Versions that it may have. Kubernetes still takes the old one, which is gone otherwise: `kubectl drain` sent it
+/// until 1.21. They say the same.
+const EVICTION_VERSIONS: [&str; 2] = ["policy/v1", "policy/v1beta1"];
 
 /// `DELETE …/pods/NAME`. Without a body the options may stand in the query, as in Kubernetes.
 pub(super) async fn delete(write: &Write<'_>, pod: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
@@ -94,12 +96,14 @@ pub(super) fn delete_options(headers: &HeaderMap, pairs: &Pairs, bytes: &Bytes) 
 pub(super) async fn evict(write: &Write<'_>, pod: Key, pairs: &Pairs, bytes: &Bytes) -> Result<Response, Failure> {
     let headers = &write.parts.headers;
     let given: Eviction = if body::media_type(headers) == protobuf::MEDIA {
-        body::of_tree(given::question(EVICTION, headers, bytes)?)?
+        let of = |version| given::question((EVICTION.0, version, EVICTION.1), headers, bytes);
+        let [now, before] = EVICTION_VERSIONS;
+        body::of_tree(of(now).or_else(|why| of(before).map_err(|_| why))?)?
     } else {
         body::fields(headers, bytes)?
     };
-    let is = |field: &Option<String>, wanted: &str| field.as_deref().is_none_or(|v| v == wanted);
-    if !is(&given.api_version, EVICTION.1) || !is(&given.kind, EVICTION.2) {
+    let is = |field: &Option<String>, known: &[&str]| field.as_deref().is_none_or(|v| known.contains(&v));
+    if !is(&given.api_version, &EVICTION_VERSIONS) || !is(&given.kind, &[EVICTION.1]) {
         return Err(Failure::bad_request("the body is no Eviction of policy/v1"));
     }
     if *given.metadata.name != *pod.name {
@@ -120,33 +124,29 @@ fn options(given: Options, pairs: &Pairs) -> Result<DeleteOptions, Failure> {
         return Err(Failure::bad_request(format!("the body is a {kind}, and this path takes DeleteOptions")));
     }
     let dry: Vec<&str> = given.dry_run.iter().flatten().map(String::as_str).chain(pairs.get("dryRun")).collect();
-    let mut wrong: Vec<Wrong> = options::dry_run(dry.iter().copied()).into_iter().collect();
+    let mut wrong: Vec<Cause> = options::dry_run(dry.iter().copied()).into_iter().collect();
     let policy = given.propagation_policy.as_deref().filter(|p| !p.is_empty());
     let propagation = match (policy, given.orphan_dependents) {
         (Some(policy), Some(_)) => {
             let why = "orphanDependents and deletionPropagation cannot be both set";
-            wrong.push(Wrong::invalid("propagationPolicy", format!("{policy:?}"), why));
+            wrong.push(Cause::invalid("propagationPolicy", format!("{policy:?}"), why));
             Propagation::Background
         }
         (None | Some("Background"), None | Some(false)) => Propagation::Background,
         (Some("Foreground"), None) => Propagation::Foreground,
         (Some("Orphan"), None) | (None, Some(true)) => Propagation::Orphan,
         (Some(other), None) => {
-            wrong.push(Wrong::unsupported("propagationPolicy", other, &["Foreground", "Background", "Orphan", "nil"]));
+            wrong.push(Cause::unsupported("propagationPolicy", other, &["Foreground", "Background", "Orphan", "nil"]));
             Propagation::Background
         }
     };
     options::judged("DeleteOptions", &wrong)?;
     let conditions = given.preconditions.unwrap_or_default();
-    let wrong = |field: &str, text: &str| Failure::bad_request(format!("preconditions.{field}: `{text}` is none"));
     Ok(DeleteOptions {
         // As in Kubernetes, less than nothing is one second.
         grace_seconds: given.grace_period_seconds.map(|n| if n < 0 { 1 } else { n }),
-        if_uid: conditions.uid.map(|t| t.parse::<Uid>().map_err(|_| wrong("uid", &t))).transpose()?,
-        if_version: conditions
-            .resource_version
-            .map(|t| t.parse().map(Version).map_err(|_| wrong("resourceVersion", &t)))
-            .transpose()?,
+        if_uid: conditions.uid.map(|t| given::meant(&t)),
+        if_version: conditions.resource_version.map(|t| given::version("preconditions", &t)).transpose()?,
         propagation,
         dry_run: !dry.is_empty(),
     })

@@ -6,13 +6,9 @@ use std::time::Duration;
 
 use axum::{extract::Query, http::Uri};
 use evenkeel_model::{Selector, Version, labels::Requirement};
-use evenkeel_schema::validate;
+use evenkeel_schema::validate::{self, Cause};
 
-use super::{
-    options::{self, Wrong},
-    select::Fields,
-    status::Failure,
-};
+use super::{options, select::Fields, status::Failure};
 
 /// A watch ends by itself after this long, unless the client says less: connections do not pile up.
 pub(crate) const WATCH_DEFAULT: Duration = Duration::from_hours(1);
@@ -217,32 +213,32 @@ fn list_options(pairs: &Pairs) -> Result<(), Failure> {
     let mut wrong = Vec::new();
     if watch && initial && pairs.get(MATCH) != Some("NotOlderThan") {
         let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-        wrong.push(Wrong::forbidden(MATCH, why));
+        wrong.push(Cause::forbidden(MATCH, why));
     }
     if let Some(found) = pairs.get(MATCH) {
         let (known, version) = (["Exact", "NotOlderThan", ""], pairs.get("resourceVersion"));
         let known = if watch { &known[1..2] } else { &known[..] };
         if watch && !initial {
             let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
-            wrong.push(Wrong::forbidden(MATCH, why));
+            wrong.push(Cause::forbidden(MATCH, why));
         }
         if !watch && version.is_none() {
             let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
-            wrong.push(Wrong::forbidden(MATCH, why));
+            wrong.push(Cause::forbidden(MATCH, why));
         }
         if pairs.get("continue").is_some() {
-            wrong.push(Wrong::forbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"));
+            wrong.push(Cause::forbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"));
         }
         if !known.contains(&found) {
-            wrong.push(Wrong::unsupported(MATCH, found, known));
+            wrong.push(Cause::unsupported(MATCH, found, known));
         }
         if !watch && found == "Exact" && version == Some("0") {
             let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
-            wrong.push(Wrong::forbidden(MATCH, why));
+            wrong.push(Cause::forbidden(MATCH, why));
         }
     }
     if !watch && initial {
-        wrong.push(Wrong::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+        wrong.push(Cause::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
     }
     options::judged("ListOptions", &wrong)
 }

@@ -130,16 +130,15 @@ struct Page {
     metadata: Value,
 }
 
-/// All objects of a kind that are selected, or a page of them; `more` are kept in no view.
+/// All objects of a kind that are selected, or a page of them.
 pub(crate) fn list(
     api: &Api,
     (kind, namespace): (Kind, &str),
     params: &Params,
     form: Form,
-    more: Vec<Arc<Object>>,
 ) -> Result<Response, Failure> {
     let now = (api.now)();
-    let page = page(api, (kind, namespace), params, more)?;
+    let page = page(api, (kind, namespace), params)?;
     if page.objects.len() > INLINE {
         return Ok(in_pieces(Pieces::of(page, form, params.include, now)));
     }
@@ -151,27 +150,14 @@ pub(crate) fn list(
     Ok(bytes_response(200, bytes))
 }
 
-fn page(
-    api: &Api,
-    (kind, namespace): (Kind, &str),
-    params: &Params,
-    mut more: Vec<Arc<Object>>,
-) -> Result<Page, Failure> {
+fn page(api: &Api, (kind, namespace): (Kind, &str), params: &Params) -> Result<Page, Failure> {
     let (view, after) = place(api.backend.live(), &api.kept, params)?;
     let all = params.labels.0.is_empty() && params.fields.is_empty();
     let passed = |o: &Arc<Object>| {
         after.as_ref().is_none_or(|t| (&*o.key.namespace, &*o.key.name) > (t.ns.as_str(), t.n.as_str()))
     };
-    if !more.is_empty() {
-        more.extend(view.list(kind, namespace).cloned());
-        more.sort_by(|a, b| a.key.cmp(&b.key));
-    }
-    let kept = Some(view.list(kind, namespace)).filter(|_| more.is_empty());
-    let mut chosen = kept
-        .into_iter()
-        .flatten()
-        .chain(&more)
-        .filter(|o| passed(o) && selects(o, namespace, &params.labels, &params.fields));
+    let mut chosen =
+        view.list(kind, namespace).filter(|o| passed(o) && selects(o, namespace, &params.labels, &params.fields));
     let objects: Vec<Arc<Object>> = chosen.by_ref().take(params.limit.unwrap_or(usize::MAX)).cloned().collect();
     let mut metadata = Map::new();
     metadata.insert("resourceVersion".into(), view.version.to_string().into());

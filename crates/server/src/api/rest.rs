@@ -1,6 +1,6 @@
 //! Finds what a request is about, and who answers it.
 //!
-//! Every request but those of `/livez`, `/readyz` and the hooks comes here. Deliberately not here:
+//! Every request but those of `/livez`, `/healthz`, `/readyz` and the hooks comes here. Deliberately not here:
 //! how anything is answered.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::{
     Api, Peer, absent, accept, access,
     access_log::{Made, Seen, Who},
-    auth, custom, diff, discovery, events, exec, extras, forward, gate, leases, logs, netcheck, openapi,
+    auth, custom, diff, discovery, events, exec, extras, forward, gate, health, leases, logs, netcheck, openapi,
     path::{self, Target},
     query::{self, Pairs, Params},
     read, rebalance, reviews, scale, server,
@@ -80,13 +80,11 @@ async fn route(api: &Arc<Api>, mut parts: Parts, body: Body, user: User) -> Resu
         return reviews::handle(api, &parts, body, &user, review).await;
     }
     let customs = api.backend.live().view().customs.clone();
-    if let Some(none) = absent::answer(&parts)? {
+    if let Some(none) = absent::answer(api, &parts)? {
         return Ok(none);
     }
     let target = path::parse(path, &customs).ok_or_else(Failure::no_path)?;
-    if let Some(response) = leases::handle(api, &parts, &target).await? {
-        return Ok(response);
-    }
+    leases::prepare(api, &parts, &target).await?;
     if let Target::Below(key, below) = &target
         && key.kind == Kind::Pod
     {
@@ -151,14 +149,11 @@ async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failur
     let customs = api.backend.live().view().customs.clone();
     if parts.method != Method::GET {
         let group = path.strip_prefix("/apis/").is_some_and(|group| discovery::api_group(group, &customs).is_some());
-        let known = FIXED.contains(&path) || path.starts_with("/openapi/v3/") || group;
+        let known = FIXED.contains(&path) || health::named(path).is_some() || path.starts_with("/openapi/v3/") || group;
         return if known { Err(Failure::not_allowed("this path takes GET only")) } else { Ok(None) };
     }
     let response = match path {
-        "/" => json_response(
-            200,
-            &json!({"paths": ["/api", "/apis", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]}),
-        ),
+        "/" => json_response(200, &json!({"paths": index()})),
         "/version" => json_response(200, &version()),
         "/api" => discovered(&parts.headers, true, &customs),
         "/apis" => discovered(&parts.headers, false, &customs),
@@ -170,7 +165,9 @@ async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failur
         "/evenkeel/server" => server::conditions(api),
         "/evenkeel/backup" => server::backup(api).await?,
         other => {
-            if let Some(document) = other.strip_prefix("/openapi/v3/") {
+            if let Some(check) = health::named(other) {
+                health::one(api, check)
+            } else if let Some(document) = other.strip_prefix("/openapi/v3/") {
                 openapi_document(api, parts, document)?
             } else if let Some(group) = other.strip_prefix("/apis/").filter(|g| !g.contains('/')) {
                 json_response(200, &discovery::api_group(group, &customs).ok_or_else(Failure::no_path)?)
@@ -180,6 +177,15 @@ async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failur
         }
     };
     Ok(Some(response))
+}
+
+/// The paths that `/` names.
+fn index() -> Vec<String> {
+    let known =
+        ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"];
+    let mut all: Vec<String> = known.into_iter().map(Into::into).chain(health::paths()).collect();
+    all.sort();
+    all
 }
 
 /// `version.Info`, as clients of Kubernetes read it.
@@ -249,9 +255,11 @@ async fn get(api: &Arc<Api>, parts: &Parts, target: Target, customs: &Customs) -
             (Kind::Pod, "log") => logs::get(api, &key, &pairs).await,
             (Kind::Source, "place") => diff::place(api, &key, &pairs).await,
             (kind, "scale") if scale::has(kind, customs) => {
+                let (form, params) = (accept::form(&parts.headers)?, Params::read(&pairs)?);
                 let view = api.backend.live().view();
                 let object = view.get(&key).ok_or_else(|| Failure::not_found(&key))?;
-                Ok(json_response(200, &scale::of(object, &scale::Places::of(kind, customs))))
+                let scale = scale::of(object, &scale::Places::of(kind, customs));
+                Ok(json_response(200, &scale::shown(object, scale, form, params.include, now)))
             }
             (Kind::Pod, "ephemeralcontainers") | (Kind::CertificateSigningRequest, "approval") => {
                 read::get(api.backend.live(), &key, accept::form(&parts.headers)?, &Params::read(&pairs)?, now)
@@ -274,7 +282,7 @@ async fn get(api: &Arc<Api>, parts: &Parts, target: Target, customs: &Customs) -
             if params.watch {
                 watch::start(api, kind, &namespace, params, form)
             } else {
-                read::list(api, (kind, &namespace), &params, form, Vec::new())
+                read::list(api, (kind, &namespace), &params, form)
             }
         }
         Target::Resources(..) => Err(Failure::no_path()),
@@ -294,6 +302,6 @@ pub(crate) fn no_such_below(customs: &Customs, key: &Key, below: &str) -> Failur
             let verbs = b.verbs.join(", ");
             Failure::not_allowed(format!("{}/{below} takes {verbs} only{why}", kind.resource())).about(key)
         }
-        None => Failure::no_path(),
+        None => absent::below(kind, below),
     }
 }

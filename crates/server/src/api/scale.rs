@@ -8,19 +8,22 @@ use evenkeel_core::{
     Answer, Ask,
     edit::{Edit, Wish},
 };
-use evenkeel_model::{Key, Kind, Object, Version};
+use evenkeel_model::{Key, Kind, Object, Time, Version};
 use evenkeel_schema::{
     Customs,
     custom::jsonpath::{self, JsonPath},
+    validate::Cause,
 };
 use serde_json::{Value, json};
 
 use super::{
+    accept::Form,
     apply, body, given,
     objects::{self, APPLY, Patch},
     pods,
-    query::Pairs,
+    query::{Include, Pairs},
     status::{Failure, json_response},
+    tables,
     write::Write,
 };
 
@@ -100,6 +103,15 @@ pub(super) fn of(object: &Object, places: &Places) -> Value {
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
         "spec": {"replicas": number(&places.wanted)}, "status": status,
     })
+}
+
+/// A Scale in the form that was asked for.
+pub(super) fn shown(object: &Object, scale: Value, form: Form, include: Include, now: Time) -> Value {
+    match form {
+        Form::Objects => scale,
+        Form::Metadata => tables::partial_of(&scale["metadata"]),
+        Form::Table => tables::scale(object, &scale, include, now),
+    }
 }
 
 /// A label selector in the form of a query.
@@ -186,8 +198,7 @@ pub(super) fn respond(write: &Write<'_>, answer: &Answer, key: &Key, places: &Pl
 pub(super) fn replicas(key: &Key, scale: &Value) -> Result<i64, Failure> {
     let replicas = scale.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
     replicas.as_i64().filter(|n| (0..=i64::from(i32::MAX)).contains(n)).ok_or_else(|| {
-        let why = format!("Invalid value: {replicas}: must be greater than or equal to 0");
-        Failure::invalid(key, &[("spec.replicas".into(), why)])
+        Failure::invalid(key, &[Cause::invalid("spec.replicas", &replicas, "must be greater than or equal to 0")])
     })
 }
 
@@ -208,6 +219,15 @@ mod tests {
         assert_eq!((&scale["spec"]["replicas"], &scale["status"]["replicas"]), (&json!(3), &json!(2)));
         assert_eq!(scale["status"]["selector"], "app=web,tier in (a,b),!old");
         assert_eq!(scale["metadata"]["resourceVersion"], "7");
+        let noon = Time::parse_rfc3339("2026-01-01T12:00:00Z").unwrap();
+        let shown = |form, include| shown(&object, scale.clone(), form, include, noon);
+        let table = shown(Form::Table, Include::Metadata);
+        let columns: Vec<&Value> = table["columnDefinitions"].as_array().unwrap().iter().map(|c| &c["name"]).collect();
+        assert_eq!(columns, ["Name", "Desired", "Available", "Age"]);
+        assert_eq!(table["rows"][0]["cells"], json!(["web", 3, 2, "<unknown>"]));
+        assert_eq!(table["rows"][0]["object"], shown(Form::Metadata, Include::Metadata));
+        assert_eq!(shown(Form::Table, Include::Object)["rows"][0]["object"], scale);
+        assert_eq!(table["rows"][0]["object"]["metadata"]["uid"], object.uid.to_string());
         let key = &object.key;
         assert_eq!(replicas(key, &json!({"spec": {"replicas": 5}})).unwrap(), 5);
         assert_eq!(replicas(key, &json!({"spec": {}})).unwrap(), 0);

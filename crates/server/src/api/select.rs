@@ -56,13 +56,26 @@ impl Fields {
 
 fn supported(kind: Kind, path: &str) -> bool {
     let more: &[&str] = match kind {
-        Kind::Pod => &["status.phase", "spec.nodeName", "spec.restartPolicy", "status.podIP"],
+        Kind::Pod => &[
+            "status.phase",
+            "status.podIP",
+            "status.nominatedNodeName",
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+        ],
+        Kind::ReplicaSet => &["status.replicas"],
+        Kind::Service => &["spec.clusterIP", "spec.type"],
+        Kind::CertificateSigningRequest => &["spec.signerName"],
         Kind::Event => &[
             "involvedObject.kind",
             "involvedObject.namespace",
             "involvedObject.name",
             "involvedObject.uid",
             "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
             "involvedObject.fieldPath",
             "reason",
             "type",
@@ -80,15 +93,29 @@ fn supported(kind: Kind, path: &str) -> bool {
 }
 
 fn field<'o>(object: &'o Object, path: &str) -> Cow<'o, str> {
+    let found = match path {
+        "metadata.name" => return Cow::Borrowed(&object.key.name),
+        "metadata.namespace" => return Cow::Borrowed(&object.key.namespace),
+        "spec.nodeName" => return Cow::Borrowed(object.node.as_deref().unwrap_or_default()),
+        // Newer recorders say it in the other field alone.
+        "source" => written(object, "source.component").or_else(|| written(object, "reportingComponent")),
+        path => written(object, path),
+    };
+    found.map_or_else(|| left_out(path).into(), Cow::Owned)
+}
+
+/// What stands in a field; `None` where nothing does.
+fn written(object: &Object, path: &str) -> Option<String> {
+    let (bytes, path) = path.strip_prefix("status.").map_or((&object.body, path), |rest| (&object.status, rest));
+    Some(pointer(bytes, &format!("/{}", path.replace('.', "/")))).filter(|text| !text.is_empty())
+}
+
+/// What a field that is not written stands for: a bool is false and a number 0, as in Kubernetes.
+fn left_out(path: &str) -> &'static str {
     match path {
-        "metadata.name" => Cow::Borrowed(&object.key.name),
-        "metadata.namespace" => Cow::Borrowed(&object.key.namespace),
-        "spec.nodeName" => Cow::Borrowed(object.node.as_deref().unwrap_or_default()),
-        "source" => pointer(&object.body, "/source/component").into(),
-        _ => match path.strip_prefix("status.") {
-            Some(rest) => pointer(&object.status, &format!("/{}", rest.replace('.', "/"))).into(),
-            None => pointer(&object.body, &format!("/{}", path.replace('.', "/"))).into(),
-        },
+        "spec.unschedulable" | "spec.hostNetwork" => "false",
+        "status.replicas" => "0",
+        _ => "",
     }
 }
 
@@ -129,6 +156,26 @@ mod tests {
             assert_eq!(Fields::parse(text).unwrap().matches(&pod), expected, "{text}");
         }
         assert!(Fields::parse("nothing").is_err());
+        let set = Object::from_value(json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": {"name": "a", "namespace": "shop"}, "spec": {}}))
+        .unwrap();
+        let event = Object::from_value(json!({"apiVersion": "v1", "kind": "Event", "reportingComponent": "new",
+            "metadata": {"name": "e", "namespace": "shop"}, "source": {}}))
+        .unwrap();
+        let machine =
+            Object::from_value(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}})).unwrap();
+        for (object, text) in [
+            (&pod, "spec.hostNetwork=false,status.nominatedNodeName="),
+            (&set, "status.replicas=0"),
+            (&event, "source=new,reportingComponent=new"),
+            (&machine, "spec.unschedulable=false"),
+        ] {
+            let fields = Fields::parse(text).unwrap();
+            assert!(
+                fields.matches(object) && fields.unsupported(object.key.kind, &Customs::default()).is_none(),
+                "{text}"
+            );
+        }
         let none = Customs::default();
         assert_eq!(Fields::parse("spec.x=1").unwrap().unsupported(Kind::Pod, &none), Some("spec.x"));
         assert_eq!(

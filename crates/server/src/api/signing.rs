@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use evenkeel_core::rbac::{Act, MASTERS, Resource, User};
 use evenkeel_model::{Key, Kind, Object, Version, base64};
+use evenkeel_schema::validate::Cause;
 use serde_json::{Value, json};
 
 use super::{access, gate, status::Failure, write::Write};
@@ -21,10 +22,6 @@ pub(super) const CLIENT: &str = "kubernetes.io/kube-apiserver-client";
 const USAGES: [&str; 3] = ["client auth", "digital signature", "key encipherment"];
 /// Groups that nobody comes into by a request.
 const CLOSED: [&str; 2] = [MASTERS, NODES];
-
-fn invalid(key: &Key, field: &str, why: &str) -> Failure {
-    Failure::invalid(key, &[(field.into(), why.into())])
-}
 
 /// Writes into a new request who asks, and reads what is to be signed.
 pub(super) fn made(key: &Key, user: &User, value: &mut Value) -> Result<(), Failure> {
@@ -61,7 +58,7 @@ pub(super) fn made(key: &Key, user: &User, value: &mut Value) -> Result<(), Fail
 }
 
 fn read(key: &Key, text: &str) -> Result<ClientRequest, Failure> {
-    let wrong = |why: &str| invalid(key, "spec.request", &format!("Invalid value: {why}"));
+    let wrong = |why: &str| Failure::invalid(key, &[Cause::wrong("spec.request", format!("Invalid value: {why}"))]);
     let pem = base64::decode(text).ok_or_else(|| wrong("illegal base64 data"))?;
     ClientRequest::read(&pem).map_err(|e| wrong(&e.to_string()))
 }
@@ -86,11 +83,8 @@ pub(super) fn written(
     let new = value["status"].get("certificate").cloned();
     if !deciding {
         if old.is_some() && old != new {
-            return Err(invalid(
-                &current.key,
-                "status.certificate",
-                "Forbidden: updates may not change the certificate once it is set",
-            ));
+            let why = "updates may not change the certificate once it is set";
+            return Err(Failure::invalid(&current.key, &[Cause::forbidden("status.certificate", why)]));
         }
         return Ok(judged);
     }

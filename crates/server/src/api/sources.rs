@@ -6,7 +6,10 @@
 use axum::{body::Bytes, response::Response};
 use evenkeel_core::{Ask, edit::Owners};
 use evenkeel_model::{Key, Kind, Meta, Object, Version, own::SourceSpec};
-use evenkeel_schema::{SchemaRef, validate};
+use evenkeel_schema::{
+    SchemaRef,
+    validate::{self, Cause},
+};
 use serde_json::{Map, Value};
 
 use super::{
@@ -53,14 +56,13 @@ pub(super) fn read(tree: Value, name: Option<&str>, pairs: &Pairs) -> Result<Giv
     let what = What { strict: true, ..What::object(SchemaRef::Table(Kind::Source)) };
     let given = given::read(what, "", name, tree, None, (pairs, &mut Warnings::default()))?;
     let key = Key::cluster(Kind::Source, given.name);
-    let problems: Vec<(String, String)> =
-        validate::object(Kind::Source, &given.value).into_iter().map(|p| (p.path.to_string(), p.message)).collect();
+    let problems: Vec<Cause> = validate::object(Kind::Source, &given.value).into_iter().map(Into::into).collect();
     if !problems.is_empty() {
         return Err(Failure::invalid(&key, &problems));
     }
     let spec = given.value.get("spec").cloned().unwrap_or(Value::Object(Map::new()));
     let spec: SourceSpec =
-        serde_json::from_value(spec).map_err(|e| Failure::invalid(&key, &[("spec".into(), e.to_string())]))?;
+        serde_json::from_value(spec).map_err(|e| Failure::invalid(&key, &[Cause::wrong("spec", e.to_string())]))?;
     let object = Object::from_value(given.value).map_err(|e| Failure::bad_request(e.to_string()))?;
     let meta = Meta { labels: object.meta.labels, annotations: object.meta.annotations, ..Meta::default() };
     Ok(Given { key, meta, spec, version: given.version })

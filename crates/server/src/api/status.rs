@@ -9,6 +9,7 @@ use axum::{
 };
 use evenkeel_core::{Refusal, ask::More};
 use evenkeel_model::{Key, Kind};
+use evenkeel_schema::validate::{Cause, in_one_line};
 use evenkeel_wire::stream::{FailureKind, StreamError};
 use serde_json::{Map, Value, json};
 
@@ -80,19 +81,14 @@ impl Failure {
         Self::new(415, "UnsupportedMediaType", message)
     }
 
-    /// 422 for fields of an object: (path, message) each.
-    pub(crate) fn invalid(key: &Key, causes: &[(String, String)]) -> Self {
-        let texts: Vec<String> = causes.iter().map(|(f, m)| format!("{f}: {m}")).collect();
-        let text = if let [one] = texts.as_slice() { one.clone() } else { format!("[{}]", texts.join(", ")) };
+    /// 422 for fields of an object.
+    pub(crate) fn invalid(key: &Key, causes: &[Cause]) -> Self {
+        let text = in_one_line(causes);
         let info = key.kind.info();
         let kind = if info.group.is_empty() { info.kind.into() } else { format!("{}.{}", info.kind, info.group) };
         let mut failure = Self::new(422, "Invalid", format!("{kind} \"{}\" is invalid: {text}", key.name)).about(key);
         failure.details.insert("kind".into(), info.kind.into());
-        let causes: Vec<Value> = causes
-            .iter()
-            .map(|(field, message)| json!({"reason": "FieldValueInvalid", "message": message, "field": field}))
-            .collect();
-        failure.details.insert("causes".into(), causes.into());
+        failure.fields(causes);
         failure
     }
 
@@ -143,15 +139,27 @@ impl Failure {
                 self.details.insert("causes".into(), causes);
             }
             More::RetryAfter(seconds) => self.retry_after = Some(*seconds),
-            More::Fields(fields) => self.causes("FieldValueInvalid", fields),
-            More::FieldConflicts(fields) => self.causes("FieldManagerConflict", fields),
+            More::Ending(namespace) => {
+                let message = format!("namespace {namespace} is being terminated");
+                self.causes([("metadata.namespace", "NamespaceTerminating", message.as_str())]);
+            }
+            More::Fields(fields) => self.fields(fields),
+            More::FieldConflicts(fields) => {
+                self.causes(fields.iter().map(|(f, m)| (f.as_str(), "FieldManagerConflict", m.as_str())));
+            }
         }
         self
     }
 
-    fn causes(&mut self, reason: &str, fields: &[(String, String)]) {
-        let cause = |(field, message): &(String, String)| json!({"reason": reason, "message": message, "field": field});
-        let causes: Vec<Value> = fields.iter().map(cause).collect();
+    /// Says which fields are wrong in the details.
+    pub(super) fn fields(&mut self, causes: &[Cause]) {
+        self.causes(causes.iter().map(|c| (c.field.as_str(), c.reason.name(), c.message.as_str())));
+    }
+
+    /// Causes by field, reason and message.
+    fn causes<'a>(&mut self, causes: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) {
+        let cause = |(field, reason, message)| json!({"reason": reason, "message": message, "field": field});
+        let causes: Vec<Value> = causes.into_iter().map(cause).collect();
         self.details.insert("causes".into(), causes.into());
     }
 
@@ -220,4 +228,35 @@ pub(crate) fn bytes_response(code: u16, bytes: Vec<u8>) -> Response {
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_names_its_sort() {
+        let key = Key::new(Kind::ConfigMap, "shop", "c");
+        let reasons = |failure: Failure| -> Vec<String> {
+            let causes = failure.details["causes"].as_array().unwrap();
+            causes
+                .iter()
+                .map(|c| format!("{} {}", c["field"].as_str().unwrap(), c["reason"].as_str().unwrap()))
+                .collect()
+        };
+        let fields = [
+            Cause::required("a", "no"),
+            Cause::forbidden("b", "no"),
+            Cause::invalid("c", 1, "no"),
+            // Its words begin as those of another sort.
+            Cause::wrong("d", "Forbidden colours are odd"),
+        ];
+        let expected = ["a FieldValueRequired", "b FieldValueForbidden", "c FieldValueInvalid", "d FieldValueInvalid"];
+        assert_eq!(reasons(Failure::invalid(&key, &fields)), expected);
+        let asked = |refusal: Refusal| Failure::of_ask(&AskError::Refused(refusal), &key);
+        assert_eq!(reasons(asked(Refusal::fields(&key, fields))), expected);
+        let ending = asked(Refusal::new(403, "Forbidden", "no").with(More::Ending("shop".into())));
+        assert_eq!(ending.details["causes"][0]["message"], "namespace shop is being terminated");
+        assert_eq!(reasons(ending), ["metadata.namespace NamespaceTerminating"]);
+    }
 }

@@ -31,6 +31,7 @@ pub(super) struct Fake {
     pub(super) asked: Mutex<Vec<(evenkeel_core::Ask, String)>>,
     pub(super) answer: Mutex<Result<evenkeel_core::Answer, AskError>>,
     nudged: Mutex<Vec<SourceName>>,
+    pub(super) health: Mutex<Health>,
     /// Commands that were begun, with the node's ends of their streams.
     pub(super) commands: Mutex<Vec<(ExecRequest, NodeEnd)>>,
     pub(super) ports: Mutex<Vec<(PortRequest, NodeEnd)>>,
@@ -46,6 +47,7 @@ impl Fake {
             asked: Mutex::default(),
             answer: Mutex::new(Err(refused)),
             nudged: Mutex::default(),
+            health: Mutex::new(Health { loaded: true, ..Health::default() }),
             commands: Mutex::default(),
             ports: Mutex::default(),
         })
@@ -53,7 +55,7 @@ impl Fake {
 
     fn apply(&self, change: Change) {
         let mut world = self.world.lock().unwrap();
-        let (changed, _) = world.apply(change).unwrap();
+        let Some((changed, _)) = world.apply(change) else { return };
         let event = WatchEvent::new(world.version, changed.unwrap());
         self.live.publish(world.view(), [event]);
     }
@@ -87,8 +89,27 @@ impl Fake {
         self.apply(Change::Delete(key));
     }
 
+    /// What core answers, and does.
+    fn really(&self, ask: &evenkeel_core::Ask) -> evenkeel_core::Answer {
+        let (settings, mut rng) = (evenkeel_core::Settings::default(), evenkeel_model::Rng::new(1));
+        let mut cx = evenkeel_core::cx::Cx::new(noon(), noon(), &settings, &mut rng);
+        let world = self.world.lock().unwrap().clone();
+        let answer = evenkeel_core::ask::handle(&world, ask, "", &mut cx).unwrap();
+        cx.changes.into_iter().for_each(|change| self.apply(change));
+        answer
+    }
+
+    /// An agent spoke, so many seconds after noon.
+    pub(super) fn hear(&self, node: &str, seconds: u64) {
+        self.world.lock().unwrap().nodes.hear(&node.into(), noon() + std::time::Duration::from_secs(seconds));
+    }
+
     pub(super) fn put(&self, value: Value) {
-        self.apply(Change::Put(Arc::new(Object::from_value(value).unwrap())));
+        self.put_object(Object::from_value(value).unwrap());
+    }
+
+    pub(super) fn put_object(&self, object: Object) {
+        self.apply(Change::Put(Arc::new(object)));
     }
 }
 
@@ -100,7 +121,11 @@ impl Backend for Shared {
     }
 
     fn ask(&self, ask: evenkeel_core::Ask, user: String) -> Later<Result<evenkeel_core::Answer, AskError>> {
+        let renewed = matches!(ask, evenkeel_core::Ask::RenewLeases { .. }).then(|| self.0.really(&ask));
         self.0.asked.lock().unwrap().push((ask, user));
+        if let Some(renewed) = renewed {
+            return Box::pin(async { Ok(renewed) });
+        }
         let answer = self.0.answer.lock().unwrap().clone();
         Box::pin(async move { answer })
     }
@@ -157,7 +182,7 @@ impl Backend for Shared {
     }
 
     fn health(&self) -> Health {
-        Health { batch: None, waiting: None, loaded: true }
+        *self.0.health.lock().unwrap()
     }
 
     fn conditions(&self) -> Vec<ServerCondition> {
@@ -270,6 +295,8 @@ async fn a_pod_is_evicted_and_deleted_as_kubectl_asks() {
         "creationTimestamp":null},"deleteOptions":{"gracePeriodSeconds":7,"preconditions":{"uid":"00000000-0000-4000-8000-000000000001"}}}"#;
     let (status, text) = call(&fake, "POST", &eviction, &json, body).await;
     assert_eq!((status.as_u16(), text.contains(r#""status":"Success""#)), (201, true), "{text}");
+    let old = r#"{"kind":"Eviction","apiVersion":"policy/v1beta1","metadata":{"name":"web-1"}}"#;
+    assert_eq!(call(&fake, "POST", &eviction, &json, old).await.0, 201);
     let (status, text) =
         call(&fake, "DELETE", path, &json, r#"{"propagationPolicy":"Foreground","dryRun":["All"]}"#).await;
     assert_eq!(status, 200, "{text}");
@@ -281,6 +308,7 @@ async fn a_pod_is_evicted_and_deleted_as_kubectl_asks() {
         asked,
         [
             Ask::Evict { pod: pod_key(), options: DeleteOptions { grace_seconds: Some(7), if_uid: uid, ..none() } },
+            Ask::Evict { pod: pod_key(), options: none() },
             Ask::DeletePod {
                 pod: pod_key(),
                 options: DeleteOptions { propagation: Propagation::Foreground, dry_run: true, ..none() },
@@ -301,13 +329,17 @@ async fn a_pod_is_evicted_and_deleted_as_kubectl_asks() {
             "propagationPolicy: Invalid value",
         ),
         ("DELETE", path, r#"{"dryRun":["Some"]}"#, 422, "dryRun: Unsupported value"),
-        ("DELETE", path, r#"{"preconditions":{"uid":"x"}}"#, 400, "preconditions.uid"),
+        ("DELETE", path, r#"{"preconditions":{"resourceVersion":"x"}}"#, 400, "preconditions.resourceVersion"),
         ("DELETE", path, r#"{"kind":"Pod","apiVersion":"v1"}"#, 400, "takes DeleteOptions"),
     ] {
         let (status, text) = call(&fake, method, uri, &json, body).await;
         assert_eq!((status.as_u16(), text.contains(expected)), (code, true), "{body}: {text}");
     }
     fake.asked.lock().unwrap().clear();
+    call(&fake, "DELETE", path, &json, r#"{"preconditions":{"uid":"x"}}"#).await;
+    let nobody = DeleteOptions { if_uid: Some(evenkeel_model::Uid(0)), ..none() };
+    let asked: Vec<Ask> = fake.asked.lock().unwrap().drain(..).map(|(a, _)| a).collect();
+    assert_eq!(asked, [Ask::DeletePod { pod: pod_key(), options: nobody }], "any text is a uid; this is nobody's");
     call(&fake, "DELETE", path, &json, r#"{"gracePeriodSeconds":-1,"orphanDependents":true}"#).await;
     let second = DeleteOptions { grace_seconds: Some(1), propagation: Propagation::Orphan, ..none() };
     let asked: Vec<Ask> = fake.asked.lock().unwrap().drain(..).map(|(a, _)| a).collect();
@@ -429,7 +461,14 @@ async fn a_watch_tells_every_change_once() {
         r#"BOOKMARK null "1006""#,
     ];
     assert_eq!(lines, expected);
-    assert_eq!(get(&fake, "/api/v1/pods?watch=1&resourceVersion=5").await.0, 410);
+    // As in Kubernetes: kube-rs asks on and on after an answer of 410.
+    let (code, event) = get(&fake, "/api/v1/pods?watch=1&resourceVersion=5").await;
+    assert_eq!((code.as_u16(), event["type"].as_str()), (200, Some("ERROR")));
+    let status = &event["object"];
+    assert_eq!(
+        (&status["code"], &status["reason"], &status["kind"]),
+        (&json!(410), &json!("Expired"), &json!("Status"))
+    );
 }
 
 #[tokio::test]
@@ -692,6 +731,8 @@ async fn a_delete_checks_its_preconditions() {
     let uri = "/apis/evenkeel.dev/v1alpha1/sources/shop";
     let other = r#"{"preconditions":{"uid":"00000000-0000-4000-8000-000000000002"}}"#;
     assert_eq!(call(&fake, "DELETE", uri, &[], other).await.0, 409);
+    // A uid is any text: one that is no UUID is another's, too.
+    assert_eq!(call(&fake, "DELETE", uri, &[], r#"{"preconditions":{"uid":"x"}}"#).await.0, 409);
     let (code, text) = call(&fake, "DELETE", uri, &[], r#"{"propagationPolicy":"Background"}"#).await;
     assert_eq!(code, 200);
     assert!(text.contains(r#""status":"Success""#), "{text}");

@@ -3,7 +3,8 @@
 //! Called by `rest`. A watch holds a place in the ring of `live`; nothing is queued for it. Watchers who are told
 //! the same are sent the same bytes (`lines`). It ends at its timeout, when the server stops, when the kind's
 //! definition goes, or when the ring has left it behind (with an ERROR event of code 410, after which clients
-//! list again).
+//! list again). One that comes too late is told so in the same way, as in Kubernetes: not all clients list again
+//! after an answer of 410.
 
 use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
@@ -16,13 +17,13 @@ use evenkeel_model::{Kind, Object, Version};
 use evenkeel_schema::Customs;
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Interval, Sleep, interval_at, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
     Api, Streaming,
     accept::Form,
-    custom,
+    custom, leases,
     live::{Live, Subscription, Taken, TooOld, WatchEvent},
     query::{At, Params},
     select::selects,
@@ -55,6 +56,8 @@ struct Watch {
     /// When the time is over, or a bookmark is due. Like `stopped` it is set up once, not each time that the
     /// watch waits.
     timer: Pin<Box<Sleep>>,
+    /// Of Leases of nodes: when they are brought up to date again.
+    renewals: Option<Interval>,
     /// The server's end.
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
 }
@@ -81,13 +84,15 @@ pub(crate) fn start(
         (_, Some(true)) | (At::Newest | At::Any, None) => None,
     };
     let after = from.unwrap_or(view.version);
-    let place = api.backend.live().subscribe(kind, after).map_err(|e| Failure::expired(e.to_string()))?;
-    let definitions = match kind {
-        Kind::Custom(_) => {
-            let all = api.backend.live().subscribe(Kind::CustomResourceDefinition, view.version);
-            Some(all.map_err(|e| Failure::expired(e.to_string()))?)
-        }
-        _ => None,
+    let subscribed = api.backend.live().subscribe(kind, after).and_then(|place| {
+        let custom = matches!(kind, Kind::Custom(_));
+        let definitions =
+            custom.then(|| api.backend.live().subscribe(Kind::CustomResourceDefinition, view.version)).transpose()?;
+        Ok((place, definitions))
+    });
+    let (place, definitions) = match subscribed {
+        Ok(subscribed) => subscribed,
+        Err(too_old) => return Ok(streaming(Body::from(gone(too_old)))),
     };
     let until = Instant::now() + params.timeout;
     metrics::gauge!("evenkeel_watches").increment(1);
@@ -103,6 +108,7 @@ pub(crate) fn start(
         ended: false,
         until,
         timer: Box::pin(sleep_until(until)),
+        renewals: leases::among(kind, namespace).then(|| interval_at(Instant::now() + leases::EVERY, leases::EVERY)),
         stopped: Box::pin(api.stop.clone().cancelled_owned()),
         params,
         form,
@@ -127,7 +133,11 @@ fn respond(watch: Watch) -> Response {
         let line = watch.line().await?;
         Some((Ok::<_, std::convert::Infallible>(line), watch))
     });
-    let mut response = Response::new(Body::from_stream(lines.fuse()));
+    streaming(Body::from_stream(lines.fuse()))
+}
+
+fn streaming(body: Body) -> Response {
+    let mut response = Response::new(body);
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     response.extensions_mut().insert(Streaming);
@@ -172,8 +182,12 @@ impl Watch {
             },
             // A kind that is served no more has no more to tell; clients that ask again get 404.
             changed = next_of(&mut self.definitions, api.backend.live()) => {
-                self.ended = changed || api.backend.live().view().customs.version(self.kind).is_none_or(|v| !v.served);
+                if changed || api.backend.live().view().customs.version(self.kind).is_none_or(|v| !v.served) {
+                    self.rest();
+                    self.ended = true;
+                }
             }
+            () = due(&mut self.renewals) => leases::renew_aside(&api),
             () = &mut self.stopped => self.ended = true,
             () = &mut self.timer => self.time(),
         }
@@ -183,6 +197,18 @@ impl Watch {
         match taken {
             Ok(taken) => taken.events.iter().for_each(|e| self.event(e)),
             Err(too_old) => self.fail(too_old),
+        }
+    }
+
+    /// All that is there: the last objects go in the moment in which their definition does, and whoever kept
+    /// them must hear of it.
+    fn rest(&mut self) {
+        let api = self.api.clone();
+        let mut more = true;
+        while more && !self.ended {
+            let taken = self.place.look(api.backend.live());
+            more = taken.as_ref().is_ok_and(|t| t.more);
+            self.taken(taken);
         }
     }
 
@@ -271,36 +297,60 @@ impl Watch {
 
     fn push_bookmark(&mut self, version: Version, initial_end: bool) {
         let info = self.kind.info();
-        let mut metadata = json!({"resourceVersion": version.to_string(), "creationTimestamp": null});
-        if initial_end {
-            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
-        }
-        let object = match self.form {
-            Form::Objects => json!({"kind": info.kind, "apiVersion": info.api_version(), "metadata": metadata}),
-            Form::Metadata => {
-                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
-            }
-            Form::Table => json!({
-                "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
-                "columnDefinitions": null, "rows": [],
-            }),
-        };
         self.told = self.told.max(version);
-        self.push_line(&json!({"type": "BOOKMARK", "object": object}));
+        self.push_line(&bookmark((info.kind, &info.api_version()), self.form, version, initial_end));
     }
 
     fn fail(&mut self, too_old: TooOld) {
         metrics::counter!("evenkeel_watches_left_behind_total").increment(1);
-        let status = Failure::expired(too_old.to_string()).status();
-        self.push_line(&json!({"type": "ERROR", "object": status}));
+        self.ready.push_back(gone(too_old));
         self.ended = true;
     }
 
     fn push_line(&mut self, event: &Value) {
-        let mut line = serde_json::to_vec(event).unwrap_or_default();
-        line.push(b'\n');
-        self.ready.push_back(line.into());
+        self.ready.push_back(line_of(event));
     }
+}
+
+/// How far a watch has come, and whether it has told what was there at its beginning.
+fn bookmark((kind, api_version): (&str, &str), form: Form, version: Version, initial_end: bool) -> Value {
+    let mut metadata = json!({"resourceVersion": version.to_string(), "creationTimestamp": null});
+    if initial_end {
+        metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+    }
+    let object = match form {
+        Form::Objects => json!({"kind": kind, "apiVersion": api_version, "metadata": metadata}),
+        Form::Metadata => json!({
+            "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+        }),
+        Form::Table => json!({
+            "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+            "columnDefinitions": null, "rows": [],
+        }),
+    };
+    json!({"type": "BOOKMARK", "object": object})
+}
+
+/// A watch of a kind of which there are none, and will be none.
+pub(super) fn nothing(api: &Arc<Api>, kind: (&str, &str), params: &Params, form: Form) -> Response {
+    let told = params.initial == Some(true) && params.bookmarks;
+    let version = api.backend.live().view().version;
+    let first = told.then(|| line_of(&bookmark(kind, form, version, true)));
+    let (stop, timeout) = (api.stop.clone(), params.timeout);
+    let over = stream::once(async move { drop(tokio::time::timeout(timeout, stop.cancelled_owned()).await) });
+    let lines = stream::iter(first).chain(over.filter_map(|()| std::future::ready(None)));
+    streaming(Body::from_stream(lines.map(Ok::<_, std::convert::Infallible>)))
+}
+
+fn line_of(event: &Value) -> Bytes {
+    let mut line = serde_json::to_vec(event).unwrap_or_default();
+    line.push(b'\n');
+    line.into()
+}
+
+/// The last word to who has to list again.
+fn gone(too_old: TooOld) -> Bytes {
+    line_of(&json!({"type": "ERROR", "object": Failure::expired(too_old.to_string()).status()}))
 }
 
 /// An object as it is kept, without a tree of it.
@@ -324,10 +374,58 @@ async fn next_of(definitions: &mut Option<Subscription>, live: &Live) -> bool {
     }
 }
 
+/// Waits until Leases are due to be brought up to date.
+async fn due(renewals: &mut Option<Interval>) {
+    match renewals {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
 /// A deleted object carries the version of its deletion, so that a client goes on from there.
 fn with_version(mut object: Value, version: Version) -> Value {
     if let Some(metadata) = object.get_mut("metadata") {
         metadata["resourceVersion"] = version.to_string().into();
     }
     object
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+    use tower::ServiceExt as _;
+
+    use super::{
+        super::tests::{Fake, admin, api},
+        *,
+    };
+
+    #[tokio::test]
+    async fn the_end_of_a_definition_is_told_after_that_of_its_objects() {
+        for round in 0..20 {
+            let fake = Fake::new();
+            let names = json!({"kind": "Gear", "plural": "gears", "singular": "gear", "listKind": "GearList"});
+            let version = json!({"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}});
+            fake.put(json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                "metadata": {"name": "gears.shop.example"},
+                "spec": {"group": "shop.example", "scope": "Namespaced", "names": names, "versions": [version]},
+                "status": {"conditions": [{"type": "Established", "status": "True"}]}}));
+            let kind = fake.view().customs.of("shop.example/v1", "Gear").unwrap();
+            let gear = json!({"apiVersion": "shop.example/v1", "kind": "Gear",
+                "metadata": {"name": "g", "namespace": "shop", "uid": "00000000-0000-4000-8000-000000000001"}});
+            fake.put_object(Object::of_kind(kind, gear).unwrap());
+            let uri = "/apis/shop.example/v1/gears?watch=true&timeoutSeconds=30";
+            let mut request = Request::get(uri).body(Body::empty()).unwrap();
+            request.extensions_mut().insert(admin());
+            let response = api(&fake).oneshot(request).await.unwrap();
+            fake.remove(evenkeel_model::Key::new(kind, "shop", "g"));
+            fake.remove(evenkeel_model::Key::cluster(Kind::CustomResourceDefinition, "gears.shop.example"));
+            let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            let lines: Vec<Value> =
+                bytes.split(|b| *b == b'\n').filter_map(|l| serde_json::from_slice(l).ok()).collect();
+            let told: Vec<&Value> = lines.iter().map(|l| &l["type"]).collect();
+            assert_eq!(told, ["ADDED", "DELETED"], "{round}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Api, access,
+    Api, absent, access,
     access_log::Made,
     accounts,
     backend::AskError,
@@ -167,7 +167,7 @@ fn refuse_early(method: &Method, target: &Target, customs: &Customs) -> Result<(
                 Some(b) if b.verbs.contains(&"create") && *method == Method::POST => Ok(()),
                 Some(b) if b.verbs.contains(&"update") && [Method::PUT, Method::PATCH].contains(method) => Ok(()),
                 Some(_) => Err(no_such_below(customs, key, below)),
-                None => Err(Failure::no_path()),
+                None => Err(absent::below(key.kind, below)),
             }
         }
     }
@@ -240,7 +240,7 @@ impl Write<'_> {
             Answer::Would(object) => Ok(bytes_response(code, self.shown(&object, key).to_json())),
             Answer::WouldCreate(object) => Ok(bytes_response(201, self.shown(&object, key).to_json())),
             Answer::Deleted(object) => Ok(json_response(200, &deleted(&object))),
-            Answer::NodeUse(_) | Answer::Plan(_) | Answer::Moved(_) => {
+            Answer::NodeUse(_) | Answer::Renewed(_) | Answer::Plan(_) | Answer::Moved(_) => {
                 Err(Failure::new(500, "InternalError", "the server answered with a plan").about(key))
             }
         }

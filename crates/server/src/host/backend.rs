@@ -168,6 +168,7 @@ impl Backend for Host {
         };
         // While the conductor runs, an event waits no longer than the batch under way.
         let (batch, waiting) = (since(&pulse.batch_since), since(&pulse.down_since));
-        Health { batch, waiting, loaded: pulse.loaded.load(Ordering::Acquire) }
+        let (loaded, recovering) = (pulse.loaded.load(Ordering::Acquire), pulse.recovering.load(Ordering::Acquire));
+        Health { batch, waiting, loaded, recovering }
     }
 }

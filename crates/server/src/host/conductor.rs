@@ -166,6 +166,7 @@ impl Looper {
             wake = output.wake;
             let changed = output.view.is_some();
             self.hand_out(output);
+            self.shared.serving.tell(|| conductor.served());
             if changed {
                 self.want(&conductor);
                 counter!("evenkeel_commits_total").increment(1);
@@ -210,6 +211,7 @@ impl Looper {
             match message {
                 Message::Stop => return None,
                 Message::Event(event) => events.push(event),
+                Message::Look => {}
                 Message::Question(question) => events.push(self.question(*question)),
                 Message::World(reply) => {
                     // A copy costs nothing; auditor and rebalance take their time elsewhere.

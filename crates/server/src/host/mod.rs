@@ -11,6 +11,7 @@ mod checkpoint;
 mod clock;
 mod conductor;
 mod followers;
+mod serving;
 mod sessions;
 mod story;
 mod streams;
@@ -101,6 +102,8 @@ pub(crate) enum Message {
     Question(Box<Question>),
     /// Asks for a copy of the world and its time.
     World(oneshot::Sender<(Box<evenkeel_core::World>, evenkeel_model::Time)>),
+    /// Somebody began to wait for what each step tells: there is to be one.
+    Look,
     Stop,
 }
 
@@ -109,6 +112,7 @@ pub(crate) struct Shared {
     pub(crate) live: Live,
     pub(crate) queue: mpsc::Sender<Message>,
     pub(crate) sessions: sessions::Sessions,
+    pub(crate) serving: serving::Serving,
     pub(crate) followers: followers::Followers,
     pub(crate) nodes: RwLock<BTreeMap<Arc<str>, Arc<dyn NodeAccess>>>,
     pub(crate) story: broadcast::Sender<Told>,
@@ -167,6 +171,7 @@ impl Host {
         let shared = Arc::new(Shared {
             live: Live::new(conductor.view()),
             sessions: sessions::Sessions::default(),
+            serving: serving::Serving::default(),
             followers: followers::Followers::new(options.data_dir.clone(), queue.clone()),
             queue,
             nodes: RwLock::default(),

@@ -14,6 +14,7 @@ use crate::proto;
 pub(super) fn update(u: &IngressUpdate) -> proto::IngressUpdate {
     proto::IngressUpdate {
         session: u.session,
+        number: u.number,
         full: u.full,
         // It has text, numbers and lists alone, which all have a JSON.
         ingresses: u.ingresses.iter().map(|i| Bytes::from(serde_json::to_vec(i).unwrap_or_default())).collect(),
@@ -27,6 +28,7 @@ pub(super) fn read_update(u: proto::IngressUpdate) -> IngressUpdate {
     let ingress = |bytes: &Bytes| serde_json::from_slice::<IngressNet>(bytes).ok().map(Arc::new);
     IngressUpdate {
         session: u.session,
+        number: u.number,
         full: u.full,
         ingresses: u.ingresses.iter().filter_map(ingress).collect(),
         gone_ingresses: u

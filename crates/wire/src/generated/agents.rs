@@ -294,6 +294,10 @@ pub struct Report {
     /// `Assignment.seq` of the last one that the agent took in this session.
     #[prost(uint64, optional, tag = "9")]
     pub assigned: ::core::option::Option<u64>,
+    /// The highest `IngressUpdate.number` that the node serves. Not told to a server that numbers none: it
+    /// would take the report for a heartbeat, which has another place in the session.
+    #[prost(uint64, optional, tag = "10")]
+    pub ingresses: ::core::option::Option<u64>,
 }
 /// What happened to a pod: a Kubernetes Event.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -684,6 +688,9 @@ pub struct IngressUpdate {
     pub certificates: ::prost::alloc::vec::Vec<Certificate>,
     #[prost(message, repeated, tag = "6")]
     pub gone_certificates: ::prost::alloc::vec::Vec<ObjectName>,
+    /// Rises with each; 0 from an older server.
+    #[prost(uint64, tag = "7")]
+    pub number: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ObjectName {

@@ -126,6 +126,9 @@ impl Pod {
         if let Some(tcp) = &probe.tcp_socket {
             return self.tcp_target(i, tcp.host.as_deref(), &tcp.port);
         }
+        if let Some(grpc) = &probe.grpc {
+            return self.grpc_target(i, grpc);
+        }
         Err("the probe says nothing to do".into())
     }
 

@@ -381,6 +381,15 @@ impl Pod {
         Ok(Target::Tcp { host: self.host(host)?, port: self.port(i, port)? })
     }
 
+    pub(super) fn grpc_target(
+        &self,
+        i: usize,
+        grpc: &k8s_openapi::api::core::v1::GRPCAction,
+    ) -> Result<Target, String> {
+        let port = self.port(i, &IntOrString::Int(grpc.port))?;
+        Ok(Target::Grpc { host: self.host(None)?, port, service: grpc.service.clone().unwrap_or_default() })
+    }
+
     fn host(&self, given: Option<&str>) -> Result<String, String> {
         match given.filter(|h| !h.is_empty()) {
             Some(host) => Ok(host.to_owned()),

@@ -22,7 +22,7 @@ use evenkeel_schema::canonical::{SCHEME, form};
 use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Map, Value, json};
 
-use super::{Run, revision};
+use super::{DESIRED_REPLICAS, MAX_REPLICAS, Run, revision};
 use crate::{
     change::Change,
     controllers::ControllerId,
@@ -36,9 +36,12 @@ const HASH_LENGTH: usize = 10;
 /// How long a Deployment whose ReplicaSet a quota keeps out waits for another try.
 const HELD_UP: Duration = Duration::from_secs(10);
 /// Annotations of a Deployment that its ReplicaSets do not get.
-const NOT_COPIED: [&str; 3] = [
+const NOT_COPIED: [&str; 6] = [
     "kubectl.kubernetes.io/last-applied-configuration",
     names::DEPLOYMENT_REVISION,
+    "deployment.kubernetes.io/revision-history",
+    DESIRED_REPLICAS,
+    MAX_REPLICAS,
     "deprecated.deployment.rollback.to",
 ];
 
@@ -176,16 +179,20 @@ pub(super) fn create(run: &mut Run<'_>, config: &Used, replicas: i32, cx: &mut C
     cx.put(set);
 }
 
+/// Annotations that the ReplicaSet of the Deployment's template has, too.
+pub(super) fn copied(deployment: &Object) -> impl Iterator<Item = (&String, &String)> {
+    let kept = |k: &str| !NOT_COPIED.contains(&k) && !k.starts_with("evenkeel.dev/");
+    deployment.meta.annotations.iter().filter(move |(k, _)| kept(k))
+}
+
 fn meta(run: &Run<'_>, cx: &Cx<'_>) -> Meta {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_string();
     let labels = run.spec.template.pointer("/metadata/labels").and_then(Value::as_object);
-    let kept = |k: &&String| !NOT_COPIED.contains(&k.as_str()) && !k.starts_with("evenkeel.dev/");
-    let annotations = run.deployment.meta.annotations.iter().filter(|(k, _)| kept(k));
     Meta {
         generation: 1,
         created: cx.now,
         labels: Arc::new(labels.into_iter().flatten().map(|(k, v)| (k.clone(), text(v))).collect()),
-        annotations: Arc::new(annotations.map(|(k, v)| (k.clone(), v.clone())).collect()),
+        annotations: Arc::new(copied(run.deployment).map(|(k, v)| (k.clone(), v.clone())).collect()),
         owners: [OwnerRef::controller(&run.deployment.key, run.deployment.uid)].into(),
         ..Meta::default()
     }

@@ -61,6 +61,29 @@ fn a_deployment_comes_up_and_rolls() {
 }
 
 #[test]
+fn annotations_written_after_a_change_are_those_of_its_revision() {
+    let mut c = cluster();
+    let because = |text: &str| {
+        json!({"metadata": {"annotations": {"kubernetes.io/change-cause": text, "team": "shop",
+            "deployment.kubernetes.io/desired-replicas": "9"}}})
+    };
+    c.put(deployment(2, "web:1", json!({})));
+    c.rest();
+    c.put(deployment(2, "web:1", because("first")));
+    c.rest();
+    c.put(deployment(2, "web:2", because("first")));
+    c.rest();
+    c.put(deployment(2, "web:2", because("second")));
+    c.rest();
+    let mut sets = c.sets();
+    sets.sort_by_key(|s| s.meta.annotation(names::DEPLOYMENT_REVISION).map(ToString::to_string));
+    let said = |name| sets.iter().map(move |s| s.meta.annotation(name)).collect::<Vec<_>>();
+    assert_eq!(said("kubernetes.io/change-cause"), [Some("first"), Some("second")]);
+    assert_eq!(said("team"), [Some("shop"); 2]);
+    assert_eq!(said("deployment.kubernetes.io/desired-replicas"), [Some("2"); 2]);
+}
+
+#[test]
 fn defaults_written_out_roll_nothing() {
     let mut c = cluster();
     c.put(deployment(2, "web:1", json!({})));

@@ -129,3 +129,59 @@ async fn a_thousand_nodes_have_their_ways_and_a_change_of_one_is_quick() {
     watching.kill().unwrap();
     watching.wait().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_that_ends_while_the_node_is_looked_at_holds_up_nobody() {
+    let (one, _other) = two().await;
+    let (dir, pods) = (tempfile::tempdir().unwrap(), [Place::new().await, Place::new().await]);
+    let settings = settings("n1", "10.77.0.1".parse().unwrap(), dir.path(), mpsc::channel(8).0);
+    let checked = one.inside(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let (_plane, mut task, _asks, _announced) = Plane::made(settings).unwrap();
+            task.known.take(&update(1, NetworkMode::Auto, nodes()));
+            task.check().await;
+            let [ends, stays] = pods;
+            for (uid, place) in [(1, &ends), (2, &stays)] {
+                task.plug(&sandbox(uid, place)).await.unwrap();
+            }
+            task.look().await.unwrap();
+            let kernel = task.kernel().unwrap();
+            drop(ends);
+            let link = Owner::new("test", "n1").pod_link(Uid(1));
+            let end = Instant::now() + PATIENCE;
+            while kernel.link(&link).await.unwrap().is_some() {
+                assert!(Instant::now() < end, "the link goes with its pod");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            // As when the kernel had taken the routes away already, and the link not yet.
+            task.machine.routes.clear();
+            task.check_pods(&kernel).await.unwrap();
+            task.wires.keys().copied().collect::<Vec<_>>()
+        })
+    });
+    assert_eq!(checked.join().unwrap(), [Uid(2)]);
+}
+
+/// As an agent finds one that the agent before it had just started as it was killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sandbox_that_is_just_beginning_is_plugged_in_once_it_has_its_network() {
+    let (one, _other) = two().await;
+    let dir = tempfile::tempdir().unwrap();
+    let first = Node::start(&one, "n1", "10.77.0.1".parse().unwrap(), dir.path());
+    first.update(update(1, NetworkMode::Auto, nodes())).await;
+    let mut command = Command::new("sh");
+    command.args(["-c", "read go; exec unshare --net sleep infinity"]).stdin(Stdio::piped());
+    let mut beginning = Place { process: command.spawn().unwrap() };
+    first.plane.found(vec![sandbox(1, &beginning)]).await;
+    // What is asked after it is answered after it was looked at.
+    first.plane.lease(Uid(2)).await.unwrap();
+    let link = Owner::new("test", "n1").pod_link(Uid(1));
+    assert!(!one.ip("-o link show").contains(&link), "nothing is done to the machine's own network");
+    beginning.process.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let address = || first.plane.address_of(Uid(1)).ok_or_else(|| "it has no address".to_owned());
+    eventually("it has an address", address).await;
+    let address = address().unwrap().to_string();
+    let inside = || Some(beginning.ip("-o addr show")).filter(|all| all.contains(&address)).ok_or("no such address");
+    eventually("it is on the network", || inside().map(drop).map_err(str::to_owned)).await;
+}

@@ -1,16 +1,15 @@
 //! Functions of text, regular expressions among them. Places are counted in characters.
 
-use alloc::{
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{format, string::String, vec::Vec};
 
 use regex::Regex;
 
-use crate::cel::{
-    eval::{Ran, Run, fault, no_overload},
-    value::Val,
+use crate::{
+    cel::{
+        eval::{Ran, Run, fault, no_overload},
+        value::Val,
+    },
+    pattern,
 };
 
 /// Regular expressions that a run may make, in bytes of what they become.
@@ -62,11 +61,7 @@ fn regex(run: &mut Run<'_, '_>, pattern: &str, text: &str) -> Result<Regex, supe
 
 /// Reads a regular expression.
 pub(in crate::cel) fn regex_of(pattern: &str) -> Result<Regex, String> {
-    let built = regex::RegexBuilder::new(pattern).size_limit(REGEX_BYTES).build();
-    built.map_err(|e| {
-        let why = e.to_string();
-        format!("error parsing regexp: {}", why.lines().last().unwrap_or_default().trim_start_matches("error: "))
-    })
+    pattern::build(pattern, REGEX_BYTES).map_err(|why| format!("error parsing regexp: {why}"))
 }
 
 fn found<'v>(regex: &Regex, text: &str, most: usize) -> Val<'v> {

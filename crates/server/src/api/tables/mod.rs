@@ -116,7 +116,19 @@ pub(crate) fn definitions(kind: Kind, customs: &Customs) -> Value {
     if let Kind::Custom(_) = kind {
         return custom::columns(customs, kind);
     }
-    columns(kind)
+    described(columns(kind))
+}
+
+/// Columns of a kind that has none of its own.
+const PLAIN: &[Column] = &[text("Name"), text("Age")];
+
+/// The same as a table has them.
+pub(super) fn plain() -> Value {
+    described(PLAIN)
+}
+
+fn described(columns: &[Column]) -> Value {
+    columns
         .iter()
         .map(|c| {
             let format = if c.name == "Name" { "name" } else { "" };
@@ -136,9 +148,29 @@ pub(crate) fn row(object: &Object, customs: &Customs, include: Include, now: Tim
     row
 }
 
+/// The table of one Scale.
+pub(crate) fn scale(object: &Object, scale: &Value, include: Include, now: Time) -> Value {
+    let mut row = json!({"cells": workloads::scale(object, scale, now)});
+    match include {
+        Include::None => {}
+        Include::Metadata => row["object"] = partial_of(&scale["metadata"]),
+        Include::Object => row["object"] = scale.clone(),
+    }
+    json!({
+        "kind": "Table", "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"resourceVersion": scale["metadata"]["resourceVersion"]},
+        "columnDefinitions": described(workloads::SCALE), "rows": [row],
+    })
+}
+
 /// An object's metadata alone.
 pub(crate) fn partial(object: &Object) -> Value {
-    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object.metadata_map()})
+    partial_of(&object.metadata_map().into())
+}
+
+/// Metadata as an object of its own.
+pub(crate) fn partial_of(metadata: &Value) -> Value {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
 }
 
 /// Kubernetes' short form of a duration: `5s`, `3m20s`, `4d`.

@@ -1,4 +1,4 @@
-//! Rows of Deployments, ReplicaSets, ControllerRevisions and PodDisruptionBudgets.
+//! Rows of Deployments, ReplicaSets, their Scales, ControllerRevisions and PodDisruptionBudgets.
 
 use evenkeel_model::{Object, Time};
 use k8s_openapi::{
@@ -35,10 +35,18 @@ pub(super) const REPLICA_SET: &[Column] = &[
     wide("Selector"),
 ];
 
+/// Of a Scale, whatever it is of.
+pub(super) const SCALE: &[Column] = &[text("Name"), number("Desired"), number("Available"), text("Age")];
+
 pub(super) const REVISION: &[Column] = &[text("Name"), text("Controller"), text("Revision"), text("Age")];
 
 pub(super) const BUDGET: &[Column] =
     &[text("Name"), text("Min Available"), text("Max Unavailable"), number("Allowed Disruptions"), text("Age")];
+
+pub(super) fn scale(object: &Object, scale: &Value, now: Time) -> Vec<Value> {
+    let replicas = |part: &str| scale[part]["replicas"].clone();
+    vec![name(object), replicas("spec"), replicas("status"), age(object, now)]
+}
 
 pub(super) fn revision(object: &Object, now: Time) -> Vec<Value> {
     let owner = object.meta.owners.iter().find(|o| o.controller);
