@@ -18,7 +18,7 @@ use crate::client::Client;
 pub(crate) enum Meant {
     /// One pod.
     Pod(String),
-    /// The pods of a workload.
+    /// The pods of a workload, or those that a Service leads to.
     Owner(Kind, String),
 }
 
@@ -28,16 +28,32 @@ impl Meant {
         let Some((kind, name)) = text.split_once('/') else { return Ok(Self::Pod(text.to_owned())) };
         match paths::kind(kind)? {
             Kind::Pod => Ok(Self::Pod(name.to_owned())),
-            kind @ (Kind::Deployment | Kind::ReplicaSet) => Ok(Self::Owner(kind, name.to_owned())),
-            kind => Err(hinted(format!("a {kind} has no containers"), "name a pod, a deployment or a replicaset")),
+            kind @ (Kind::Deployment | Kind::ReplicaSet | Kind::Service) => Ok(Self::Owner(kind, name.to_owned())),
+            kind => Err(hinted(
+                format!("a {kind} has no containers"),
+                "name a pod, a deployment, a replicaset or a service",
+            )),
         }
     }
 }
 
-/// The selector of a workload, as a query.
+/// The selector of a workload or of a Service, as a query.
 pub(crate) async fn selector_of(client: &Client, kind: Kind, namespace: &str, owner: &str) -> Result<String> {
-    let object = client.get(&paths::item(kind, namespace, owner)).await?;
-    Ok(selector(object.pointer("/spec/selector").unwrap_or(&Value::Null)))
+    selector_in(kind, &client.get(&paths::item(kind, namespace, owner)).await?)
+}
+
+/// The same of an object that was asked for.
+pub(crate) fn selector_in(kind: Kind, object: &Value) -> Result<String> {
+    let of = object.pointer("/spec/selector").unwrap_or(&Value::Null);
+    if kind != Kind::Service {
+        return Ok(selector(of));
+    }
+    // A Service's is the labels alone, and without any it selects nothing.
+    if of.as_object().is_none_or(serde_json::Map::is_empty) {
+        let message = format!("service {} has no selector, so no pods are known to be its own", name(object));
+        return Err(hinted(message, "name one of the pods"));
+    }
+    Ok(selector(&serde_json::json!({ "matchLabels": of })))
 }
 
 /// A `LabelSelector` in the form of a query.
@@ -94,7 +110,13 @@ mod tests {
         assert_eq!(Meant::parse("web-1").unwrap(), Meant::Pod("web-1".into()));
         assert_eq!(Meant::parse("po/web-1").unwrap(), Meant::Pod("web-1".into()));
         assert_eq!(Meant::parse("deploy/web").unwrap(), Meant::Owner(Kind::Deployment, "web".into()));
+        assert_eq!(Meant::parse("svc/web").unwrap(), Meant::Owner(Kind::Service, "web".into()));
         assert!(Meant::parse("node/n1").is_err());
+        let service = |selector: Value| json!({"metadata": {"name": "web"}, "spec": {"selector": selector}});
+        assert_eq!(selector_in(Kind::Service, &service(json!({"app": "web"}))).unwrap(), "app=web");
+        for none in [Value::Null, json!({})] {
+            assert!(selector_in(Kind::Service, &service(none)).unwrap_err().to_string().contains("no selector"));
+        }
         let of = json!({"matchLabels": {"app": "web"}, "matchExpressions": [
             {"key": "tier", "operator": "In", "values": ["a", "b"]},
             {"key": "old", "operator": "DoesNotExist"}, {"key": "zone", "operator": "Exists"},

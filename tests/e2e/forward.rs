@@ -247,5 +247,14 @@ fn evenkeel_forwards_ports() {
     cluster.wait_ready("default", "web", 1);
     assert_eq!(talk(forward.local(ECHO), b"hello"), b"hello");
     assert!(forward.runs(), "it has ended: {}", forward.told());
+
+    // Of a Service, its own port is named.
+    cluster.kubectl(&["expose", "deployment", "web", "--port=80", &format!("--target-port={ECHO}")]);
+    let behind = evenkeel(&cluster, "svc/web", &[":80"]);
+    assert_eq!(talk(behind.local(ECHO), b"hello"), b"hello");
+    let refused = cluster.evenkeel_output(&["port-forward", "svc/web", &echo]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && said.contains("port 7001 is none of its ports"), "{said}");
+    assert!(said.contains("its ports: 80"), "{said}");
     cluster.audit();
 }

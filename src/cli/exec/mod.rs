@@ -21,7 +21,7 @@ use super::{Cx, objects::name, paths, pods};
     after_help = "Examples:\n  evenkeel exec web-5d7f-abcde -- date\n  evenkeel exec -it deployment/web -n shop -- sh\n  evenkeel exec -i deployment/db -c postgres -- psql shop < dump.sql\n\nExit codes: that of the command, 128 + n where signal n ended it, 126 or 127 where it cannot be run; 1 where\nit was not begun or was cut off."
 )]
 pub(crate) struct Args {
-    /// A pod, or deployment/NAME, replicaset/NAME: one of its pods, a ready one first
+    /// A pod, or deployment/NAME, replicaset/NAME, service/NAME: one of its pods, a ready one first
     #[arg(value_name = "POD")]
     what: String,
     /// Namespace [default: that of the kubeconfig's context, else `default`]

@@ -34,16 +34,17 @@ use super::{
 };
 use crate::client::{Client, ClientError};
 
-/// Forward ports of this machine to a pod
+/// Forward ports of this machine to a pod, named itself or by what it belongs to
 ///
 /// Runs until it is stopped. A connection that the pod refuses is told on stderr and ends alone. The
-/// pods of a deployment are followed: when the pod is gone, the next connection goes to another one.
+/// pods of a deployment or of a service are followed: when the pod is gone, the next connection goes to
+/// another one. Of a service, REMOTE is one of its own ports.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Examples:\n  evenkeel port-forward web-5d7f-abcde 8080\n  evenkeel port-forward deployment/web -n shop 8080:80 9090:metrics\n  evenkeel port-forward pod/db-0 :5432                       # any free port here\n  evenkeel port-forward web-5d7f-abcde --address 0.0.0.0 8080  # for other machines, too\n\nExit codes: 1 where no port can be listened at, or the pod is gone."
+    after_help = "Examples:\n  evenkeel port-forward web-5d7f-abcde 8080\n  evenkeel port-forward deployment/web -n shop 8080:80 9090:metrics\n  evenkeel port-forward svc/web 8080:80                     # port 80 of the service, whatever the pods call it\n  evenkeel port-forward pod/db-0 :5432                       # any free port here\n  evenkeel port-forward web-5d7f-abcde --address 0.0.0.0 8080  # for other machines, too\n\nExit codes: 1 where no port can be listened at, or the pod is gone."
 )]
 pub(crate) struct Args {
-    /// A pod, or deployment/NAME, replicaset/NAME: one of its pods, a ready one first
+    /// A pod, or deployment/NAME, replicaset/NAME, service/NAME: one of its pods, a ready one first
     #[arg(value_name = "POD")]
     what: String,
     /// A port here and a port of the pod, by number or by name; with one alone it is the same, an empty LOCAL is any free one
@@ -68,10 +69,10 @@ pub(crate) async fn run(args: Args, cx: &mut Cx) -> Result<ExitCode> {
     let namespace = args.namespace.clone().unwrap_or_else(|| client.namespace().to_owned());
     let meant = pods::Meant::parse(&args.what)?;
     let forward = Forward { client, namespace, meant, pod: RefCell::default() };
-    let pod = forward.find().await?;
+    let (pod, service) = forward.find().await?;
     let mut open = Vec::new();
     for wanted in &args.ports {
-        open.extend(listen(&args.address, wanted.on(&pod)?).await?);
+        open.extend(listen(&args.address, wanted.on(&pod, service.as_ref())?).await?);
     }
     for (listener, pair) in &open {
         cx.out.line(format!("Forwarding from {} -> {}", listener.local_addr()?, pair.remote))?;
@@ -156,13 +157,16 @@ struct Forward {
 }
 
 impl Forward {
-    /// Finds the pod, which must run.
-    async fn find(&self) -> Result<Value> {
-        let pod = match &self.meant {
-            pods::Meant::Pod(pod) => self.client.get(&paths::item(Kind::Pod, &self.namespace, pod)).await?,
+    /// Finds the pod, which must run, and the Service that was named.
+    async fn find(&self) -> Result<(Value, Option<Value>)> {
+        let (client, namespace) = (&self.client, &self.namespace);
+        let (pod, service) = match &self.meant {
+            pods::Meant::Pod(pod) => (client.get(&paths::item(Kind::Pod, namespace, pod)).await?, None),
             pods::Meant::Owner(kind, owner) => {
-                let selector = pods::selector_of(&self.client, *kind, &self.namespace, owner).await?;
-                pods::best(&pods::list(&self.client, &self.namespace, &selector).await?).cloned().unwrap_or_default()
+                let object = client.get(&paths::item(*kind, namespace, owner)).await?;
+                let all = pods::list(client, namespace, &pods::selector_in(*kind, &object)?).await?;
+                let pod = pods::best(&all).cloned().unwrap_or_default();
+                (pod, (*kind == Kind::Service).then_some(object))
             }
         };
         let phase = text(&pod, "/status/phase");
@@ -171,7 +175,7 @@ impl Forward {
             return Err(hinted(message, "evenkeel why pod NAME says what it waits for"));
         }
         name(&pod).clone_into(&mut self.pod.borrow_mut());
-        Ok(pod)
+        Ok((pod, service))
     }
 
     /// One connection, from its beginning to its end. An error is one that no later connection survives.

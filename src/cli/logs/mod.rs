@@ -30,7 +30,7 @@ use super::{
     after_help = "Examples:\n  evenkeel logs web-5d7f-abcde -n shop\n  evenkeel logs deployment/web -f --tail 20\n  evenkeel logs -l app=web --since 5m --all-containers\n  evenkeel logs web-5d7f-abcde --previous"
 )]
 pub(crate) struct Args {
-    /// A pod, or deployment/NAME, replicaset/NAME
+    /// A pod, or deployment/NAME, replicaset/NAME, service/NAME
     #[arg(value_name = "POD", required_unless_present = "selector")]
     what: Option<String>,
     #[command(flatten)]

@@ -320,6 +320,25 @@ fn crashes_back_off_and_leave_their_last_words_without_secrets() {
 }
 
 #[test]
+fn what_cannot_start_and_is_begun_only_once_has_ended() {
+    let mut lab = Lab::new(7);
+    let spec = json!({"restartPolicy": "Never", "containers": [
+        {"name": "web", "image": "nocmd"}, {"name": "beside", "image": "good"}]});
+    lab.assign(vec![order(1, spec)]);
+    lab.pass(5 * SECOND);
+    let ended = lab.container(1, "web")["state"]["terminated"].clone();
+    assert_eq!((&ended["reason"], &ended["exitCode"]), (&json!("StartError"), &json!(128)), "{ended}");
+    assert_eq!(lab.status[&uid(1)]["phase"], "Running", "the other one runs");
+    // The engine has nothing of it any more: the agent's own book says that it was begun.
+    lab.node.crash(lab.now, &lab.registry);
+    lab.node.start(lab.now);
+    lab.connect();
+    lab.pass(10 * SECOND);
+    assert_eq!(lab.container(1, "web")["state"]["terminated"], ended);
+    assert!(lab.container(1, "beside")["state"]["running"].is_object());
+}
+
+#[test]
 fn ends_of_every_policy() {
     for (policy, image, phase) in [
         ("Never", "once", "Succeeded"),
@@ -327,6 +346,8 @@ fn ends_of_every_policy() {
         ("OnFailure", "once", "Succeeded"),
         ("OnFailure", "crash", "Running"),
         ("Always", "once", "Running"),
+        ("Never", "nocmd", "Failed"),
+        ("OnFailure", "nocmd", "Pending"),
     ] {
         let mut lab = Lab::new(7);
         let mut spec = one(image);

@@ -175,9 +175,19 @@ async fn a_pod_has_an_address_of_the_nodes_range_and_keeps_it() {
 struct Pipe(PathBuf);
 
 impl Pipe {
-    fn new(path: PathBuf) -> Self {
-        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-        Self(path)
+    /// What the agent is just writing there is waited for.
+    async fn new(path: PathBuf) -> Self {
+        let begun = std::time::Instant::now();
+        loop {
+            let made = Command::new("mkfifo").arg(&path).output().unwrap();
+            if made.status.success() {
+                return Self(path);
+            }
+            let why = String::from_utf8_lossy(&made.stderr).into_owned();
+            assert!(begun.elapsed() < Duration::from_secs(10), "no pipe at {}: {why}", path.display());
+            // The agent runs on this thread, too.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Lets go of who waits, and of nobody later: gives what is written.
@@ -202,7 +212,7 @@ async fn the_network_is_followed_while_the_journal_hangs() {
     tell(1, &mut lab, 1).await;
     // A pipe in the place of what is written: who opens it waits for a reader.
     let pod = uid(43);
-    let pipe = Pipe::new(lab.dir.path().join("agent/journal").join(pod.to_string()).with_extension("new"));
+    let pipe = Pipe::new(lab.dir.path().join("agent/journal").join(pod.to_string()).with_extension("new")).await;
     let spec = json!({"containers": [{"name": "c", "image": super::IMAGE, "args": ["run"]}]});
     lab.assign(vec![order(pod, "late", spec, vec![])], false, vec![]).await;
     tell(1, &mut lab, 2).await;
@@ -222,7 +232,7 @@ async fn what_is_heard_while_the_journal_hangs_is_not_overtaken_by_what_came_bef
     lab.assign(vec![], true, vec![]).await;
     tell_ingresses(&mut lab, 1).await;
     // A range that the agent did not know is kept in its own record.
-    let pipe = Pipe::new(lab.dir.path().join("agent/agent.new"));
+    let pipe = Pipe::new(lab.dir.path().join("agent/agent.new")).await;
     let first = ToAgent::Network(Arc::new(update(2, lab.session, 1)));
     lab.server.as_ref().unwrap().send.send(first).await.unwrap();
     let address = Ipv4Addr::new(198, 19, range(2).network().octets()[2], 77);

@@ -15,7 +15,7 @@ use alloc::{
 use evenkeel_model::{Key, Kind};
 use serde_json::{Value, json};
 
-use super::{AUTHENTICATED, GROUP, MASTERS, Rule};
+use super::{ACCOUNTS, AUTHENTICATED, GROUP, MASTERS, Rule};
 
 /// Marks what is kept here, with Kubernetes' value.
 pub const LABEL: &str = "kubernetes.io/bootstrapping";
@@ -34,7 +34,10 @@ const DISCOVERY: [&str; 9] =
     ["/", "/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/version", "/version/"];
 /// Paths that say how the server fares.
 const MONITORING: [&str; 7] = ["/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/readyz", "/readyz/*"];
-/// The group of who may read them.
+/// Paths that say by whose key tokens of ServiceAccounts are signed.
+const ISSUER: [&str; 4] =
+    ["/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/"];
+/// The group of who may read how the server fares.
 const MONITORS: &str = "system:monitoring";
 
 /// A role that every cluster has.
@@ -178,6 +181,7 @@ pub fn roles() -> Vec<Ready> {
         plain("system:basic-user", reviews, Some(AUTHENTICATED)),
         plain("system:discovery", vec![paths(&["get"], &DISCOVERY)], Some(AUTHENTICATED)),
         plain(MONITORS, vec![paths(&["get"], &MONITORING)], Some(MONITORS)),
+        plain("system:service-account-issuer-discovery", vec![paths(&["get"], &ISSUER)], Some(ACCOUNTS)),
     ]
 }
 

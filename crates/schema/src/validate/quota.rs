@@ -114,7 +114,8 @@ fn scope_of(scope: &str, hard: &[&str], at: &Trail<'_>, out: &mut Complaints) {
     if !SCOPES.contains(&scope) {
         return out.unsupported(at, &json!(scope), &SCOPES);
     }
-    for name in hard {
+    // A scope says nothing of what only its own kind counts (`count/jobs.batch`).
+    for name in hard.iter().filter(|name| standard(name)) {
         let fits = match scope {
             "BestEffort" => OF_COUNT.contains(name),
             "VolumeAttributesClass" => *name == "persistentvolumeclaims" || name.ends_with("requests.storage"),

@@ -158,6 +158,8 @@ fn rows() -> Vec<Row> {
         ("/openapi/v2", &["get"]),
         ("/openapi/v3", &["get"]),
         ("/metrics", &["get"]),
+        ("/openid/v1/jwks", &["get"]),
+        ("/.well-known/openid-configuration", &["get"]),
         ("/evenkeel/audit", &["get"]),
         ("/evenkeel/backup", &["get"]),
         ("/evenkeel/nodes", &["get"]),

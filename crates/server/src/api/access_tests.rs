@@ -165,6 +165,17 @@ async fn whoever_is_known_may_look_around_and_nothing_else() {
         r#"pods is forbidden: User "an" cannot list resource "pods" in API group "" in the namespace "shop""#
     );
     assert_eq!((&failure["reason"], &failure["details"]["kind"]), (&json!("Forbidden"), &json!("pods")));
+    // By whose key tokens are signed is for those who have one.
+    let documents = ["/.well-known/openid-configuration", "/openid/v1/jwks"];
+    let token = door.token(json!({})).await;
+    for path in documents {
+        assert_eq!(door.get(an, path).await.0, 403, "{path}");
+        assert_eq!(door.call(Shows::Admin, "POST", path, &[], "{}").await.0, 405, "{path}");
+    }
+    let issuer = door.get(Shows::Token(&token), documents[0]).await.1;
+    assert_eq!(issuer["jwks_uri"], format!("{}{}", issuer["issuer"].as_str().unwrap(), documents[1]));
+    let keys = door.get(Shows::Token(&token), documents[1]).await.1;
+    assert_eq!((&keys["keys"][0]["kty"], &keys["keys"][1]), (&json!("EC"), &Value::Null), "{keys}");
     // Who may not look does not learn what is there.
     assert_eq!(door.get(an, "/api/v1/namespaces/shop/pods/none").await.0, 403);
     for path in ["/metrics", "/evenkeel/backup", "/evenkeel/tokens", "/evenkeel/rebalance", "/evenkeel/audit"] {

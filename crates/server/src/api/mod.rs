@@ -35,6 +35,7 @@ mod gate;
 mod given;
 mod grants;
 mod health;
+mod issuer;
 mod jsonpatch;
 mod leases;
 mod lines;

@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 use super::{
     Api, Peer, absent, accept, access,
     access_log::{Made, Seen, Who},
-    auth, custom, diff, discovery, events, exec, extras, forward, gate, health, leases, logs, netcheck, openapi,
+    auth, custom, diff, discovery, events, exec, extras, forward, gate, health, issuer, leases, logs, netcheck,
+    openapi,
     path::{self, Target},
     query::{self, Pairs, Params},
     read, rebalance, reviews, scale, server,
@@ -128,7 +129,7 @@ fn acceptable(parts: &Parts) -> Result<(), Failure> {
 }
 
 /// Paths of [`fixed`] that are known as they stand.
-const FIXED: [&str; 11] = [
+const FIXED: [&str; 13] = [
     "/",
     "/version",
     "/api",
@@ -140,6 +141,8 @@ const FIXED: [&str; 11] = [
     "/evenkeel/nodes",
     "/evenkeel/server",
     "/evenkeel/backup",
+    issuer::CONFIGURATION,
+    issuer::KEYS,
 ];
 
 /// Paths that name no objects; `None` for all others.
@@ -164,6 +167,8 @@ async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failur
         "/evenkeel/nodes" => leases::usage(api).await?,
         "/evenkeel/server" => server::conditions(api),
         "/evenkeel/backup" => server::backup(api).await?,
+        issuer::CONFIGURATION => issuer::configuration(api)?,
+        issuer::KEYS => issuer::keys(api)?,
         other => {
             if let Some(check) = health::named(other) {
                 health::one(api, check)
@@ -183,7 +188,8 @@ async fn fixed(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, Failur
 fn index() -> Vec<String> {
     let known =
         ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"];
-    let mut all: Vec<String> = known.into_iter().map(Into::into).chain(health::paths()).collect();
+    let known = known.into_iter().chain([issuer::CONFIGURATION, issuer::KEYS]);
+    let mut all: Vec<String> = known.map(Into::into).chain(health::paths()).collect();
     all.sort();
     all
 }

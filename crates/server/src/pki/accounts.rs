@@ -96,6 +96,26 @@ struct Head {
     kid: String,
 }
 
+/// The key by which others check tokens: a JSON Web Key (RFC 7517, RFC 7518 section 6.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PublicKey {
+    /// What it is for.
+    #[serde(rename = "use")]
+    pub usage: &'static str,
+    /// Its sort.
+    pub kty: &'static str,
+    /// As tokens name it.
+    pub kid: String,
+    /// The curve.
+    pub crv: &'static str,
+    /// The algorithm of tokens.
+    pub alg: &'static str,
+    /// One coordinate of the point, in base64url.
+    pub x: String,
+    /// The other one.
+    pub y: String,
+}
+
 /// Why a text is no token that counts. None of it is told to who sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BadToken {
@@ -163,6 +183,22 @@ impl Accounts {
             .sign(&self.random, signed.as_bytes())
             .map_err(|_| PkiError::Tls("a token could not be signed".into()))?;
         Ok(format!("{signed}.{}", BASE64.encode(signature)))
+    }
+
+    /// The key's public half.
+    pub fn public(&self) -> PublicKey {
+        // An uncompressed point of P-256: 4, and both coordinates in 32 bytes each (SEC 1, 2.3.3).
+        let (_, point) = self.key.public_key().as_ref().split_at(1);
+        let (x, y) = point.split_at(point.len() / 2);
+        PublicKey {
+            usage: "sig",
+            kty: "EC",
+            kid: self.id.clone(),
+            crv: "P-256",
+            alg: ALGORITHM,
+            x: BASE64.encode(x),
+            y: BASE64.encode(y),
+        }
     }
 
     /// Reads a token; whoever asks looks at the audience.
@@ -243,6 +279,14 @@ mod tests {
             (claims.whose, claims.exp, claims.sub.as_str()),
             (whose(), 1_003_600, "system:serviceaccount:shop:bot")
         );
+        // By the public half alone, as others do it.
+        let key = again.public();
+        let point = [vec![4], BASE64.decode(&key.x).unwrap(), BASE64.decode(&key.y).unwrap()].concat();
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let checked = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
+        checked.verify(signed.as_bytes(), &BASE64.decode(signature).unwrap()).unwrap();
+        let head: Head = part(token.split('.').next().unwrap()).unwrap();
+        assert_eq!((head.kid, head.alg.as_str()), (key.kid, key.alg));
         assert_eq!(again.verify(&token, Time::from_secs(1_003_600)), Err(BadToken::Time));
         assert!(again.verify(&token, Time::from_secs(1_003_599)).is_ok());
         assert!(again.verify(&token, Time::from_secs(999_995)).is_ok(), "a clock that went back a little");

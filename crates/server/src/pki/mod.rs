@@ -23,7 +23,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 
 pub use accounts::{
-    Accounts, BadToken, Bound, Claims, ISSUER, TOKEN_LIFE, TOKEN_LIFE_LEAST, TOKEN_LIFE_MOST, Whose, extra,
+    Accounts, BadToken, Bound, Claims, ISSUER, PublicKey, TOKEN_LIFE, TOKEN_LIFE_LEAST, TOKEN_LIFE_MOST, Whose, extra,
 };
 pub use ca::Pki;
 pub(crate) use files::UNFINISHED;

@@ -297,8 +297,13 @@ impl Pod {
 
     /// Whether a container that ended begins again.
     pub(super) fn restarts(&self, i: usize) -> bool {
+        let book = &self.containers[i].book;
+        self.restarts_after(i, book.due == Due::Disturbed, book.last.as_ref().map_or(0, |t| t.code))
+    }
+
+    /// Whether one does that ends with this code, by somebody else's doing or by its own.
+    pub(super) fn restarts_after(&self, i: usize, disturbed: bool, code: i32) -> bool {
         let c = &self.containers[i];
-        let (disturbed, code) = (c.book.due == Due::Disturbed, c.book.last.as_ref().map_or(0, |t| t.code));
         match c.kind {
             Kind::Init => !c.book.completed && (disturbed || self.policy() != "Never"),
             Kind::Sidecar => true,

@@ -14,13 +14,21 @@ use crate::logic::{
     build,
     command::{Failure, OpId, Output, PullPolicy, Target, Work},
     happened::Tone,
-    journal::Due,
+    journal::{Due, Terminated},
     ops::{Cx, Purpose, doubled},
     secrets,
 };
 
 /// A hook without an end of its own is given up after the pod's grace, and never sooner than this.
 const MIN_HOOK: Duration = Duration::from_secs(30);
+
+/// Exit code of a container whose program could not be started.
+const START_ERROR: i32 = 128;
+
+/// Whether something that the pod cannot help was in the way.
+fn outside(failure: &Failure) -> bool {
+    matches!(failure, Failure::Runtime(e) if e.is_outside())
+}
 
 impl Pod {
     /// Takes one container as far as it goes now.
@@ -59,6 +67,10 @@ impl Pod {
             return false;
         }
         if c.kind == Kind::Ephemeral && c.book.started {
+            return self.set(i, State::Ended { held: false });
+        }
+        if c.book.due == Due::Own && c.book.last.is_some() && !self.restarts(i) {
+            // Ended for good before this agent began, and nothing of it is left in the engine.
             return self.set(i, State::Ended { held: false });
         }
         if c.image.is_some() {
@@ -113,19 +125,15 @@ impl Pod {
 
     /// Notes a failed step before the container ran, and waits.
     fn failed_start(&mut self, i: usize, reason: &str, failure: &Failure, cx: &mut Cx<'_>) {
-        let (engine, outside) = match failure {
-            Failure::Runtime(e) => (e.is_engine(), e.is_outside()),
-            _ => (false, false),
-        };
         let c = &mut self.containers[i];
         let message = failure.to_string();
-        if engine {
+        if matches!(failure, Failure::Runtime(e) if e.is_engine()) {
             let why = Why { reason: "ContainerCreating".into(), message };
             c.state = State::Held { until: cx.now + cx.settings().engine_retry, why };
             return;
         }
         let tries = c.failed.as_ref().map_or(0, |f| f.tries) + 1;
-        c.failed = Some(FailedStart { tries, reason: reason.to_owned(), outside });
+        c.failed = Some(FailedStart { tries, reason: reason.to_owned(), outside: outside(failure) });
         c.retry = doubled(c.retry, cx.settings().retry_first, cx.settings().retry_max);
         c.failed_message.clone_from(&message);
         let pulling = matches!(reason, "ErrImagePull" | "RegistryUnavailable") && tries > 1;
@@ -261,7 +269,7 @@ impl Pod {
             }
             Err(failure) => {
                 self.containers[i].book.id = None;
-                self.throw(id);
+                self.throw(id.clone());
                 let lost = matches!(
                     &failure,
                     Failure::Runtime(RuntimeError::Start { failure: evenkeel_runtime::StartFailure::SandboxGone, .. })
@@ -269,11 +277,32 @@ impl Pod {
                 if lost {
                     self.containers[i].state = State::Waiting;
                     self.sandbox_lost(evenkeel_model::podstatus::REASON_ENGINE);
+                } else if !outside(&failure) && !self.restarts_after(i, false, START_ERROR) {
+                    self.never_started(i, id, &failure, cx);
                 } else {
                     self.failed_start(i, "RunContainerError", &failure, cx);
                 }
             }
         }
+    }
+
+    /// A container that could not be started and is not begun a second time has ended, as the kubelet
+    /// says it: with exit code 128 and reason `StartError`.
+    fn never_started(&mut self, i: usize, id: ContainerId, failure: &Failure, cx: &mut Cx<'_>) {
+        let message = failure.to_string();
+        let c = &mut self.containers[i];
+        let told = Terminated {
+            id,
+            code: START_ERROR,
+            reason: "StartError".into(),
+            message: message.clone(),
+            started: cx.now,
+            finished: cx.now,
+        };
+        (c.book.last, c.book.due, c.book.started) = (Some(told), Due::Own, true);
+        c.state = State::Ended { held: false };
+        self.dirty = true;
+        self.tell_failure(i, "RunContainerError", &message, false, cx);
     }
 
     /// A container runs from now on.
