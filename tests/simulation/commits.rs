@@ -62,7 +62,23 @@ struct App {
 }
 
 /// Types of Services that one can turn into.
-const SERVICES: [&str; 4] = ["ClusterIP", "ClusterIP", "NodePort", ""];
+const SERVICES: [&str; 5] = ["ClusterIP", "ClusterIP", "NodePort", "LoadBalancer", ""];
+
+/// Hosts of Ingresses; those with TLS have a certificate.
+const HOSTS: [&str; 3] = ["", "shop.example", "tls.example"];
+
+/// What isolates pods of a repository's namespace, each by itself; any of them may be there.
+const POLICIES: [&str; 5] = [
+    "{podSelector: {}, policyTypes: [Ingress]}",
+    "{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress], \
+     ingress: [{from: [{podSelector: {matchLabels: {app: api}}}], ports: [{port: http}]}]}",
+    "{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress], \
+     egress: [{to: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8080}]}]}",
+    "{podSelector: {}, policyTypes: [Ingress], ingress: [{from: [{namespaceSelector: {matchLabels: {team: a}}}]}]}",
+    "{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{ports: [{port: 9090}], \
+     from: [{podSelector: {}}]}], egress: [{to: [{namespaceSelector: {matchLabels: {team: a}}, \
+     podSelector: {matchLabels: {app: web}}}]}]}",
+];
 
 /// Where pods may go: anywhere, to nodes with a label, also to those set apart.
 const PLACES: [&str; 4] = [
@@ -83,12 +99,21 @@ pub(crate) struct Repository {
     most: u64,
     apps: Vec<App>,
     setting: u64,
+    /// Whether there are policies and Ingresses, too: in a large world they would be most of its cost.
+    rich: bool,
+    /// Those that there are, a bit for each of [`POLICIES`].
+    policies: u64,
+    /// The namespace's label.
+    team: &'static str,
+    /// The host of an Ingress, which may have a certificate; none where it is empty.
+    host: &'static str,
 }
 
 impl Repository {
     /// An empty one.
-    pub(crate) fn new(name: &str, most: u64, rng: Rng) -> Self {
-        Self { name: name.into(), rng, number: 0, most, apps: Vec::new(), setting: 0 }
+    pub(crate) fn new(name: &str, most: u64, rich: bool, rng: Rng) -> Self {
+        let (name, apps) = (name.into(), Vec::new());
+        Self { name, rng, number: 0, most, apps, setting: 0, rich, policies: 0, team: "a", host: "" }
     }
 
     fn pick<T: Copy>(&mut self, of: &[T]) -> T {
@@ -126,7 +151,7 @@ impl Repository {
 
     fn change(&mut self, registry: &mut SimRegistry) {
         let at = usize::try_from(self.rng.below(self.apps.len() as u64)).unwrap();
-        match self.rng.below(7) {
+        match self.rng.below(if self.rich { 11 } else { 7 }) {
             0 => self.apps[at].replicas = 1 + self.rng.below(self.most),
             1 => self.setting += 1,
             2 => {
@@ -144,6 +169,9 @@ impl Repository {
                 self.apps.push(App { name: "api", image, replicas: 2, surge: "1", unavailable: "0", place, service });
             }
             4 => self.apps[at].service = self.pick(&SERVICES),
+            7 | 8 => self.policies ^= 1 << self.rng.below(POLICIES.len() as u64),
+            9 => self.team = self.pick(&["a", "b"]),
+            10 => self.host = self.pick(&HOSTS),
             _ => self.apps[at].image = self.push_good(registry),
         }
     }
@@ -153,8 +181,12 @@ impl Repository {
         let replicas = 1 + self.rng.below(self.most);
         let surge = if self.most > 4 { "25%" } else { "1" };
         let place = self.pick(&["", "", PLACES[2], PLACES[3]]);
-        let service = self.pick(&["ClusterIP", "NodePort"]);
+        let service = self.pick(&["ClusterIP", "NodePort", "LoadBalancer"]);
         self.apps.push(App { name: "web", image, replicas, surge, unavailable: "0", place, service });
+        if self.rich {
+            self.host = self.pick(&HOSTS);
+            self.policies = self.rng.below(1 << POLICIES.len()) & self.rng.below(1 << POLICIES.len());
+        }
     }
 
     fn push_good(&mut self, registry: &mut SimRegistry) -> String {
@@ -181,13 +213,48 @@ impl Repository {
         self.apps[at].image = image;
     }
 
+    /// An Ingress that leads to the first application; a certificate is renewed with each setting.
+    fn ingress(&self) -> String {
+        let (space, host, number) = (&self.name, self.host, self.setting);
+        let tls = if host.starts_with("tls") {
+            format!("tls: [{{hosts: [{host}], secretName: cert}}], ")
+        } else {
+            String::new()
+        };
+        format!(
+            "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: cert, namespace: {space}}}\n\
+             stringData: {{tls.crt: chain {number}, tls.key: key}}\n---\napiVersion: networking.k8s.io/v1\nkind: Ingress\n\
+             metadata: {{name: front, namespace: {space}}}\nspec: {{{tls}rules: [{{host: {host}, http: {{paths: [{{path: /, \
+             pathType: Prefix, backend: {{service: {{name: web, port: {{number: 80}}}}}}}}]}}}}]}}\n"
+        )
+    }
+
     fn make(&mut self, flaw: Option<Flaw>) -> Commit {
         let mut text = format!(
-            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {space}}}\n---\napiVersion: v1\nkind: ConfigMap\n\
+            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {space}, labels: {{team: {team}}}}}\n---\napiVersion: v1\nkind: ConfigMap\n\
              metadata: {{name: conf, namespace: {space}}}\ndata: {{SETTING: \"{}\"}}\n",
             self.setting,
             space = self.name,
+            team = self.team,
         );
+        // A pool is the cluster's: one repository has it.
+        if self.name.ends_with('0') {
+            text.push_str(
+                "---\napiVersion: evenkeel.dev/v1alpha1\nkind: AddressPool\nmetadata: {name: lan}\n\
+                 spec: {addresses: [192.0.2.0/29]}\n",
+            );
+        }
+        for (n, spec) in POLICIES.iter().enumerate().filter(|(n, _)| self.policies & (1 << n) != 0) {
+            let document = format!(
+                "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: p{n}, namespace: {space}}}\n\
+                 spec: {spec}\n",
+                space = self.name,
+            );
+            text.push_str(&document);
+        }
+        if !self.host.is_empty() {
+            text.push_str(&self.ingress());
+        }
         for app in &self.apps {
             let document = format!(
                 "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: {space}}}\nspec:\n  \
@@ -195,7 +262,7 @@ impl Repository {
                  strategy: {{rollingUpdate: {{maxSurge: {surge}, maxUnavailable: {unavailable}}}}}\n  template:\n    \
                  metadata: {{labels: {{app: {name}}}}}\n    spec:\n      terminationGracePeriodSeconds: 5\n      {place}\n      \
                  containers:\n      - name: main\n        image: {image}\n        imagePullPolicy: IfNotPresent\n        \
-                 envFrom: [{{configMapRef: {{name: conf}}}}]\n        resources: {{requests: {{cpu: 250m, memory: 64Mi}}}}\n        \
+                 envFrom: [{{configMapRef: {{name: conf}}}}]\n        ports: [{{name: http, containerPort: 8080}}]\n        resources: {{requests: {{cpu: 250m, memory: 64Mi}}}}\n        \
                  readinessProbe: {{exec: {{command: [ready]}}, periodSeconds: 3}}\n",
                 name = app.name,
                 space = self.name,

@@ -11,9 +11,11 @@
 
 mod commits;
 mod faults;
+mod ingresses;
 mod line;
 mod machine;
 mod network;
+mod policies;
 mod routes;
 mod server;
 mod services;
@@ -117,7 +119,9 @@ fn at_rest(world: &World) -> Result<(), String> {
     if !incomplete.is_empty() {
         return Err(incomplete.join("; "));
     }
-    services::converged(world.staying(), world.watch.all())
+    services::converged(world.staying(), world.watch.all())?;
+    policies::converged(world.staying(), world.watch.all())?;
+    ingresses::converged(world.staying(), world.watch.all())
 }
 
 /// Runs worlds on some threads; panics with the stories of those that break a promise.
@@ -147,6 +151,10 @@ fn small_worlds_keep_every_promise() {
         let world = run(seed, env("EVENKEEL_NODES")).unwrap_or_else(|e| panic!("{e}"));
         let (steps, audits, backlog) = (world.steps, world.watch.audits, world.backlog);
         println!("{}\nseed {seed}: {steps} steps, {audits} audits, {backlog} events waited", world.story());
+        let (stops, follows, starts) = (world.services.stops, world.services.follows, world.policies.starts);
+        println!(
+            "held against kernels: {stops} stops, {follows} followed Services, {starts} starts that policies isolate"
+        );
         return;
     }
     run_all(env("EVENKEEL_SEEDS").unwrap_or(SEEDS), |_| None);

@@ -46,8 +46,8 @@ pub(crate) struct Services {
     ready: BTreeSet<(Arc<str>, Arc<str>)>,
     /// When the end of each pod was asked for.
     asked: BTreeMap<Uid, Time>,
-    /// What each Service was given: its address, and its type with the port of the nodes.
-    given: BTreeMap<Uid, (String, Option<(String, u64)>)>,
+    /// What each Service was given: its address, and the port of the nodes.
+    given: BTreeMap<Uid, (String, Option<u64>)>,
     /// Since when a node counts as silent without a break.
     silent: BTreeMap<Arc<str>, Time>,
     /// When most nodes may have been away last.
@@ -80,16 +80,23 @@ fn of_kind(objects: &Objects, kind: Kind) -> impl Iterator<Item = &Arc<Object>> 
     objects.values().filter(move |o| o.key.kind == kind)
 }
 
-/// A Service's places: its address, and the nodes' own.
+/// The addresses of pools that a Service has.
+fn of_pools(service: &Value) -> impl Iterator<Item = Ipv4Addr> + '_ {
+    let all = service["status"]["loadBalancer"]["ingress"].as_array().into_iter().flatten();
+    all.filter_map(|one| text(&one["ip"]).parse().ok())
+}
+
+/// A Service's places: its addresses, and the nodes' own.
 fn knocks(service: &Value) -> Vec<Knock> {
     let ports = service["spec"]["ports"].as_array().into_iter().flatten();
     let address: Option<Ipv4Addr> = text(&service["spec"]["clusterIP"]).parse().ok();
     let number = |v: &Value| v.as_u64().and_then(|p| u16::try_from(p).ok());
     let both = |port: &Value| {
-        let inside = address.zip(number(&port["port"])).map(|(a, p)| (Some(a), PortProtocol::Tcp, p));
-        [inside, number(&port["nodePort"]).map(|p| (None, PortProtocol::Tcp, p))]
+        let at = |a: Ipv4Addr| number(&port["port"]).map(|p| (Some(a), PortProtocol::Tcp, p));
+        let own = number(&port["nodePort"]).map(|p| (None, PortProtocol::Tcp, p));
+        address.into_iter().chain(of_pools(service)).filter_map(at).chain(own).collect::<Vec<Knock>>()
     };
-    ports.flat_map(both).flatten().collect()
+    ports.flat_map(both).collect()
 }
 
 /// Who should answer for a Service: the ready ones it selects, else those that end and are ready still.
@@ -235,8 +242,7 @@ impl Services {
         }
         let Some(service) = service else { return Ok(()) };
         let spec = &value(service)["spec"];
-        let port = spec["ports"][0]["nodePort"].as_u64().map(|port| (text(&spec["type"]).to_owned(), port));
-        let new = (text(&spec["clusterIP"]).to_owned(), port);
+        let new = (text(&spec["clusterIP"]).to_owned(), spec["ports"][0]["nodePort"].as_u64());
         let Some(old) = self.given.insert(service.uid, new.clone()) else { return Ok(()) };
         let moved = old.1.is_some() && new.1.is_some() && old.1 != new.1;
         if old.0 == new.0 && !moved {
@@ -338,6 +344,12 @@ impl Services {
             let reached =
                 machines.iter().filter(|m| m.powered && !m.was_troubled(now, JUDGED) && m.line.agent.is_some());
             for machine in reached.filter(|m| !self.is_silent(m.sim.name())) {
+                for service in of_kind(objects, Kind::Service).filter(|s| of_pools(&value(s)).next().is_some()) {
+                    if announcer(&machine.sim, &service.key).as_ref() == Some(&node) {
+                        let key = &service.key;
+                        return Err(format!("{node} announces {key}, and is silent since {since:?}"));
+                    }
+                }
                 for at in machine.sim.net.fronts() {
                     let led = machine.sim.net.answers(at).unwrap_or_default();
                     if let Some((to, _)) = led.iter().find(|(to, _)| range.contains((*to).into())) {
@@ -349,6 +361,12 @@ impl Services {
         }
         Ok(())
     }
+}
+
+/// The node that announces a Service's addresses of pools, as a node was told.
+fn announcer(sim: &SimNode, service: &Key) -> Option<Arc<str>> {
+    let id = ServiceId { namespace: service.namespace.clone(), name: service.name.clone() };
+    sim.net.service(&id)?.balancer.announcer.clone()
 }
 
 /// Whether a node's kernel sends new connections for a Service to an address, though it knows of others
@@ -374,7 +392,18 @@ pub(crate) fn converged<'a>(machines: impl Iterator<Item = &'a Machine>, objects
     }
     let nodes: BTreeMap<Arc<str>, (Option<Ipv4Addr>, Option<Cidr>)> =
         of_kind(objects, Kind::Node).map(|o| (o.key.name.clone(), place(&value(o)))).collect();
+    let balanced: Vec<&Key> = of_kind(objects, Kind::Service)
+        .filter(|o| value(o)["spec"]["type"] == "LoadBalancer")
+        .map(|o| &o.key)
+        .collect();
+    let mut announced: BTreeMap<&Key, Arc<str>> = BTreeMap::new();
     for machine in machines {
+        for service in &balanced {
+            let by = announcer(&machine.sim, service).ok_or_else(|| format!("nobody announces {service}"))?;
+            if *announced.entry(service).or_insert_with(|| by.clone()) != by || !nodes.contains_key(&by) {
+                return Err(format!("{} has {by} announce {service}, others {announced:?}", machine.sim.name()));
+            }
+        }
         let (name, net) = (machine.sim.name(), &machine.sim.net);
         let is: BTreeMap<Knock, _> =
             net.fronts().into_iter().map(|at| (at, net.answers(at).unwrap_or_default())).collect();

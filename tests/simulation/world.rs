@@ -10,7 +10,7 @@ use std::{
 
 use evenkeel_agent::{
     logic::{AgentLogic, settings},
-    sim::{Conduct, SimClock, SimNode, SimRegistry, StopNote},
+    sim::{Conduct, SimClock, SimNode, SimRegistry, StartNote, StopNote},
 };
 use evenkeel_conductor::{AskId, Event, Output};
 use evenkeel_core::{
@@ -31,6 +31,7 @@ use crate::{
     faults::Fault,
     machine::Machine,
     network::To,
+    policies::Policies,
     server::Server,
     services::Services,
     shape::Shape,
@@ -138,6 +139,7 @@ pub(crate) struct World {
     pub(crate) feeds: Vec<Feed>,
     pub(crate) watch: Watch,
     pub(crate) services: Services,
+    pub(crate) policies: Policies,
     /// When it is looked next what silence makes of Services.
     look: Time,
     /// While a server takes a cluster back it holds no pod's end, and for a while after.
@@ -159,7 +161,12 @@ impl World {
         let rng = Rng::new(seed);
         let now = Time::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
         let feed = |n: u64| Feed {
-            repository: Repository::new(&format!("shop{n}"), shape.replicas, rng.fork(&format!("repository {n}"))),
+            repository: Repository::new(
+                &format!("shop{n}"),
+                shape.replicas,
+                shape.whole,
+                rng.fork(&format!("repository {n}")),
+            ),
             commits: Vec::new(),
             told: None,
         };
@@ -183,6 +190,7 @@ impl World {
             feeds: (0..shape.sources).map(feed).collect(),
             watch: Watch::new(shape.whole),
             services: Services::default(),
+            policies: Policies::default(),
             look: now,
             recovered: now,
             story: VecDeque::new(),
@@ -493,7 +501,10 @@ impl World {
                 return Err(format!("{}: {broken}", sim.name()));
             }
             self.services.followed(sim)?;
-            for stop in sim.runtime.take_stops() {
+            for start in sim.runtime.take_starts() {
+                self.started(n, &start)?;
+            }
+            for stop in self.machines[n].sim.runtime.take_stops() {
                 self.watch.stopped(self.now, self.machines[n].sim.name(), &stop)?;
                 self.stopped(&stop)?;
             }
@@ -506,11 +517,23 @@ impl World {
         if due(&self.server, self.now) { self.step_server() } else { Ok(()) }
     }
 
-    /// A container is stopped: nobody is to lead to it any more. Messages that a stream never loses, and
-    /// an old server that nobody looks at, take that promise away.
+    /// A container begins: what isolates its pod is there before.
+    fn started(&mut self, n: usize, start: &StartNote) -> Result<(), String> {
+        match self.watch.pod(&start.pod).filter(|_| self.promised()) {
+            Some(pod) => self.policies.started(pod, start, &self.machines[n].sim, self.watch.all()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether promises hold that messages which a stream never loses, and an old server that nobody
+    /// looks at, take away.
+    fn promised(&self) -> bool {
+        !self.shape.hostile && self.rival.is_none() && self.recovered <= self.now
+    }
+
+    /// A container is stopped: nobody is to lead to it any more.
     fn stopped(&mut self, stop: &StopNote) -> Result<(), String> {
-        let promised = !self.shape.hostile && self.rival.is_none() && self.recovered <= self.now;
-        match self.watch.pod(&stop.pod).filter(|_| promised && !stop.name.is_empty()) {
+        match self.watch.pod(&stop.pod).filter(|_| self.promised() && !stop.name.is_empty()) {
             Some(pod) => self.services.stopped(self.now, pod, &self.machines, self.watch.all()),
             None => Ok(()),
         }
@@ -607,6 +630,7 @@ impl World {
         self.tell_of(&output);
         self.watch.published(&output.published);
         self.services.published(now, &output.published, self.watch.all())?;
+        self.policies.published(&output.published, self.watch.all());
         self.look_at_services()?;
         // Events are told by nobody but themselves, and endpoints are looked at in kernels: they alone
         // change nothing that is audited.

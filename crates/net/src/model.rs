@@ -3,7 +3,7 @@
 //!
 //! What the agent knows outlives its process, what the kernel has outlives it too, and of the two the
 //! machine's power takes the latter alone. Deliberately not here: time, and all that is no plan: links
-//! of pods, names, ports of LoadBalancers at the node, policies.
+//! of pods, names, ports of LoadBalancers at the node.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,10 +11,17 @@ use std::{
     sync::Arc,
 };
 
-use evenkeel_model::net::{Cidr, NetworkUpdate, ServiceId, ServiceNet};
+use evenkeel_model::{
+    Uid,
+    net::{Cidr, NetworkUpdate, PortProtocol, ServiceId, ServiceNet},
+};
 
 pub use crate::nft::model::Knock;
-use crate::{link::model::Ways, nft::model::Services, plane::Known};
+use crate::{
+    link::model::Ways,
+    nft::model::{Filter, Services},
+    plane::Known,
+};
 
 /// One node.
 #[derive(Debug)]
@@ -24,6 +31,14 @@ pub struct Node {
     known: Known,
     services: Services,
     ways: Ways,
+    /// Whom the kernel lets through.
+    filter: Filter,
+    /// What was said of policies, and is not in the kernel yet.
+    said: Vec<NetworkUpdate>,
+    /// What the kernel lets through is not known: all of it is made again.
+    filter_unknown: bool,
+    /// The addresses of this node's pods, as they are on the disk.
+    pods: BTreeMap<Uid, Ipv4Addr>,
     /// Services whose words the kernel does not follow yet.
     behind: BTreeSet<ServiceId>,
     nodes_behind: bool,
@@ -41,6 +56,10 @@ impl Node {
     pub fn new(name: Arc<str>, address: Ipv4Addr) -> Self {
         Self {
             services: Services::new(&name),
+            filter: Filter::new(&name),
+            said: Vec::new(),
+            filter_unknown: true,
+            pods: BTreeMap::new(),
             name,
             address,
             known: Known::default(),
@@ -63,6 +82,10 @@ impl Node {
         self.nodes_behind |= update.settings.is_some() || !update.nodes.is_empty() || !update.gone_nodes.is_empty();
         self.known.take(update);
         self.services.update(update);
+        if update.full || !update.policy.is_empty() {
+            let (full, policy) = (update.full, update.policy.clone());
+            self.said.push(NetworkUpdate { full, policy, ..NetworkUpdate::default() });
+        }
     }
 
     /// Brings the kernel there. Gives the number of what it follows now, if the server has said one since,
@@ -73,11 +96,44 @@ impl Node {
             self.ways.follow((&self.name, self.address), settings.mode, self.known.nodes(), false);
         }
         self.services.apply()?;
+        self.isolate();
         let kept = self.kept.take();
         if kept.is_some_and(|kept| kept != self.all_answers()) {
             return Err("an agent that started changed who answers, and no server had said so".into());
         }
         Ok((self.number.take(), std::mem::take(&mut self.behind)))
+    }
+
+    /// Brings what isolates pods into the kernel.
+    fn isolate(&mut self) {
+        let said = std::mem::take(&mut self.said);
+        if !std::mem::take(&mut self.filter_unknown) {
+            said.iter().for_each(|update| self.filter.update(update));
+            return;
+        }
+        self.filter = Filter::new(&self.name);
+        self.filter.update(&self.known.as_update());
+        self.pods.iter().for_each(|(pod, address)| self.filter.set_address(*pod, Some(*address)));
+    }
+
+    /// A pod gets an address: what isolates it is in the kernel before the pod has a link.
+    pub fn plug(&mut self, pod: Uid, address: Ipv4Addr) {
+        self.pods.insert(pod, address);
+        self.isolate();
+        self.filter.set_address(pod, Some(address));
+    }
+
+    /// A pod is forgotten, and its address free.
+    pub fn unplug(&mut self, pod: Uid) {
+        if self.pods.remove(&pod).is_some() {
+            self.filter.set_address(pod, None);
+        }
+    }
+
+    /// Whether this node's kernel lets a connection through, from one address to a port of another. That
+    /// of the other node has to do so as well.
+    pub fn lets(&self, from: Ipv4Addr, to: (Ipv4Addr, PortProtocol, u16)) -> bool {
+        self.filter.allows(from, to)
     }
 
     /// Looks at all ways that the kernel has, and puts right what others did. Gives it in words.
@@ -94,7 +150,7 @@ impl Node {
         self.ways.restart();
         let kept = self.known.as_update();
         self.services.update(&kept);
-        (self.number, self.nodes_behind) = (None, true);
+        (self.number, self.nodes_behind, self.filter_unknown) = (None, true, true);
         self.behind = self.known.services().iter().map(|s| s.id.clone()).collect();
         self.known.settings.is_some()
     }
@@ -103,11 +159,13 @@ impl Node {
     pub fn power_off(&mut self) {
         self.services.power_off();
         self.ways.power_off();
+        self.filter = Filter::new(&self.name);
     }
 
     /// The agent's disk is lost.
     pub fn wipe(&mut self) {
         self.known = Known::default();
+        self.pods.clear();
     }
 
     /// Somebody takes the way to a range away.

@@ -91,6 +91,9 @@ pub struct SimRuntime {
     counter: u64,
     pub(super) volumes: BTreeSet<evenkeel_model::Uid>,
     pub(super) stops: Vec<StopNote>,
+    pub(super) starts: Vec<StartNote>,
+    /// Pods that got an address, and that the node's network has not heard of yet.
+    pub(super) plugged: Vec<(evenkeel_model::Uid, IpAddr)>,
     /// The addresses of the node's pods, once a server said them.
     pub range: Option<Cidr>,
     /// What must never happen and did.
@@ -106,6 +109,15 @@ pub struct StopNote {
     pub name: String,
     /// Whether its program runs on, gets ready and stays well: there is nothing to end it for.
     pub good: bool,
+}
+
+/// A container began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartNote {
+    /// Uid of its pod, as its label says.
+    pub pod: String,
+    /// Its pod's address.
+    pub address: Option<IpAddr>,
 }
 
 /// The registry that all nodes share.
@@ -149,6 +161,8 @@ impl SimRuntime {
             counter: 0,
             volumes: BTreeSet::new(),
             stops: Vec::new(),
+            starts: Vec::new(),
+            plugged: Vec::new(),
             range: None,
             violations: Vec::new(),
         }
@@ -179,6 +193,11 @@ impl SimRuntime {
     /// What the agent ended since the last call.
     pub fn take_stops(&mut self) -> Vec<StopNote> {
         std::mem::take(&mut self.stops)
+    }
+
+    /// What began since the last call.
+    pub fn take_starts(&mut self) -> Vec<StartNote> {
+        std::mem::take(&mut self.starts)
     }
 
     pub(super) fn note_stop(&mut self, id: &ContainerId) {

@@ -6,7 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use evenkeel_model::{Rng, Time, Uid, net::ServiceNet};
+use evenkeel_model::{
+    Rng, Time, Uid,
+    ingress::{CertificateNet, IngressId, IngressNet, IngressUpdate, SecretId},
+    net::ServiceNet,
+};
 use evenkeel_net::model;
 use evenkeel_wire::{Hello, NodeReport, PodOrder, ToAgent, ToServer};
 
@@ -31,6 +35,27 @@ enum Undo {
     Record(Box<AgentRecord>),
 }
 
+/// The Ingresses that a node serves, and their certificates; both are on its disk, too.
+#[derive(Debug, Default)]
+pub struct Served {
+    /// By name.
+    pub ingresses: BTreeMap<IngressId, Arc<IngressNet>>,
+    /// By their Secrets.
+    pub certificates: BTreeMap<SecretId, Arc<CertificateNet>>,
+}
+
+impl Served {
+    fn take(&mut self, update: &IngressUpdate) {
+        if update.full {
+            *self = Self::default();
+        }
+        update.gone_ingresses.iter().for_each(|id| drop(self.ingresses.remove(id)));
+        update.gone_certificates.iter().for_each(|id| drop(self.certificates.remove(id)));
+        self.ingresses.extend(update.ingresses.iter().map(|i| (i.id.clone(), i.clone())));
+        self.certificates.extend(update.certificates.iter().map(|c| (c.id.clone(), c.clone())));
+    }
+}
+
 /// A node. Times are the simulation's; the agent and the engine's stamps go by the machine's clock.
 #[derive(Debug)]
 pub struct SimNode {
@@ -41,6 +66,8 @@ pub struct SimNode {
     pub logic: Option<AgentLogic>,
     /// The machine's network.
     pub net: model::Node,
+    /// What it serves of Ingresses.
+    pub served: Served,
     /// Services that its kernel followed since somebody asked, as they were then.
     followed: Vec<Arc<ServiceNet>>,
     report: NodeReport,
@@ -61,6 +88,7 @@ impl SimNode {
         let address = if let Some(IpAddr::V4(address)) = config.node_ip { address } else { Ipv4Addr::LOCALHOST };
         Self {
             net: model::Node::new(config.node.clone(), address),
+            served: Served::default(),
             followed: Vec::new(),
             runtime: SimRuntime::new(seed, conduct, clock),
             config,
@@ -101,6 +129,7 @@ impl SimNode {
     pub fn crash(&mut self, now: Time, registry: &SimRegistry) {
         if self.logic.take().is_some() {
             self.runtime.abandon(now, registry);
+            self.plug();
         }
     }
 
@@ -162,6 +191,7 @@ impl SimNode {
         self.disk.clear();
         self.record = AgentRecord::default();
         self.net.wipe();
+        self.served = Served::default();
     }
 
     /// Gives the agent one input and executes its commands.
@@ -218,6 +248,7 @@ impl SimNode {
                     self.unsynced.push(Undo::Pod(uid, before));
                 }
                 Command::Forget(uid) => {
+                    self.net.unplug(uid);
                     let before = self.disk.remove(&uid).map(Box::new);
                     self.unsynced.push(Undo::Pod(uid, before));
                 }
@@ -227,8 +258,8 @@ impl SimNode {
                 }
                 Command::Reconnect { reason } => self.reconnect = Some(reason),
                 Command::KeepImages(_) => {}
-                // Nobody asks: what is served is all that there is to it.
                 Command::Ingresses(update) => {
+                    self.served.take(&update);
                     let at = now + self.runtime.latency();
                     let served = Input::IngressesServed { number: update.number };
                     self.runtime.at(at, Happening::Tell(Box::new(served)));
@@ -238,6 +269,15 @@ impl SimNode {
                     self.runtime.range = self.net.range();
                     self.follow_soon(now);
                 }
+            }
+        }
+    }
+
+    /// What isolates a pod comes before whatever it does.
+    fn plug(&mut self) {
+        for (pod, address) in std::mem::take(&mut self.runtime.plugged) {
+            if let IpAddr::V4(address) = address {
+                self.net.plug(pod, address);
             }
         }
     }
@@ -282,7 +322,9 @@ impl SimNode {
     pub fn run_until(&mut self, until: Time, registry: &SimRegistry) {
         for _ in 0..SPIN {
             let Some(at) = self.next().filter(|at| *at <= until) else { return };
-            match self.runtime.happen(at, registry) {
+            let happened = self.runtime.happen(at, registry);
+            self.plug();
+            match happened {
                 Some(Happened::Told(input)) => self.give(at, *input),
                 Some(Happened::Network) => self.follow(at),
                 Some(Happened::Unheard) => {}

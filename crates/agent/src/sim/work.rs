@@ -10,7 +10,7 @@ use evenkeel_runtime::{
 };
 
 use super::{
-    engine::{Happening, SimContainer, SimRegistry, SimRuntime},
+    engine::{Happening, SimContainer, SimRegistry, SimRuntime, StartNote},
     program::Program,
 };
 use crate::logic::command::{Failure, Input, OpId, Output, PullPolicy, Target, Work};
@@ -102,7 +102,7 @@ impl SimRuntime {
                 Ok(Output::Done)
             }
             Work::EnsureImage { image, policy, pinned, .. } => self.image(now, &image, policy, pinned, registry),
-            Work::CreateSandbox { spec, .. } => self.sandbox(now, &spec),
+            Work::CreateSandbox { spec, .. } => self.sandbox(now, pod, &spec),
             Work::CreateContainer { sandbox, spec, .. } => self.create(now, &sandbox, &spec),
             Work::Start { id } => self.start(now, &id),
             Work::Stop { id, .. } => self.containers.get(&id).map(|_| Output::Done).ok_or_else(|| not_found(&id)),
@@ -217,7 +217,7 @@ impl SimRuntime {
         Ok(id)
     }
 
-    fn sandbox(&mut self, now: Time, spec: &SandboxSpec) -> Result<Output, Failure> {
+    fn sandbox(&mut self, now: Time, pod: Uid, spec: &SandboxSpec) -> Result<Output, Failure> {
         let taken = |c: &SimContainer| {
             c.info.state.is_alive()
                 && c.ports
@@ -230,6 +230,7 @@ impl SimRuntime {
         }
         let id = self.add(now, &spec.name, &spec.labels, ("sandbox", Program::good()), Resources::default())?;
         let ip = self.address();
+        self.plugged.push((pod, ip));
         if let Some(c) = self.containers.get_mut(&id) {
             c.info.ip = Some(ip);
             c.ports.clone_from(&spec.host_ports);
@@ -261,12 +262,14 @@ impl SimRuntime {
         let fail =
             |failure, message: &str| Err(Failure::Runtime(RuntimeError::Start { failure, message: message.into() }));
         let sandbox = c.info.joins.as_ref().and_then(|s| self.containers.get(s));
-        if !sandbox.is_some_and(|s| s.info.state.is_alive()) {
+        let Some(sandbox) = sandbox.filter(|s| s.info.state.is_alive()) else {
             return fail(StartFailure::SandboxGone, "cannot join network of a non running container");
-        }
+        };
         if !c.program.startable {
             return fail(StartFailure::ExecutableNotFound, "exec: \"nope\": executable file not found in $PATH");
         }
+        let pod = c.info.labels.get(crate::logic::labels::POD_UID).cloned().unwrap_or_default();
+        self.starts.push(StartNote { pod, address: sandbox.info.ip });
         self.run(now, id);
         Ok(Output::Done)
     }

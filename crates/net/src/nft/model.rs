@@ -3,12 +3,16 @@
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
-use evenkeel_model::net::{NetworkUpdate, PortProtocol};
+use evenkeel_model::{
+    Uid,
+    net::{NetworkUpdate, PortProtocol},
+};
 
 use super::{
     book::{Book, Plan},
     element::{Key, Value},
     front::{At, Front},
+    policy::{Flow, Policies},
 };
 
 /// A kernel's maps.
@@ -96,6 +100,30 @@ impl Services {
             if let Some(Value::Backend(b)) = value { Some((b.address, b.port)) } else { None }
         };
         (0..picker.of).map(backend).collect()
+    }
+}
+
+/// Whom the policies let through on one node.
+#[derive(Debug)]
+pub(crate) struct Filter(Policies);
+
+impl Filter {
+    /// One that lets everybody through.
+    pub(crate) fn new(node: &Arc<str>) -> Self {
+        Self(Policies::new(node.clone()))
+    }
+
+    pub(crate) fn update(&mut self, update: &NetworkUpdate) {
+        self.0.update(update);
+    }
+
+    pub(crate) fn set_address(&mut self, pod: Uid, address: Option<Ipv4Addr>) {
+        self.0.set_address(pod, address);
+    }
+
+    /// Whether a connection passes here from one address to a port of another.
+    pub(crate) fn allows(&self, from: Ipv4Addr, (to, protocol, port): (Ipv4Addr, PortProtocol, u16)) -> bool {
+        self.0.allows(Flow { from, to, port, protocol })
     }
 }
 
