@@ -119,11 +119,10 @@ impl Part {
 
     /// Puts it into its place. Gives its bytes.
     fn keep(mut self) -> Result<u64> {
-        let folder = self.place.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let kept = || -> std::io::Result<u64> {
             self.file.sync_all()?;
             fs::rename(&self.path, &self.place)?;
-            File::open(folder)?.sync_all()?;
+            evenkeel_files::sync_folder_of(&self.place)?;
             Ok(self.file.metadata()?.len())
         };
         let bytes = kept().with_context(|| format!("cannot save {}", self.place.display()))?;

@@ -7,6 +7,7 @@ use std::{fs, io, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use evenkeel_agent::{driver, remote::IdentityStore};
+use evenkeel_files::Holder;
 use evenkeel_runtime::Docker;
 use evenkeel_store::{DirLock, StoreError};
 use rustix::{
@@ -96,8 +97,10 @@ async fn stop(dir: &Path, cx: &mut Cx) -> Result<DirLock> {
             Ok(_) => bail!("the process lets go of {} and does not end", dir.display()),
             Err(StoreError::Locked { holder, .. }) if Instant::now() < end => {
                 if told.is_none() {
-                    let pid = holder.rsplit(' ').next().and_then(|p| p.parse().ok()).and_then(Pid::from_raw);
-                    let pid = pid.with_context(|| format!("the process that uses {} is {holder}", dir.display()))?;
+                    let pid = if let Holder::Running(pid) = holder { i32::try_from(pid).ok() } else { None };
+                    let pid = pid
+                        .and_then(Pid::from_raw)
+                        .with_context(|| format!("the process that uses {} is {holder}", dir.display()))?;
                     cx.out.line(format!("stopping {holder}"))?;
                     cx.out.flush()?;
                     match kill_process(pid, Signal::TERM) {

@@ -73,7 +73,7 @@ mod tests {
         let source = StoreError::Corrupt { what: "x".into(), source: None };
         let error = anyhow::Error::from(HostError::Store { dir: "/data".into(), source }).context("start");
         assert!(hint(&error).is_some_and(|h| h.contains("/data/evenkeel.db")));
-        let locked = StoreError::Locked { dir: "/data".into(), holder: "process 1".into() };
+        let locked = StoreError::Locked { dir: "/data".into(), holder: evenkeel_files::Holder::Running(1) };
         assert!(hint(&HostError::Store { dir: "/data".into(), source: locked }.into()).is_none());
     }
 }

@@ -6,14 +6,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    fs,
-    io::{self, Write as _},
+    fs, io,
     net::SocketAddr,
-    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
+use evenkeel_files::{PRIVATE, replace};
 use evenkeel_model::{
     ingress::{CertificateNet, IngressId, IngressNet, IngressUpdate, SecretId},
     net::{NetworkUpdate, ServiceId, ServiceNet},
@@ -180,11 +179,7 @@ impl State {
     /// Writes it down.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(&self.file()).map_err(io::Error::other)?;
-        let temporary = path.with_extension("json.new");
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
+        replace(path, &text, PRIVATE)
     }
 
     /// Takes in what was kept; nothing where there is no file, or one that cannot be read: the server

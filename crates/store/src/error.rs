@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use evenkeel_files::Holder;
 use evenkeel_model::Version;
 use thiserror::Error;
 
@@ -49,8 +50,14 @@ pub enum StoreError {
     Locked {
         /// The data directory.
         dir: PathBuf,
-        /// As `process 123`.
-        holder: String,
+        /// Who has it.
+        holder: Holder,
+    },
+    /// Another program has the database open, and no lock of the directory.
+    #[error("the data directory {} is in use by another program, which has the database open", dir.display())]
+    Opened {
+        /// The data directory.
+        dir: PathBuf,
     },
     /// What is stored cannot be read.
     #[error("the database is damaged: {what}")]

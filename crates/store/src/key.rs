@@ -7,9 +7,9 @@
 //! colleague.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{ErrorKind, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    fs::File,
+    io::{ErrorKind, Read as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -135,19 +135,10 @@ impl EncryptionKey {
         if self.lies_in(path)? { Ok(()) } else { self.write(path) }
     }
 
-    /// Written under another name first, so that a crash leaves no half key behind.
+    /// A crash leaves no half key behind.
     fn write(&self, path: &Path) -> Result<(), KeyError> {
-        let failed = |doing| move |source| KeyError::File { doing, path: path.into(), source };
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let _ = fs::remove_file(&part);
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(failed("create"))?;
-        file.write_all(&self.0).and_then(|()| file.sync_all()).map_err(failed("write"))?;
-        fs::rename(&part, path).map_err(failed("create"))?;
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|d| d.sync_all()).map_err(failed("write"))
+        let failed = |source| KeyError::File { doing: "write", path: path.into(), source };
+        evenkeel_files::replace(path, &self.0, evenkeel_files::PRIVATE).map_err(failed)
     }
 
     /// Encrypts a value that lies at a place.
@@ -189,6 +180,8 @@ impl EncryptionKey {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

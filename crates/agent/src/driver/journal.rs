@@ -5,9 +5,8 @@
 //! folder. Calls block. Deliberately not here: what is worth keeping.
 
 use std::{
-    fs,
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs, io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +14,7 @@ use chacha20poly1305::{
     Key, KeyInit as _, XChaCha20Poly1305, XNonce,
     aead::{Aead as _, Payload},
 };
+use evenkeel_files::{Holder, Lock, LockError, PRIVATE, sync_folder_of};
 use evenkeel_model::Uid;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -43,10 +43,12 @@ pub enum JournalError {
         source: io::Error,
     },
     /// Another process uses the folder.
-    #[error("another agent uses {} already", dir.display())]
+    #[error("another agent uses {} already: {holder}", dir.display())]
     InUse {
         /// The agent's folder.
         dir: PathBuf,
+        /// Who has it.
+        holder: Holder,
     },
     /// The key file is no key.
     #[error("{} is not a key of 32 bytes", path.display())]
@@ -204,27 +206,11 @@ pub(super) fn write_plain<T: Serialize>(path: &Path, data: &T) -> Result<(), Jou
     replace(path, &text)
 }
 
-/// A file's lock. It is given back by a call: a child that was forked this moment and has not begun its
-/// own program has the file open, too, and closing it here would leave the lock with that child.
-struct Lock(fs::File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        let _ = self.0.unlock();
-    }
-}
-
 fn lock(path: &Path) -> Result<Lock, JournalError> {
-    let mut options = fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).mode(0o600).open(path);
-    let file = file.map_err(|e| io_error("open", path, e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(fs::TryLockError::WouldBlock) => {
-            Err(JournalError::InUse { dir: path.parent().unwrap_or(path).to_path_buf() })
-        }
-        Err(fs::TryLockError::Error(e)) => Err(io_error("lock", path, e)),
-    }
+    Lock::take(path).map_err(|error| match error {
+        LockError::Held(holder) => JournalError::InUse { dir: path.parent().unwrap_or(path).into(), holder },
+        LockError::Io(error) => io_error("lock", path, error),
+    })
 }
 
 fn key(path: &Path) -> Result<[u8; 32], JournalError> {
@@ -249,31 +235,18 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, JournalError> {
     Ok(Some(bytes))
 }
 
-/// Writes beside, syncs, renames, syncs the folder: after a power loss the file is old or new.
+/// Replaces a file as a whole.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
-    let temporary = path.with_extension("new");
-    let written = (|| {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    })();
-    written.map_err(|e| io_error("write", path, e))?;
-    sync_dir(path)
+    evenkeel_files::replace(path, bytes, PRIVATE).map_err(|e| io_error("write", path, e))
 }
 
 /// Removes a file for good; nothing is fine.
 pub(super) fn remove_file(path: &Path) -> Result<(), JournalError> {
     match fs::remove_file(path) {
-        Ok(()) => sync_dir(path),
+        Ok(()) => sync_folder_of(path).map_err(|e| io_error("sync the folder of", path, e)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(io_error("remove", path, e)),
     }
-}
-
-fn sync_dir(path: &Path) -> Result<(), JournalError> {
-    let Some(dir) = path.parent() else { return Ok(()) };
-    fs::File::open(dir).and_then(|d| d.sync_all()).map_err(|e| io_error("sync", dir, e))
 }
 
 pub(super) fn io_error(what: &'static str, path: &Path, source: io::Error) -> JournalError {

@@ -5,7 +5,7 @@
 use std::{
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::Arc,
     time::Duration,
@@ -171,12 +171,13 @@ async fn a_pod_has_an_address_of_the_nodes_range_and_keeps_it() {
     assert_eq!(sh(&format!("nft list ruleset 2>/dev/null | grep '{}'", range(0))), "");
 }
 
-/// A pipe in the place of a file: who opens it to write waits for a reader.
+/// A pipe where a file is written before it gets its place: who opens it to write waits for a reader.
 struct Pipe(PathBuf);
 
 impl Pipe {
     /// What the agent is just writing there is waited for.
-    async fn new(path: PathBuf) -> Self {
+    async fn new(of: &Path) -> Self {
+        let path = evenkeel_files::beside(of);
         let begun = std::time::Instant::now();
         loop {
             let made = Command::new("mkfifo").arg(&path).output().unwrap();
@@ -212,7 +213,7 @@ async fn the_network_is_followed_while_the_journal_hangs() {
     tell(1, &mut lab, 1).await;
     // A pipe in the place of what is written: who opens it waits for a reader.
     let pod = uid(43);
-    let pipe = Pipe::new(lab.dir.path().join("agent/journal").join(pod.to_string()).with_extension("new")).await;
+    let pipe = Pipe::new(&lab.dir.path().join("agent/journal").join(pod.to_string())).await;
     let spec = json!({"containers": [{"name": "c", "image": super::IMAGE, "args": ["run"]}]});
     lab.assign(vec![order(pod, "late", spec, vec![])], false, vec![]).await;
     tell(1, &mut lab, 2).await;
@@ -232,7 +233,7 @@ async fn what_is_heard_while_the_journal_hangs_is_not_overtaken_by_what_came_bef
     lab.assign(vec![], true, vec![]).await;
     tell_ingresses(&mut lab, 1).await;
     // A range that the agent did not know is kept in its own record.
-    let pipe = Pipe::new(lab.dir.path().join("agent/agent.new")).await;
+    let pipe = Pipe::new(&lab.dir.path().join("agent/agent.json")).await;
     let first = ToAgent::Network(Arc::new(update(2, lab.session, 1)));
     lab.server.as_ref().unwrap().send.send(first).await.unwrap();
     let address = Ipv4Addr::new(198, 19, range(2).network().octets()[2], 77);

@@ -7,12 +7,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    io::Write as _,
     net::Ipv4Addr,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
+use evenkeel_files::{PRIVATE, replace};
 use evenkeel_model::{Uid, net::Cidr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -166,19 +165,9 @@ impl Ipam {
     fn write(&mut self) -> Result<(), IpamError> {
         self.record.format = FORMAT;
         let text = serde_json::to_vec(&self.record).map_err(io::Error::other);
-        text.and_then(|text| replace(&self.path, &text))
+        text.and_then(|text| replace(&self.path, &text, PRIVATE))
             .map_err(|source| IpamError::Io { path: self.path.clone(), source })
     }
-}
-
-/// Writes beside, syncs, renames: after a power loss the file is old or new.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::{
     sync::Arc,
 };
 
+use evenkeel_files::{PRIVATE, replace};
 use evenkeel_model::{
     net::{Cidr, NetworkSettings, NetworkUpdate, NodeNet, ServiceNet},
     policy::{PodNet, PolicyNet, PolicyUpdate},
@@ -21,7 +22,6 @@ use evenkeel_model::{
 use serde::{Deserialize, Serialize};
 
 use super::balance::Opened;
-use crate::link::ipam::replace;
 
 /// Version of the file.
 const FORMAT: u32 = 1;
@@ -153,7 +153,7 @@ impl Known {
     /// Writes all of it; changes that were set aside before are in it.
     pub(crate) fn write(&mut self, path: &Path) -> io::Result<()> {
         self.format = FORMAT;
-        replace(path, &serde_json::to_vec(self).map_err(io::Error::other)?)?;
+        replace(path, &serde_json::to_vec(self).map_err(io::Error::other)?, PRIVATE)?;
         // Taken in again after a crash between the two, they say what is so already.
         remove(&aside(path))
     }

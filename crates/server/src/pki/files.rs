@@ -1,20 +1,11 @@
 //! Files that must be whole or absent, and private where they hold keys.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
-};
+use std::{fs, io::ErrorKind, os::unix::fs::DirBuilderExt, path::Path};
+
+pub(crate) use evenkeel_files::UNFINISHED;
+pub(super) use evenkeel_files::{PRIVATE, PUBLIC};
 
 use super::PkiError;
-
-/// Ends the name of a file that is being written.
-pub(crate) const UNFINISHED: &str = ".new";
-/// Only the owner may read it.
-pub(super) const PRIVATE: u32 = 0o600;
-/// Everybody may read it.
-pub(super) const PUBLIC: u32 = 0o644;
 
 fn fail(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> PkiError {
     let path = path.to_owned();
@@ -26,27 +17,9 @@ pub(super) fn folder(path: &Path) -> Result<(), PkiError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail("create", path))
 }
 
-/// Writes a file whole: beside its place, synced, then renamed.
+/// Writes a file whole.
 pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(UNFINISHED);
-    let beside = path.with_file_name(name);
-    let attempt = || -> std::io::Result<()> {
-        // One that a crash left behind may have another mode.
-        match fs::remove_file(&beside) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            File::open(parent)?.sync_all()?;
-        }
-        Ok(())
-    };
-    attempt().map_err(fail("write", path))
+    evenkeel_files::replace(path, bytes, mode).map_err(fail("write", path))
 }
 
 /// A file's bytes; `None` if it is absent.

@@ -57,8 +57,7 @@ pub(super) fn copy(from: &Connection, dir: &Path, to: &Path) -> Result<Copied, S
     remove(&part)?;
     let copied = write(from, dir, &part).and_then(|copied| {
         fs::rename(&part, to).map_err(StoreError::io("create", to))?;
-        let folder = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|d| d.sync_all()).map_err(StoreError::io("write", folder))?;
+        evenkeel_files::sync_folder_of(to).map_err(StoreError::io("write", to))?;
         Ok(copied)
     });
     if copied.is_err() {

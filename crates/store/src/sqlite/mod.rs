@@ -86,9 +86,7 @@ fn sql(dir: &Path, doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Store
         Some(ErrorCode::SystemIoFailure) if backup::free_part(dir).is_ok_and(|free| free < 0.001) => {
             StoreError::Full { dir: dir.into(), reason: source.to_string() }
         }
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            StoreError::Locked { dir: dir.into(), holder: "another program, which has the database open".into() }
-        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Opened { dir: dir.into() },
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             StoreError::corrupt_by(format!("SQLite cannot {doing}"), source)
         }

@@ -21,6 +21,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use evenkeel_files::{PRIVATE, replace};
 use evenkeel_model::{Quantity, Uid};
 use evenkeel_runtime::{Mount, Propagation};
 use evenkeel_wire::PodOrder;
@@ -139,7 +140,7 @@ impl Volumes {
         }
         let file = dir.join("places.json");
         let text = serde_json::to_vec(&prepared).map_err(io::Error::other).tried("", "write", &file)?;
-        replace_file(&file, &text).tried("", "write", &file)
+        replace(&file, &text, PRIVATE).tried("", "write", &file)
     }
 
     fn make(
@@ -195,7 +196,7 @@ impl Volumes {
         private_dir(&dir)?;
         let file = dir.join(TOKENS);
         let text = serde_json::to_vec(kept).map_err(io::Error::other).tried("", "write", &file)?;
-        replace_file(&file, &text).tried("", "write", &file)
+        replace(&file, &text, PRIVATE).tried("", "write", &file)
     }
 
     fn empty_dir(
@@ -360,16 +361,6 @@ fn make_dir(volume: &str, path: &Path, mode: u32) -> Result<(), VolumeError> {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(e).tried(volume, "create", path),
     }
-}
-
-/// Replaces a file (0600) as a whole.
-fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::io::Write as _;
-    let temporary = path.with_extension("new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)
 }
 
 #[cfg(test)]
