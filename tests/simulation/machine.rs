@@ -49,9 +49,17 @@ impl Machine {
 
     /// It stands still until then.
     pub(crate) fn freeze(&mut self, until: Time) {
-        self.frozen = until;
-        self.disturbed(until);
-        self.sim.stand_still(until);
+        // What waits for the end of a longer one is not overtaken by what comes after a shorter one.
+        self.frozen = self.frozen.max(until);
+        self.disturbed(self.frozen);
+        self.sim.stand_still(self.frozen);
+    }
+
+    /// It goes on.
+    pub(crate) fn thaw(&mut self, now: Time) {
+        self.frozen = now;
+        self.disturbed(now);
+        self.sim.stand_still(now);
     }
 
     /// When something happens on it next.

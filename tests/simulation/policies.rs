@@ -5,21 +5,15 @@
 //! What should pass is made here from the objects, by as little as that takes, and shares no code with
 //! the product.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
-use evenkeel_agent::sim::{SimNode, StartNote};
+use evenkeel_agent::sim::{STRANGER, SimNode, StartNote};
 use evenkeel_conductor::Published;
 use evenkeel_model::{Key, Kind, Object, Uid, net::PortProtocol};
 use serde_json::Value;
 
 use crate::machine::Machine;
 
-/// Somebody outside of the cluster, whom no policy of the repositories names.
-const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
 /// The port that pods name, and one that they do not.
 const PORTS: [u16; 2] = [8080, 9090];
 /// At rest so many pods are looked at, each with each.
@@ -139,20 +133,17 @@ impl Policies {
         &mut self,
         pod: &Object,
         start: &StartNote,
-        sim: &SimNode,
+        node: &str,
         objects: &Objects,
     ) -> Result<(), String> {
-        let (Some(bound), Some(IpAddr::V4(address))) = (self.bound.get(&pod.uid), start.address) else { return Ok(()) };
         // One that was changed or taken away since may be so on the node, or not yet.
         let stays = |p: &&Arc<Object>| objects.get(&p.key).is_some_and(|now| now.uid == p.uid && now.body == p.body);
-        for policy in bound.iter().filter(stays) {
+        for policy in self.bound.get(&pod.uid).into_iter().flatten().filter(stays) {
             let value = policy.to_value();
             for way in Way::BOTH.into_iter().filter(|way| speaks_of(&value, *way)) {
                 self.starts += 1;
-                let (from, to) = if way == Way::In { (OUTSIDE, address) } else { (address, OUTSIDE) };
-                if lets(sim, from, to, PORTS[0]) {
-                    let name = sim.name();
-                    return Err(format!("{} begins on {name}, and {} does not isolate it", pod.key, policy.key));
+                if (if way == Way::In { start.lets_in } else { start.lets_out }) {
+                    return Err(format!("{} begins on {node}, and {} does not isolate it", pod.key, policy.key));
                 }
             }
         }
@@ -163,7 +154,7 @@ impl Policies {
 /// Whether every node's kernel lets through what the policies say, and nothing else.
 pub(crate) fn converged<'a>(machines: impl Iterator<Item = &'a Machine>, objects: &Objects) -> Result<(), String> {
     let sims: BTreeMap<&str, &SimNode> = machines.map(|m| (&**m.sim.name(), &m.sim)).collect();
-    let mut all: Vec<(Option<&Object>, Option<&SimNode>, Ipv4Addr)> = vec![(None, None, OUTSIDE)];
+    let mut all: Vec<(Option<&Object>, Option<&SimNode>, Ipv4Addr)> = vec![(None, None, STRANGER)];
     for pod in of_kind(objects, Kind::Pod) {
         let status: Value = pod.status().ok().flatten().unwrap_or_default();
         let over = pod.deleting() || ["Succeeded", "Failed"].iter().any(|phase| status["phase"] == *phase);
@@ -181,9 +172,17 @@ pub(crate) fn converged<'a>(machines: impl Iterator<Item = &'a Machine>, objects
                 let should =
                     should_pass(Way::Out, *from, *to, port, objects) && should_pass(Way::In, *to, *from, port, objects);
                 if is != should {
-                    let name = |o: &Option<&Object>| o.map_or("outside".to_owned(), |o| o.key.to_string());
+                    let name = |o: &Option<&Object>, at: &Ipv4Addr| match o {
+                        Some(pod) => format!("{} ({at}, on {})", pod.key, pod.node.as_deref().unwrap_or_default()),
+                        None => "outside".to_owned(),
+                    };
+                    let (from, to) = (name(from, source), name(to, target));
+                    let nodes =
+                        format!("its node lets it go: {}, the other lets it come: {}", passes(out), passes(into));
                     let way = if is { "passes and should not" } else { "does not pass and should" };
-                    return Err(format!("from {} to port {port} of {} {way}", name(from), name(to)));
+                    let policies: Vec<String> =
+                        of_kind(objects, Kind::NetworkPolicy).map(|p| p.key.name.to_string()).collect();
+                    return Err(format!("from {from} to port {port} of {to} {way}; {nodes}; policies {policies:?}"));
                 }
             }
         }

@@ -369,13 +369,16 @@ fn announcer(sim: &SimNode, service: &Key) -> Option<Arc<str>> {
     sim.net.service(&id)?.balancer.announcer.clone()
 }
 
-/// Whether a node's kernel sends new connections for a Service to an address, though it knows of others
-/// or does not know that it ends.
+/// Whether a node's kernel sends new connections for a Service to an address, though it leads to others
+/// that stay, or the node does not know that this one ends.
 fn leads(sim: &SimNode, service: &Key, places: &[Knock], to: Ipv4Addr) -> bool {
     let id = ServiceId { namespace: service.namespace.clone(), name: service.name.clone() };
-    let ends = |to: &Ipv4Addr| {
-        let told = sim.net.service(&id);
-        told.is_some_and(|s| s.endpoints.iter().any(|e| e.address == IpAddr::V4(*to) && e.terminating))
+    // Another one of which the node is told nothing any more has ended, and the kernel is about to follow.
+    let ends = |one: &Ipv4Addr| {
+        sim.net.service(&id).is_some_and(|told| {
+            let endpoint = told.endpoints.iter().find(|e| e.address == IpAddr::V4(*one));
+            endpoint.map_or(*one != to, |e| e.terminating)
+        })
     };
     places.iter().any(|at| {
         let led = sim.net.answers(*at).unwrap_or_default();

@@ -501,7 +501,7 @@ impl World {
                 return Err(format!("{}: {broken}", sim.name()));
             }
             self.services.followed(sim)?;
-            for start in sim.runtime.take_starts() {
+            for start in sim.take_starts() {
                 self.started(n, &start)?;
             }
             for stop in self.machines[n].sim.runtime.take_stops() {
@@ -520,7 +520,7 @@ impl World {
     /// A container begins: what isolates its pod is there before.
     fn started(&mut self, n: usize, start: &StartNote) -> Result<(), String> {
         match self.watch.pod(&start.pod).filter(|_| self.promised()) {
-            Some(pod) => self.policies.started(pod, start, &self.machines[n].sim, self.watch.all()),
+            Some(pod) => self.policies.started(pod, start, self.machines[n].sim.name(), self.watch.all()),
             None => Ok(()),
         }
     }
@@ -753,8 +753,7 @@ impl World {
         self.wake_up();
         crate::faults::stop_rival(self);
         for n in 0..self.machines.len() {
-            let now = self.now;
-            self.machines[n].freeze(now);
+            self.thaw(n);
             for way in [To::Server, To::Agent] {
                 let line = &mut self.machines[n].line;
                 match way {
@@ -783,6 +782,24 @@ impl World {
             server.busy = self.now;
         }
         self.start_server();
+    }
+
+    /// A machine that stands still goes on: what waits for it comes now, and in its order.
+    fn thaw(&mut self, n: usize) {
+        let frozen = self.machines[n].frozen;
+        let waits = |item: &Item| match item {
+            Item::Down { n: to, .. } | Item::Dial(to) | Item::Heartbeat(to, _) => *to == n,
+            _ => false,
+        };
+        let all: Vec<(Time, u64)> =
+            self.queue.iter().filter(|((at, _), i)| *at == frozen && waits(i)).map(|(k, _)| *k).collect();
+        for key in all {
+            if let Some(item) = self.queue.remove(&key) {
+                self.queue.insert((self.now, key.1), item);
+            }
+        }
+        let now = self.now;
+        self.machines[n].thaw(now);
     }
 
     /// Machines that shall be there.

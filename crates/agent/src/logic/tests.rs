@@ -320,6 +320,27 @@ fn crashes_back_off_and_leave_their_last_words_without_secrets() {
 }
 
 #[test]
+fn a_sandbox_that_is_being_made_anew_is_not_made_a_second_time() {
+    let mut lab = Lab::new(7);
+    lab.assign(vec![order(1, one("good"))]);
+    lab.pass(2 * SECOND);
+    let sandbox = lab.sandbox();
+    lab.node.runtime.kill(lab.now, &sandbox);
+    let name = |c: &crate::sim::SimContainer| c.info.name.clone();
+    let mut made = BTreeSet::new();
+    for _ in 0..3 * SECOND {
+        lab.pass(1);
+        // Somebody asks for the heal that is under way, again and again.
+        lab.node.receive(lab.now, ToAgent::HealDrift { pod: uid(1), container: None, heal: true });
+        let sandboxes = lab.node.runtime.containers().filter(|c| c.info.labels.contains_key(super::labels::SANDBOX));
+        made.extend(sandboxes.map(name));
+    }
+    lab.pass(2 * SECOND);
+    assert!(lab.ready(1));
+    assert_eq!(made.len(), 2, "{made:?}");
+}
+
+#[test]
 fn what_cannot_start_and_is_begun_only_once_has_ended() {
     let mut lab = Lab::new(7);
     let spec = json!({"restartPolicy": "Never", "containers": [

@@ -91,7 +91,7 @@ pub struct SimRuntime {
     counter: u64,
     pub(super) volumes: BTreeSet<evenkeel_model::Uid>,
     pub(super) stops: Vec<StopNote>,
-    pub(super) starts: Vec<StartNote>,
+    pub(super) starts: Vec<Start>,
     /// Pods that got an address, and that the node's network has not heard of yet.
     pub(super) plugged: Vec<(evenkeel_model::Uid, IpAddr)>,
     /// The addresses of the node's pods, once a server said them.
@@ -111,13 +111,13 @@ pub struct StopNote {
     pub good: bool,
 }
 
-/// A container began.
+/// A container begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StartNote {
+pub(super) struct Start {
     /// Uid of its pod, as its label says.
-    pub pod: String,
+    pub(super) pod: String,
     /// Its pod's address.
-    pub address: Option<IpAddr>,
+    pub(super) address: Option<IpAddr>,
 }
 
 /// The registry that all nodes share.
@@ -193,11 +193,6 @@ impl SimRuntime {
     /// What the agent ended since the last call.
     pub fn take_stops(&mut self) -> Vec<StopNote> {
         std::mem::take(&mut self.stops)
-    }
-
-    /// What began since the last call.
-    pub fn take_starts(&mut self) -> Vec<StartNote> {
-        std::mem::take(&mut self.starts)
     }
 
     pub(super) fn note_stop(&mut self, id: &ContainerId) {

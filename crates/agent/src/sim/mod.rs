@@ -13,7 +13,7 @@ mod program;
 mod work;
 
 pub use clock::SimClock;
-pub use engine::{Conduct, SimContainer, SimRegistry, SimRuntime, StartNote, StopNote};
+pub use engine::{Conduct, SimContainer, SimRegistry, SimRuntime, StopNote};
 pub use live::{SharedNode, live};
-pub use node::{Served, SimNode};
+pub use node::{STRANGER, Served, SimNode, StartNote};
 pub use program::Program;

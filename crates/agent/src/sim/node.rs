@@ -9,14 +9,14 @@ use std::{
 use evenkeel_model::{
     Rng, Time, Uid,
     ingress::{CertificateNet, IngressId, IngressNet, IngressUpdate, SecretId},
-    net::ServiceNet,
+    net::{PortProtocol, ServiceNet},
 };
 use evenkeel_net::model;
 use evenkeel_wire::{Hello, NodeReport, PodOrder, ToAgent, ToServer};
 
 use super::{
     clock::SimClock,
-    engine::{Conduct, Happened, Happening, SimRegistry, SimRuntime},
+    engine::{Conduct, Happened, Happening, SimRegistry, SimRuntime, Start},
 };
 use crate::logic::{
     AgentLogic,
@@ -27,6 +27,9 @@ use crate::logic::{
 
 /// Rounds after which a node that never comes to rest at one instant is taken for one that spins.
 const SPIN: usize = 100_000;
+
+/// Where a [`STRANGER`] is asked, or asks.
+const PORT: u16 = 8080;
 
 /// What was on the disk before a write.
 #[derive(Debug)]
@@ -56,6 +59,20 @@ impl Served {
     }
 }
 
+/// Somebody outside of the cluster, whom policies name by a block of addresses or not at all.
+pub const STRANGER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
+
+/// A container began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartNote {
+    /// Uid of its pod, as its label says.
+    pub pod: String,
+    /// Whether the kernel let a [`STRANGER`]'s connection come to its pod at that moment.
+    pub lets_in: bool,
+    /// Whether it let one of the pod go there.
+    pub lets_out: bool,
+}
+
 /// A node. Times are the simulation's; the agent and the engine's stamps go by the machine's clock.
 #[derive(Debug)]
 pub struct SimNode {
@@ -66,6 +83,8 @@ pub struct SimNode {
     pub logic: Option<AgentLogic>,
     /// The machine's network.
     pub net: model::Node,
+    /// Containers that began since somebody asked.
+    starts: Vec<StartNote>,
     /// What it serves of Ingresses.
     pub served: Served,
     /// Services that its kernel followed since somebody asked, as they were then.
@@ -88,6 +107,7 @@ impl SimNode {
         let address = if let Some(IpAddr::V4(address)) = config.node_ip { address } else { Ipv4Addr::LOCALHOST };
         Self {
             net: model::Node::new(config.node.clone(), address),
+            starts: Vec::new(),
             served: Served::default(),
             followed: Vec::new(),
             runtime: SimRuntime::new(seed, conduct, clock),
@@ -273,11 +293,23 @@ impl SimNode {
         }
     }
 
+    /// Containers that began since the last call.
+    pub fn take_starts(&mut self) -> Vec<StartNote> {
+        std::mem::take(&mut self.starts)
+    }
+
     /// What isolates a pod comes before whatever it does.
     fn plug(&mut self) {
         for (pod, address) in std::mem::take(&mut self.runtime.plugged) {
             if let IpAddr::V4(address) = address {
                 self.net.plug(pod, address);
+            }
+        }
+        for Start { pod, address } in std::mem::take(&mut self.runtime.starts) {
+            if let Some(IpAddr::V4(address)) = address {
+                let lets = |from, to| self.net.lets(from, (to, PortProtocol::Tcp, PORT));
+                let (lets_in, lets_out) = (lets(STRANGER, address), lets(address, STRANGER));
+                self.starts.push(StartNote { pod, lets_in, lets_out });
             }
         }
     }

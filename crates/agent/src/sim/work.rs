@@ -10,7 +10,7 @@ use evenkeel_runtime::{
 };
 
 use super::{
-    engine::{Happening, SimContainer, SimRegistry, SimRuntime, StartNote},
+    engine::{Happening, SimContainer, SimRegistry, SimRuntime, Start},
     program::Program,
 };
 use crate::logic::command::{Failure, Input, OpId, Output, PullPolicy, Target, Work};
@@ -229,6 +229,13 @@ impl SimRuntime {
             return Err(Failure::Runtime(RuntimeError::Start { failure: StartFailure::PortInUse, message }));
         }
         let id = self.add(now, &spec.name, &spec.labels, ("sandbox", Program::good()), Resources::default())?;
+        let label = |c: &SimContainer, name: &str| c.info.labels.get(name).cloned();
+        let beside =
+            self.containers.values().filter(|c| c.info.state.is_alive() && c.info.joins.is_none() && c.by_agent);
+        let uid = pod.to_string();
+        if beside.filter(|c| label(c, crate::logic::labels::POD_UID).as_ref() == Some(&uid)).count() > 0 {
+            self.violations.push(format!("a second sandbox of pod {uid} is made beside one that is alive"));
+        }
         let ip = self.address();
         self.plugged.push((pod, ip));
         if let Some(c) = self.containers.get_mut(&id) {
@@ -269,7 +276,7 @@ impl SimRuntime {
             return fail(StartFailure::ExecutableNotFound, "exec: \"nope\": executable file not found in $PATH");
         }
         let pod = c.info.labels.get(crate::logic::labels::POD_UID).cloned().unwrap_or_default();
-        self.starts.push(StartNote { pod, address: sandbox.info.ip });
+        self.starts.push(Start { pod, address: sandbox.info.ip });
         self.run(now, id);
         Ok(Output::Done)
     }

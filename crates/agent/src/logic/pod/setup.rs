@@ -89,9 +89,9 @@ impl Pod {
     }
 
     /// The sandbox ended without our doing: everything is made anew, unless the end is a drift that
-    /// is not to be healed.
+    /// is not to be healed. One that is being made is not the one that was lost.
     pub(super) fn sandbox_lost(&mut self, reason: &'static str) {
-        if self.mode == Mode::Active {
+        if self.mode == Mode::Active && self.sandbox_ready().is_some() {
             self.mode = Mode::Rebuild(reason);
             self.dirty = true;
         }
