@@ -151,9 +151,10 @@ fn small_worlds_keep_every_promise() {
         let world = run(seed, env("EVENKEEL_NODES")).unwrap_or_else(|e| panic!("{e}"));
         let (steps, audits, backlog) = (world.steps, world.watch.audits, world.backlog);
         println!("{}\nseed {seed}: {steps} steps, {audits} audits, {backlog} events waited", world.story());
-        let (stops, follows, starts) = (world.services.stops, world.services.follows, world.policies.starts);
+        let (services, isolated) = (&world.services, world.policies.starts);
         println!(
-            "held against kernels: {stops} stops, {follows} followed Services, {starts} starts that policies isolate"
+            "held against kernels: {} stops, {} followed Services, {isolated} isolated starts",
+            services.stops, services.follows
         );
         return;
     }

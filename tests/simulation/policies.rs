@@ -5,7 +5,7 @@
 //! What should pass is made here from the objects, by as little as that takes, and shares no code with
 //! the product.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::Ipv4Addr, sync::Arc};
 
 use evenkeel_agent::sim::{STRANGER, SimNode, StartNote};
 use evenkeel_conductor::Published;
@@ -108,10 +108,6 @@ fn should_pass(way: Way, subject: Option<&Object>, peer: Option<&Object>, port: 
             .any(|rule| is_peer(rule, way, &pod.key.namespace, peer, objects) && is_port(rule, port))
 }
 
-fn lets(sim: &SimNode, from: Ipv4Addr, to: Ipv4Addr, port: u16) -> bool {
-    sim.net.lets(from, (to, PortProtocol::Tcp, port))
-}
-
 impl Policies {
     /// A server has committed: what isolates a pod that was given to its node now is to be there when it
     /// begins.
@@ -142,7 +138,8 @@ impl Policies {
             let value = policy.to_value();
             for way in Way::BOTH.into_iter().filter(|way| speaks_of(&value, *way)) {
                 self.starts += 1;
-                if (if way == Way::In { start.lets_in } else { start.lets_out }) {
+                let open = if way == Way::In { start.lets_in } else { start.lets_out };
+                if open {
                     return Err(format!("{} begins on {node}, and {} does not isolate it", pod.key, policy.key));
                 }
             }
@@ -151,39 +148,54 @@ impl Policies {
     }
 }
 
+/// One end of a connection.
+struct End<'a> {
+    /// `None` outside of the cluster, where nobody keeps anything off.
+    at: Option<(&'a Object, &'a SimNode)>,
+    address: Ipv4Addr,
+}
+
+impl End<'_> {
+    fn pod(&self) -> Option<&Object> {
+        self.at.map(|(pod, _)| pod)
+    }
+
+    fn lets(&self, from: Ipv4Addr, to: Ipv4Addr, port: u16) -> bool {
+        self.at.is_none_or(|(_, sim)| sim.net.lets(from, (to, PortProtocol::Tcp, port)))
+    }
+}
+
+impl fmt::Display for End<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.at {
+            Some((pod, sim)) => write!(f, "{} ({} on {})", pod.key, self.address, sim.name()),
+            None => f.write_str("outside"),
+        }
+    }
+}
+
 /// Whether every node's kernel lets through what the policies say, and nothing else.
 pub(crate) fn converged<'a>(machines: impl Iterator<Item = &'a Machine>, objects: &Objects) -> Result<(), String> {
     let sims: BTreeMap<&str, &SimNode> = machines.map(|m| (&**m.sim.name(), &m.sim)).collect();
-    let mut all: Vec<(Option<&Object>, Option<&SimNode>, Ipv4Addr)> = vec![(None, None, STRANGER)];
-    for pod in of_kind(objects, Kind::Pod) {
+    let pods = of_kind(objects, Kind::Pod).filter_map(|pod| {
         let status: Value = pod.status().ok().flatten().unwrap_or_default();
         let over = pod.deleting() || ["Succeeded", "Failed"].iter().any(|phase| status["phase"] == *phase);
-        let address = status["podIP"].as_str().and_then(|ip| ip.parse().ok());
-        let sim = pod.node.as_ref().and_then(|node| sims.get(&**node));
-        if let (Some(address), Some(sim), false) = (address, sim, over || all.len() > LOOKED_AT) {
-            all.push((Some(pod), Some(sim), address));
-        }
-    }
-    for (from, out, source) in &all {
-        for (to, into, target) in &all {
-            for port in PORTS.into_iter().filter(|_| source != target) {
-                let passes = |sim: &Option<&SimNode>| sim.is_none_or(|sim| lets(sim, *source, *target, port));
-                let is = passes(out) && passes(into);
-                let should =
-                    should_pass(Way::Out, *from, *to, port, objects) && should_pass(Way::In, *to, *from, port, objects);
-                if is != should {
-                    let name = |o: &Option<&Object>, at: &Ipv4Addr| match o {
-                        Some(pod) => format!("{} ({at}, on {})", pod.key, pod.node.as_deref().unwrap_or_default()),
-                        None => "outside".to_owned(),
-                    };
-                    let (from, to) = (name(from, source), name(to, target));
-                    let nodes =
-                        format!("its node lets it go: {}, the other lets it come: {}", passes(out), passes(into));
-                    let way = if is { "passes and should not" } else { "does not pass and should" };
-                    let policies: Vec<String> =
-                        of_kind(objects, Kind::NetworkPolicy).map(|p| p.key.name.to_string()).collect();
-                    return Err(format!("from {from} to port {port} of {to} {way}; {nodes}; policies {policies:?}"));
-                }
+        let address = status["podIP"].as_str()?.parse().ok().filter(|_| !over)?;
+        Some(End { at: Some((pod, *sims.get(&**pod.node.as_ref()?)?)), address })
+    });
+    let outside = End { at: None, address: STRANGER };
+    let all: Vec<End<'_>> = pods.take(LOOKED_AT).chain([outside]).collect();
+    for (from, to) in all.iter().flat_map(|from| all.iter().map(move |to| (from, to))) {
+        for port in PORTS.into_iter().filter(|_| from.address != to.address) {
+            let (goes, comes) = [from, to].map(|end| end.lets(from.address, to.address, port)).into();
+            let should = should_pass(Way::Out, from.pod(), to.pod(), port, objects)
+                && should_pass(Way::In, to.pod(), from.pod(), port, objects);
+            if (goes && comes) != should {
+                let policies: Vec<&str> = of_kind(objects, Kind::NetworkPolicy).map(|p| &*p.key.name).collect();
+                return Err(format!(
+                    "from {from} to port {port} of {to}: may go {goes}, may come {comes}, should pass {should}; \
+                     policies {policies:?}"
+                ));
             }
         }
     }

@@ -106,14 +106,17 @@ impl Node {
 
     /// Brings what isolates pods into the kernel.
     fn isolate(&mut self) {
-        let said = std::mem::take(&mut self.said);
-        if !std::mem::take(&mut self.filter_unknown) {
-            said.iter().for_each(|update| self.filter.update(update));
-            return;
+        let mut said = std::mem::take(&mut self.said);
+        if std::mem::take(&mut self.filter_unknown) {
+            self.filter = Filter::new(&self.name);
+            said = vec![self.known.as_update()];
         }
-        self.filter = Filter::new(&self.name);
-        self.filter.update(&self.known.as_update());
-        self.pods.iter().for_each(|(pod, address)| self.filter.set_address(*pod, Some(*address)));
+        for update in &said {
+            self.filter.update(update);
+        }
+        for (pod, address) in &self.pods {
+            self.filter.set_address(*pod, Some(*address));
+        }
     }
 
     /// A pod gets an address: what isolates it is in the kernel before the pod has a link.
