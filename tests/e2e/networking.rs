@@ -76,6 +76,15 @@ fn an_update_loses_no_request_by_any_way_in() {
         assert!(got.status.success(), "{got:?}");
     }
 
+    // Through the API server, as pages of programs in a cluster are looked at.
+    let pod = cluster.pods("default", "app=web")[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    for id in ["services/web", "services/http:web:http", &format!("pods/{pod}:8080")] {
+        let said = cluster.kubectl(&["get", "--raw", &format!("/api/v1/namespaces/default/{id}/proxy/")]);
+        assert!(said.contains("from shop 1.0"), "{id}: {said}");
+    }
+    let refused = cluster.kubectl_try(&["get", "--raw", &format!("/api/v1/namespaces/default/pods/{pod}:9/proxy/")]);
+    assert!(refused.as_ref().is_err_and(|e| e.contains("nothing listens on port 9")), "{refused:?}");
+
     // The network itself, also from one node alone.
     let said = cluster.evenkeel(&["net", "check"]);
     assert!(said.lines().nth(1).is_some_and(|row| row.contains("Checked") && row.contains(" 0 ")), "{said}");

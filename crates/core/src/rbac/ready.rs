@@ -116,9 +116,11 @@ fn view() -> Vec<Rule> {
 
 fn edit() -> Vec<Rule> {
     let ways = ["pods/attach", "pods/exec", "pods/portforward"];
+    let proxies = ["pods/proxy", "services/proxy"];
     vec![
-        rule(&READ, CORE, &[ways[0], ways[1], ways[2], "secrets"]),
+        rule(&READ, CORE, &[ways[0], ways[1], ways[2], proxies[0], proxies[1], "secrets"]),
         rule(&["create"], CORE, &ways),
+        rule(&WRITE, CORE, &proxies),
         rule(&["impersonate"], CORE, &["serviceaccounts"]),
         rule(&WRITE, CORE, &["configmaps", "events", "pods", "secrets", "serviceaccounts", "services"]),
         rule(&["create"], CORE, &["pods/eviction", "serviceaccounts/token"]),

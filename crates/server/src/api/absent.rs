@@ -98,13 +98,11 @@ pub(super) fn answer(api: &Arc<Api>, parts: &Parts) -> Result<Option<Response>, 
 }
 
 /// What Kubernetes has below objects of kinds that are here, and is not here yet, with what there is instead.
-const BELOW: [(Kind, &str, &str); 6] = [
+const BELOW: [(Kind, &str, &str); 4] = [
     (Kind::Namespace, "finalize", ""),
     (Kind::Node, "proxy", ""),
     (Kind::Pod, "binding", ": pods get their nodes from Evenkeel"),
-    (Kind::Pod, "proxy", ": a pod's ports are reached by its portforward"),
     (Kind::Pod, "resize", ": a pod's specification does not change; change that of its workload"),
-    (Kind::Service, "proxy", ": the ports of a Service's pods are reached by their portforward"),
 ];
 
 /// Refuses what is not there below an object.
@@ -169,12 +167,6 @@ mod tests {
                 "FlowSchema of flowcontrol.apiserver.k8s.io/v1 is not",
             ),
             ("GET", "/apis/apps/v1beta1/statefulsets".into(), 404, "could not find the requested resource"),
-            (
-                "GET",
-                "/api/v1/namespaces/shop/services/http:web:80/proxy/a/b".into(),
-                404,
-                "services/proxy is not supported",
-            ),
             (
                 "POST",
                 "/api/v1/namespaces/shop/pods/web/binding".into(),

@@ -51,6 +51,7 @@ const POD: &[Below] = &[
     PORT_FORWARD,
     EVICTION,
     EPHEMERAL,
+    PROXY,
     action("adopt"),
     action("remove"),
 ];
@@ -58,6 +59,8 @@ const POD: &[Below] = &[
 const ATTACH: Below = Below { name: "attach", verbs: &["create", "get"] };
 const EXEC: Below = Below { name: "exec", verbs: &["create", "get"] };
 const PORT_FORWARD: Below = Below { name: "portforward", verbs: &["create", "get"] };
+/// Requests of HTTP that are led into a pod.
+const PROXY: Below = Below { name: "proxy", verbs: &["create", "delete", "get", "patch", "update"] };
 /// Containers that are added to a pod that runs.
 pub(super) const EPHEMERAL: Below = Below { name: "ephemeralcontainers", verbs: &["get", "patch", "update"] };
 /// The word of whoever may approve a request for a certificate.
@@ -71,6 +74,7 @@ pub(crate) fn below(kind: Kind, customs: &Customs) -> &'static [Below] {
     match kind {
         Kind::Custom(_) => custom::below(customs, kind),
         Kind::Pod => POD,
+        Kind::Service => &[PROXY, STATUS_WRITES],
         Kind::Source => SOURCE,
         Kind::ServiceAccount => ACCOUNT,
         Kind::Drift => DRIFT,

@@ -121,7 +121,7 @@ fn routes() -> Vec<Route> {
         }
         for below in access::below(*kind, &Customs::default()) {
             // Connections are looked at on their own.
-            if ["exec", "attach", "portforward", "log", "place"].contains(&below.name) {
+            if ["exec", "attach", "portforward", "proxy", "log", "place"].contains(&below.name) {
                 continue;
             }
             let (own, api_version) = match below.name {

@@ -12,7 +12,7 @@ use super::{
     access_tests::{Door, paths},
     discovery,
     reviews::{self, GROUPS},
-    tests::{admin, pod},
+    tests::{REFUSED, admin, pod},
 };
 
 async fn ask(door: &Door, method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
@@ -64,7 +64,10 @@ fn taken() -> Vec<(String, Vec<&'static str>)> {
         all.push((home.clone(), collection));
         all.push((format!("{home}/x"), some(&["get", "update", "patch", "delete"])));
         for below in access::below(*kind, &Customs::default()) {
-            all.push((format!("{home}/x/{}", below.name), methods(below.verbs)));
+            let mut methods = methods(below.verbs);
+            // Whatever a program in a pod takes.
+            methods.extend((below.name == "proxy").then_some("OPTIONS"));
+            all.push((format!("{home}/x/{}", below.name), methods));
         }
     }
     for group in GROUPS {
@@ -281,7 +284,10 @@ const PIECES: [&str; 24] = [
 #[tokio::test]
 async fn noise_on_every_route_is_the_callers_fault() {
     let door = Door::open();
-    door.fake.put(pod("x", "Running"));
+    let mut x = pod("x", "Running");
+    // What is led into it finds nobody there.
+    x["spec"]["containers"][0]["ports"] = json!([{"containerPort": REFUSED}]);
+    door.fake.put(x);
     let mut rng = Rng::new(6);
     let mut pick = |n: usize| usize::try_from(rng.next_u64() % n as u64).unwrap();
     let medias = [

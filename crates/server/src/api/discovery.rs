@@ -89,6 +89,8 @@ fn below_kind(kind: Kind, below: &str) -> Value {
         (Kind::ServiceAccount, "token") => {
             json!({"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"})
         }
+        (Kind::Pod, "proxy") => json!({"group": "", "version": "v1", "kind": "PodProxyOptions"}),
+        (_, "proxy") => json!({"group": "", "version": "v1", "kind": "ServiceProxyOptions"}),
         (_, "scale") => json!({"group": "autoscaling", "version": "v1", "kind": "Scale"}),
         _ => response_kind(kind),
     }

@@ -58,20 +58,10 @@ pub(crate) async fn open(api: &Arc<Api>, key: &Key, parts: &mut Parts, pairs: &P
     if pod.node.is_none() {
         return Err(Failure::bad_request(format!("pod {} does not have a host assigned", key.name)));
     }
-    let turn = || {
-        api.commands.clone().try_acquire_owned().map_err(|_| Failure {
-            retry_after: Some(1),
-            ..Failure::new(
-                429,
-                "TooManyRequests",
-                format!("{} streams are open already, as many as may", exec::COMMANDS),
-            )
-        })
-    };
     let (name, namespace) = (key.name.clone(), key.namespace.clone());
     let say = move |how: &str| tracing::info!(pod = %name, %namespace, how, "ports are forwarded");
     if upgrade::is_wanted(&parts.headers) {
-        let response = itself(api, parts, pod, turn()?)?;
+        let response = itself(api, parts, pod, turn(api)?)?;
         say("SPDY");
         return Ok(response);
     }
@@ -81,7 +71,7 @@ pub(crate) async fn open(api: &Arc<Api>, key: &Key, parts: &mut Parts, pairs: &P
     let mut upgrade = upgrade.max_message_size(MESSAGE).max_frame_size(MESSAGE).write_buffer_size(0);
     let offered: Vec<&[u8]> = upgrade.requested_protocols().map(HeaderValue::as_bytes).collect();
     if offered.contains(&TUNNEL.as_bytes()) {
-        let turn = turn()?;
+        let turn = turn(api)?;
         upgrade.set_selected_protocol(HeaderValue::from_static(TUNNEL));
         say("SPDY in WebSocket");
         let api = api.clone();
@@ -92,11 +82,19 @@ pub(crate) async fn open(api: &Arc<Api>, key: &Key, parts: &mut Parts, pairs: &P
         return Err(Failure::bad_request(format!("the client offers no protocol that is known here: {known}")));
     };
     let request = PortRequest { pod: pod.uid, port: port(pairs)? };
-    let turn = turn()?;
+    let turn = turn(api)?;
     upgrade.set_selected_protocol(HeaderValue::from_static(protocol.name()));
     say("channels");
     let api = api.clone();
     Ok(upgrade.on_upgrade(move |socket| channels(api, pod, request, protocol, socket, turn)))
+}
+
+/// A place among the streams that may be open at once.
+pub(super) fn turn(api: &Api) -> Result<OwnedSemaphorePermit, Failure> {
+    api.commands.clone().try_acquire_owned().map_err(|_| Failure {
+        retry_after: Some(1),
+        ..Failure::new(429, "TooManyRequests", format!("{} streams are open already, as many as may", exec::COMMANDS))
+    })
 }
 
 fn port(pairs: &Pairs) -> Result<u16, Failure> {
@@ -292,4 +290,4 @@ fn on(channel: u8, bytes: &[u8]) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -102,7 +102,11 @@ impl Asked {
         asked.namespace = namespace.into();
         asked.resource = rest.first().copied().unwrap_or_default().into();
         asked.name = rest.get(1).copied().unwrap_or_default().into();
-        asked.subresource = rest.get(2..).unwrap_or_default().join("/");
+        asked.subresource = match rest.get(2..).unwrap_or_default() {
+            // What follows is the path in the pod.
+            ["proxy", ..] => "proxy".into(),
+            below => below.join("/"),
+        };
         asked.verb = asked.verb_of(method, uri)?.into();
         Ok(asked)
     }
@@ -157,6 +161,13 @@ mod tests {
             ("GET", "/api/v1/namespaces/shop/pods/web/log", "get |pods/log in shop named web"),
             ("GET", "/api/v1/namespaces/shop/pods/web/exec?command=sh", "create |pods/exec in shop named web"),
             ("POST", "/api/v1/namespaces/shop/pods/web/portforward", "create |pods/portforward in shop named web"),
+            (
+                "GET",
+                "/api/v1/namespaces/shop/services/http:web:80/proxy",
+                "get |services/proxy in shop named http:web:80",
+            ),
+            ("POST", "/api/v1//namespaces/shop/pods/w%65b/pr%6Fxy//a/exec", "create |pods/proxy in shop named web"),
+            ("DELETE", "/api/v1/namespaces/shop/pods/web/proxy/", "delete |pods/proxy in shop named web"),
             ("GET", "/api/v1/namespaces/shop/pods/web/attach", "create |pods/attach in shop named web"),
             (
                 "DELETE",

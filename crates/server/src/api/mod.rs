@@ -51,6 +51,7 @@ mod options;
 mod path;
 mod pods;
 mod protobuf;
+mod proxy;
 mod query;
 mod read;
 mod rebalance;

@@ -22,6 +22,7 @@ use super::{
     auth, custom, diff, discovery, events, exec, extras, forward, gate, health, issuer, leases, logs, netcheck,
     openapi,
     path::{self, Target},
+    proxy,
     query::{self, Pairs, Params},
     read, rebalance, reviews, scale, server,
     status::{Failure, bytes_response, json_response},
@@ -59,6 +60,10 @@ async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result
 
 /// Answers a request of somebody who may make it.
 async fn route(api: &Arc<Api>, mut parts: Parts, body: Body, user: User) -> Result<Response, Failure> {
+    let whole = parts.uri.path().to_owned();
+    if let Some(asked) = proxy::Asked::of(&whole) {
+        return proxy::handle(api, parts, body, asked).await;
+    }
     let path = parts.uri.path();
     query::check_timeout(&Pairs::of(&parts.uri)?)?;
     acceptable(&parts)?;
