@@ -60,8 +60,8 @@ async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result
 
 /// Answers a request of somebody who may make it.
 async fn route(api: &Arc<Api>, mut parts: Parts, body: Body, user: User) -> Result<Response, Failure> {
-    let whole = parts.uri.path().to_owned();
-    if let Some(asked) = proxy::Asked::of(&whole) {
+    let uri = parts.uri.clone();
+    if let Some(asked) = proxy::Asked::of(uri.path()) {
         return proxy::handle(api, parts, body, asked).await;
     }
     let path = parts.uri.path();

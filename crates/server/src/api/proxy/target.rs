@@ -30,13 +30,15 @@ pub(in super::super) struct Asked<'p> {
 impl<'p> Asked<'p> {
     /// Reads a path; `None` if it is of something else.
     pub(in super::super) fn of(path: &'p str) -> Option<Self> {
-        let (mut parts, mut at) = (Vec::new(), 0);
-        while parts.len() < 7 {
+        // Of most paths nothing is copied: they are shorter.
+        let (mut parts, mut at) = ([""; 7], 0);
+        for part in &mut parts {
             let from = at + path[at..].find(|c| c != '/')?;
             at = path[from..].find('/').map_or(path.len(), |length| from + length);
-            parts.push(percent_decode(&path[from..at])?);
+            *part = &path[from..at];
         }
-        let [api, version, namespaces, namespace, plural, id, proxy] = <[String; 7]>::try_from(parts).ok()?;
+        let decoded: Option<Vec<String>> = parts.into_iter().map(percent_decode).collect();
+        let [api, version, namespaces, namespace, plural, id, proxy] = <[String; 7]>::try_from(decoded?).ok()?;
         if [&*api, &*version, &*namespaces, &*proxy] != ["api", "v1", "namespaces", "proxy"] {
             return None;
         }
