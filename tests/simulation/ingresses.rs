@@ -8,12 +8,12 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use evenkeel_agent::sim::Served;
-use evenkeel_model::{Key, Kind, Object};
-use serde_json::Value;
+use evenkeel_model::{Key, Kind};
 
-use crate::machine::Machine;
-
-type Objects = BTreeMap<Key, Arc<Object>>;
+use crate::{
+    machine::Machine,
+    objects::{Objects, of_kind, rows, text},
+};
 
 /// What is served: host, path, namespace and Service of each way in, and the chain of each certificate.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,27 +22,21 @@ struct Ways {
     chains: BTreeMap<String, String>,
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().into()
-}
-
-fn rows<'v>(value: &'v Value, field: &str) -> &'v [Value] {
-    value[field].as_array().map_or(&[], Vec::as_slice)
-}
-
 fn wanted(objects: &Objects) -> Ways {
     let mut ways = Ways::default();
-    for ingress in objects.values().filter(|o| o.key.kind == Kind::Ingress) {
+    for ingress in of_kind(objects, Kind::Ingress) {
         let (namespace, value) = (ingress.key.namespace.to_string(), ingress.to_value());
         for rule in rows(&value["spec"], "rules") {
             let paths = rows(&rule["http"], "paths").iter();
-            let service = |path: &Value| text(&path["backend"]["service"]["name"]);
-            let of = paths.map(|path| [text(&rule["host"]), text(&path["path"]), namespace.clone(), service(path)]);
+            let of = paths.map(|path| {
+                [text(&rule["host"]), text(&path["path"]), &*namespace, text(&path["backend"]["service"]["name"])]
+                    .map(String::from)
+            });
             ways.paths.extend(of);
         }
         for tls in rows(&value["spec"], "tls") {
             let name = text(&tls["secretName"]);
-            let secret = objects.get(&Key::new(Kind::Secret, &*namespace, &*name)).map(|s| s.to_value());
+            let secret = objects.get(&Key::new(Kind::Secret, &*namespace, name)).map(|s| s.to_value());
             let chain = secret.and_then(|s| BASE64.decode(text(&s["data"]["tls.crt"])).ok());
             let chain = chain.and_then(|bytes| String::from_utf8(bytes).ok());
             ways.chains.extend(chain.map(|chain| (format!("{namespace}/{name}"), chain)));

@@ -15,6 +15,7 @@ mod ingresses;
 mod line;
 mod machine;
 mod network;
+mod objects;
 mod policies;
 mod routes;
 mod server;

@@ -12,14 +12,15 @@ use evenkeel_conductor::Published;
 use evenkeel_model::{Key, Kind, Object, Uid, net::PortProtocol};
 use serde_json::Value;
 
-use crate::machine::Machine;
+use crate::{
+    machine::Machine,
+    objects::{Objects, of_kind, rows},
+};
 
 /// The port that pods name, and one that they do not.
 const PORTS: [u16; 2] = [8080, 9090];
 /// At rest so many pods are looked at, each with each.
 const LOOKED_AT: usize = 16;
-
-type Objects = BTreeMap<Key, Arc<Object>>;
 
 /// Which way a connection goes, seen from the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,14 +48,6 @@ pub(crate) struct Policies {
     bound: BTreeMap<Uid, Vec<Arc<Object>>>,
     /// Containers whose start was held against their node's kernel, for who reads a run.
     pub(crate) starts: u64,
-}
-
-fn of_kind(objects: &Objects, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
-    objects.values().filter(move |o| o.key.kind == kind)
-}
-
-fn rows<'v>(value: &'v Value, field: &str) -> &'v [Value] {
-    value[field].as_array().map_or(&[], Vec::as_slice)
 }
 
 /// Whether labels have all that a selector names.

@@ -23,7 +23,10 @@ use evenkeel_net::model::Knock;
 use evenkeel_wire::ToServer;
 use serde_json::Value;
 
-use crate::machine::Machine;
+use crate::{
+    machine::Machine,
+    objects::{Objects, of_kind, rows, text},
+};
 
 /// How long a pod's end waits for agents that hang, less what clocks drift apart in it.
 const BOUND: Duration = Duration::from_millis(1900);
@@ -35,9 +38,6 @@ const JUDGED: Duration = Duration::from_secs(30);
 const DOUBT: Duration = Duration::from_secs(14);
 /// Where pods of the repositories listen.
 const PORT: u16 = 8080;
-
-/// The objects as they were seen last.
-type Objects = BTreeMap<Key, Arc<Object>>;
 
 /// The checks' memory.
 #[derive(Debug, Default)]
@@ -66,24 +66,15 @@ fn value(object: &Object) -> Value {
     object.to_value()
 }
 
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
 /// Whether a pod's status says that it is ready.
 fn is_ready(status: &Value) -> bool {
     let conditions = status["conditions"].as_array().into_iter().flatten();
     conditions.into_iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
 }
 
-fn of_kind(objects: &Objects, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
-    objects.values().filter(move |o| o.key.kind == kind)
-}
-
 /// The addresses of pools that a Service has.
 fn of_pools(service: &Value) -> impl Iterator<Item = Ipv4Addr> + '_ {
-    let all = service["status"]["loadBalancer"]["ingress"].as_array().into_iter().flatten();
-    all.filter_map(|one| text(&one["ip"]).parse().ok())
+    rows(&service["status"]["loadBalancer"], "ingress").iter().filter_map(|one| text(&one["ip"]).parse().ok())
 }
 
 /// A Service's places: its addresses, and the nodes' own.

@@ -13,7 +13,10 @@ use super::{
     engine::{Happening, SimContainer, SimRegistry, SimRuntime, Start},
     program::Program,
 };
-use crate::logic::command::{Failure, Input, OpId, Output, PullPolicy, Target, Work};
+use crate::logic::{
+    command::{Failure, Input, OpId, Output, PullPolicy, Target, Work},
+    labels,
+};
 
 /// An operation under way.
 #[derive(Debug, Clone)]
@@ -229,11 +232,13 @@ impl SimRuntime {
             return Err(Failure::Runtime(RuntimeError::Start { failure: StartFailure::PortInUse, message }));
         }
         let id = self.add(now, &spec.name, &spec.labels, ("sandbox", Program::good()), Resources::default())?;
-        let label = |c: &SimContainer, name: &str| c.info.labels.get(name).cloned();
-        let beside =
-            self.containers.values().filter(|c| c.info.state.is_alive() && c.info.joins.is_none() && c.by_agent);
         let uid = pod.to_string();
-        if beside.filter(|c| label(c, crate::logic::labels::POD_UID).as_ref() == Some(&uid)).count() > 0 {
+        let beside = |c: &SimContainer| {
+            let has = &c.info.labels;
+            let own = has.get(labels::POD_UID) == Some(&uid) && has.contains_key(labels::SANDBOX);
+            c.by_agent && own && c.info.state.is_alive()
+        };
+        if self.containers.values().any(beside) {
             self.violations.push(format!("a second sandbox of pod {uid} is made beside one that is alive"));
         }
         let ip = self.address();
@@ -275,7 +280,7 @@ impl SimRuntime {
         if !c.program.startable {
             return fail(StartFailure::ExecutableNotFound, "exec: \"nope\": executable file not found in $PATH");
         }
-        let pod = c.info.labels.get(crate::logic::labels::POD_UID).cloned().unwrap_or_default();
+        let pod = c.info.labels.get(labels::POD_UID).cloned().unwrap_or_default();
         self.starts.push(Start { pod, address: sandbox.info.ip });
         self.run(now, id);
         Ok(Output::Done)
@@ -332,7 +337,7 @@ impl SimRuntime {
         if !self.up {
             return Err(RuntimeError::EngineUnavailable { message: "connection refused".into() });
         }
-        let ours = |c: &&SimContainer| c.info.labels.get(crate::logic::labels::CLUSTER).is_some_and(|v| v == cluster);
+        let ours = |c: &&SimContainer| c.info.labels.get(labels::CLUSTER).is_some_and(|v| v == cluster);
         Ok(self.containers.values().filter(ours).map(|c| c.info.clone()).collect())
     }
 }

@@ -79,10 +79,7 @@ pub(crate) async fn open(
         })
     };
     let way = way(parts).await?;
-    let turn = api.commands.clone().try_acquire_owned().map_err(|_| Failure {
-        retry_after: Some(1),
-        ..Failure::new(429, "TooManyRequests", format!("{COMMANDS} commands run already, as many as may"))
-    })?;
+    let turn = api.turn("commands run")?;
     let what = if attach { "somebody attaches" } else { "a command is run" };
     tracing::info!(pod = %key.name, namespace = %key.namespace, container, "{what}");
     let api = api.clone();

@@ -29,12 +29,13 @@ use tokio::{
 use super::{
     Api,
     channels::Protocol,
-    exec,
     query::Pairs,
     spdy::{self, upgrade},
     status::Failure,
 };
 
+/// What there may be no more of.
+pub(super) const OPEN: &str = "streams are open";
 /// SPDY/3.1 within WebSocket messages, in `Sec-WebSocket-Protocol`.
 const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
 /// What is spoken on SPDY's streams, in `X-Stream-Protocol-Version`.
@@ -61,7 +62,7 @@ pub(crate) async fn open(api: &Arc<Api>, key: &Key, parts: &mut Parts, pairs: &P
     let (name, namespace) = (key.name.clone(), key.namespace.clone());
     let say = move |how: &str| tracing::info!(pod = %name, %namespace, how, "ports are forwarded");
     if upgrade::is_wanted(&parts.headers) {
-        let response = itself(api, parts, pod, turn(api)?)?;
+        let response = itself(api, parts, pod, api.turn(OPEN)?)?;
         say("SPDY");
         return Ok(response);
     }
@@ -71,7 +72,7 @@ pub(crate) async fn open(api: &Arc<Api>, key: &Key, parts: &mut Parts, pairs: &P
     let mut upgrade = upgrade.max_message_size(MESSAGE).max_frame_size(MESSAGE).write_buffer_size(0);
     let offered: Vec<&[u8]> = upgrade.requested_protocols().map(HeaderValue::as_bytes).collect();
     if offered.contains(&TUNNEL.as_bytes()) {
-        let turn = turn(api)?;
+        let turn = api.turn(OPEN)?;
         upgrade.set_selected_protocol(HeaderValue::from_static(TUNNEL));
         say("SPDY in WebSocket");
         let api = api.clone();
@@ -82,19 +83,11 @@ pub(crate) async fn open(api: &Arc<Api>, key: &Key, parts: &mut Parts, pairs: &P
         return Err(Failure::bad_request(format!("the client offers no protocol that is known here: {known}")));
     };
     let request = PortRequest { pod: pod.uid, port: port(pairs)? };
-    let turn = turn(api)?;
+    let turn = api.turn(OPEN)?;
     upgrade.set_selected_protocol(HeaderValue::from_static(protocol.name()));
     say("channels");
     let api = api.clone();
     Ok(upgrade.on_upgrade(move |socket| channels(api, pod, request, protocol, socket, turn)))
-}
-
-/// A place among the streams that may be open at once.
-pub(super) fn turn(api: &Api) -> Result<OwnedSemaphorePermit, Failure> {
-    api.commands.clone().try_acquire_owned().map_err(|_| Failure {
-        retry_after: Some(1),
-        ..Failure::new(429, "TooManyRequests", format!("{} streams are open already, as many as may", exec::COMMANDS))
-    })
 }
 
 fn port(pairs: &Pairs) -> Result<u16, Failure> {

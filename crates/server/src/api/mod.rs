@@ -79,10 +79,11 @@ use std::sync::Arc;
 use axum::{Router, middleware, routing};
 use evenkeel_model::Time;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::{CompressionLayer, predicate::Predicate};
 
+use self::status::Failure;
 use crate::{dispatch::Agents, oidc::Oidc, pki::Pki};
 
 pub use access_log::{AccessLog, Logged};
@@ -139,6 +140,14 @@ impl Api {
             oidc: None,
             log: None,
         }
+    }
+
+    /// A place among the commands and connections that lead into pods; `are` says what there are enough of.
+    fn turn(&self, are: &str) -> Result<OwnedSemaphorePermit, Failure> {
+        self.commands.clone().try_acquire_owned().map_err(|_| Failure {
+            retry_after: Some(1),
+            ..Failure::new(429, "TooManyRequests", format!("{} {are} already, as many as may", exec::COMMANDS))
+        })
     }
 
     /// With the tokens and nodes of a CA. Without one there are no tokens to be had.

@@ -50,15 +50,19 @@ const BUFFER: usize = 64 << 10;
 /// A program that has said nothing for so long says nothing.
 const RESPONSE: Duration = Duration::from_mins(5);
 /// Headers that speak of one connection alone (RFC 9110, 7.6.1), and of who asks here.
-const OWN: [HeaderName; 8] = [
+const OWN: [HeaderName; 12] = [
     header::AUTHORIZATION,
     header::CONNECTION,
     header::HOST,
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
     header::TE,
+    header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
 ];
 
 /// Answers with what a pod does.
@@ -71,7 +75,7 @@ pub(super) async fn handle(api: &Arc<Api>, parts: Parts, body: Body, asked: Aske
     // One after the other, as far as milliseconds are by chance.
     let pick = usize::try_from((api.now)().0).unwrap_or_default();
     let (pod, port) = asked.find(&view, pick)?;
-    let turn = forward::turn(api)?;
+    let turn = api.turn(forward::OPEN)?;
     tracing::info!(pod = %pod.key.name, namespace = %pod.key.namespace, port, "a request is led into a pod");
     let stream = connect(api, &pod, port).await?;
     let (mut sender, connection) = http1::handshake::<_, Body>(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
@@ -233,7 +237,6 @@ fn own_taken_away(mut headers: HeaderMap) -> HeaderMap {
     for name in named.iter().chain(&others).chain(&OWN) {
         headers.remove(name);
     }
-    headers.remove("keep-alive");
     headers
 }
 

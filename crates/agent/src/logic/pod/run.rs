@@ -25,11 +25,6 @@ const MIN_HOOK: Duration = Duration::from_secs(30);
 /// Exit code of a container whose program could not be started.
 const START_ERROR: i32 = 128;
 
-/// Whether something that the pod cannot help was in the way.
-fn outside(failure: &Failure) -> bool {
-    matches!(failure, Failure::Runtime(e) if e.is_outside())
-}
-
 impl Pod {
     /// Takes one container as far as it goes now.
     pub(super) fn drive_container(&mut self, i: usize, cx: &mut Cx<'_>) {
@@ -133,7 +128,7 @@ impl Pod {
             return;
         }
         let tries = c.failed.as_ref().map_or(0, |f| f.tries) + 1;
-        c.failed = Some(FailedStart { tries, reason: reason.to_owned(), outside: outside(failure) });
+        c.failed = Some(FailedStart { tries, reason: reason.to_owned(), outside: failure.is_outside() });
         c.retry = doubled(c.retry, cx.settings().retry_first, cx.settings().retry_max);
         c.failed_message.clone_from(&message);
         let pulling = matches!(reason, "ErrImagePull" | "RegistryUnavailable") && tries > 1;
@@ -277,7 +272,7 @@ impl Pod {
                 if lost {
                     self.containers[i].state = State::Waiting;
                     self.sandbox_lost(evenkeel_model::podstatus::REASON_ENGINE);
-                } else if !outside(&failure) && !self.restarts_after(i, false, START_ERROR) {
+                } else if !failure.is_outside() && !self.restarts_after(i, false, START_ERROR) {
                     self.never_started(i, id, &failure, cx);
                 } else {
                     self.failed_start(i, "RunContainerError", &failure, cx);
