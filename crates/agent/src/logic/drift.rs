@@ -1,24 +1,24 @@
-//! Drifts of containers on their way to the server: held back for a moment, so that the events
-//! which follow tell their kind, and dropped when it turns out that the engine itself went away.
+//! Drifts of containers on their way to the server. The end of a run is held back for a moment, so
+//! that the events which follow tell its kind, and then until the engine has answered a question
+//! that is younger than it: an engine that shuts down takes no more questions before it stops its
+//! containers, one by one and over many seconds, and that is nobody's drift.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use evenkeel_model::{Time, Uid};
-use evenkeel_runtime::ContainerId;
 use evenkeel_wire::{ContainerDrift, DriftAction};
 
 use super::{
+    command::OpId,
     settings::{MAX_DRIFTS, Settings},
     shift::shift,
 };
 
-/// Kills within this many milliseconds belong together.
-const HIT_WINDOW_MILLIS: i64 = 3000;
-
 #[derive(Debug)]
 struct Held {
     due: Time,
-    first: Time,
+    /// The last operation before it was seen.
+    since: OpId,
     drift: ContainerDrift,
     healed: bool,
 }
@@ -28,7 +28,6 @@ struct Held {
 pub(super) struct DriftBook {
     held: Vec<Held>,
     ready: VecDeque<ContainerDrift>,
-    hits: Vec<(Time, ContainerId)>,
 }
 
 fn ends_a_run(action: DriftAction) -> bool {
@@ -37,18 +36,19 @@ fn ends_a_run(action: DriftAction) -> bool {
 
 impl DriftBook {
     /// Takes a drift in. Only the end of a run is held: of other acts there is nothing more to learn.
-    pub(super) fn record(&mut self, now: Time, settings: &Settings, drift: ContainerDrift) {
+    /// `newest`: the last operation that was begun.
+    pub(super) fn record(&mut self, now: Time, newest: OpId, settings: &Settings, drift: ContainerDrift) {
         if !ends_a_run(drift.action) {
             return self.tell(drift);
         }
         self.held.retain(|h| !(same(&h.drift, &drift) && h.drift.action == drift.action));
-        self.held.push(Held { due: now + settings.drift_hold, first: now, drift, healed: false });
+        self.held.push(Held { due: now + settings.drift_hold, since: newest, drift, healed: false });
     }
 
     /// A later event tells more of what ended a container.
     pub(super) fn upgrade(&mut self, pod: Uid, container: Option<&str>, action: DriftAction) {
         let of = |h: &&mut Held| h.drift.pod == pod && h.drift.container.as_deref() == container;
-        if let Some(h) = self.held.iter_mut().filter(|h| ends_a_run(h.drift.action)).find(of) {
+        if let Some(h) = self.held.iter_mut().find(of) {
             h.drift.action = action;
         }
     }
@@ -64,44 +64,27 @@ impl DriftBook {
         }
     }
 
-    /// Someone signalled a container through the engine.
-    pub(super) fn hit(&mut self, now: Time, id: &ContainerId) {
-        self.hits.retain(|(at, other)| now.0 - at.0 <= HIT_WINDOW_MILLIS && other != id);
-        self.hits.push((now, id.clone()));
-    }
-
     /// The engine went away: what ended since was the engine's doing.
     /// Gives the drifts that were none.
     pub(super) fn engine_down(&mut self) -> Vec<ContainerDrift> {
-        let (none, held) = std::mem::take(&mut self.held).into_iter().partition(|h| ends_a_run(h.drift.action));
-        self.held = held;
-        none.into_iter().map(|h: Held| h.drift).collect()
+        std::mem::take(&mut self.held).into_iter().map(|held| held.drift).collect()
     }
 
-    /// Moves what was held long enough to what is told. `alive` lists what runs now: when all that
-    /// ran was hit at once, the engine may be shutting down, and the verdict waits.
-    pub(super) fn tick(&mut self, now: Time, settings: &Settings, alive: impl FnOnce() -> BTreeSet<ContainerId>) {
-        if self.held.iter().all(|h| h.due > now) {
-            return;
-        }
-        let hit: BTreeSet<&ContainerId> = self.hits.iter().map(|(_, id)| id).collect();
-        let mass = hit.len() > 1 && alive().iter().all(|id| hit.contains(id));
-        let (mut rest, mut told) = (Vec::new(), Vec::new());
-        for mut h in std::mem::take(&mut self.held) {
-            if h.due > now {
-                rest.push(h);
-            } else if mass && ends_a_run(h.drift.action) && h.due < h.first + settings.drift_hold_mass {
-                h.due = h.first + settings.drift_hold_mass;
-                rest.push(h);
-            } else {
-                let healed = h.healed.then(|| ContainerDrift { healed: true, ..h.drift.clone() });
-                told.push(h.drift);
-                told.extend(healed);
-            }
-        }
+    /// Whether one was held long enough, and waits for an answer of the engine alone.
+    pub(super) fn waits_for_the_engine(&self, now: Time) -> bool {
+        self.held.iter().any(|h| h.due <= now)
+    }
+
+    /// The engine has answered `asked`. Moves what was held long enough, and is older than that
+    /// question, to what is told.
+    pub(super) fn answered(&mut self, now: Time, asked: OpId) {
+        let (told, rest) =
+            std::mem::take(&mut self.held).into_iter().partition(|h: &Held| h.due <= now && h.since < asked);
         self.held = rest;
-        for drift in told {
+        for Held { drift, healed, .. } in told {
+            let healed = healed.then(|| ContainerDrift { healed: true, ..drift.clone() });
             self.tell(drift);
+            healed.into_iter().for_each(|healed| self.tell(healed));
         }
     }
 
@@ -115,13 +98,12 @@ impl DriftBook {
     pub(super) fn clock_moved(&mut self, millis: i64) {
         for held in &mut self.held {
             shift(&mut held.due, millis);
-            shift(&mut held.first, millis);
         }
-        self.hits.iter_mut().for_each(|(at, _)| shift(at, millis));
     }
 
-    pub(super) fn wake(&self) -> Option<Time> {
-        self.held.iter().map(|h| h.due).min()
+    /// When the next one after `now` has been held long enough.
+    pub(super) fn wake(&self, now: Time) -> Option<Time> {
+        self.held.iter().map(|h| h.due).filter(|due| *due > now).min()
     }
 
     pub(super) fn take(&mut self) -> Vec<ContainerDrift> {

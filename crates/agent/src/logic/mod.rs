@@ -73,6 +73,8 @@ pub struct AgentLogic {
     /// Operation and its deadline.
     listing: Option<(OpId, Time)>,
     next_list: Time,
+    /// None is made before, after one that failed.
+    list_from: Time,
     session: Session,
     node: NodeReport,
     drifts: DriftBook,
@@ -101,6 +103,7 @@ impl AgentLogic {
             compared: false,
             listing: None,
             next_list: Time(0),
+            list_from: Time(0),
             session: Session::default(),
             node: NodeReport::default(),
             drifts: DriftBook::default(),
@@ -161,7 +164,7 @@ impl AgentLogic {
             list,
             listing,
             self.ops.next_deadline(),
-            self.drifts.wake(),
+            self.drifts.wake(self.last_step),
             self.happened.wake(),
             self.session.deadline(),
         ];
@@ -246,8 +249,6 @@ impl AgentLogic {
         }
         self.touched.clear();
         self.drop_forgotten(out);
-        let pods = &self.pods;
-        self.drifts.tick(now, &self.config.settings, || pods.values().flat_map(Pod::alive).collect());
         self.happened.tick(now);
         self.write(out);
     }
@@ -311,14 +312,22 @@ impl AgentLogic {
 
     fn list_when_due(&mut self, now: Time, out: &mut Vec<Command>) {
         if self.listing.is_some_and(|(_, deadline)| deadline <= now) {
-            self.listing = None;
-            self.next_list = now + self.config.settings.engine_retry;
+            self.list_failed(now);
+        }
+        if self.drifts.waits_for_the_engine(now) {
+            self.next_list = self.next_list.min(self.list_from);
         }
         if self.engine && self.restored && self.listing.is_none() && self.next_list <= now {
             let op = self.ops.next_id();
             self.listing = Some((op, now + self.config.settings.engine_limit));
             out.push(Command::List { op });
         }
+    }
+
+    fn list_failed(&mut self, now: Time) {
+        self.listing = None;
+        self.list_from = now + self.config.settings.engine_retry;
+        self.next_list = self.list_from;
     }
 
     fn listed(
@@ -331,10 +340,8 @@ impl AgentLogic {
         if self.listing.take_if(|(expected, _)| *expected == op).is_none() {
             return;
         }
-        let Ok(infos) = result else {
-            self.next_list = now + self.config.settings.engine_retry;
-            return;
-        };
+        let Ok(infos) = result else { return self.list_failed(now) };
+        self.drifts.answered(now, op);
         let mut by_pod: BTreeMap<Uid, Vec<&ContainerInfo>> = BTreeMap::new();
         for info in &infos {
             let uid = info.labels.get(labels::POD_UID).and_then(|t| t.parse::<Uid>().ok());

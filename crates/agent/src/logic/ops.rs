@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use evenkeel_model::{Time, Uid};
 use evenkeel_runtime::ContainerId;
+use evenkeel_wire::ContainerDrift;
 
 use super::{
     command::{Command, OpId, Work},
@@ -65,6 +66,11 @@ impl Ops {
         OpId(self.last)
     }
 
+    /// The last one that was begun.
+    pub(super) fn newest(&self) -> OpId {
+        OpId(self.last)
+    }
+
     pub(super) fn take(&mut self, op: OpId) -> Option<Pending> {
         self.pending.remove(&op)
     }
@@ -116,7 +122,12 @@ impl Cx<'_> {
 
     /// The last operation that was begun: whatever is asked for from now on has a higher number.
     pub(super) fn newest(&self) -> OpId {
-        OpId(self.ops.last)
+        self.ops.newest()
+    }
+
+    /// Takes a drift in that was just seen.
+    pub(super) fn drift(&mut self, drift: ContainerDrift) {
+        self.drifts.record(self.now, self.ops.newest(), &self.config.settings, drift);
     }
 
     /// Begins an operation; `limit` is what it is told to take itself, if anything.

@@ -494,11 +494,11 @@ mod tests {
         let mut logic = agent();
         let settings = Settings::default();
         logic.step(T0, Input::SessionOpened);
-        logic.drifts.record(T0, &settings, drift_of(1));
+        logic.drifts.record(T0, crate::logic::OpId(0), &settings, drift_of(1));
         let (first, drifts) = told(logic.next_message());
         assert_eq!((first.seq, drifts), (1, 1));
         assert_eq!(told(logic.next_message()), (first, 0), "a heartbeat has no number of its own");
-        logic.drifts.record(T0, &settings, drift_of(2));
+        logic.drifts.record(T0, crate::logic::OpId(0), &settings, drift_of(2));
         assert_eq!(told(logic.next_message()).0.seq, 2);
         logic.step(T0, Input::Server(ToAgent::Heard(first)));
         logic.step(T0, Input::SessionClosed);

@@ -39,9 +39,6 @@ pub struct Settings {
     pub relist: Duration,
     /// How long a drift is held back, so that the events that follow can tell its kind.
     pub drift_hold: Duration,
-    /// How long it is held back when every container was hit at once: an engine that shuts down
-    /// gives its containers 10 s before its stream of events ends.
-    pub drift_hold_mass: Duration,
     /// Heals of one container within `contested_window` before heals wait.
     pub contested_count: usize,
     /// See `contested_count`.
@@ -69,7 +66,6 @@ impl Default for Settings {
             list_interval: secs(60),
             relist: secs(1),
             drift_hold: Duration::from_millis(250),
-            drift_hold_mass: secs(15),
             contested_count: 5,
             contested_window: secs(600),
             min_grace: secs(2),

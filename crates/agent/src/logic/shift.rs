@@ -21,7 +21,7 @@ pub(super) fn shift(at: &mut Time, millis: i64) {
 
 impl AgentLogic {
     pub(super) fn clock_moved(&mut self, millis: i64) {
-        for at in [&mut self.engine_since, &mut self.next_list, &mut self.last_step] {
+        for at in [&mut self.engine_since, &mut self.next_list, &mut self.list_from, &mut self.last_step] {
             shift(at, millis);
         }
         if let Some((_, deadline)) = &mut self.listing {

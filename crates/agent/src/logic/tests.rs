@@ -510,6 +510,22 @@ fn drift_is_told_within_a_second_and_healed() {
 }
 
 #[test]
+fn drifts_of_all_that_runs_are_told_within_a_second() {
+    let mut lab = Lab::new(16);
+    lab.assign((1..=3).map(|n| order(n, one("good"))).collect());
+    lab.pass(3 * SECOND);
+    let alive = lab.node.runtime.containers().filter(|c| c.info.state.is_alive());
+    for id in alive.map(|c| c.info.id.clone()).collect::<Vec<_>>() {
+        lab.node.runtime.kill(lab.now, &id);
+    }
+    lab.pass(SECOND);
+    let told: std::collections::BTreeSet<Uid> = lab.drifts.iter().filter(|d| !d.healed).map(|d| d.pod).collect();
+    assert_eq!(told, (1..=3).map(uid).collect(), "{:?}", lab.drifts);
+    lab.pass(5 * SECOND);
+    assert!((1..=3).all(|n| lab.ready(n)), "{:#?}", lab.status);
+}
+
+#[test]
 fn without_self_heal_drift_is_recorded_and_waits_for_the_word() {
     for (what, action, _, act) in ACTS {
         let mut lab = Lab::new(11);
@@ -533,11 +549,11 @@ fn without_self_heal_drift_is_recorded_and_waits_for_the_word() {
 fn an_engine_that_restarts_is_no_drift_and_no_crash() {
     for (orderly, live) in [(true, false), (false, false), (false, true)] {
         let mut lab = Lab::new(12);
-        lab.assign(vec![order(1, one("good")), order(2, one("good"))]);
+        lab.assign((1..=8).map(|n| order(n, one("good"))).collect());
         lab.pass(3 * SECOND);
         let before = lab.id(1, "web");
         lab.node.runtime.go_down(lab.now, orderly);
-        lab.pass(5 * SECOND);
+        lab.pass(15 * SECOND);
         lab.node.runtime.come_up(lab.now, live);
         lab.pass(25 * SECOND);
         assert!(lab.ready(1) && lab.ready(2), "{:#}", lab.status[&uid(1)]);

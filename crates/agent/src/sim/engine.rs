@@ -62,6 +62,8 @@ pub(super) enum Happening {
     Tell(Box<Input>),
     /// The kernel follows what the agent was told of the network.
     Follow,
+    /// An engine that shuts down stops its next container.
+    Closes,
 }
 
 /// What comes of it.
@@ -86,7 +88,10 @@ pub struct SimRuntime {
     pub(super) images: BTreeMap<String, (ImageInfo, Program)>,
     /// Which image a reference names on the node.
     pub(super) tags: BTreeMap<String, String>,
+    /// Whether it answers questions.
     pub(super) up: bool,
+    /// What an engine that shuts down has yet to stop; its events are told meanwhile.
+    closing: Option<Vec<ContainerId>>,
     pub(super) queue: BTreeMap<(Time, u64), Happening>,
     counter: u64,
     pub(super) volumes: BTreeSet<evenkeel_model::Uid>,
@@ -157,6 +162,7 @@ impl SimRuntime {
             images: BTreeMap::new(),
             tags: BTreeMap::new(),
             up: true,
+            closing: None,
             queue: BTreeMap::new(),
             counter: 0,
             volumes: BTreeSet::new(),
@@ -254,6 +260,10 @@ impl SimRuntime {
             }
             Happening::Tell(input) => Happened::Told(input),
             Happening::Follow => Happened::Network,
+            Happening::Closes => {
+                self.close_further(now);
+                Happened::Unheard
+            }
         })
     }
 
@@ -261,7 +271,8 @@ impl SimRuntime {
     pub(super) fn event(&mut self, now: Time, id: &ContainerId, action: EventAction) {
         let Some(c) = self.containers.get(id) else { return };
         // The agent asks for its own cluster's events alone.
-        if !self.up || !c.info.labels.contains_key(labels::CLUSTER) || self.rng.below(1000) < self.conduct.losses {
+        let told = (self.up || self.closing.is_some()) && c.info.labels.contains_key(labels::CLUSTER);
+        if !told || self.rng.below(1000) < self.conduct.losses {
             return;
         }
         let event = RuntimeEvent {
@@ -398,27 +409,34 @@ impl SimRuntime {
         id
     }
 
-    /// The engine goes away. With `orderly` it stops its containers first and tells their ends, as
-    /// one that gets a SIGTERM; else they run on until it is back.
+    /// The engine goes away. With `orderly` it answers no more questions, stops its containers one after
+    /// the other and tells their ends, as one that gets a SIGTERM; else they run on until it is back.
     pub fn go_down(&mut self, now: Time, orderly: bool) {
         if !self.up {
             return;
         }
-        if orderly {
-            let alive: Vec<ContainerId> = self
-                .containers
-                .values()
-                .filter(|c| c.by_agent && c.info.state.is_alive())
-                .map(|c| c.info.id.clone())
-                .collect();
-            for id in &alive {
-                self.event(now, id, EventAction::Killed { signal: 15 });
-            }
-            for id in &alive {
-                self.end(now, id, 143, false);
-            }
-        }
         self.up = false;
+        if orderly {
+            let alive = self.containers.values().filter(|c| c.by_agent && c.info.state.is_alive());
+            self.closing = Some(alive.map(|c| c.info.id.clone()).collect());
+            self.close_further(now);
+        } else {
+            self.is_gone(now);
+        }
+    }
+
+    fn close_further(&mut self, now: Time) {
+        let Some(rest) = &mut self.closing else { return };
+        let Some(id) = rest.pop() else { return self.is_gone(now) };
+        self.event(now, &id, EventAction::Killed { signal: 15 });
+        self.end(now, &id, 143, false);
+        let at = now + Duration::from_millis(self.rng.below(1000));
+        self.at(at, Happening::Closes);
+    }
+
+    /// Its stream of events ends.
+    fn is_gone(&mut self, now: Time) {
+        self.closing = None;
         let message = "connection refused".to_owned();
         self.at(now + self.conduct.fastest * 2, Happening::Tell(Box::new(Input::EngineDown { message })));
     }
@@ -427,6 +445,7 @@ impl SimRuntime {
     /// was asked for takes effect.
     pub fn power_off(&mut self, now: Time) {
         self.up = false;
+        self.closing = None;
         self.queue.clear();
         for id in self.containers.keys().cloned().collect::<Vec<_>>() {
             self.end(now, &id, 255, false);
@@ -447,6 +466,9 @@ impl SimRuntime {
     pub fn come_up(&mut self, now: Time, live_restore: bool) {
         if self.up {
             return;
+        }
+        if self.closing.is_some() {
+            self.is_gone(now);
         }
         if !live_restore {
             // Foreign ones have a restart policy, and are none of anybody's business here.

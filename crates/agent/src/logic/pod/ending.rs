@@ -134,7 +134,7 @@ impl Pod {
                 } else {
                     // Stopped and started again by someone.
                     let drift = self.drift(Some(i), DriftAction::Stopped, "running", "restarted");
-                    cx.drifts.record(cx.now, &cx.config.settings, drift.clone());
+                    cx.drift(drift.clone());
                     cx.drifts.healed(drift);
                     self.containers[i].book.due = Due::Disturbed;
                     self.note_last(
@@ -205,7 +205,7 @@ impl Pod {
         };
         let live = if end.gone { "removed".to_owned() } else { format!("exited with code {}", end.code) };
         let drift = self.drift(Some(i), action, "running", &live);
-        cx.drifts.record(cx.now, &cx.config.settings, drift.clone());
+        cx.drift(drift.clone());
         self.containers[i].open.push((Fix::Restart, drift));
         self.ended(i, run, end, Cause::Disturbed(Some(REASON_DRIFT)), "stopped from outside", cx);
     }

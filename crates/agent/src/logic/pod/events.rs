@@ -56,7 +56,7 @@ impl Pod {
     fn container_event(&mut self, i: usize, event: &RuntimeEvent, cx: &mut Cx<'_>) {
         match &event.action {
             EventAction::Died { exit_code } => self.died(i, Some(*exit_code), cx),
-            EventAction::Killed { signal } => self.signalled(i, *signal, event, cx),
+            EventAction::Killed { signal } => self.signalled(i, *signal, cx),
             EventAction::Stopped => {
                 let name = self.containers[i].spec.name.clone();
                 cx.drifts.upgrade(self.uid(), Some(&name), DriftAction::Stopped);
@@ -87,13 +87,12 @@ impl Pod {
         }
     }
 
-    fn signalled(&mut self, i: usize, signal: i32, event: &RuntimeEvent, cx: &mut Cx<'_>) {
+    fn signalled(&mut self, i: usize, signal: i32, cx: &Cx<'_>) {
         let (active, now) = (self.mode == Mode::Active, cx.now);
         if let Some(run) = self.containers[i].run_mut().filter(|r| active && r.stop.is_none()) {
             // `docker stop` sends its signal and then SIGKILL: the first one tells what was meant.
             let first = run.signal.filter(|(at, _)| now.since(*at) <= SIGNAL_WINDOW).map_or(signal, |(_, s)| s);
             run.signal = Some((now, first));
-            cx.drifts.hit(now, &event.id);
         }
     }
 
@@ -104,7 +103,7 @@ impl Pod {
                 self.containers[i].book.id = None;
                 self.set(i, State::Waiting);
                 let drift = self.drift(Some(i), DriftAction::Removed, "created", "removed");
-                cx.drifts.record(cx.now, &cx.config.settings, drift.clone());
+                cx.drift(drift.clone());
                 self.containers[i].open.push((Fix::Restart, drift));
                 self.dirty = true;
             }
@@ -151,7 +150,7 @@ impl Pod {
             return;
         }
         let drift = self.drift(Some(i), action, desired, live);
-        cx.drifts.record(cx.now, &cx.config.settings, drift.clone());
+        cx.drift(drift.clone());
         self.containers[i].open.push((fix, drift));
         self.dirty = true;
         if self.order.self_heal {
@@ -264,7 +263,6 @@ impl Pod {
         }
         match &event.action {
             EventAction::Killed { signal } => {
-                cx.drifts.hit(cx.now, &event.id);
                 if self.sandbox_signal.is_none() {
                     self.sandbox_signal = Some((cx.now, *signal));
                 }
@@ -321,7 +319,7 @@ impl Pod {
             return;
         }
         let drift: ContainerDrift = self.drift(None, action, desired, live);
-        cx.drifts.record(cx.now, &cx.config.settings, drift.clone());
+        cx.drift(drift.clone());
         self.sandbox_open.push((fix, drift));
         self.dirty = true;
         if self.order.self_heal {

@@ -34,12 +34,6 @@ impl Pod {
         self.adopted && !self.containers.iter().any(|c| matches!(c.state, State::Ending { .. }))
     }
 
-    /// Ids of what lives of it.
-    pub(in crate::logic) fn alive(&self) -> Vec<ContainerId> {
-        let sandbox = self.sandbox_ready().map(|s| s.id.clone());
-        self.containers.iter().filter_map(|c| c.run().map(|r| r.id.clone())).chain(sandbox).collect()
-    }
-
     /// The current container of a name, or the one before it.
     pub(in crate::logic) fn container_id(&self, name: &str, previous: bool) -> Option<ContainerId> {
         let book = &self.containers.iter().find(|c| c.spec.name == name)?.book;
