@@ -12,7 +12,7 @@ use evenkeel_model::{Key, Kind};
 use tokio::sync::Notify;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use super::{Api, access_log::Who, gate, path::percent_decode, status::Failure};
+use super::{Api, access_log::Who, gate, path::percent_decode, status::Failure, websocket};
 use crate::pki::{Claims, ISSUER, NODES, extra};
 
 /// The group that may do everything, as in Kubernetes.
@@ -90,8 +90,15 @@ fn of_identity(identity: &Identity, parts: &Parts, who: &mut Who) -> Result<User
 }
 
 async fn of_bearer(api: &Api, parts: &Parts, who: &mut Who) -> Result<User, Failure> {
-    let token = bearer(&parts.headers).ok_or_else(Failure::unauthorized)?;
-    let user = of_token(api, token, &[ISSUER]).await.map(|(user, _)| user).map_err(|why| {
+    let token = match bearer(&parts.headers) {
+        Some(token) => Some(token.to_owned()),
+        None => websocket::bearer(&parts.headers).map_err(|why| {
+            who.why = Some(why.into());
+            Failure::unauthorized()
+        })?,
+    };
+    let token = token.ok_or_else(Failure::unauthorized)?;
+    let user = of_token(api, &token, &[ISSUER]).await.map(|(user, _)| user).map_err(|why| {
         tracing::info!(why, "a bearer token does not count");
         // It may quote the token.
         who.why = Some(why.chars().take(WHY).collect());

@@ -9,20 +9,17 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::{
-        FromRequestParts,
-        ws::{CloseFrame, Message, WebSocketUpgrade, close_code},
-    },
-    http::{HeaderValue, request::Parts},
+    extract::ws::{CloseFrame, Message, WebSocketUpgrade, close_code},
+    http::request::Parts,
     response::Response,
 };
 use bytes::Bytes;
 use evenkeel_model::{Key, Object};
 use evenkeel_wire::stream::{
-    AttachRequest, CallerEnd, ExecRequest, ExecStreams, FailureKind, PROGRESS, StreamError, StreamInput, StreamOutput,
+    AttachRequest, CallerEnd, ExecRequest, ExecStreams, FailureKind, StreamError, StreamInput, StreamOutput,
     StreamRequest,
 };
-use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
+use futures_util::StreamExt as _;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, mpsc},
     time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
@@ -30,18 +27,17 @@ use tokio::{
 
 use super::{
     Api,
-    channels::{self, ERROR, Protocol, RESIZE, STDERR, STDIN, STDOUT},
+    channels::{self, ERROR, Protocol, RESIZE, STDERR, STDIN, STDOUT, Spoken},
     logs,
     query::Pairs,
     spdy::{command as old, upgrade},
     status::Failure,
+    websocket::{self, FromClient, ToClient, tell},
 };
 
 /// Commands under way at once: a connection that was taken over is no longer counted by the
 /// listener.
 pub(crate) const COMMANDS: usize = 256;
-/// Bytes of a client's message. Clients send 32 KiB at once; some pass a whole buffer on.
-const MESSAGE: usize = 1 << 20;
 /// How often a client is asked whether it is there.
 const PING: Duration = Duration::from_secs(30);
 /// A client that is read from and says nothing for so long, not even to pings, is gone.
@@ -84,9 +80,9 @@ pub(crate) async fn open(
     tracing::info!(pod = %key.name, namespace = %key.namespace, container, "{what}");
     let api = api.clone();
     match way {
-        Way::WebSocket(upgrade, protocol) => Ok(upgrade.on_upgrade(move |socket| async move {
-            let (sink, source) = socket.split();
-            run(api, sink, source, protocol, pod, request, turn).await;
+        Way::WebSocket(upgrade, spoken) => Ok(upgrade.on_upgrade(move |socket| async move {
+            let (sink, source) = websocket::coded(socket, spoken.coding);
+            run(api, sink, source, spoken.protocol, pod, request, turn).await;
         })),
         Way::Spdy => upgrade::take_over(parts, old::PROTOCOL, move |incoming, outgoing| {
             // With it an end of standard input is a message, which SPDY's streams have always had.
@@ -116,7 +112,7 @@ fn streams(pairs: &Pairs) -> Result<ExecStreams, Failure> {
 
 /// What a client speaks.
 enum Way {
-    WebSocket(WebSocketUpgrade, Protocol),
+    WebSocket(WebSocketUpgrade, Spoken),
     Spdy,
 }
 
@@ -131,17 +127,9 @@ async fn way(parts: &mut Parts) -> Result<Way, Failure> {
             old::PROTOCOL
         )));
     }
-    let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
-        .await
-        .map_err(|e| Failure::bad_request(format!("this path is for WebSocket or SPDY/3.1 connections: {e}")))?;
-    let offered = upgrade.requested_protocols().map(HeaderValue::as_bytes);
-    let Some(protocol) = Protocol::choose(offered) else {
-        let known = [Protocol::V5, Protocol::V4].map(Protocol::name).join(", ");
-        return Err(Failure::bad_request(format!("the client offers no protocol that is known here: {known}")));
-    };
-    let mut upgrade = upgrade.max_message_size(MESSAGE).max_frame_size(MESSAGE).write_buffer_size(0);
-    upgrade.set_selected_protocol(HeaderValue::from_static(protocol.name()));
-    Ok(Way::WebSocket(upgrade, protocol))
+    let mut upgrade = websocket::upgrade(parts).await?;
+    let spoken = websocket::choose(&mut upgrade, &[])?;
+    Ok(Way::WebSocket(upgrade, spoken))
 }
 
 /// The channels that a client of SPDY opens streams for.
@@ -169,7 +157,7 @@ async fn run(
         () = api.stop.cancelled() => Err(StreamError::stopping()),
     };
     let last = match opened {
-        Err(error) => Some(channels::failed(&error)),
+        Err(error) => Some(channels::failed(protocol, &error)),
         Ok(end) => carry(&api, &mut sink, &mut source, protocol, end).await,
     };
     if let Some(last) = last {
@@ -177,11 +165,6 @@ async fn run(
     }
     metrics::gauge!("evenkeel_commands").decrement(1);
 }
-
-trait ToClient: Sink<Message> + Unpin {}
-impl<T: Sink<Message> + Unpin> ToClient for T {}
-trait FromClient: Stream<Item = Result<Message, axum::Error>> + Unpin {}
-impl<T: Stream<Item = Result<Message, axum::Error>> + Unpin> FromClient for T {}
 
 /// Moves messages both ways until one side goes; returns the last message for a client that is
 /// still there. Dropping the node's end ends the command.
@@ -195,14 +178,19 @@ async fn carry(
     let CallerEnd { send, mut recv } = end;
     let heard = Notify::new();
     tokio::select! {
-        last = outward(sink, &mut recv, &heard) => last,
+        last = outward(sink, protocol, &mut recv, &heard) => last,
         last = inward(source, protocol, &send, &heard) => last,
-        () = api.stop.cancelled() => Some(channels::failed(&StreamError::stopping())),
+        () = api.stop.cancelled() => Some(channels::failed(protocol, &StreamError::stopping())),
     }
 }
 
 /// From the node to the client.
-async fn outward(sink: &mut impl ToClient, recv: &mut mpsc::Receiver<StreamOutput>, heard: &Notify) -> Option<Bytes> {
+async fn outward(
+    sink: &mut impl ToClient,
+    protocol: Protocol,
+    recv: &mut mpsc::Receiver<StreamOutput>,
+    heard: &Notify,
+) -> Option<Bytes> {
     // The client learns that its command was begun.
     tell(sink, Message::Binary(channels::begun())).await?;
     // Not at once: a client that answers after a short command has ended writes into a closed connection.
@@ -213,12 +201,12 @@ async fn outward(sink: &mut impl ToClient, recv: &mut mpsc::Receiver<StreamOutpu
         let message = tokio::select! {
             output = recv.recv() => {
                 idle = Instant::now() + IDLE;
-                match output.map(channels::write) {
+                match output.map(|output| channels::write(protocol, output)) {
                     Some((last, true)) => return Some(last),
                     Some((bytes, false)) => Message::Binary(bytes),
                     None => {
                         let text = "the stream from the node was cut off; the command may run on for a moment";
-                        return Some(channels::failed(&StreamError::new(FailureKind::NodeAway, text)));
+                        return Some(channels::failed(protocol, &StreamError::new(FailureKind::NodeAway, text)));
                     }
                 }
             }
@@ -229,16 +217,11 @@ async fn outward(sink: &mut impl ToClient, recv: &mut mpsc::Receiver<StreamOutpu
             _ = ping.tick() => Message::Ping(Bytes::new()),
             () = sleep_until(idle) => {
                 let text = format!("neither input nor output for {} h: the command has been ended", IDLE.as_secs() / 3600);
-                return Some(channels::failed(&StreamError::new(FailureKind::Invalid, text)));
+                return Some(channels::failed(protocol, &StreamError::new(FailureKind::Invalid, text)));
             }
         };
         tell(sink, message).await?;
     }
-}
-
-/// Sends a message; `None` where the client is gone or takes nothing.
-async fn tell(sink: &mut impl ToClient, message: Message) -> Option<()> {
-    timeout(PROGRESS, sink.send(message)).await.ok()?.ok()
 }
 
 /// From the client to the node; returns when the client goes, with a last message where it has
@@ -263,7 +246,7 @@ async fn inward(
         heard.notify_one();
         let inputs = match channels::read(protocol, message) {
             Ok(inputs) => inputs,
-            Err(error) => return Some(channels::failed(&error)),
+            Err(error) => return Some(channels::failed(protocol, &error)),
         };
         for input in inputs {
             // Where the node's end is gone, its last word is on its way to the client.
@@ -285,53 +268,19 @@ async fn finish(sink: &mut impl ToClient, source: &mut impl FromClient, last: By
 
 #[cfg(test)]
 mod tests {
-    use axum::{
-        body::Body,
-        http::{Request, header},
-    };
-    use hyper::body::Incoming;
-    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use axum::{body::Body, http::Request};
+    use futures_util::SinkExt as _;
     use serde_json::Value;
-    use tokio_tungstenite::{
-        WebSocketStream, client_async,
-        tungstenite::{self, Message as Sent, client::IntoClientRequest as _},
-    };
+    use tokio_tungstenite::tungstenite::Message as Sent;
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::api::tests::{Fake, admin, api, pod};
+    use crate::api::{
+        tests::{Fake, admin, api, pod},
+        websocket::tests::{Socket, connect, refused},
+    };
 
     const PATH: &str = "/api/v1/namespaces/shop/pods/web/exec";
-
-    type Socket = WebSocketStream<tokio::io::DuplexStream>;
-
-    /// A client's connection, with a server at its other end.
-    async fn connect(fake: &Arc<Fake>, path: &str, protocol: &str) -> Result<Socket, tungstenite::Error> {
-        let (near, far) = tokio::io::duplex(64 << 10);
-        let router = api(fake);
-        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(admin());
-            router.clone().oneshot(request)
-        });
-        tokio::spawn(async move {
-            let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-            builder.serve_connection_with_upgrades(TokioIo::new(far), service).await.unwrap();
-        });
-        let mut request = format!("ws://server{path}").into_client_request().unwrap();
-        request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol.parse().unwrap());
-        client_async(request, near).await.map(|(socket, _)| socket)
-    }
-
-    async fn refused(fake: &Arc<Fake>, path: &str, protocol: &str) -> (u16, String) {
-        match connect(fake, path, protocol).await {
-            Err(tungstenite::Error::Http(response)) => {
-                let body = response.body().clone().unwrap_or_default();
-                (response.status().as_u16(), String::from_utf8(body).unwrap())
-            }
-            other => panic!("{path}: {other:?}"),
-        }
-    }
 
     async fn next(socket: &mut Socket) -> Vec<u8> {
         loop {
@@ -398,7 +347,7 @@ mod tests {
         let mut socket = connect(&fake, &path, "v5.channel.k8s.io").await.unwrap();
         next(&mut socket).await;
         let (_, mut node) = fake.commands.lock().unwrap().pop().unwrap();
-        let _broken = socket.send(Sent::Binary(vec![0; MESSAGE + 1].into())).await;
+        let _broken = socket.send(Sent::Binary(vec![0; websocket::MESSAGE + 1].into())).await;
         assert_eq!(node.recv.recv().await, None);
     }
 
@@ -414,7 +363,7 @@ mod tests {
             let (code, body) = refused(&fake, &format!("{PATH}?{query}"), "v5.channel.k8s.io").await;
             assert!(code == 400 && body.contains(text), "{query}: {code} {body}");
         }
-        let (code, body) = refused(&fake, &format!("{PATH}?command=sh&stdout=1"), "channel.k8s.io").await;
+        let (code, body) = refused(&fake, &format!("{PATH}?command=sh&stdout=1"), "v9.channel.k8s.io").await;
         assert!(code == 400 && body.contains("v5.channel.k8s.io"), "{code} {body}");
         let other = PATH.replace("web", "none");
         assert_eq!(refused(&fake, &format!("{other}?command=sh&stdout=1"), "v5.channel.k8s.io").await.0, 404);

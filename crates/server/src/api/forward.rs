@@ -8,19 +8,16 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::{
-        FromRequestParts as _,
-        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
-    },
+    extract::ws::{CloseFrame, Message, WebSocket, close_code},
     http::{HeaderValue, request::Parts},
     response::Response,
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
 use evenkeel_model::{Key, Object};
 use evenkeel_wire::stream::{
-    CallerEnd, FailureKind, PROGRESS, PortRequest, StreamError, StreamInput, StreamOutput, StreamRequest, chunks,
+    CallerEnd, FailureKind, PortRequest, StreamError, StreamInput, StreamOutput, StreamRequest, chunks,
 };
-use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _, stream};
+use futures_util::{SinkExt as _, StreamExt as _, stream};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, MissedTickBehavior, interval_at, timeout},
@@ -32,6 +29,7 @@ use super::{
     query::Pairs,
     spdy::{self, upgrade},
     status::Failure,
+    websocket::{self, FromClient, ToClient, tell},
 };
 
 /// What there may be no more of.
@@ -40,8 +38,6 @@ pub(super) const OPEN: &str = "streams are open";
 const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
 /// What is spoken on SPDY's streams, in `X-Stream-Protocol-Version`.
 const STREAMS: &str = "portforward.k8s.io";
-/// Bytes of a client's message.
-const MESSAGE: usize = 1 << 20;
 /// A client gets this long to take a connection's end.
 const CLOSING: Duration = Duration::from_secs(5);
 /// How often a client is asked whether it is there.
@@ -66,28 +62,23 @@ pub(crate) async fn open(api: &Arc<Api>, key: &Key, parts: &mut Parts, pairs: &P
         say("SPDY");
         return Ok(response);
     }
-    let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
-        .await
-        .map_err(|e| Failure::bad_request(format!("this path is for WebSocket or SPDY/3.1 connections: {e}")))?;
-    let mut upgrade = upgrade.max_message_size(MESSAGE).max_frame_size(MESSAGE).write_buffer_size(0);
-    let offered: Vec<&[u8]> = upgrade.requested_protocols().map(HeaderValue::as_bytes).collect();
-    if offered.contains(&TUNNEL.as_bytes()) {
+    let mut upgrade = websocket::upgrade(parts).await?;
+    if upgrade.requested_protocols().any(|offered| offered == TUNNEL) {
         let turn = api.turn(OPEN)?;
         upgrade.set_selected_protocol(HeaderValue::from_static(TUNNEL));
         say("SPDY in WebSocket");
         let api = api.clone();
         return Ok(upgrade.on_upgrade(move |socket| tunnel(api, pod, socket, turn)));
     }
-    let Some(protocol) = Protocol::choose(offered.into_iter()) else {
-        let known = [TUNNEL, Protocol::V5.name(), Protocol::V4.name()].join(", ");
-        return Err(Failure::bad_request(format!("the client offers no protocol that is known here: {known}")));
-    };
+    let spoken = websocket::choose(&mut upgrade, &[TUNNEL])?;
     let request = PortRequest { pod: pod.uid, port: port(pairs)? };
     let turn = api.turn(OPEN)?;
-    upgrade.set_selected_protocol(HeaderValue::from_static(protocol.name()));
     say("channels");
     let api = api.clone();
-    Ok(upgrade.on_upgrade(move |socket| channels(api, pod, request, protocol, socket, turn)))
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        let halves = websocket::coded(socket, spoken.coding);
+        channels(api, pod, request, spoken.protocol, halves, turn).await;
+    }))
 }
 
 fn port(pairs: &Pairs) -> Result<u16, Failure> {
@@ -151,7 +142,7 @@ fn carried(message: Result<Message, axum::Error>) -> Carried {
     }
 }
 
-async fn close(sink: &mut (impl Sink<Message> + Unpin)) {
+async fn close(sink: &mut impl ToClient) {
     let frame = Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() }));
     // A client that is gone needs no goodbye.
     let _in_time = timeout(CLOSING, sink.send(frame)).await;
@@ -164,10 +155,9 @@ async fn channels(
     pod: Arc<Object>,
     request: PortRequest,
     protocol: Protocol,
-    socket: WebSocket,
+    (mut sink, source): (impl ToClient, impl FromClient),
     _turn: OwnedSemaphorePermit,
 ) {
-    let (mut sink, source) = socket.split();
     let port = request.port.to_le_bytes();
     let begun = [on(DATA, &port), on(ERROR, &port)];
     let opened = tokio::select! {
@@ -199,8 +189,8 @@ async fn channels(
 
 /// Moves bytes both ways until both have ended or one side goes.
 async fn carry(
-    sink: &mut (impl Sink<Message> + Unpin),
-    source: impl Stream<Item = Result<Message, axum::Error>> + Unpin,
+    sink: &mut impl ToClient,
+    source: impl FromClient,
     protocol: Protocol,
     begun: [Bytes; 2],
     end: CallerEnd,
@@ -240,7 +230,7 @@ async fn carry(
 
 /// From the client to the node; returns when the client goes.
 async fn inward(
-    mut source: impl Stream<Item = Result<Message, axum::Error>> + Unpin,
+    mut source: impl FromClient,
     protocol: Protocol,
     send: &tokio::sync::mpsc::Sender<StreamInput>,
 ) -> Option<StreamError> {
@@ -268,11 +258,6 @@ async fn inward(
             }
         }
     }
-}
-
-/// Sends a message; `None` where the client is gone or takes nothing.
-async fn tell(sink: &mut (impl Sink<Message> + Unpin), message: Message) -> Option<()> {
-    timeout(PROGRESS, sink.send(message)).await.ok()?.ok()
 }
 
 fn on(channel: u8, bytes: &[u8]) -> Bytes {

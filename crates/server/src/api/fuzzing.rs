@@ -54,7 +54,10 @@ pub(crate) fn sent_body(kind: Kind, media: &'static str, body: &[u8]) -> Option<
 pub(crate) fn channel_messages(with_ends: bool, message: &[u8]) {
     let protocol = if with_ends { Protocol::V5 } else { Protocol::V4 };
     if let Err(error) = channels::read(protocol, Bytes::copy_from_slice(message)) {
-        let _told = channels::failed(&error);
+        let _told = channels::failed(protocol, &error);
+    }
+    if let Ok(message) = channels::decoded(message) {
+        let _again = channels::read(protocol, message);
     }
 }
 

@@ -72,6 +72,7 @@ mod tokens;
 mod twice;
 mod usage;
 mod watch;
+mod websocket;
 mod write;
 
 use std::sync::Arc;

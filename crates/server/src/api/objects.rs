@@ -243,7 +243,11 @@ impl Patch {
             Self::Merge(patch) | Self::Strategic(patch) => {
                 patch.pointer("/metadata/resourceVersion").is_some_and(|v| !v.is_null())
             }
-            Self::Json(patch) => patch.iter().any(|op| op.path().as_str() == "/metadata/resourceVersion"),
+            // One that only tests for it is put on what is there by then, where the test fails.
+            Self::Json(patch) => patch.iter().any(|op| {
+                let tests = matches!(op, json_patch::PatchOperation::Test(_));
+                !tests && op.path().as_str() == "/metadata/resourceVersion"
+            }),
         }
     }
 }

@@ -26,7 +26,7 @@ use super::{
     query::{self, Pairs, Params},
     read, rebalance, reviews, scale, server,
     status::{Failure, bytes_response, json_response},
-    tokens, usage, watch, write,
+    tokens, usage, watch, websocket, write,
 };
 
 /// The Kubernetes version whose API this is.
@@ -47,9 +47,18 @@ pub(crate) async fn handle(State(api): State<Arc<Api>>, request: Request<Body>) 
 }
 
 async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result<Response, Failure> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let user = auth::user(api, &parts, who).await?;
     gate::pass(api, &user, &parts.method, &parts.uri)?;
+    websocket::forget_bearer(&mut parts.headers);
+    if let Some(asked) = websocket::Asked::of(&mut parts).await? {
+        return asked.answer(api, plain(api, parts, body, user).await?);
+    }
+    plain(api, parts, body, user).await
+}
+
+/// Answers a request of somebody who may make it, about Events by either of their groups.
+async fn plain(api: &Arc<Api>, parts: Parts, body: Body, user: User) -> Result<Response, Failure> {
     let mut body = Some(body);
     if let Some(core) = events::request(&parts, &mut body).await? {
         let response = route(api, core, body.unwrap_or_default(), user).await?;
@@ -58,7 +67,6 @@ async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result
     route(api, parts, body.unwrap_or_default(), user).await
 }
 
-/// Answers a request of somebody who may make it.
 async fn route(api: &Arc<Api>, mut parts: Parts, body: Body, user: User) -> Result<Response, Failure> {
     let uri = parts.uri.clone();
     if let Some(asked) = proxy::Asked::of(uri.path()) {

@@ -1,25 +1,20 @@
 //! Requests for ports as clients send them.
 
-use axum::{
-    body::Body,
-    http::{Request, header},
-};
+use axum::{body::Body, http::Request};
 use evenkeel_wire::stream::NodeEnd;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio_tungstenite::{
-    WebSocketStream, client_async,
-    tungstenite::{self, Message as Sent, client::IntoClientRequest as _},
-};
+use tokio_tungstenite::tungstenite::Message as Sent;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::api::tests::{Fake, REFUSED, admin, api, pod};
+use crate::api::{
+    tests::{Fake, REFUSED, admin, api, pod},
+    websocket::tests::{Socket, connect, refused},
+};
 
 const PATH: &str = "/api/v1/namespaces/shop/pods/web/portforward";
-
-type Socket = WebSocketStream<tokio::io::DuplexStream>;
 
 fn fake() -> Arc<Fake> {
     let fake = Fake::new();
@@ -45,22 +40,6 @@ pub(in crate::api) fn served(fake: &Arc<Fake>) -> tokio::io::DuplexStream {
         }
     });
     near
-}
-
-async fn connect(fake: &Arc<Fake>, path: &str, protocol: &str) -> Result<Socket, tungstenite::Error> {
-    let mut request = format!("ws://server{path}").into_client_request().unwrap();
-    request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol.parse().unwrap());
-    client_async(request, served(fake)).await.map(|(socket, _)| socket)
-}
-
-async fn refused(fake: &Arc<Fake>, path: &str, protocol: &str) -> (u16, String) {
-    match connect(fake, path, protocol).await {
-        Err(tungstenite::Error::Http(response)) => {
-            let body = response.body().clone().unwrap_or_default();
-            (response.status().as_u16(), String::from_utf8(body).unwrap())
-        }
-        other => panic!("{path}: {other:?}"),
-    }
 }
 
 /// The next binary message; `None` where the server has closed.
@@ -186,7 +165,7 @@ async fn what_makes_no_sense_is_refused_before_the_connection_is_taken_over() {
         let (code, body) = refused(&fake, &format!("{PATH}{query}"), "v5.channel.k8s.io").await;
         assert!(code == 400 && body.contains(text), "{query}: {code} {body}");
     }
-    let (code, body) = refused(&fake, &format!("{PATH}?ports=80"), "channel.k8s.io").await;
+    let (code, body) = refused(&fake, &format!("{PATH}?ports=80"), "v9.channel.k8s.io").await;
     assert!(code == 400 && body.contains(TUNNEL), "{code} {body}");
     let other = PATH.replace("web", "none");
     assert_eq!(refused(&fake, &format!("{other}?ports=80"), "v5.channel.k8s.io").await.0, 404);
