@@ -193,6 +193,17 @@ async fn a_token_is_its_accounts_for_as_long_as_that_is_there() {
     assert!(failure["message"].as_str().unwrap().contains(r#"User "system:serviceaccount:shop:bot" cannot list"#));
     door.bind("shop", "view", &bot());
     assert_eq!(door.get(Shows::Token(&token), pods).await.0, 200);
+    // Programs in browsers can set no header, and send it as a protocol.
+    let coded = base64::engine::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, &token);
+    let protocols = format!("base64url.bearer.authorization.k8s.io.{coded}, base64.binary.k8s.io");
+    for (upgrade, protocols, code) in [
+        ("websocket", protocols.as_str(), 200),
+        ("websocket", &protocols.replace('.', ""), 401),
+        ("h2c", &protocols, 401),
+    ] {
+        let headers = [("connection", "upgrade"), ("upgrade", upgrade), ("sec-websocket-protocol", protocols)];
+        assert_eq!(door.call(Shows::Nothing, "GET", pods, &headers, "").await.0, code, "{headers:?}");
+    }
     assert_eq!(door.get(Shows::Token(&token), "/api/v1/pods").await.0, 403);
     assert_eq!(door.get(Shows::Token(&token), "/api/v1/namespaces/shop/secrets").await.0, 403);
     // For somebody else.

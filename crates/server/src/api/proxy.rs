@@ -199,7 +199,7 @@ fn led_on(
     host: &str,
 ) -> Result<(Request<Body>, Option<OnUpgrade>), Failure> {
     let query = parts.uri.query().map(|q| format!("?{q}")).unwrap_or_default();
-    let path = if asked.rest.is_empty() { "/" } else { asked.rest };
+    let path = asked.inside();
     // HTTP/2 has it in the address.
     let from = parts.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok());
     let from = parts.headers.get(header::HOST).cloned().or(from);

@@ -51,6 +51,21 @@ impl<'p> Asked<'p> {
         Some(Self { kind, namespace, id, before, rest })
     }
 
+    /// The path as the pod gets it: without empty and dotted parts, as Kubernetes asks (clients join paths by a
+    /// slash of each), and with the slash at its end if there is one.
+    pub(super) fn inside(&self) -> String {
+        let mut parts: Vec<&str> = Vec::new();
+        for part in self.rest.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => drop(parts.pop()),
+                part => parts.push(part),
+            }
+        }
+        let end = if self.rest.ends_with('/') && !parts.is_empty() { "/" } else { "" };
+        format!("/{}{end}", parts.join("/"))
+    }
+
     /// The pod and its port. Of the pods of a Service one that is ready; `pick` says which.
     pub(super) fn find(&self, view: &View, pick: usize) -> Result<(Arc<Object>, u16), Failure> {
         let (name, port) = self.name()?;
