@@ -3,10 +3,13 @@
 Called by the story `python` with a kubeconfig and the name of a pod in which `cat` can be run.
 """
 
+import base64
 import datetime
+import json
 import sys
 import threading
 
+import websocket
 from kubernetes import client, config, utils, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
@@ -192,13 +195,48 @@ def command(core, pod):
     assert kept.returncode == 3, kept.returncode
 
 
+def page(core, rbac, pod):
+    """What a page in a browser does, which can set no header: all on WebSockets, its token among the protocols."""
+    edit = client.V1RoleRef(api_group="rbac.authorization.k8s.io", kind="ClusterRole", name="edit")
+    account = client.RbacV1Subject(kind="ServiceAccount", name="default", namespace="default")
+    name = client.V1ObjectMeta(name="page")
+    rbac.create_namespaced_role_binding("default", client.V1RoleBinding(metadata=name, role_ref=edit, subjects=[account]))
+    asked = client.AuthenticationV1TokenRequest(spec=client.V1TokenRequestSpec(audiences=[]))
+    token = core.create_namespaced_service_account_token("default", "default", asked).status.token
+    coded = base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+    server = core.api_client.configuration
+
+    def opened(path, protocol):
+        return websocket.create_connection(
+            f"{server.host.replace('https', 'wss')}/api/v1/namespaces/default/pods{path}",
+            subprotocols=[f"base64url.bearer.authorization.k8s.io.{coded}", protocol],
+            sslopt={"ca_certs": server.ssl_ca_cert},
+            origin="https://pages.example",
+            timeout=LIMIT,
+        )
+
+    watched = opened(f"?watch=true&fieldSelector=metadata.name%3D{pod}", "base64.binary.k8s.io")
+    event = json.loads(watched.recv())
+    assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", pod), event
+    core.patch_namespaced_pod(pod, "default", {"metadata": {"annotations": {"seen": "true"}}})
+    event = json.loads(watched.recv())
+    assert (event["type"], event["object"]["metadata"]["annotations"]["seen"]) == ("MODIFIED", "true"), event
+    watched.close()
+    command = opened(f"/{pod}/exec?command=sh&command=-c&command=echo%20hi%3B%20exit%203&stdout=1", "base64.channel.k8s.io")
+    said = [(text[:1], base64.b64decode(text[1:]).decode()) for text in iter(command.recv, "")]
+    assert said == [("1", ""), ("1", "hi\n"), ("3", "command terminated with non-zero exit code: exit status 3")], said
+    log = opened(f"/{pod}/log", "base64.binary.k8s.io")
+    assert log.recv() == "", "a log begins with an empty message"
+    log.close()
+
+
 def main():
     config.load_kube_config(sys.argv[1])
     api = client.ApiClient()
-    core, apps = client.CoreV1Api(api), client.AppsV1Api(api)
+    core, apps, rbac = client.CoreV1Api(api), client.AppsV1Api(api), client.RbacAuthorizationV1Api(api)
     assert client.VersionApi(api).get_code().minor
     core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=NAMESPACE)))
-    for part, args in [(objects, [core]), (turns, [api]), (dynamic, [api]), (workload, [core, apps]), (command, [core, sys.argv[2]])]:
+    for part, args in [(objects, [core]), (turns, [api]), (dynamic, [api]), (workload, [core, apps]), (command, [core, sys.argv[2]]), (page, [core, rbac, sys.argv[2]])]:
         part(*args)
         print(f"{part.__name__}: ok", flush=True)
     before = core.list_namespace().metadata.resource_version

@@ -2,6 +2,7 @@
 //!
 //! Called by `rest`. Deliberately not here: methods, queries, and paths that name no objects.
 
+use axum::http::Uri;
 use evenkeel_model::{Key, Kind};
 use evenkeel_schema::Customs;
 
@@ -91,6 +92,26 @@ pub(super) fn place<T>(rest: &[String], resource: impl Fn(&str) -> Option<(T, bo
     }
 }
 
+/// A watch by the path that it had before it was a query of its list (`/api/v1/watch/pods`), which Kubernetes still
+/// serves, as one of today.
+pub(super) fn of_old_watch(uri: &Uri) -> Option<Uri> {
+    let mut parts: Vec<&str> = uri.path().split('/').filter(|s| !s.is_empty()).collect();
+    let at = match parts.as_slice() {
+        ["api", _, "watch", _, ..] => 2,
+        ["apis", _, _, "watch", _, ..] => 3,
+        _ => return None,
+    };
+    parts.remove(at);
+    let one = match &parts[at..] {
+        [plural, _] if *plural != "namespaces" => true,
+        ["namespaces", _] | ["namespaces", _, _, _] => true,
+        _ => false,
+    };
+    let name = parts.pop_if(|_| one).map(|name| format!("&fieldSelector=metadata.name%3D{name}")).unwrap_or_default();
+    let query = uri.query().map(|query| format!("&{query}")).unwrap_or_default();
+    format!("/{}?watch=true{name}{query}", parts.join("/")).parse().ok()
+}
+
 /// Decodes `%41`; `None` for what is no UTF-8 or no valid escape.
 pub(crate) fn percent_decode(text: &str) -> Option<String> {
     if !text.contains('%') {
@@ -113,6 +134,31 @@ pub(crate) fn percent_decode(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn watches_of_old() {
+        let now = |uri: &str| of_old_watch(&uri.parse().unwrap()).map(|uri| uri.to_string());
+        for (old, new) in [
+            ("/api/v1/watch/pods", Some("/api/v1/pods?watch=true")),
+            (
+                "/apis/apps/v1/watch/deployments?resourceVersion=7",
+                Some("/apis/apps/v1/deployments?watch=true&resourceVersion=7"),
+            ),
+            ("/api/v1/watch/namespaces/shop/pods", Some("/api/v1/namespaces/shop/pods?watch=true")),
+            (
+                "/api/v1/watch/namespaces/shop/pods/web",
+                Some("/api/v1/namespaces/shop/pods?watch=true&fieldSelector=metadata.name%3Dweb"),
+            ),
+            ("/api/v1/watch/nodes/n1", Some("/api/v1/nodes?watch=true&fieldSelector=metadata.name%3Dn1")),
+            ("/api/v1/watch/namespaces", Some("/api/v1/namespaces?watch=true")),
+            ("/api/v1/watch/namespaces/shop", Some("/api/v1/namespaces?watch=true&fieldSelector=metadata.name%3Dshop")),
+            ("/api/v1/watch", None),
+            ("/api/v1/namespaces/watch/pods", None),
+            ("/apis/apps/v1/deployments", None),
+        ] {
+            assert_eq!(now(old).as_deref(), new, "{old}");
+        }
+    }
 
     #[test]
     fn paths_name_objects() {

@@ -48,8 +48,12 @@ pub(crate) async fn handle(State(api): State<Arc<Api>>, request: Request<Body>) 
 
 async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result<Response, Failure> {
     let (mut parts, body) = request.into_parts();
+    if let Some(uri) = path::of_old_watch(&parts.uri).filter(|_| parts.method == Method::GET) {
+        parts.uri = uri;
+    }
     let user = auth::user(api, &parts, who).await?;
     gate::pass(api, &user, &parts.method, &parts.uri)?;
+    websocket::check_origin(&parts)?;
     websocket::forget_bearer(&mut parts.headers);
     if let Some(asked) = websocket::Asked::of(&mut parts).await? {
         return asked.answer(api, plain(api, parts, body, user).await?);

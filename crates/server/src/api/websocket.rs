@@ -4,7 +4,7 @@
 //! Called by `rest` for streams, by `exec` and `forward` for the beginning of theirs.
 //! (`k8s.io/apiserver/pkg/endpoints/handlers/watch.go`; `k8s.io/streaming`, wsstream.)
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -12,7 +12,7 @@ use axum::{
         FromRequestParts as _,
         ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code},
     },
-    http::{HeaderMap, HeaderValue, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Uri, header, request::Parts},
     response::Response,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -22,7 +22,7 @@ use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _, future::ready};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::{
-    Api, Streaming,
+    Api, Client, Streaming,
     channels::{self, Coding, KNOWN, Spoken},
     forward::OPEN,
     proxy,
@@ -59,6 +59,34 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
         words.into_iter().any(|w| w.trim().eq_ignore_ascii_case(word))
     };
     says(header::UPGRADE, "websocket") && says(header::CONNECTION, "upgrade")
+}
+
+/// Refuses a page of another site that speaks for somebody by the certificate in their browser: it sends that
+/// unasked, and no rule of browsers keeps a page from reading a WebSocket. Whoever has a token may, and a page of
+/// the user's own machine, as behind `kubectl proxy`.
+pub(super) fn check_origin(parts: &Parts) -> Result<(), Failure> {
+    let by_certificate = matches!(parts.extensions.get::<Client>(), Some(Client(Some(_))));
+    let Some(origin) = parts.headers.get(header::ORIGIN).filter(|_| by_certificate && is_wanted(&parts.headers)) else {
+        return Ok(());
+    };
+    let site = |uri: &Uri| {
+        let port = uri.port_u16().or((uri.scheme_str() == Some("https")).then_some(443));
+        uri.host().map(|host| (host.to_ascii_lowercase(), port))
+    };
+    let asked = parts.headers.get(header::HOST).and_then(|v| v.to_str().ok());
+    let asked = asked.and_then(|host| format!("https://{host}").parse::<Uri>().ok()).as_ref().and_then(site);
+    let from = origin.to_str().ok().and_then(|text| text.parse::<Uri>().ok()).as_ref().and_then(site);
+    let own_machine = from.as_ref().is_some_and(|(host, _)| {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    });
+    if own_machine || asked.is_some() && from == asked {
+        return Ok(());
+    }
+    let message = format!(
+        "a page of {origin:?} cannot open a WebSocket by the certificate of the browser's user: it needs a token"
+    );
+    Err(Failure::new(403, "Forbidden", message))
 }
 
 /// The protocols that a client offers.

@@ -170,6 +170,34 @@ async fn who_names_no_protocol_is_spoken_to_in_the_first() {
     assert_eq!(next(&mut socket).await, None);
 }
 
+#[tokio::test]
+async fn a_page_of_another_site_has_no_use_of_a_browsers_certificate() {
+    let fake = fake();
+    let path = "/api/v1/namespaces/shop/pods?watch=true&timeoutSeconds=60";
+    for (origin, code) in [
+        ("", None),
+        ("https://server", None),
+        ("https://SERVER:443", None),
+        ("http://localhost:8001", None),
+        ("http://[::1]:8001", None),
+        ("https://server:6443", Some(403)),
+        ("http://server", Some(403)),
+        ("https://server.evil.example", Some(403)),
+        ("null", Some(403)),
+    ] {
+        let mut request: Request<()> = format!("ws://server{path}").into_client_request().unwrap();
+        if !origin.is_empty() {
+            request.headers_mut().insert(header::ORIGIN, origin.parse().unwrap());
+        }
+        let refused = match client_async(request, served(&fake)).await {
+            Ok(_) => None,
+            Err(tungstenite::Error::Http(response)) => Some(response.status().as_u16()),
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(refused, code, "{origin}");
+    }
+}
+
 fn asking(protocols: &[&str]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::UPGRADE, HeaderValue::from_static("WebSocket"));
