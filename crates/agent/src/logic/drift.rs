@@ -82,9 +82,10 @@ impl DriftBook {
             std::mem::take(&mut self.held).into_iter().partition(|h: &Held| h.due <= now && h.since < asked);
         self.held = rest;
         for Held { drift, healed, .. } in told {
-            let healed = healed.then(|| ContainerDrift { healed: true, ..drift.clone() });
-            self.tell(drift);
-            healed.into_iter().for_each(|healed| self.tell(healed));
+            self.tell(drift.clone());
+            if healed {
+                self.tell(ContainerDrift { healed, ..drift });
+            }
         }
     }
 
