@@ -9,7 +9,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::ws::{CloseFrame, Message, WebSocketUpgrade, close_code},
+    extract::ws::{Message, WebSocketUpgrade, close_code},
     http::request::Parts,
     response::Response,
 };
@@ -22,7 +22,7 @@ use evenkeel_wire::stream::{
 use futures_util::StreamExt as _;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, mpsc},
-    time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
@@ -32,22 +32,15 @@ use super::{
     query::Pairs,
     spdy::{command as old, upgrade},
     status::Failure,
-    websocket::{self, FromClient, ToClient, tell},
+    websocket::{self, CLOSING, FromClient, SILENCE, ToClient, goodbye, pings, tell},
 };
 
 /// Commands under way at once: a connection that was taken over is no longer counted by the
 /// listener.
 pub(crate) const COMMANDS: usize = 256;
-/// How often a client is asked whether it is there.
-const PING: Duration = Duration::from_secs(30);
-/// A client that is read from and says nothing for so long, not even to pings, is gone.
-const SILENCE: Duration = Duration::from_secs(90);
 /// A command with neither input nor output for so long is ended: as the kubelet's
 /// `streamingConnectionIdleTimeout`.
 const IDLE: Duration = Duration::from_hours(4);
-
-/// A client gets this long to close when it was told the end.
-const CLOSING: Duration = Duration::from_secs(5);
 
 /// Answers by taking the connection over.
 pub(crate) async fn open(
@@ -193,9 +186,7 @@ async fn outward(
 ) -> Option<Bytes> {
     // The client learns that its command was begun.
     tell(sink, Message::Binary(channels::begun())).await?;
-    // Not at once: a client that answers after a short command has ended writes into a closed connection.
-    let mut ping = interval_at(Instant::now() + PING, PING);
-    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ping = pings();
     let mut idle = Instant::now() + IDLE;
     loop {
         let message = tokio::select! {
@@ -258,7 +249,7 @@ async fn inward(
 /// Says the last word, and reads on until the client has closed: what it was sending would
 /// otherwise reset the connection under that word.
 async fn finish(sink: &mut impl ToClient, source: &mut impl FromClient, last: Bytes) {
-    let close = Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() }));
+    let close = goodbye(close_code::NORMAL);
     if tell(sink, Message::Binary(last)).await.is_none() || tell(sink, close).await.is_none() {
         return;
     }

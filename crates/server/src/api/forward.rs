@@ -5,31 +5,28 @@
 //! connection to one port a WebSocket. Deliberately not here: how a node
 //! reaches its pod's port (the agent).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
-    extract::ws::{CloseFrame, Message, WebSocket, close_code},
+    extract::ws::{Message, WebSocket, close_code},
     http::{HeaderValue, request::Parts},
     response::Response,
 };
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use evenkeel_model::{Key, Object};
 use evenkeel_wire::stream::{
     CallerEnd, FailureKind, PortRequest, StreamError, StreamInput, StreamOutput, StreamRequest, chunks,
 };
 use futures_util::{SinkExt as _, StreamExt as _, stream};
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, MissedTickBehavior, interval_at, timeout},
-};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     Api,
-    channels::Protocol,
+    channels::{Protocol, on},
     query::Pairs,
     spdy::{self, upgrade},
     status::Failure,
-    websocket::{self, FromClient, ToClient, tell},
+    websocket::{self, CLOSING, FromClient, SILENCE, ToClient, goodbye, pings, tell},
 };
 
 /// What there may be no more of.
@@ -38,12 +35,6 @@ pub(super) const OPEN: &str = "streams are open";
 const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
 /// What is spoken on SPDY's streams, in `X-Stream-Protocol-Version`.
 const STREAMS: &str = "portforward.k8s.io";
-/// A client gets this long to take a connection's end.
-const CLOSING: Duration = Duration::from_secs(5);
-/// How often a client is asked whether it is there.
-const PING: Duration = Duration::from_secs(30);
-/// A client that says nothing for so long, not even to pings, is gone.
-const SILENCE: Duration = Duration::from_secs(90);
 
 const DATA: u8 = 0;
 const ERROR: u8 = 1;
@@ -143,9 +134,8 @@ fn carried(message: Result<Message, axum::Error>) -> Carried {
 }
 
 async fn close(sink: &mut impl ToClient) {
-    let frame = Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() }));
     // A client that is gone needs no goodbye.
-    let _in_time = timeout(CLOSING, sink.send(frame)).await;
+    let _in_time = timeout(CLOSING, sink.send(goodbye(close_code::NORMAL))).await;
 }
 
 /// One connection to one port, in channels: 0 data, 1 an error's text, and from version 5 on 255 for
@@ -200,9 +190,7 @@ async fn carry(
         for message in begun {
             tell(sink, Message::Binary(message)).await?;
         }
-        // Not at once: a client that answers after a short exchange's end would write into a closed connection.
-        let mut ping = interval_at(Instant::now() + PING, PING);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ping = pings();
         loop {
             let message = tokio::select! {
                 output = recv.recv() => match output {
@@ -258,13 +246,6 @@ async fn inward(
             }
         }
     }
-}
-
-fn on(channel: u8, bytes: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(1 + bytes.len());
-    out.put_u8(channel);
-    out.put_slice(bytes);
-    out.freeze()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::BytesMut;
 use evenkeel_wire::stream::PROGRESS;
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _, future::ready};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use super::{
     Api, Client, Streaming,
@@ -36,10 +36,10 @@ pub(super) const MESSAGE: usize = 1 << 20;
 const UNREAD: usize = 4 << 10;
 /// How often a client is asked whether it is there.
 const PING: Duration = Duration::from_secs(30);
-/// A client that says nothing for so long, not even to pings, is gone.
-const SILENCE: Duration = Duration::from_secs(90);
-/// A client gets this long to take the end.
-const CLOSING: Duration = Duration::from_secs(5);
+/// A client that is read from and says nothing for so long, not even to pings, is gone.
+pub(super) const SILENCE: Duration = Duration::from_secs(90);
+/// A client gets this long to take the end, and to close.
+pub(super) const CLOSING: Duration = Duration::from_secs(5);
 /// What a log's pieces are in: as they are, or in base64 for who reads text alone.
 const PIECES: [(&str, Coding); 2] = [("binary.k8s.io", Coding::Raw), ("base64.binary.k8s.io", Coding::Base64)];
 /// A protocol that is none, but the client's token.
@@ -235,9 +235,8 @@ async fn carry(socket: WebSocket, body: Body, shape: Shape) {
         () = gone(&mut source) => None,
     };
     let Some(code) = end else { return };
-    let frame = Message::Close(Some(CloseFrame { code, reason: "".into() }));
     let closed = async {
-        if sink.send(frame).await.is_ok() {
+        if sink.send(goodbye(code)).await.is_ok() {
             while let Some(Ok(_)) = source.next().await {}
         }
     };
@@ -257,8 +256,7 @@ async fn gone(source: &mut impl FromClient) {
 async fn outward(sink: &mut impl ToClient, body: Body, shape: &Shape) -> Option<u16> {
     let mut pieces = body.into_data_stream();
     let mut kept = BytesMut::new();
-    let mut ping = interval_at(Instant::now() + PING, PING);
-    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ping = pings();
     if let Shape::Pieces(coding) = shape {
         // The client learns by it that there is a log.
         tell(sink, piece(*coding, &Bytes::new())).await?;
@@ -288,6 +286,19 @@ async fn outward(sink: &mut impl ToClient, body: Body, shape: &Shape) -> Option<
             }
         }
     }
+}
+
+/// When a client is to be asked whether it is there. Not at once: one that answers after a short exchange's end
+/// would write into a closed connection.
+pub(super) fn pings() -> Interval {
+    let mut ping = interval_at(Instant::now() + PING, PING);
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ping
+}
+
+/// The last message of a WebSocket.
+pub(super) fn goodbye(code: u16) -> Message {
+    Message::Close(Some(CloseFrame { code, reason: "".into() }))
 }
 
 fn piece(coding: Coding, bytes: &Bytes) -> Message {
