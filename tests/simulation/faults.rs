@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use evenkeel_agent::sim::SimClock;
+use evenkeel_agent::{logic::labels, sim::SimClock};
 use evenkeel_model::Rng;
 use evenkeel_runtime::{ContainerId, Resources};
 use evenkeel_store::Crash;
@@ -299,6 +299,10 @@ fn hand(world: &mut World, n: usize) {
     }
     world.watch.disturbed(now, world.machines[n].sim.name());
     let id = &ids[usize::try_from(world.rng.below(ids.len() as u64)).unwrap()];
+    if let Some(pod) = runtime.containers().find(|c| c.info.id == *id).and_then(|c| c.info.labels.get(labels::POD_UID))
+    {
+        world.watch.hand_on(pod);
+    }
     let act = world.rng.below(6);
     world.tell(|| format!("a hand's act {act} on {}", id.0));
     let runtime = &mut world.machines[n].sim.runtime;

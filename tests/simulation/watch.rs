@@ -14,7 +14,7 @@ use evenkeel_audit::{
 use evenkeel_conductor::Published;
 use evenkeel_model::{
     Digest, Key, Kind, Object, Time, Uid,
-    own::{ReleaseStatus, SourceStatus},
+    own::{DriftOrigin, DriftSpec, ReleaseStatus, SourceStatus},
 };
 use serde_json::Value;
 
@@ -39,6 +39,8 @@ pub(crate) struct Watch {
     /// Pods that may be stopped although no server asks for it any more.
     gone: BTreeSet<String>,
     disturbed: BTreeMap<Arc<str>, Time>,
+    /// Uids of pods that somebody laid a hand on.
+    handled: BTreeSet<String>,
     /// The database was lost, or an old one restored: what nothing explains runs on as an orphan.
     pub(crate) orphans: bool,
     auditor: Auditor,
@@ -54,6 +56,24 @@ impl Watch {
     /// Somebody or something other than Evenkeel touched a node.
     pub(crate) fn disturbed(&mut self, now: Time, node: &Arc<str>) {
         self.disturbed.insert(node.clone(), now);
+    }
+
+    /// Somebody did something to a container of a pod.
+    pub(crate) fn hand_on(&mut self, pod: &str) {
+        self.handled.insert(pod.to_owned());
+    }
+
+    /// Only what somebody did is a drift of a container: no restart of an engine, no loss of power, no crash.
+    fn drifts_are_somebodys(&self) -> Result<(), String> {
+        let drifts = self.touched.iter().filter(|key| key.kind == Kind::Drift).filter_map(|key| self.now.get(key));
+        for drift in drifts {
+            let spec: DriftSpec = drift.spec().map_err(|e| e.to_string())?;
+            let of_node = matches!(spec.origin, DriftOrigin::Node(_)) && spec.object.kind == "Pod";
+            if of_node && !self.handled.contains(&spec.object.uid.to_string()) {
+                return Err(format!("nobody did what a drift tells of: {spec:?}"));
+            }
+        }
+        Ok(())
     }
 
     /// The server's process ended: what comes next is not one step after what came before.
@@ -184,6 +204,7 @@ impl Watch {
             return Err(render(&findings));
         }
         feeds.iter().try_for_each(|feed| blame(&objects, feed))?;
+        self.drifts_are_somebodys()?;
         self.remember(&nodes, views, whole);
         Ok(())
     }
