@@ -70,23 +70,30 @@ impl DriftBook {
         std::mem::take(&mut self.held).into_iter().map(|held| held.drift).collect()
     }
 
+    /// Whether the end of a pod's sandbox is not told yet.
+    pub(super) fn holds_sandbox_of(&self, pod: Uid) -> bool {
+        self.held.iter().any(|h| h.drift.pod == pod && h.drift.container.is_none())
+    }
+
     /// Whether one was held long enough, and waits for an answer of the engine alone.
     pub(super) fn waits_for_the_engine(&self, now: Time) -> bool {
         self.held.iter().any(|h| h.due <= now)
     }
 
     /// The engine has answered `asked`. Moves what was held long enough, and is older than that
-    /// question, to what is told.
-    pub(super) fn answered(&mut self, now: Time, asked: OpId) {
-        let (told, rest) =
+    /// question, to what is told; gives their pods.
+    pub(super) fn answered(&mut self, now: Time, asked: OpId) -> Vec<Uid> {
+        let (told, rest): (Vec<Held>, _) =
             std::mem::take(&mut self.held).into_iter().partition(|h: &Held| h.due <= now && h.since < asked);
         self.held = rest;
+        let pods = told.iter().map(|h| h.drift.pod).collect();
         for Held { drift, healed, .. } in told {
             self.tell(drift.clone());
             if healed {
                 self.tell(ContainerDrift { healed, ..drift });
             }
         }
+        pods
     }
 
     fn tell(&mut self, drift: ContainerDrift) {

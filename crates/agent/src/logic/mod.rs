@@ -261,7 +261,8 @@ impl AgentLogic {
         }
         for pod in self.pods.values_mut() {
             if std::mem::take(&mut pod.dirty) {
-                first.push(Command::Persist(Box::new(pod.journal())));
+                let undecided = self.drifts.holds_sandbox_of(pod.uid());
+                first.push(Command::Persist(Box::new(pod.journal(undecided))));
             }
         }
         if !first.is_empty() {
@@ -341,7 +342,11 @@ impl AgentLogic {
             return;
         }
         let Ok(infos) = result else { return self.list_failed(now) };
-        self.drifts.answered(now, op);
+        for pod in self.drifts.answered(now, op) {
+            if let Some(pod) = self.pods.get_mut(&pod) {
+                pod.dirty = true;
+            }
+        }
         let mut by_pod: BTreeMap<Uid, Vec<&ContainerInfo>> = BTreeMap::new();
         for info in &infos {
             let uid = info.labels.get(labels::POD_UID).and_then(|t| t.parse::<Uid>().ok());

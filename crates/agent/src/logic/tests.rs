@@ -564,6 +564,27 @@ fn an_engine_that_restarts_is_no_drift_and_no_crash() {
 }
 
 #[test]
+fn a_machine_that_shuts_down_is_no_drift() {
+    for self_heal in [true, false] {
+        let mut lab = Lab::new(17);
+        let orders = (1..=8).map(|n| PodOrder { self_heal, ..order(n, one("good")) });
+        lab.assign(orders.collect());
+        lab.pass(3 * SECOND);
+        lab.node.runtime.go_down(lab.now, true);
+        lab.pass(SECOND);
+        // The agent gets its signal while the engine is still at it.
+        lab.node.crash(lab.now, &lab.registry);
+        lab.node.runtime.power_off(lab.now);
+        lab.pass(20 * SECOND);
+        lab.node.runtime.power_on(lab.now);
+        lab.node.start(lab.now);
+        lab.pass(30 * SECOND);
+        assert!((1..=8).all(|n| lab.ready(n)), "{:#}", lab.status[&uid(1)]);
+        assert!(lab.drifts.is_empty(), "{:?}", lab.drifts);
+    }
+}
+
+#[test]
 fn an_agent_that_comes_back_touches_nothing_that_is_well() {
     let probed = json!({"containers": [{"name": "web", "image": "good",
         "readinessProbe": {"httpGet": {"path": "/ready", "port": 80}, "periodSeconds": 1}}]});

@@ -246,7 +246,11 @@ impl Pod {
     }
 
     /// What the disk shall hold.
-    pub(super) fn journal(&self) -> JournalPod {
+    /// `undecided`: whether the end of its sandbox is a drift has yet to be seen. An agent that starts again does
+    /// not call it one: a machine that shuts down ends the engine, and the agent soon after.
+    pub(super) fn journal(&self, undecided: bool) -> JournalPod {
+        let told = |(fix, _): &&(container::Fix, ContainerDrift)| !(undecided && *fix == container::Fix::Restart);
+        let of_sandbox = self.sandbox_open.iter().filter(told);
         JournalPod {
             order: self.order.clone(),
             started: self.started,
@@ -259,7 +263,7 @@ impl Pod {
             garbage: self.garbage.keys().cloned().collect(),
             status: serde_json::from_slice(&self.last_status).ok(),
             conditions: self.conditions.clone(),
-            open: self.sandbox_open.iter().chain(self.containers.iter().flat_map(|c| &c.open)).cloned().collect(),
+            open: of_sandbox.chain(self.containers.iter().flat_map(|c| &c.open)).cloned().collect(),
         }
     }
 

@@ -85,6 +85,7 @@ impl Pod {
     /// The engine went away: ends that were taken for drifts were its own doing.
     pub(in crate::logic) fn absolve(&mut self, container: Option<&str>) {
         let restart = |fix: &container::Fix| *fix == container::Fix::Restart;
+        self.dirty = true;
         match container {
             None => self.sandbox_open.retain(|(fix, _)| !restart(fix)),
             Some(name) => {
