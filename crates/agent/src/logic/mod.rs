@@ -194,6 +194,7 @@ impl AgentLogic {
                 self.listing = None;
                 if std::mem::replace(&mut self.engine, false) {
                     self.lost = true;
+                    self.pods.values_mut().for_each(Pod::engine_down);
                     for drift in self.drifts.engine_down() {
                         if let Some(pod) = self.pods.get_mut(&drift.pod) {
                             pod.absolve(drift.container.as_deref());
@@ -276,6 +277,7 @@ impl AgentLogic {
             now,
             config: &self.config,
             engine: self.engine,
+            lost: self.lost,
             allocatable: &self.node.allocatable,
             ops: &mut self.ops,
             out,

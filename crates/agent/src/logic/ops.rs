@@ -108,6 +108,8 @@ pub(super) struct Cx<'a> {
     pub config: &'a Config,
     /// Whether the engine answers: without it nothing is begun.
     pub engine: bool,
+    /// Whether it was away since the last comparison: how a run ended is that one's to say.
+    pub lost: bool,
     pub allocatable: &'a BTreeMap<String, String>,
     pub ops: &'a mut Ops,
     pub out: &'a mut Vec<Command>,

@@ -33,7 +33,10 @@ use super::{
 const MINOR: &str = "36";
 
 /// Answers a request.
-pub(crate) async fn handle(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
+pub(crate) async fn handle(State(api): State<Arc<Api>>, mut request: Request<Body>) -> Response {
+    if let Some(uri) = path::of_old_watch(request.uri()).filter(|_| request.method() == Method::GET) {
+        *request.uri_mut() = uri;
+    }
     let mut who = Who::default();
     let Some(log) = &api.log else {
         return answer(&api, request, &mut who).await.unwrap_or_else(IntoResponse::into_response);
@@ -48,9 +51,6 @@ pub(crate) async fn handle(State(api): State<Arc<Api>>, request: Request<Body>) 
 
 async fn answer(api: &Arc<Api>, request: Request<Body>, who: &mut Who) -> Result<Response, Failure> {
     let (mut parts, body) = request.into_parts();
-    if let Some(uri) = path::of_old_watch(&parts.uri).filter(|_| parts.method == Method::GET) {
-        parts.uri = uri;
-    }
     let user = auth::user(api, &parts, who).await?;
     gate::pass(api, &user, &parts.method, &parts.uri)?;
     websocket::check_origin(&parts)?;

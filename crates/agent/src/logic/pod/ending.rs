@@ -89,10 +89,20 @@ impl Pod {
         }
     }
 
+    /// The engine went away: what it still says of an end may be the word of the next one, which ended all itself.
+    pub(in crate::logic) fn engine_down(&mut self) {
+        for c in &mut self.containers {
+            if let State::Ending { op, .. } = &mut c.state {
+                *op = None;
+            }
+        }
+    }
+
     /// Asks the engine how a run ended.
     pub(super) fn ask_the_end(&mut self, i: usize, cx: &mut Cx<'_>) -> bool {
         let uid = self.uid();
-        if let State::Ending { op, run, after, .. } = &mut self.containers[i].state
+        if !cx.lost
+            && let State::Ending { op, run, after, .. } = &mut self.containers[i].state
             && op.is_none()
             && *after <= cx.now
         {
@@ -122,14 +132,18 @@ impl Pod {
         }
     }
 
+    /// Whether a container's start was begun and not seen to have succeeded.
+    pub(super) fn start_is_open(&self, i: usize) -> bool {
+        self.containers[i].book.due != Due::No || !self.containers[i].book.started
+    }
+
     fn seen_at_the_end(&mut self, i: usize, mut run: Run, died: Option<i32>, info: &ContainerInfo, cx: &mut Cx<'_>) {
         match &info.state {
             ContainerState::Running { started, .. } | ContainerState::Paused { started, .. } => {
-                let unresolved_start = self.containers[i].book.due != Due::No || !self.containers[i].book.started;
                 if let Some(stop) = &mut run.stop {
                     stop.step = Step::Retry(cx.now);
                     self.set(i, State::Running(Box::new(run)));
-                } else if unresolved_start {
+                } else if self.start_is_open(i) {
                     self.started(i, Run::new(run.id, *started), false, cx);
                 } else {
                     // Stopped and started again by someone.

@@ -203,6 +203,14 @@ impl Pod {
 
     fn gone_with_the_engine(&mut self, i: usize, run: &Run, info: Option<&ContainerInfo>, cx: &mut Cx<'_>) {
         match info.map(|info| &info.state) {
+            Some(ContainerState::Created) => {
+                self.set(i, State::Created(run.id.clone()));
+            }
+            Some(ContainerState::Running { started, .. } | ContainerState::Paused { started, .. })
+                if run.stop.is_none() && self.start_is_open(i) =>
+            {
+                self.started(i, Run::new(run.id.clone(), *started), false, cx);
+            }
             Some(state) if state.is_alive() => self.resume(i, run.clone(), cx.now),
             state => {
                 let end = end_of(state);

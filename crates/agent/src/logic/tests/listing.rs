@@ -1,12 +1,15 @@
 //! What a listing says of containers that are younger than it, and of an engine that went away since
 //! it was asked: nothing. All happens at one time of the clock, as after a machine stood still.
 
-use evenkeel_runtime::{ContainerInfo, ContainerState, ImageInfo, SandboxNetwork};
+use evenkeel_runtime::{
+    ContainerInfo, ContainerState, EventAction, ImageInfo, RuntimeError, RuntimeEvent, SandboxNetwork,
+};
 
 use super::*;
 use crate::logic::{
     AgentLogic,
-    command::{Command, OpId, Output, Work},
+    command::{Command, Failure, OpId, Output, Work},
+    labels,
 };
 
 const NOW: Time = Time(1_000_000_000_000);
@@ -156,4 +159,73 @@ fn one_of_an_engine_that_went_away_since_is_none() {
     assert!(hand.asked_to_list().is_some_and(|second| second != first));
     hand.listing(first, vec![sandbox]);
     assert!(hand.acts().is_empty(), "{:?}", hand.out);
+}
+
+/// A container whose end was heard of when the engine went away.
+fn ended_as_the_engine_went(hand: &mut Hand) -> (OpId, [ContainerInfo; 2]) {
+    let (create, sandbox) = hand.creating();
+    hand.created_and_started(create);
+    let mut main = running("main", &sandbox.name.replace("POD", "web"), sandbox.labels.clone());
+    main.labels.remove(labels::SANDBOX);
+    main.labels.insert(labels::CONTAINER.into(), "web".into());
+    hand.now = NOW + Duration::from_secs(5);
+    hand.give(Input::Wake);
+    hand.out.clear();
+    for action in [EventAction::Killed { signal: 15 }, EventAction::Died { exit_code: 143 }] {
+        let (at, id, name, labels) = (hand.now, main.id.clone(), main.name.clone(), main.labels.clone());
+        hand.give(Input::Event(RuntimeEvent { at, id, name, labels, action }));
+    }
+    let (ask, work) = hand.work();
+    assert_eq!(work, Work::Inspect { id: main.id.clone() });
+    let (started, finished) = (NOW, hand.now);
+    main.state = ContainerState::Exited { code: 143, oom: false, started, finished, error: String::new() };
+    hand.give(Input::EngineDown { message: "its stream of events ended".into() });
+    (ask, [sandbox, main])
+}
+
+#[test]
+fn an_end_that_an_engine_was_asked_for_and_the_next_one_answers_is_that_ones_doing() {
+    let mut hand = Hand::new();
+    let (ask, [sandbox, main]) = ended_as_the_engine_went(&mut hand);
+    hand.give(Input::EngineUp);
+    // The question waited in the engine's socket, which is the system's.
+    hand.done(ask, Output::Inspected(Some(Box::new(main.clone()))));
+    hand.now = hand.now + Duration::from_secs(3);
+    hand.give(Input::Wake);
+    assert!(hand.acts().is_empty(), "nothing is asked before the listing: {:?}", hand.out);
+    let list = hand.asked_to_list().unwrap();
+    hand.listing(list, vec![sandbox, main]);
+    hand.now = hand.now + Duration::from_secs(3);
+    hand.give(Input::Wake);
+    while let Some(list) = hand.asked_to_list() {
+        hand.listing(list, Vec::new());
+    }
+    let ToServer::Report { report, .. } = hand.logic.next_message() else { panic!("no report") };
+    assert!(report.drifts.is_empty(), "{:?}", report.drifts);
+    let status = String::from_utf8(report.pods[0].status.to_vec()).unwrap();
+    assert!(status.contains("EngineRestarted") && !status.contains("ContainerDrift"), "{status}");
+}
+
+#[test]
+fn a_start_that_an_engine_did_as_it_went_is_counted() {
+    let mut hand = Hand::new();
+    let (create, sandbox) = hand.creating();
+    hand.done(create, Output::Created { id: ContainerId("main".into()) });
+    let (start, work) = hand.work();
+    assert!(matches!(work, Work::Start { .. }), "{work:?}");
+    hand.give(Input::EngineDown { message: "connection refused".into() });
+    let error = RuntimeError::EngineUnavailable { message: "connection refused".into() };
+    hand.give(Input::Done { op: start, result: Err(Failure::Runtime(error)) });
+    hand.give(Input::EngineUp);
+    let list = hand.asked_to_list().unwrap();
+    let mut main = running("main", "web", sandbox.labels.clone());
+    main.labels.remove(labels::SANDBOX);
+    main.labels.insert(labels::CONTAINER.into(), "web".into());
+    hand.listing(list, vec![sandbox, main]);
+    let kept =
+        hand.out.iter().rev().find_map(|c| if let Command::Persist(pod) = c { Some(pod) } else { None }).unwrap();
+    assert!(kept.containers["web"].started && kept.containers["web"].restarts == 0, "{kept:?}");
+    let ToServer::Report { report, .. } = hand.logic.next_message() else { panic!("no report") };
+    let status = String::from_utf8(report.pods[0].status.to_vec()).unwrap();
+    assert!(status.contains(r#""started":true"#) && !status.contains("EngineRestarted"), "{status}");
 }

@@ -94,6 +94,9 @@ async fn each_event_of_a_watch_is_a_message() {
     event(&mut over).await;
     event(&mut over).await;
     assert_eq!(next(&mut over).await, None);
+    // By the path that it had once.
+    let mut of_old = connect(&fake, "/api/v1/watch/namespaces/shop/pods/web?timeoutSeconds=60", "").await.unwrap();
+    assert_eq!(event(&mut of_old).await, ("ADDED".into(), "web".into()));
     let (code, body) = refused(&fake, "/api/v1/namespaces/shop/gears?watch=true", "").await;
     assert!(code == 404 && body.contains("NotFound"), "{code} {body}");
 }
