@@ -235,7 +235,9 @@ fn unschedulable(scope: &Scope<'_>, workload: &Key, pod: &Counted<'_>) -> Found 
         return Found::Nothing;
     };
     let said = condition.last_transition_time.as_ref().map_or(scope.since, |t| Time(t.0.as_millisecond()));
-    let due = said.max(scope.since) + scope.settings.unschedulable_limit;
+    // While most nodes were away it had nowhere to go, whatever it asks for.
+    let away = scope.world.nodes.mostly_away_until().unwrap_or(scope.since);
+    let due = said.max(scope.since).max(away) + scope.settings.unschedulable_limit;
     if scope.now < due {
         return Found::Later(due);
     }

@@ -470,6 +470,20 @@ fn pods_on_a_node_that_does_not_answer_do_not_count() {
 }
 
 #[test]
+fn a_pod_that_finds_no_node_while_most_are_away_is_waited_for() {
+    let mut lab = settled();
+    lab.node("n1", false);
+    lab.commit(2, alloc::vec![web("a:2")]);
+    lab.pass(300);
+    assert_eq!(lab.phases(), "1:Superseded 2:Progressing");
+    let waits = lab.world.list(Kind::Pod, "shop").any(|pod| pod.node.is_none());
+    assert!(waits, "a pod of the new template has no node");
+    lab.node("n1", true);
+    lab.pass(60);
+    assert_eq!(lab.phases(), "1:Superseded 2:Healthy");
+}
+
+#[test]
 fn a_changed_config_rolls_and_a_bad_one_goes_back() {
     let mut lab = shop();
     let uses = |image: &str| {
