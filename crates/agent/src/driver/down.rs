@@ -4,12 +4,13 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use evenkeel_net::plane;
-use evenkeel_runtime::{ContainerInfo, Runtime, RuntimeError};
+use evenkeel_runtime::{ContainerInfo, ContainerState, Runtime, RuntimeError};
 use futures_util::{TryStreamExt as _, stream};
 use thiserror::Error;
 
 use super::{
     journal::{JournalError, JournalStore},
+    strays::{self, StraysError},
     volumes::{VolumeError, Volumes},
 };
 use crate::logic::{command::selector, journal::Journal, labels};
@@ -46,6 +47,9 @@ pub enum DownError {
     /// Something of the pod network is left.
     #[error("cannot take the pod network away")]
     Network(#[from] plane::DownError),
+    /// Processes of them may be left.
+    #[error(transparent)]
+    Strays(#[from] StraysError),
     /// A fault of this program.
     #[error("cut off by a fault: {0}")]
     Fault(String),
@@ -72,6 +76,11 @@ pub async fn down<R: Runtime>(runtime: Arc<R>, cluster: &str, agent_dir: &Path) 
         stream::iter(group.iter().map(Ok))
             .try_for_each_concurrent(AT_ONCE, |container| remove(&*runtime, container))
             .await?;
+    }
+    let never_ran = containers.iter().chain(&sandboxes).filter(|c| c.state == ContainerState::Created);
+    let never_ran: Vec<_> = never_ran.map(|c| c.id.clone()).collect();
+    if !never_ran.is_empty() {
+        strays::end(never_ran).await?;
     }
     plane::down(agent_dir).await?;
     let cleared = tokio::task::spawn_blocking(move || {

@@ -30,6 +30,7 @@ mod sandbox;
 mod saving;
 pub(crate) mod session;
 mod steady;
+mod strays;
 mod streams;
 mod usage;
 mod volumes;
@@ -52,6 +53,7 @@ pub use self::{
     node::{DEFAULT_MAX_PODS, NodeSettings},
     run::run,
     session::HEARTBEAT,
+    strays::StraysError,
     streams::Streams,
     volumes::{VolumeError, Volumes},
 };

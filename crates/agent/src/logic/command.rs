@@ -127,6 +127,8 @@ pub enum Work {
     Remove {
         /// Which.
         id: ContainerId,
+        /// End processes of it first that its engine does not know of.
+        strays: bool,
     },
     /// What the engine says of a container. Ends with [`Output::Inspected`].
     Inspect {

@@ -785,7 +785,7 @@ fn random_world(seed: u64, steps: usize) {
         pods.retain(|n, _| !lab.gone.contains(&uid(*n)));
     }
     lab.registry.up = true;
-    lab.node.runtime.come_up(lab.now, false);
+    lab.node.runtime.come_up(lab.now, rng.below(2) == 0);
     lab.pass(900 * SECOND);
     for (n, pod) in &pods {
         if pod.deletion.is_some() {
@@ -802,6 +802,8 @@ fn random_world(seed: u64, steps: usize) {
         let uid = &c.info.labels[super::labels::POD_UID];
         assert!(expected.contains(uid), "seed {seed}: {} was left behind", c.info.name);
     }
+    let strays: Vec<_> = lab.node.runtime.left_behind().collect();
+    assert!(strays.is_empty(), "seed {seed}: processes were left behind: {strays:?}");
 }
 
 #[test]

@@ -90,6 +90,10 @@ pub struct SimRuntime {
     pub(super) tags: BTreeMap<String, String>,
     /// Whether it answers questions.
     pub(super) up: bool,
+    /// Whether it was killed, and may have left what it was at half done.
+    pub(super) killed: bool,
+    /// Processes that run and that the engine does not know of, by the labels of their containers.
+    pub(super) strays: BTreeMap<ContainerId, BTreeMap<String, String>>,
     /// What an engine that shuts down has yet to stop; its events are told meanwhile.
     closing: Option<Vec<ContainerId>>,
     pub(super) queue: BTreeMap<(Time, u64), Happening>,
@@ -162,6 +166,8 @@ impl SimRuntime {
             images: BTreeMap::new(),
             tags: BTreeMap::new(),
             up: true,
+            killed: false,
+            strays: BTreeMap::new(),
             closing: None,
             queue: BTreeMap::new(),
             counter: 0,
@@ -194,6 +200,19 @@ impl SimRuntime {
     /// Containers that run, of a pod by its uid label and a container by its name.
     pub fn running(&self, pod: &str, container: &str) -> usize {
         self.containers.values().filter(|c| c.info.state.is_alive() && is(c, pod, container)).count()
+    }
+
+    /// The same of processes that the engine does not know of.
+    fn strays(&self, pod: &str, container: &str) -> usize {
+        let has = |all: &BTreeMap<String, String>, label, value| all.get(label).is_some_and(|v| v == value);
+        let ours =
+            |all: &&BTreeMap<String, String>| has(all, labels::POD_UID, pod) && has(all, labels::CONTAINER, container);
+        self.strays.values().filter(ours).count()
+    }
+
+    /// Containers of which processes run that the engine does not know of.
+    pub fn left_behind(&self) -> impl Iterator<Item = &ContainerId> {
+        self.strays.keys()
     }
 
     /// What the agent ended since the last call.
@@ -319,7 +338,7 @@ impl SimRuntime {
         let ends = c.program.ends;
         let key = (c.info.labels.get(labels::POD_UID).cloned(), c.info.labels.get(labels::CONTAINER).cloned());
         if let (Some(pod), Some(name), true) = (key.0, key.1, c.by_agent) {
-            let others = self.running(&pod, &name);
+            let others = self.running(&pod, &name) + self.strays(&pod, &name);
             if others > 1 {
                 self.violations.push(format!("{others} containers {name} of pod {pod} run at once"));
             }
@@ -415,7 +434,7 @@ impl SimRuntime {
         if !self.up {
             return;
         }
-        self.up = false;
+        (self.up, self.killed) = (false, !orderly);
         if orderly {
             let alive = self.containers.values().filter(|c| c.by_agent && c.info.state.is_alive());
             self.closing = Some(alive.map(|c| c.info.id.clone()).collect());
@@ -444,8 +463,9 @@ impl SimRuntime {
     /// The machine loses its power: every process is dead, nobody is told anything, and nothing that
     /// was asked for takes effect.
     pub fn power_off(&mut self, now: Time) {
-        self.up = false;
+        (self.up, self.killed) = (false, false);
         self.closing = None;
+        self.strays.clear();
         self.queue.clear();
         for id in self.containers.keys().cloned().collect::<Vec<_>>() {
             self.end(now, &id, 255, false);
@@ -476,8 +496,9 @@ impl SimRuntime {
             for id in ids.collect::<Vec<_>>() {
                 self.end(now, &id, 137, false);
             }
+            self.strays.clear();
         }
-        self.up = true;
+        (self.up, self.killed) = (true, false);
         let at = now + self.conduct.fastest * 3;
         self.at(at, Happening::Tell(Box::new(Input::EngineUp)));
     }

@@ -53,6 +53,9 @@ impl SimRuntime {
             return Some(Input::Done { op, result });
         }
         if !self.up && !matches!(work, Work::PrepareVolumes { .. } | Work::RemoveVolumes | Work::Hook { .. }) {
+            if self.killed {
+                self.half_done(now, &work);
+            }
             return Some(Input::Done { op, result: Err(away()) });
         }
         if let Work::Stop { id, grace } = &work
@@ -67,6 +70,26 @@ impl SimRuntime {
         }
         let result = self.effect(now, pod, work, registry);
         Some(Input::Done { op, result })
+    }
+
+    /// An engine that was killed may have begun a process that its successor does not know of.
+    fn half_done(&mut self, now: Time, work: &Work) {
+        let id = match work {
+            _ if self.rng.below(2) == 0 => return,
+            Work::Start { id } => id.clone(),
+            Work::CreateSandbox { spec, .. } => {
+                let image = ("sandbox", Program::good());
+                let Ok(id) = self.add(now, &spec.name, &spec.labels, image, Resources::default()) else { return };
+                id
+            }
+            _ => return,
+        };
+        let alive = |c: &&SimContainer| c.info.state.is_alive();
+        let Some(c) = self.containers.get(&id).filter(|c| c.info.state == ContainerState::Created) else { return };
+        let joins = c.info.joins.as_ref();
+        if joins.is_none_or(|s| self.containers.get(s).filter(alive).is_some()) {
+            self.strays.insert(id, c.info.labels.clone());
+        }
     }
 
     fn check_own(&mut self, id: &ContainerId, act: &str) {
@@ -117,8 +140,11 @@ impl SimRuntime {
                 }
                 Ok(Output::Done)
             }
-            Work::Remove { id } => {
+            Work::Remove { id, strays } => {
                 self.check_own(&id, "remove");
+                if strays {
+                    self.strays.remove(&id);
+                }
                 self.remove(now, &id);
                 Ok(Output::Done)
             }
@@ -277,6 +303,9 @@ impl SimRuntime {
         let Some(sandbox) = sandbox.filter(|s| s.info.state.is_alive()) else {
             return fail(StartFailure::SandboxGone, "cannot join network of a non running container");
         };
+        if self.strays.contains_key(id) {
+            return fail(StartFailure::Other, &format!("task {id}: already exists"));
+        }
         if !c.program.startable {
             return fail(StartFailure::ExecutableNotFound, "exec: \"nope\": executable file not found in $PATH");
         }

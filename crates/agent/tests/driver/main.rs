@@ -119,7 +119,9 @@ impl Lab {
     async fn on(network: Choice) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         image().await;
-        let cluster = format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        // The nftables table of a cluster has its name from the first eight characters: all tests run at once
+        // in one network.
+        let cluster = format!("{:06x}{:02x}-test", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut lab = Self {
             dir: tempfile::tempdir().unwrap(),
             cluster,

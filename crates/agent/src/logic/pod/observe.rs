@@ -2,7 +2,7 @@
 //! after the engine was away, and the slow safety net below its events.
 
 use evenkeel_model::{Time, podstatus::REASON_ENGINE};
-use evenkeel_runtime::{ContainerInfo, ContainerState};
+use evenkeel_runtime::{ContainerId, ContainerInfo, ContainerState};
 use evenkeel_wire::DriftAction;
 
 use super::{
@@ -109,8 +109,10 @@ impl Pod {
                 let making = matches!(self.sandbox, Sandbox::Creating(_)) && attempt == self.sandbox_attempt;
                 making || self.sandbox_ready().is_some_and(|s| s.id == info.id)
             };
-            if !known {
+            if !known && info.state.is_alive() {
                 self.throw(info.id.clone());
+            } else if !known {
+                self.throw_begun(info.id.clone());
             }
         }
     }
@@ -170,8 +172,7 @@ impl Pod {
                 let run = run.clone();
                 self.gone_with_the_engine(i, &run, info, cx);
             } else if let (State::Created(_), None) = (&self.containers[i].state, info) {
-                self.containers[i].book.id = None;
-                self.set(i, State::Waiting);
+                self.replace_begun(i, id);
             }
             return false;
         };
@@ -204,8 +205,10 @@ impl Pod {
     fn gone_with_the_engine(&mut self, i: usize, run: &Run, info: Option<&ContainerInfo>, cx: &mut Cx<'_>) {
         match info.map(|info| &info.state) {
             Some(ContainerState::Created) => {
-                self.set(i, State::Created(run.id.clone()));
+                // Its start was cut off: what the engine that is gone began may run on, unknown to this one.
+                self.replace_begun(i, run.id.clone());
             }
+            None if run.stop.is_none() && self.start_is_open(i) => self.replace_begun(i, run.id.clone()),
             Some(ContainerState::Running { started, .. } | ContainerState::Paused { started, .. })
                 if run.stop.is_none() && self.start_is_open(i) =>
             {
@@ -217,6 +220,12 @@ impl Pod {
                 self.ended_with_the_engine(i, run, &end, cx);
             }
         }
+    }
+
+    fn replace_begun(&mut self, i: usize, id: ContainerId) {
+        self.containers[i].book.id = None;
+        self.throw_begun(id);
+        self.set(i, State::Waiting);
     }
 
     /// First sight of a container that the journal knows.
@@ -244,8 +253,7 @@ impl Pod {
                     cx,
                 );
             } else {
-                self.containers[i].book.id = None;
-                self.set(i, State::Waiting);
+                self.replace_begun(i, id);
             }
             return;
         };

@@ -4,13 +4,25 @@ use evenkeel_model::Time;
 use evenkeel_runtime::{ContainerId, RuntimeError};
 
 use super::{
-    Mode, Pod, Sandbox, Trash, Volumes,
+    Mode, Pod, Sandbox, Strays, Trash, Volumes,
     container::{self, State, StopWhy},
 };
 use crate::logic::{
     command::{Failure, Output, Work},
     ops::{Cx, Purpose},
 };
+
+impl Trash {
+    pub(super) fn of(strays: Strays) -> Self {
+        Self { op: None, after: Time(0), strays }
+    }
+}
+
+impl Strays {
+    fn once_tried(self) -> Self {
+        if self == Self::None { self } else { Self::Tried }
+    }
+}
 
 impl Pod {
     pub(super) fn drive_deleting(&mut self, until: Time, cx: &mut Cx<'_>) {
@@ -19,9 +31,13 @@ impl Pod {
         }
         self.discard_sandbox();
         for i in 0..self.containers.len() {
+            let open = self.start_is_open(i);
             let c = &mut self.containers[i];
-            let ids = [c.book.id.take(), c.book.previous.take()];
-            ids.into_iter().flatten().for_each(|id| self.throw(id));
+            let (current, previous) = (c.book.id.take(), c.book.previous.take());
+            if let Some(id) = current {
+                if open { self.throw_begun(id) } else { self.throw(id) }
+            }
+            previous.into_iter().for_each(|id| self.throw(id));
         }
         if !self.garbage.is_empty() {
             return;
@@ -43,8 +59,19 @@ impl Pod {
 
     /// Puts a container among those to be removed.
     pub(super) fn throw(&mut self, id: ContainerId) {
-        self.garbage.entry(id).or_insert(Trash { op: None, after: Time(0) });
+        self.garbage.entry(id).or_insert(Trash::of(Strays::None));
         self.dirty = true;
+    }
+
+    /// The same with one whose start failed, or was cut off.
+    pub(super) fn throw_begun(&mut self, id: ContainerId) {
+        self.garbage.entry(id).or_insert(Trash::of(Strays::Awaited)).strays = Strays::Awaited;
+        self.dirty = true;
+    }
+
+    /// Whether processes may run that nobody knows of.
+    pub(super) fn awaits_strays(&self) -> bool {
+        self.garbage.values().any(|trash| trash.strays == Strays::Awaited)
     }
 
     pub(super) fn sweep(&mut self, cx: &mut Cx<'_>) {
@@ -54,7 +81,8 @@ impl Pod {
         let uid = self.uid();
         for (id, trash) in &mut self.garbage {
             if trash.op.is_none() && trash.after <= cx.now {
-                trash.op = Some(cx.run(uid, Purpose::Garbage(id.clone()), Work::Remove { id: id.clone() }));
+                let work = Work::Remove { id: id.clone(), strays: trash.strays != Strays::None };
+                trash.op = Some(cx.run(uid, Purpose::Garbage(id.clone()), work));
             }
         }
     }
@@ -77,7 +105,8 @@ impl Pod {
             }
             Err(_) => {
                 let after = cx.now + cx.settings().retry_first;
-                self.garbage.insert(id, Trash { op: None, after });
+                let strays = self.garbage.get(&id).map_or(Strays::None, |trash| trash.strays.once_tried());
+                self.garbage.insert(id, Trash { op: None, after, strays });
             }
         }
     }

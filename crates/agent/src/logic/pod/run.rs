@@ -237,7 +237,7 @@ impl Pod {
 
     fn start(&mut self, i: usize, cx: &mut Cx<'_>) -> bool {
         let State::Created(id) = &self.containers[i].state else { return false };
-        if !cx.engine || !self.its_turn(i) || self.sandbox_ready().is_none() {
+        if !cx.engine || !self.its_turn(i) || self.sandbox_ready().is_none() || self.awaits_strays() {
             return false;
         }
         let id = id.clone();
@@ -264,7 +264,7 @@ impl Pod {
             }
             Err(failure) => {
                 self.containers[i].book.id = None;
-                self.throw(id.clone());
+                self.throw_begun(id.clone());
                 let lost = matches!(
                     &failure,
                     Failure::Runtime(RuntimeError::Start { failure: evenkeel_runtime::StartFailure::SandboxGone, .. })

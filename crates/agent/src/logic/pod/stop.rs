@@ -113,7 +113,7 @@ impl Pod {
                 }
                 State::Created(id) => {
                     let id = id.clone();
-                    self.throw(id);
+                    self.throw_begun(id);
                     self.containers[i].book.id = None;
                     self.set(i, State::Waiting);
                 }
