@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::{
     journal::{JournalError, JournalStore},
-    strays::{self, StraysError},
+    orphans::{self, OrphansError},
     volumes::{VolumeError, Volumes},
 };
 use crate::logic::{command::selector, journal::Journal, labels};
@@ -49,7 +49,7 @@ pub enum DownError {
     Network(#[from] plane::DownError),
     /// Processes of them may be left.
     #[error(transparent)]
-    Strays(#[from] StraysError),
+    Orphans(#[from] OrphansError),
     /// A fault of this program.
     #[error("cut off by a fault: {0}")]
     Fault(String),
@@ -80,7 +80,7 @@ pub async fn down<R: Runtime>(runtime: Arc<R>, cluster: &str, agent_dir: &Path) 
     let never_ran = containers.iter().chain(&sandboxes).filter(|c| c.state == ContainerState::Created);
     let never_ran: Vec<_> = never_ran.map(|c| c.id.clone()).collect();
     if !never_ran.is_empty() {
-        strays::end(never_ran).await?;
+        orphans::end(never_ran).await?;
     }
     plane::down(agent_dir).await?;
     let cleared = tokio::task::spawn_blocking(move || {

@@ -19,6 +19,7 @@ mod machine;
 mod names;
 mod netcheck;
 mod node;
+mod orphans;
 mod platform;
 mod port;
 mod probe;
@@ -30,7 +31,6 @@ mod sandbox;
 mod saving;
 pub(crate) mod session;
 mod steady;
-mod strays;
 mod streams;
 mod usage;
 mod volumes;
@@ -51,9 +51,9 @@ pub use self::{
     journal::{JournalError, JournalStore},
     netcheck::NetHandle,
     node::{DEFAULT_MAX_PODS, NodeSettings},
+    orphans::OrphansError,
     run::run,
     session::HEARTBEAT,
-    strays::StraysError,
     streams::Streams,
     volumes::{VolumeError, Volumes},
 };

@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::{
     clock,
     images::Images,
-    platform, probe, strays,
+    orphans, platform, probe,
     volumes::{VolumeError, Volumes},
 };
 use crate::{
@@ -107,10 +107,10 @@ impl<R: Runtime> Worker<R> {
             }
             Work::Stop { id, grace } => gone_is_fine(self.runtime.stop(&id, grace).await),
             Work::Kill { id } => gone_is_fine(self.runtime.kill(&id, "SIGKILL").await),
-            Work::Remove { id, strays } => {
+            Work::Remove { id, orphans } => {
                 let _turn = turn(&self.removals).await?;
-                if strays {
-                    strays::end(vec![id.clone()]).await.map_err(|e| Failure::Internal(e.to_string()))?;
+                if orphans {
+                    orphans::end(vec![id.clone()]).await.map_err(|e| Failure::Internal(e.to_string()))?;
                 }
                 gone_is_fine(self.runtime.remove(&id).await)
             }

@@ -128,7 +128,7 @@ pub enum Work {
         /// Which.
         id: ContainerId,
         /// End processes of it first that its engine does not know of.
-        strays: bool,
+        orphans: bool,
     },
     /// What the engine says of a container. Ends with [`Output::Inspected`].
     Inspect {

@@ -20,6 +20,7 @@ mod clock;
 mod ephemeral;
 mod happened;
 mod listing;
+mod orphans;
 
 use super::{
     command::Input,
@@ -723,6 +724,8 @@ fn hooks_run_and_a_failed_or_slow_one_does_not_hang_the_end() {
 fn random_world(seed: u64, steps: usize) {
     let mut rng = Rng::new(seed);
     let mut lab = Lab::new(seed);
+    // A session in which nothing is assigned for long is given up.
+    lab.assign(Vec::new());
     let mut pods: BTreeMap<u128, PodOrder> = BTreeMap::new();
     let images = ["good", "good", "good", "crash", "missing", "nocmd", "once", "unready", "sick", "deaf"];
     for n in 0..steps {
@@ -771,7 +774,16 @@ fn random_world(seed: u64, steps: usize) {
                 lab.connect();
                 lab.full(pods.values().cloned().collect(), false);
             }
-            10 => lab.node.runtime.go_down(lab.now, rng.below(2) == 0),
+            10 => {
+                // Often in the midst of what was just ordered.
+                if let Some(pod) = pods.values_mut().next_back().filter(|pod| pod.deletion.is_none()) {
+                    pod.version = pod.version.next();
+                    pod.pod["spec"]["containers"][0]["env"] = json!([{"name": "N", "value": n.to_string()}]);
+                    lab.assign(vec![pod.clone()]);
+                    lab.pass(i64::try_from(rng.below(2500)).unwrap());
+                }
+                lab.node.runtime.go_down(lab.now, rng.below(2) == 0);
+            }
             11 => lab.node.runtime.come_up(lab.now, rng.below(2) == 0),
             12 => lab.registry.up = !lab.registry.up,
             13 => {
@@ -802,8 +814,8 @@ fn random_world(seed: u64, steps: usize) {
         let uid = &c.info.labels[super::labels::POD_UID];
         assert!(expected.contains(uid), "seed {seed}: {} was left behind", c.info.name);
     }
-    let strays: Vec<_> = lab.node.runtime.left_behind().collect();
-    assert!(strays.is_empty(), "seed {seed}: processes were left behind: {strays:?}");
+    let orphans: Vec<_> = lab.node.runtime.left_behind().collect();
+    assert!(orphans.is_empty(), "seed {seed}: processes were left behind: {orphans:?}");
 }
 
 #[test]

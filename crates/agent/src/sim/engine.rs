@@ -93,7 +93,7 @@ pub struct SimRuntime {
     /// Whether it was killed, and may have left what it was at half done.
     pub(super) killed: bool,
     /// Processes that run and that the engine does not know of, by the labels of their containers.
-    pub(super) strays: BTreeMap<ContainerId, BTreeMap<String, String>>,
+    pub(super) orphans: BTreeMap<ContainerId, BTreeMap<String, String>>,
     /// What an engine that shuts down has yet to stop; its events are told meanwhile.
     closing: Option<Vec<ContainerId>>,
     pub(super) queue: BTreeMap<(Time, u64), Happening>,
@@ -167,7 +167,7 @@ impl SimRuntime {
             tags: BTreeMap::new(),
             up: true,
             killed: false,
-            strays: BTreeMap::new(),
+            orphans: BTreeMap::new(),
             closing: None,
             queue: BTreeMap::new(),
             counter: 0,
@@ -203,16 +203,16 @@ impl SimRuntime {
     }
 
     /// The same of processes that the engine does not know of.
-    fn strays(&self, pod: &str, container: &str) -> usize {
+    fn orphans(&self, pod: &str, container: &str) -> usize {
         let has = |all: &BTreeMap<String, String>, label, value| all.get(label).is_some_and(|v| v == value);
         let ours =
             |all: &&BTreeMap<String, String>| has(all, labels::POD_UID, pod) && has(all, labels::CONTAINER, container);
-        self.strays.values().filter(ours).count()
+        self.orphans.values().filter(ours).count()
     }
 
     /// Containers of which processes run that the engine does not know of.
     pub fn left_behind(&self) -> impl Iterator<Item = &ContainerId> {
-        self.strays.keys()
+        self.orphans.keys()
     }
 
     /// What the agent ended since the last call.
@@ -338,7 +338,7 @@ impl SimRuntime {
         let ends = c.program.ends;
         let key = (c.info.labels.get(labels::POD_UID).cloned(), c.info.labels.get(labels::CONTAINER).cloned());
         if let (Some(pod), Some(name), true) = (key.0, key.1, c.by_agent) {
-            let others = self.running(&pod, &name) + self.strays(&pod, &name);
+            let others = self.running(&pod, &name) + self.orphans(&pod, &name);
             if others > 1 {
                 self.violations.push(format!("{others} containers {name} of pod {pod} run at once"));
             }
@@ -465,7 +465,7 @@ impl SimRuntime {
     pub fn power_off(&mut self, now: Time) {
         (self.up, self.killed) = (false, false);
         self.closing = None;
-        self.strays.clear();
+        self.orphans.clear();
         self.queue.clear();
         for id in self.containers.keys().cloned().collect::<Vec<_>>() {
             self.end(now, &id, 255, false);
@@ -496,7 +496,7 @@ impl SimRuntime {
             for id in ids.collect::<Vec<_>>() {
                 self.end(now, &id, 137, false);
             }
-            self.strays.clear();
+            self.orphans.clear();
         }
         (self.up, self.killed) = (true, false);
         let at = now + self.conduct.fastest * 3;

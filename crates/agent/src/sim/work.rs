@@ -84,11 +84,11 @@ impl SimRuntime {
             }
             _ => return,
         };
-        let alive = |c: &&SimContainer| c.info.state.is_alive();
+        let alive = |id| self.containers.get(id).is_some_and(|c| c.info.state.is_alive());
         let Some(c) = self.containers.get(&id).filter(|c| c.info.state == ContainerState::Created) else { return };
         let joins = c.info.joins.as_ref();
-        if joins.is_none_or(|s| self.containers.get(s).filter(alive).is_some()) {
-            self.strays.insert(id, c.info.labels.clone());
+        if joins.is_none_or(alive) {
+            self.orphans.insert(id, c.info.labels.clone());
         }
     }
 
@@ -140,10 +140,10 @@ impl SimRuntime {
                 }
                 Ok(Output::Done)
             }
-            Work::Remove { id, strays } => {
+            Work::Remove { id, orphans } => {
                 self.check_own(&id, "remove");
-                if strays {
-                    self.strays.remove(&id);
+                if orphans {
+                    self.orphans.remove(&id);
                 }
                 self.remove(now, &id);
                 Ok(Output::Done)
@@ -303,7 +303,7 @@ impl SimRuntime {
         let Some(sandbox) = sandbox.filter(|s| s.info.state.is_alive()) else {
             return fail(StartFailure::SandboxGone, "cannot join network of a non running container");
         };
-        if self.strays.contains_key(id) {
+        if self.orphans.contains_key(id) {
             return fail(StartFailure::Other, &format!("task {id}: already exists"));
         }
         if !c.program.startable {

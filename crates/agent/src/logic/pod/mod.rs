@@ -85,13 +85,13 @@ pub(super) struct SetupTrouble {
 pub(super) struct Trash {
     pub op: Option<OpId>,
     pub after: Time,
-    pub strays: Strays,
+    pub orphans: Orphans,
 }
 
 /// Whether processes of a container may run that its engine does not know of: one that was killed in
 /// the midst of a start leaves them to a successor that takes the container for one that never ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Strays {
+pub(super) enum Orphans {
     /// Its end is known, or that it was never started.
     None,
     /// Nothing of the pod is started before they are ended: they may hold its ports.
@@ -221,7 +221,7 @@ impl Pod {
                 c.open.push((fix, drift));
             }
         }
-        let garbage = from.garbage.into_iter().map(|id| (id, Trash::of(Strays::Awaited))).collect();
+        let garbage = from.garbage.into_iter().map(|id| (id, Trash::of(Orphans::Awaited))).collect();
         let mut pod = Self {
             spec,
             invalid,

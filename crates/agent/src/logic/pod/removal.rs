@@ -4,7 +4,7 @@ use evenkeel_model::Time;
 use evenkeel_runtime::{ContainerId, RuntimeError};
 
 use super::{
-    Mode, Pod, Sandbox, Strays, Trash, Volumes,
+    Mode, Orphans, Pod, Sandbox, Trash, Volumes,
     container::{self, State, StopWhy},
 };
 use crate::logic::{
@@ -13,12 +13,12 @@ use crate::logic::{
 };
 
 impl Trash {
-    pub(super) fn of(strays: Strays) -> Self {
-        Self { op: None, after: Time(0), strays }
+    pub(super) fn of(orphans: Orphans) -> Self {
+        Self { op: None, after: Time(0), orphans }
     }
 }
 
-impl Strays {
+impl Orphans {
     fn once_tried(self) -> Self {
         if self == Self::None { self } else { Self::Tried }
     }
@@ -29,6 +29,10 @@ impl Pod {
         if !self.wind_down(&StopWhy::Pod, until, cx) || matches!(self.sandbox, Sandbox::Creating(_)) {
             return;
         }
+        if cx.lost && self.sandbox_attempt > 0 {
+            // The engine that went away may have begun what only a comparison with the next one shows.
+            return;
+        }
         self.discard_sandbox();
         for i in 0..self.containers.len() {
             let open = self.start_is_open(i);
@@ -37,7 +41,9 @@ impl Pod {
             if let Some(id) = current {
                 if open { self.throw_begun(id) } else { self.throw(id) }
             }
-            previous.into_iter().for_each(|id| self.throw(id));
+            if let Some(id) = previous {
+                self.throw(id);
+            }
         }
         if !self.garbage.is_empty() {
             return;
@@ -59,19 +65,19 @@ impl Pod {
 
     /// Puts a container among those to be removed.
     pub(super) fn throw(&mut self, id: ContainerId) {
-        self.garbage.entry(id).or_insert(Trash::of(Strays::None));
+        self.garbage.entry(id).or_insert(Trash::of(Orphans::None));
         self.dirty = true;
     }
 
     /// The same with one whose start failed, or was cut off.
     pub(super) fn throw_begun(&mut self, id: ContainerId) {
-        self.garbage.entry(id).or_insert(Trash::of(Strays::Awaited)).strays = Strays::Awaited;
+        self.garbage.entry(id).or_insert(Trash::of(Orphans::Awaited)).orphans = Orphans::Awaited;
         self.dirty = true;
     }
 
     /// Whether processes may run that nobody knows of.
-    pub(super) fn awaits_strays(&self) -> bool {
-        self.garbage.values().any(|trash| trash.strays == Strays::Awaited)
+    pub(super) fn awaits_orphans(&self) -> bool {
+        self.garbage.values().any(|trash| trash.orphans == Orphans::Awaited)
     }
 
     pub(super) fn sweep(&mut self, cx: &mut Cx<'_>) {
@@ -81,7 +87,7 @@ impl Pod {
         let uid = self.uid();
         for (id, trash) in &mut self.garbage {
             if trash.op.is_none() && trash.after <= cx.now {
-                let work = Work::Remove { id: id.clone(), strays: trash.strays != Strays::None };
+                let work = Work::Remove { id: id.clone(), orphans: trash.orphans != Orphans::None };
                 trash.op = Some(cx.run(uid, Purpose::Garbage(id.clone()), work));
             }
         }
@@ -105,8 +111,8 @@ impl Pod {
             }
             Err(_) => {
                 let after = cx.now + cx.settings().retry_first;
-                let strays = self.garbage.get(&id).map_or(Strays::None, |trash| trash.strays.once_tried());
-                self.garbage.insert(id, Trash { op: None, after, strays });
+                let orphans = self.garbage.get(&id).map_or(Orphans::None, |trash| trash.orphans.once_tried());
+                self.garbage.insert(id, Trash { op: None, after, orphans });
             }
         }
     }

@@ -237,7 +237,7 @@ impl Pod {
 
     fn start(&mut self, i: usize, cx: &mut Cx<'_>) -> bool {
         let State::Created(id) = &self.containers[i].state else { return false };
-        if !cx.engine || !self.its_turn(i) || self.sandbox_ready().is_none() || self.awaits_strays() {
+        if !cx.engine || !self.its_turn(i) || self.sandbox_ready().is_none() || self.awaits_orphans() {
             return false;
         }
         let id = id.clone();

@@ -30,7 +30,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// Processes may be left.
 #[derive(Debug, Error)]
-pub enum StraysError {
+pub enum OrphansError {
     /// The table of processes cannot be read.
     #[error("cannot look for processes that the container engine left behind: {0}")]
     Look(io::Error),
@@ -54,18 +54,18 @@ pub enum StraysError {
 }
 
 /// Ends all processes of containers that shall have none, and waits until they are gone.
-pub(super) async fn end(containers: Vec<ContainerId>) -> Result<(), StraysError> {
+pub(super) async fn end(containers: Vec<ContainerId>) -> Result<(), OrphansError> {
     tokio::task::spawn_blocking(move || end_all(Path::new("/proc"), &containers))
         .await
-        .map_err(|_| StraysError::CutOff)?
+        .map_err(|_| OrphansError::CutOff)?
 }
 
-fn end_all(proc: &Path, containers: &[ContainerId]) -> Result<(), StraysError> {
+fn end_all(proc: &Path, containers: &[ContainerId]) -> Result<(), OrphansError> {
     let until = Instant::now() + LIMIT;
     // What is ended may just have begun another.
     loop {
         let mut living = Vec::new();
-        for pid in pids(proc).map_err(StraysError::Look)? {
+        for pid in pids(proc).map_err(OrphansError::Look)? {
             if is_of(proc, pid, containers)
                 && let Some(process) = open(pid)?
                 // The number may be another process's since.
@@ -82,7 +82,7 @@ fn end_all(proc: &Path, containers: &[ContainerId]) -> Result<(), StraysError> {
         }
         for (pid, process) in living {
             if !ended(&process, until.saturating_duration_since(Instant::now())) {
-                return Err(StraysError::Stays { pid: pid.as_raw_nonzero().get() });
+                return Err(OrphansError::Stays { pid: pid.as_raw_nonzero().get() });
             }
         }
     }
@@ -101,18 +101,18 @@ fn is_of(proc: &Path, pid: Pid, containers: &[ContainerId]) -> bool {
 }
 
 /// `None` where it is gone.
-fn open(pid: Pid) -> Result<Option<OwnedFd>, StraysError> {
+fn open(pid: Pid) -> Result<Option<OwnedFd>, OrphansError> {
     match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(process) => Ok(Some(process)),
         Err(Errno::SRCH) => Ok(None),
-        Err(why) => Err(StraysError::End { pid: pid.as_raw_nonzero().get(), why: why.into() }),
+        Err(why) => Err(OrphansError::End { pid: pid.as_raw_nonzero().get(), why: why.into() }),
     }
 }
 
-fn signal(pid: Pid, process: &OwnedFd) -> Result<(), StraysError> {
+fn signal(pid: Pid, process: &OwnedFd) -> Result<(), OrphansError> {
     match pidfd_send_signal(process, Signal::KILL) {
         Ok(()) | Err(Errno::SRCH) => Ok(()),
-        Err(why) => Err(StraysError::End { pid: pid.as_raw_nonzero().get(), why: why.into() }),
+        Err(why) => Err(OrphansError::End { pid: pid.as_raw_nonzero().get(), why: why.into() }),
     }
 }
 
