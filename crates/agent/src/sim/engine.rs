@@ -90,6 +90,8 @@ pub struct SimRuntime {
     pub(super) tags: BTreeMap<String, String>,
     /// Whether it answers questions.
     pub(super) up: bool,
+    /// When the agent hears that it is up, this time or the last.
+    heard_from: Time,
     /// Whether it was killed, and may have left what it was at half done.
     pub(super) killed: bool,
     /// Processes that run and that the engine does not know of, by the labels of their containers.
@@ -166,6 +168,7 @@ impl SimRuntime {
             images: BTreeMap::new(),
             tags: BTreeMap::new(),
             up: true,
+            heard_from: Time(i64::MIN),
             killed: false,
             orphans: BTreeMap::new(),
             closing: None,
@@ -239,6 +242,7 @@ impl SimRuntime {
     }
 
     pub(super) fn clock_moved(&mut self, millis: i64) {
+        self.heard_from = Time(self.heard_from.0.saturating_add(millis));
         let moved = std::mem::take(&mut self.queue).into_iter();
         self.queue = moved.map(|((at, n), what)| ((Time(at.0.saturating_add(millis)), n), what)).collect();
     }
@@ -301,8 +305,8 @@ impl SimRuntime {
             labels: c.info.labels.clone(),
             action,
         };
-        // Events keep their order: all take the same time.
-        let at = now + self.conduct.fastest;
+        // Events keep their order: all take the same time, and none comes before it is heard that the engine is up.
+        let at = (now + self.conduct.fastest).max(self.heard_from);
         if self.rng.below(1000) < self.conduct.duplicates {
             self.at(at, Happening::Tell(Box::new(Input::Event(event.clone()))));
         }
@@ -457,7 +461,8 @@ impl SimRuntime {
     fn is_gone(&mut self, now: Time) {
         self.closing = None;
         let message = "connection refused".to_owned();
-        self.at(now + self.conduct.fastest * 2, Happening::Tell(Box::new(Input::EngineDown { message })));
+        let at = (now + self.conduct.fastest * 2).max(self.heard_from);
+        self.at(at, Happening::Tell(Box::new(Input::EngineDown { message })));
     }
 
     /// The machine loses its power: every process is dead, nobody is told anything, and nothing that
@@ -499,8 +504,8 @@ impl SimRuntime {
             self.orphans.clear();
         }
         (self.up, self.killed) = (true, false);
-        let at = now + self.conduct.fastest * 3;
-        self.at(at, Happening::Tell(Box::new(Input::EngineUp)));
+        self.heard_from = now + self.conduct.fastest * 3;
+        self.at(self.heard_from, Happening::Tell(Box::new(Input::EngineUp)));
     }
 }
 

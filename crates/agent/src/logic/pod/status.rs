@@ -84,7 +84,10 @@ impl Pod {
     }
 
     fn phase(&self) -> String {
-        if let Some(finished) = &self.finished {
+        // Nobody isolates a pod that has ended, and a sidecar may still run, or a start be under way that came
+        // before the order to end. The kubelet waits as well, since 1.27.
+        let over = self.containers.iter().all(Cont::quiet);
+        if let Some(finished) = self.finished.as_ref().filter(|_| over) {
             return finished.clone();
         }
         if !self.initialized {
@@ -96,7 +99,7 @@ impl Pod {
             return "Pending".into();
         }
         let stopped = !parts.is_empty() && all(&|p| matches!(p, Part::Stopped { .. }));
-        if stopped && matches!(self.mode, Mode::Deleting { .. } | Mode::Gone) {
+        if stopped && over && matches!(self.mode, Mode::Deleting { .. } | Mode::Gone) {
             return if all(&|p| *p == Part::Stopped { well: true }) { "Succeeded" } else { "Failed" }.into();
         }
         "Running".into()
