@@ -357,7 +357,7 @@ fn away<'a>(
     world: &'a World,
     sessions: &'a BTreeMap<Arc<str>, Session>,
 ) -> impl Iterator<Item = &'a Arc<str>> + use<'a> {
-    let away = |(name, node): &(&Arc<str>, &NodeRecord)| node.ready && !sessions.contains_key(*name);
+    let away = |(name, node): &(&Arc<str>, &NodeRecord)| node.heard_since.is_some() && !sessions.contains_key(*name);
     world.nodes.iter().filter(away).map(|(name, _)| name)
 }
 
@@ -435,7 +435,9 @@ fn source_copies(world: &World) -> impl Iterator<Item = SourceCopy> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use evenkeel_core::Change;
     use evenkeel_model::Meta;
+    use serde_json::json;
 
     use super::*;
 
@@ -458,5 +460,21 @@ mod tests {
         assert!(!images.update(Some(&one), Some(&none)), "the other one still has it");
         assert!(images.update(Some(&both), None));
         assert!(images.all().is_empty());
+    }
+
+    #[test]
+    fn a_node_is_waited_for_unless_nothing_is_heard_of_it() {
+        let mut world = World::default();
+        let conditions = [("well", "True"), ("engine-away", "False"), ("silent", "Unknown")];
+        for (name, status) in conditions {
+            let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {},
+                "status": {"conditions": [{"type": "Ready", "status": status}]}});
+            drop(world.apply(Change::Put(Arc::new(Object::from_value(node).unwrap()))));
+        }
+        let by_hand = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "by-hand"}, "spec": {}});
+        drop(world.apply(Change::Put(Arc::new(Object::from_value(by_hand).unwrap()))));
+        let sessions = BTreeMap::new();
+        let waited: Vec<&str> = away(&world, &sessions).map(|name| &**name).collect();
+        assert_eq!(waited, ["engine-away", "well"], "the kernel of a node without an engine leads on");
     }
 }

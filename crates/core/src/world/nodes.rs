@@ -69,6 +69,8 @@ pub struct NodeRecord {
     pub ready: bool,
     /// Since when the `Ready` condition is as it is.
     pub ready_since: Time,
+    /// The same where its agent says so: `None` where nothing is heard of it (`Unknown`), or was yet.
+    pub heard_since: Option<Time>,
     /// Readiness, schedulability and hard taints together.
     pub class: Arc<NodeClass>,
     /// Allocatable cpu in millicores.
@@ -414,6 +416,7 @@ impl NodeRecord {
         self.ready = ready.is_some_and(|c| c.status == "True");
         let moved = ready.and_then(|c| c.last_transition_time.as_ref());
         self.ready_since = moved.map_or(Time(0), |t| Time(t.0.as_millisecond()));
+        self.heard_since = ready.filter(|c| c.status != "Unknown").map(|_| self.ready_since);
         let has = |n: i64| n.clamp(0, MOST_ASKED - 1);
         self.cpu_milli = has(amount("cpu").unwrap_or_default().milli());
         self.memory = has(amount("memory").unwrap_or_default().units());
