@@ -11,6 +11,7 @@ use evenkeel_model::{Key, Kind};
 use evenkeel_schema::{
     SchemaRef,
     custom::Definition,
+    decode::yaml11_bool,
     input::{Input, Shape},
     merge::{FieldPath, PathElement, Scalar},
 };
@@ -247,11 +248,18 @@ fn written(value: &Value, style: Style) -> String {
 fn is_plain(text: &str) -> bool {
     const FIRST: &str = "-?:,[]{}#&*!|>'\"%@` ";
     resolve(text) == scalar::Scalar::Str
+        && !is_more_to_others(text)
         && !text.starts_with(|c| FIRST.contains(c))
         && !text.ends_with([' ', ':'])
         && !text.contains(": ")
         && !text.contains(" #")
         && !text.contains(|c: char| c.is_control() || ",[]{}".contains(c))
+}
+
+/// Whether readers of YAML 1.1 take unquoted text for something else: a boolean, a number with `_` or `:`, a date.
+fn is_more_to_others(text: &str) -> bool {
+    let digits = |b: u8| b.is_ascii_hexdigit() || b"_.:+-xob".contains(&b);
+    yaml11_bool(text).is_some() || text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(digits)
 }
 
 #[cfg(test)]
@@ -260,6 +268,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn text_that_other_readers_take_for_something_else_is_quoted() {
+        for text in ["yes", "Off", "N", "true", "~", "1_000", "12:30", "2026-01-01", "1.2.3", "0x1", "-x", "a: b"] {
+            assert!(!is_plain(text), "{text}");
+        }
+        for text in ["nginx:1.25", "v1.2", "10Gi", "500m", "yesterday", "web-1"] {
+            assert!(is_plain(text), "{text}");
+        }
+    }
 
     const TEXT: &str = r#"# The shop.
 apiVersion: v1

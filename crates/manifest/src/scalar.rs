@@ -12,7 +12,7 @@ pub(crate) enum Scalar {
     Bool(bool),
     /// A whole number.
     Int(i64),
-    /// Another number, or a whole one beyond 64 bits.
+    /// Another number, or a whole one that is too big.
     Float(f64),
     /// Text.
     Str,
@@ -68,7 +68,19 @@ fn number(text: &str) -> Option<Scalar> {
     if !(numeric && begins) {
         return None;
     }
-    text.parse().ok().map(Scalar::Float)
+    text.parse().ok().map(whole)
+}
+
+/// A number with nothing behind its point is a whole one, as it is in JSON that Go writes: what Kubernetes'
+/// clients make of YAML.
+fn whole(number: f64) -> Scalar {
+    // Beyond, not every whole number has a float of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() <= EXACT {
+        #[allow(clippy::cast_possible_truncation)] // whole and small, as just seen
+        return Scalar::Int(number as i64);
+    }
+    Scalar::Float(number)
 }
 
 fn from_digits(digits: &str, radix: u32) -> Option<i64> {
@@ -105,7 +117,11 @@ mod tests {
             ("0", Scalar::Int(0)),
             ("1.5", Scalar::Float(1.5)),
             (".5", Scalar::Float(0.5)),
-            ("1e3", Scalar::Float(1000.0)),
+            ("3.0", Scalar::Int(3)),
+            ("-2.", Scalar::Int(-2)),
+            ("1e3", Scalar::Int(1000)),
+            ("1e-3", Scalar::Float(0.001)),
+            ("1e17", Scalar::Float(1e17)),
             ("1_000", Scalar::Str),
             ("1.2.3", Scalar::Str),
             ("1Gi", Scalar::Str),

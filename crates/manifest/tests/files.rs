@@ -57,7 +57,7 @@ metadata:
   name: web
 spec:
   replica: 3
-  paused: yes
+  paused: perhaps
   selector: {matchLabels: {app: web}}
   template:
     metadata: {labels: {app: web}}
@@ -471,13 +471,41 @@ spec:
             required: [size]
             properties:
               size: {type: integer, maximum: 5}
+              glossy: {type: boolean}
               color: {type: string, enum: [red, green], default: red}
 ";
+
+#[test]
+fn words_and_numbers_are_read_as_by_kubernetes_clients() {
+    let doc = one_doc(
+        "apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  annotations: {agreed: yes}
+spec:
+  replicas: 3.0
+  paused: Off
+  minReadySeconds: 1e1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers: [{name: web, image: web:1, tty: y, resources: {limits: {cpu: 2.0}}}]
+",
+    );
+    let spec = &doc.value["spec"];
+    assert_eq!((&spec["replicas"], &spec["minReadySeconds"]), (&3.into(), &10.into()));
+    let container = &spec["template"]["spec"]["containers"][0];
+    assert_eq!((&spec["paused"], &container["tty"]), (&false.into(), &true.into()));
+    assert_eq!(doc.value["metadata"]["annotations"]["agreed"], "yes");
+    assert_eq!(container["resources"]["limits"]["cpu"].as_str().map(|cpu| cpu.trim_end_matches(".0")), Some("2"));
+}
 
 const WIDGETS: &str = "apiVersion: example.com/v1
 kind: Widget
 metadata: {name: a}
-spec: {size: 3}
+spec: {size: 3.0, glossy: yes}
 ---
 apiVersion: example.com/v1
 kind: Widget
@@ -512,7 +540,11 @@ fn objects_are_checked_by_the_definition_in_another_file() {
         "Widget.example.com default/b",
     ];
     assert_eq!(keys, expected);
-    assert_eq!(snapshot.docs[2].value["spec"], serde_json::json!({"size": 3}), "what was written, without defaults");
+    assert_eq!(
+        snapshot.docs[2].value["spec"],
+        serde_json::json!({"size": 3, "glossy": true}),
+        "what was written, without defaults"
+    );
     // Without the definition nothing is known, unless the cluster has it.
     let alone = [parse("a.yaml", &good)];
     assert!(

@@ -146,6 +146,10 @@ impl<'a, I: Input<'a>> Walk<'_, I> {
         match (ty, shape) {
             (Type::String | Type::IntOrString, Shape::Str(s)) => Ok((*s).into()),
             (Type::Bool, Shape::Bool(b)) => Ok((*b).into()),
+            // Kubernetes reads YAML 1.1, and nothing else can be meant.
+            (Type::Bool, Shape::Str(s)) if input.written().is_some() => {
+                yaml11_bool(s).map_or_else(wrong, |b| Ok(b.into()))
+            }
             (Type::Int32 | Type::IntOrString, Shape::Int(n)) if i32::try_from(*n).is_ok() => Ok((*n).into()),
             (Type::Int32 | Type::IntOrString, Shape::Int(_)) => Err("the number does not fit into 32 bits".into()),
             (Type::Int64 | Type::Double, Shape::Int(n)) => Ok((*n).into()),
@@ -186,9 +190,6 @@ impl<'a, I: Input<'a>> Walk<'_, I> {
                 let text = input.written().filter(|_| !hide);
                 text.map_or_else(|| "; quote it".to_string(), |t| format!("; quote it: {t:?}"))
             }
-            (Type::Bool, Shape::Str(s)) if input.written().is_some() && old_bool(s).is_some() => {
-                format!("; write {}, for YAML 1.2 does not take {s} for a boolean", old_bool(s).unwrap_or_default())
-            }
             (Type::Bytes, Shape::Str(_)) => "; a Secret takes plain text under stringData".to_string(),
             (Type::Int32 | Type::Int64, Shape::Str(s)) if s.parse::<i64>().is_ok() => {
                 "; leave out the quotes".to_string()
@@ -224,11 +225,11 @@ fn below(object: &'static Object, name: &str, levels: u32) -> Option<String> {
     })
 }
 
-/// What YAML 1.1 took a word for.
-fn old_bool(word: &str) -> Option<bool> {
-    match word.to_ascii_lowercase().as_str() {
-        "yes" | "on" | "y" => Some(true),
-        "no" | "off" | "n" => Some(false),
+/// What YAML 1.1 takes an unquoted word for, and Kubernetes' clients with it (go-yaml's own list).
+pub fn yaml11_bool(word: &str) -> Option<bool> {
+    match word {
+        "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "y" | "Y" => Some(true),
+        "no" | "No" | "NO" | "off" | "Off" | "OFF" | "n" | "N" => Some(false),
         _ => None,
     }
 }

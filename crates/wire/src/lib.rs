@@ -4,7 +4,8 @@
 //! `evenkeel up` both halves live in one process and the messages cross a bounded channel
 //! ([`local`]); over a network they cross a gRPC stream as the types of `proto/agents.proto`
 //! ([`proto`], [`convert`], [`parts`]). Logs and commands have streams of their own
-//! ([`stream`]). Nothing here decides anything.
+//! ([`stream`]), and both halves speak TLS with programs in pods in one way ([`pod_tls`]). Nothing here
+//! decides anything.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod carry;
@@ -15,6 +16,7 @@ mod generated;
 pub mod local;
 pub mod netcheck;
 pub mod parts;
+pub mod pod_tls;
 pub mod proto;
 pub mod stream;
 pub mod usage;

@@ -1,18 +1,14 @@
 //! One probe, or one lifecycle hook: exec, http, tcp, grpc (`health`). Called by `work`; when and how often is the
 //! logic's.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use evenkeel_runtime::{ExecLimits, Runtime};
+use evenkeel_wire::pod_tls;
 use http_body_util::Empty;
 use hyper::{Request, Uri, body::Bytes, header};
 use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
-};
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -168,7 +164,10 @@ async fn get_once(url: &Url<'_>, path: &str, headers: &[(String, String)]) -> Re
     let stream = connect(url.host, url.port).await?;
     if url.https {
         let name = ServerName::try_from(url.host.to_owned()).map_err(|e| e.to_string())?;
-        let tls = TlsConnector::from(tls_config()?).connect(name, stream).await.map_err(|e| e.to_string())?;
+        let tls = TlsConnector::from(pod_tls::config().map_err(|e| e.to_string())?)
+            .connect(name, stream)
+            .await
+            .map_err(|e| e.to_string())?;
         exchange(tls, request).await
     } else {
         exchange(stream, request).await
@@ -216,60 +215,6 @@ pub(super) async fn driven<T>(connection: impl Future, answer: impl Future<Outpu
         result = &mut answer => result,
         _ = connection => answer.await,
     }
-}
-
-/// As the kubelet: TLS for the sake of the protocol, any certificate will do.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-fn tls_config() -> Result<Arc<ClientConfig>, String> {
-    static CONFIG: std::sync::OnceLock<Result<Arc<ClientConfig>, String>> = std::sync::OnceLock::new();
-    let make = || {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(|e| e.to_string())?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-            .with_no_client_auth();
-        Ok(Arc::new(config))
-    };
-    CONFIG.get_or_init(make).clone()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::node::{Node, Sort};
 use crate::{
-    decode::{Fault, FaultKind, Options, any, metadata},
+    decode::{Fault, FaultKind, Options, any, metadata, yaml11_bool},
     input::{Input, Shape},
     nearest::nearest,
     path::Trail,
@@ -52,6 +52,9 @@ impl<'a, I: Input<'a>> Walk<'_, I> {
             // Without a type, fields may be known all the same.
             (Shape::Map(entries), Sort::Any) if !node.properties.is_empty() => {
                 self.fields(node, node.embedded, entries, at)
+            }
+            (Shape::Str(word), Sort::Boolean) if input.written().is_some() => {
+                yaml11_bool(word).map_or_else(|| any(input), Value::Bool)
             }
             _ => any(input),
         }

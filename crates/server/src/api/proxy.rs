@@ -1,9 +1,9 @@
 //! `pods/NAME/proxy` and `services/NAME/proxy`: requests of HTTP that are led on to a port of a pod.
 //!
 //! Kubernetes' form, by which clients reach programs in the cluster through the API server: the name is
-//! `[http:]NAME[:PORT]`, what follows `proxy` is the path there, and the query goes along. Called by
+//! `[http:|https:]NAME[:PORT]`, what follows `proxy` is the path there, and the query goes along. Called by
 //! `rest`. The way into the pod is that of `portforward`, so no port of the server's machine is opened.
-//! Deliberately not here: `nodes/proxy`, TLS to pods, and links within pages, which are led on as they are.
+//! With `https:` TLS is spoken there, and any certificate will do. Deliberately not here: `nodes/proxy`, and links within pages, which are led on as they are.
 
 mod target;
 
@@ -25,7 +25,10 @@ use axum::{
 };
 use bytes::Bytes;
 use evenkeel_model::Object;
-use evenkeel_wire::stream::{CallerEnd, PortRequest, StreamInput, StreamOutput, StreamRequest, chunks};
+use evenkeel_wire::{
+    pod_tls,
+    stream::{CallerEnd, PortRequest, StreamInput, StreamOutput, StreamRequest, chunks},
+};
 use http_body_util::BodyExt as _;
 use hyper::{
     body::Incoming,
@@ -33,6 +36,7 @@ use hyper::{
     upgrade::{OnUpgrade, Upgraded},
 };
 use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
 use tokio::{
     io::{
         AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, copy_bidirectional, duplex,
@@ -40,15 +44,19 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::timeout,
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(super) use self::target::Asked;
+use self::target::Scheme;
 use super::{Api, forward, status::Failure};
 
 /// Bytes on their way into or out of a pod.
 const BUFFER: usize = 64 << 10;
 /// A program that has said nothing for so long says nothing.
 const RESPONSE: Duration = Duration::from_mins(5);
+/// Go's own limit, which Kubernetes takes.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Headers that speak of one connection alone (RFC 9110, 7.6.1), and of who asks here.
 const OWN: [HeaderName; 12] = [
     header::AUTHORIZATION,
@@ -78,9 +86,14 @@ pub(super) async fn handle(api: &Arc<Api>, parts: Parts, body: Body, asked: Aske
     let turn = api.turn(forward::OPEN)?;
     tracing::info!(pod = %pod.key.name, namespace = %pod.key.namespace, port, "a request is led into a pod");
     let stream = connect(api, &pod, port).await?;
+    let address = address(&pod);
+    let stream: Box<dyn Io> = match asked.scheme {
+        Scheme::Http => Box::new(stream),
+        Scheme::Https => Box::new(within_tls(stream, &address).await?),
+    };
     let (mut sender, connection) = http1::handshake::<_, Body>(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
     tokio::spawn(connection.with_upgrades());
-    let host = host(&pod, port);
+    let host = format!("{address}:{port}");
     let (request, client) = led_on(parts, body, &asked, &host)?;
     let response = timeout(RESPONSE, sender.send_request(request)).await.map_err(|_| {
         Failure::new(504, "Timeout", format!("the pod has not answered within {} s", RESPONSE.as_secs()))
@@ -101,9 +114,23 @@ fn moved(uri: &Uri) -> Response {
 }
 
 /// What a pod calls itself.
-fn host(pod: &Object, port: u16) -> String {
+fn address(pod: &Object) -> String {
     let status: serde_json::Value = pod.status().ok().flatten().unwrap_or_default();
-    format!("{}:{port}", status["podIP"].as_str().unwrap_or("localhost"))
+    status["podIP"].as_str().unwrap_or("localhost").to_owned()
+}
+
+/// A connection of either kind.
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// TLS with the program there.
+async fn within_tls(stream: Way, address: &str) -> Result<TlsStream<Way>, Failure> {
+    let config = pod_tls::config().map_err(|e| unavailable(&e.to_string()))?;
+    let name = ServerName::try_from(address.to_owned()).map_err(|e| unavailable(&e.to_string()))?;
+    let shaken = timeout(HANDSHAKE, TlsConnector::from(config).connect(name, stream)).await;
+    let shaken = shaken.map_err(|_| unavailable("TLS handshake timeout"))?;
+    shaken.map_err(|error| unavailable(&format!("TLS with the pod fails: {error}")))
 }
 
 fn broken(error: &hyper::Error) -> Failure {

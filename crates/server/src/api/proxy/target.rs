@@ -14,6 +14,13 @@ use super::super::{path::percent_decode, status::Failure};
 /// What a pod answers at where nothing says it.
 const HTTP: u16 = 80;
 
+/// What is spoken with a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+}
+
 /// What a path asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(in super::super) struct Asked<'p> {
@@ -21,6 +28,8 @@ pub(in super::super) struct Asked<'p> {
     namespace: String,
     /// `NAME`, `NAME:PORT` or `SCHEME:NAME:PORT`.
     id: String,
+    /// What is spoken there.
+    pub(super) scheme: Scheme,
     /// The path before what is the pod's own, as it came.
     before: &'p str,
     /// What is the pod's own, as it came: empty, or it begins with `/`.
@@ -48,7 +57,9 @@ impl<'p> Asked<'p> {
             _ => return None,
         };
         let (before, rest) = path.split_at(at);
-        Some(Self { kind, namespace, id, before, rest })
+        let tls = id.matches(':').count() == 2 && id.get(..6).is_some_and(|s| s.eq_ignore_ascii_case("https:"));
+        let scheme = if tls { Scheme::Https } else { Scheme::Http };
+        Some(Self { kind, namespace, id, scheme, before, rest })
     }
 
     /// The path as the pod gets it: without empty and dotted parts, as Kubernetes asks (clients join paths by a
@@ -98,20 +109,21 @@ impl<'p> Asked<'p> {
             _ => ("", "", ""),
         };
         match scheme.to_ascii_lowercase().as_str() {
-            "" | "http" if !name.is_empty() => Ok((name, port)),
-            "https" if !name.is_empty() => Err(Failure::bad_request(format!(
-                "TLS to a pod is not supported by proxy yet: `kubectl port-forward` leads to {name} as well"
-            ))),
+            "" | "http" | "https" if !name.is_empty() => Ok((name, port)),
             _ => {
                 let what = self.kind.to_string().to_lowercase();
-                Err(Failure::bad_request(format!("invalid {what} request {:?}: it is [http:]NAME[:PORT]", self.id)))
+                Err(Failure::bad_request(format!(
+                    "invalid {what} request {:?}: it is [http:|https:]NAME[:PORT]",
+                    self.id
+                )))
             }
         }
     }
 
     /// Where a program sends a client on, seen from outside: `None` where that is elsewhere.
     pub(super) fn here(&self, to: &str, host: &str) -> Option<String> {
-        let own = to.strip_prefix("http://").and_then(|to| to.strip_prefix(host)).unwrap_or(to);
+        let scheme = if self.scheme == Scheme::Https { "https://" } else { "http://" };
+        let own = to.strip_prefix(scheme).and_then(|to| to.strip_prefix(host)).unwrap_or(to);
         let inside = own.starts_with('/') && !own.starts_with("//");
         inside.then(|| format!("{}{own}", self.before))
     }

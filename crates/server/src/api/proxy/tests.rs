@@ -4,7 +4,10 @@ use std::convert::Infallible;
 
 use evenkeel_wire::stream::NodeEnd;
 use http_body_util::Full;
+use rustls::{ServerConfig, crypto::ring};
+use rustls_pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::*;
@@ -67,8 +70,8 @@ async fn node(fake: &Arc<Fake>) -> (u16, NodeEnd) {
     }
 }
 
-/// A program in the pod: it says what it was asked, unless its path says something else.
-async fn program(node: NodeEnd) {
+/// What the node's end carries, as a connection.
+fn connected(node: NodeEnd) -> DuplexStream {
     let (near, far) = duplex(BUFFER);
     let NodeEnd { send, mut recv } = node;
     let (mut read, mut write) = tokio::io::split(far);
@@ -84,6 +87,11 @@ async fn program(node: NodeEnd) {
         }
         let _over = send.send(StreamOutput::Ended { exit_code: 0 }).await;
     });
+    near
+}
+
+/// A program in the pod: it says what it was asked, unless its path says something else.
+async fn program(connection: impl Io + 'static) {
     let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
@@ -98,7 +106,7 @@ async fn program(node: NodeEnd) {
         }
         Ok::<_, Infallible>(response)
     });
-    let _ended = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(near), service).await;
+    let _ended = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }
 
 /// What comes of a request, with the port that it was led to.
@@ -111,7 +119,7 @@ async fn led(
 ) -> (u16, Response) {
     let there = async {
         let (port, node) = node(fake).await;
-        tokio::spawn(program(node));
+        tokio::spawn(program(connected(node)));
         port
     };
     tokio::join!(there, ask(fake, method, path, headers, body))
@@ -138,7 +146,7 @@ async fn a_request_goes_to_the_port_that_is_named() {
         ("pods/none", 404, "pods \"none\" not found"),
         ("pods/web:nobody", 400, "has no port \"nobody\""),
         ("pods/web:0", 400, "has no port"),
-        ("pods/https:web:8080", 400, "TLS to a pod is not supported"),
+        ("pods/https::8080", 400, "invalid pod request"),
         ("pods/gopher:web:70", 400, "invalid pod request"),
         ("services/a:b:c:d", 400, "invalid service request"),
         ("services/none", 404, "services \"none\" not found"),
@@ -204,6 +212,37 @@ async fn where_a_program_leads_on_is_found_from_outside() {
         (301, &*format!("{home}/?x=1"))
     );
     assert_eq!(led(&fake, "POST", &home, &[], "x").await.1.status(), 200, "a body is not sent twice");
+}
+
+#[tokio::test]
+async fn tls_is_spoken_where_it_is_asked_for() {
+    let fake = fake();
+    let own = rcgen::generate_simple_self_signed(["nobody.example".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    for (id, to) in [("pods/https:web:8080", 8080), ("pods/HTTPS:web:", 8080), ("services/https:front:metrics", 9102)] {
+        let there = async {
+            let (port, node) = node(&fake).await;
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move { program(acceptor.accept(connected(node)).await.unwrap()).await });
+            port
+        };
+        let path = format!("{HOME}/{id}/proxy/?to=https://10.0.0.1:{to}/login");
+        let (port, response) = tokio::join!(there, ask(&fake, "GET", &path, &[], ""));
+        assert_eq!((port, response.status().as_u16()), (to, 302), "{id}");
+        assert_eq!(response.headers()[header::LOCATION].to_str().unwrap(), format!("{HOME}/{id}/proxy/login"));
+    }
+    // One that speaks none.
+    let (_, response) = led(&fake, "GET", &format!("{HOME}/pods/https:web:8080/proxy/"), &[], "").await;
+    assert_eq!(response.status(), 503);
+    let said = text(response).await;
+    assert!(said.contains("error trying to reach service: TLS with the pod fails"), "{said}");
 }
 
 async fn read(from: &mut DuplexStream, until: &str) -> String {
