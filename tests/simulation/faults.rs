@@ -100,7 +100,6 @@ fn one(rng: &mut Rng, nodes: usize, long: bool) -> Fault {
     let time = some_time(rng, long);
     let coin = rng.below(2) == 0;
     match rng.below(34) {
-        n if n % 2 == 1 => Fault::EngineRestart { node, orderly: n % 4 == 1, live: true },
         0 | 1 => Fault::ServerAway(Duration::from_millis(rng.below(20_000))),
         2 => Fault::ServerAway(time),
         3 => Fault::ServerCrashAtCommit(Crash::BeforeCommit),
