@@ -39,12 +39,16 @@ pub(super) fn look(world: &World, node: &Arc<Object>, state: Readiness, cx: &mut
     let mut next: Option<Time> = None;
     let mut due: Vec<&Key> = Vec::new();
     for key in world.pods.on_node(&node.key.name) {
-        let Some(pod) = world.pods.get(key).filter(|p| !p.terminating && !p.finished()) else { continue };
+        let Some(pod) = world.pods.get(key).filter(|p| !p.finished()) else { continue };
+        // One that is to go as well: a Service leads to such where it has no others.
         if silent
             && pod.ready_since.is_some()
             && let Some(judged) = world.get(key).and_then(|o| not_ready(o, cx.now))
         {
             cx.put(judged);
+        }
+        if pod.terminating {
+            continue;
         }
         // A taint that somebody set moves any pod; a node's state does not move its data.
         let (by_hand, by_state): (Vec<&Taint>, Vec<&Taint>) = taints.iter().partition(|t| !is_state(t));

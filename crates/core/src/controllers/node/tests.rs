@@ -99,6 +99,25 @@ fn a_silent_node_is_evicted_after_the_toleration_and_keeps_what_is_its_own() {
 }
 
 #[test]
+fn pods_that_are_to_go_are_not_ready_either_once_their_node_is_silent() {
+    let mut c = three();
+    c.silent.insert("n1".into());
+    let going = on(&c, "n1");
+    for pod in &going {
+        c.delete(&pod.key);
+    }
+    c.settle();
+    let readiness = |c: &Cluster| -> Vec<Value> {
+        let of = |p: &Arc<Object>| crate::controllers::podstatus::condition(p, "Ready").unwrap()["status"].clone();
+        going.iter().map(|pod| of(c.world.get(&pod.key).unwrap())).collect()
+    };
+    assert_eq!(readiness(&c), ["True", "True"], "nothing is known against them yet");
+    c.advance(Duration::from_secs(45));
+    assert_eq!(ready(&c, "n1"), "Unknown");
+    assert_eq!(readiness(&c), ["False", "False"], "a Service without others would lead to them");
+}
+
+#[test]
 fn replaced_pods_that_came_back_broken_go() {
     let mut c = three();
     let lost = on(&c, "n1");
