@@ -89,8 +89,7 @@ fn same_content(world: &World, src: &mut Src, current: Option<&Rel>, head: &mut 
         src.status.last_good_revision = Some(head.spec.revision.clone());
     }
     src.status.pending_release = None;
-    if current.is_none() && src.status.last_good_digest != src.status.applied_digest {
-        // The release that applied them went with a lost store, and was never seen to its end.
+    if super::inbound::is_unwatched(src, current) {
         super::inbound::take_up(world, src, head, applied, cx);
     } else {
         head.enter(world, src, Phase::Superseded, "Unchanged", "its documents are applied already", cx);

@@ -97,6 +97,11 @@ fn keep_missing(
     true
 }
 
+/// Whether the release that applied what is there went with a lost store, and was never seen to its end.
+pub(super) fn is_unwatched(src: &Src, current: Option<&Rel>) -> bool {
+    current.is_none() && src.status.last_good_digest != src.status.applied_digest
+}
+
 /// Makes a release the current one whose documents were applied before the store was lost.
 pub(super) fn take_up(world: &World, src: &mut Src, rel: &mut Rel, applied: &Snapshot, cx: &mut Cx<'_>) {
     rel.status.workloads = super::delta::workloads_of(applied);
@@ -127,6 +132,11 @@ fn head(world: &World, src: &mut Src, seen: &Seen, digest: Option<Digest>, cx: &
     keep(seen, snapshot, cx);
     if digest.is_some() && digest == src.status.applied_digest && world.desired.applied(&src.name).is_some() {
         same_content(src, seen, digest);
+        if is_unwatched(src, src.current(world).as_ref()) {
+            let mut rel = Rel::draft(world, src, spec(seen, digest), cx);
+            take_up(world, src, &mut rel, snapshot, cx);
+            rel.save(cx);
+        }
         return;
     }
     let mut rel = Rel::draft(world, src, spec(seen, digest), cx);

@@ -271,6 +271,36 @@ fn a_recovered_rollout_is_watched_to_its_end() {
 }
 
 #[test]
+fn a_recovered_rollout_is_watched_under_a_later_name_of_its_content() {
+    let mut old = shop_with(alloc::vec![web("a:1")]);
+    old.pass(60);
+    let backup = old.world.clone();
+    old.fates.insert("a:2".into(), Fate::Starting);
+    old.commit(2, alloc::vec![web("a:2")]);
+    old.pass(10);
+    let late = copy_of(&old);
+    for crashes in [false, true] {
+        let mut lab = Lab::new();
+        (lab.world, lab.now) = (backup.clone(), old.now);
+        lab.world.recovering = Some(Time(lab.now.0 + 60_000));
+        // The follower is the first, then an agent says that this is applied, then the head has other comments.
+        lab.commit(2, alloc::vec![web("a:2")]);
+        lab.event(|world, cx| inbound::recover(world, core::slice::from_ref(&late), cx));
+        lab.commit(3, alloc::vec![web("a:2")]);
+        lab.world.recovering = None;
+        lab.mark_everything();
+        if crashes {
+            lab.fates.insert("a:2".into(), Fate::Crashes { code: 1, times: 3 });
+        }
+        lab.pass(90);
+        let expected = if crashes { ("3:RolledBack/CrashLoopBackOff", rev(1)) } else { ("3:Healthy", rev(3)) };
+        assert!(lab.phases().ends_with(expected.0), "{}", lab.phases());
+        let status = lab.status();
+        assert_eq!((status.last_good_digest, status.last_good_revision), (status.applied_digest, Some(expected.1)));
+    }
+}
+
+#[test]
 fn a_pin_survives_a_lost_database() {
     let mut old = shop_with(alloc::vec![web("a:1")]);
     old.commit(2, alloc::vec![web("a:2")]);
