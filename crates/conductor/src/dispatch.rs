@@ -15,7 +15,7 @@ use evenkeel_model::{
 use tracing::warn;
 
 use crate::{
-    endings::{Due, Endings, Followed},
+    endings::{Due, Endings},
     ingress::Ingresses,
     network::Network,
     orders,
@@ -363,10 +363,9 @@ fn away<'a>(
 
 /// What the kernels of nodes follow: of those that have a session, and of those that have none and are not
 /// found silent yet.
-fn followed(world: &World, sessions: &BTreeMap<Arc<str>, Session>) -> Followed {
-    let is_one_away = away(world, sessions).next().is_some();
-    let by_all = sessions.values().map(|s| s.followed).min().flatten().filter(|_| !is_one_away);
-    Followed { by_all, is_one_away }
+fn followed(world: &World, sessions: &BTreeMap<Arc<str>, Session>) -> Option<u64> {
+    let all_are_here = away(world, sessions).next().is_none();
+    sessions.values().map(|s| s.followed).min().flatten().filter(|_| all_are_here)
 }
 
 impl Session {

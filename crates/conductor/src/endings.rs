@@ -29,15 +29,6 @@ const STEP: Duration = Duration::from_secs(1);
 /// dials again, and the time to say what there is.
 const RECONNECT: Duration = Duration::from_secs(20);
 
-/// What nodes that are not silent follow.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Followed {
-    /// The network that all of them follow; `None` where one said nothing of it yet.
-    pub(crate) by_all: Option<u64>,
-    /// Whether one of them has no session: its kernel works on, and its agent may come back.
-    pub(crate) is_one_away: bool,
-}
-
 /// Pods that are to end. Each step asks for those that are held: they are few, and none most of the time.
 #[derive(Debug)]
 pub(crate) struct Endings {
@@ -136,12 +127,14 @@ impl Endings {
         self.told.remove(&pod);
     }
 
-    /// The pods that are to end now: `followed` is asked only where a pod is held.
+    /// The pods that are to end now. `followed` is asked only where a pod is held: the network that the kernels of
+    /// all nodes follow that are not silent, `None` where one has not said yet what it follows. It may have no
+    /// session, and its kernel works on, or have just begun one.
     pub(crate) fn due(
         &mut self,
         world: &World,
         network: &Network,
-        followed: impl FnOnce() -> Followed,
+        followed: impl FnOnce() -> Option<u64>,
         now: Time,
     ) -> Vec<Due> {
         self.waited += now.since(self.at).min(STEP);
@@ -152,14 +145,14 @@ impl Endings {
         let followed = followed();
         let mut due = Vec::new();
         let (told, waited) = (&mut self.told, self.waited);
-        let may_return = followed.is_one_away && self.returning > now;
+        let returns = followed.is_none() && self.returning > now;
         self.held.retain(|uid, held| {
             if held.after.is_none() && !network.leads_to(world, &held.key) {
                 held.after = Some(network.last());
                 held.until = waited + PATIENCE;
             }
-            let followed = held.after.zip(followed.by_all).is_some_and(|(after, all)| all >= after);
-            let waits = (held.until > waited || may_return) && !followed;
+            let followed = held.after.zip(followed).is_some_and(|(after, all)| all >= after);
+            let waits = (held.until > waited || returns) && !followed;
             if !waits {
                 let (node, pod) = (held.node.clone(), held.key.clone());
                 due.push(Due { node, pod, after: held.after, is_late: !followed });
