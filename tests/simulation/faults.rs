@@ -161,7 +161,7 @@ pub(crate) fn strike(world: &mut World, fault: Fault) {
             world.later(time, Item::PowerOn(node));
         }
         Fault::Paused(n, time) => {
-            world.machines[n].freeze(now + time);
+            world.freeze(n, now + time);
             world.touch(n);
         }
         Fault::Clock { node, by, back } => {

@@ -789,8 +789,23 @@ impl World {
         self.start_server();
     }
 
-    /// A machine that stands still goes on: what waits for it comes now, and in its order.
+    /// A machine stands still, or does so for longer than it was to.
+    pub(crate) fn freeze(&mut self, n: usize, until: Time) {
+        if self.machines[n].frozen > self.now && until > self.machines[n].frozen {
+            self.waits_until(n, until);
+        }
+        self.machines[n].freeze(until);
+    }
+
+    /// A machine that stands still goes on: what waits for it comes now.
     fn thaw(&mut self, n: usize) {
+        self.waits_until(n, self.now);
+        let now = self.now;
+        self.machines[n].thaw(now);
+    }
+
+    /// What waits for a machine that stands still comes at another time, and in its order.
+    fn waits_until(&mut self, n: usize, time: Time) {
         let frozen = self.machines[n].frozen;
         let waits = |item: &Item| match item {
             Item::Down { n: to, .. } | Item::Dial(to) | Item::Heartbeat(to, _) => *to == n,
@@ -800,11 +815,9 @@ impl World {
             self.queue.iter().filter(|((at, _), i)| *at == frozen && waits(i)).map(|(k, _)| *k).collect();
         for key in all {
             if let Some(item) = self.queue.remove(&key) {
-                self.queue.insert((self.now, key.1), item);
+                self.queue.insert((time, key.1), item);
             }
         }
-        let now = self.now;
-        self.machines[n].thaw(now);
     }
 
     /// Machines that shall be there.
