@@ -303,8 +303,15 @@ impl Services {
         self.crowd = self.crowd.max(Some(until));
     }
 
-    /// Pods of a node that alone is silent are ready no more, and nobody leads to them.
-    pub(crate) fn silence(&mut self, now: Time, machines: &[Machine], objects: &Objects) -> Result<(), String> {
+    /// Pods of a node that alone is silent are ready no more, and nobody leads to them: the latter where no message
+    /// is lost, for one that is, and has none after it, is told by nobody.
+    pub(crate) fn silence(
+        &mut self,
+        now: Time,
+        machines: &[Machine],
+        objects: &Objects,
+        lossless: bool,
+    ) -> Result<(), String> {
         let heard = |name: &Arc<str>| {
             let machine = machines.iter().find(|m| m.sim.name() == name);
             machine.is_some_and(|m| now.since(m.heard) < DOUBT)
@@ -331,7 +338,7 @@ impl Services {
                     return Err(format!("{} is ready, and its node was silent since {since:?}", pod.key));
                 }
             }
-            let Some(range) = range else { continue };
+            let Some(range) = range.filter(|_| lossless) else { continue };
             let reached =
                 machines.iter().filter(|m| m.powered && !m.was_troubled(now, JUDGED) && m.line.agent.is_some());
             for machine in reached.filter(|m| !self.is_silent(m.sim.name())) {

@@ -664,7 +664,7 @@ impl World {
             return Ok(());
         }
         self.look = self.now + LOOK;
-        self.services.silence(self.now, &self.machines, self.watch.all())
+        self.services.silence(self.now, &self.machines, self.watch.all(), !self.shape.hostile)
     }
 
     /// The old server goes on as if nothing were; nobody looks at what it believes.
