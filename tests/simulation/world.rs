@@ -716,9 +716,12 @@ impl World {
     pub(crate) fn audit(&mut self, settled: bool) -> Result<(), String> {
         let Some(server) = &self.server else { return Ok(()) };
         let now = server.clock.process(self.now);
-        let left = self.staying().find_map(|m| Some((m.sim.name(), m.sim.runtime.left_behind().next()?)));
+        let left = |m: &Machine| m.sim.runtime.left_behind().next().cloned();
         // Of pods whose agent lost its disk nobody knows what was begun.
-        if let Some((node, id)) = left.filter(|_| settled && !self.watch.orphans) {
+        if settled
+            && !self.watch.orphans
+            && let Some((node, id)) = self.staying().find_map(|m| Some((m.sim.name(), left(m)?)))
+        {
             return Err(format!("{node}: a process of {id} runs, and its engine does not know of it"));
         }
         self.watch.audit(now, &self.machines, &self.by_name, &self.feeds, settled)

@@ -1,7 +1,7 @@
 //! TLS with programs in pods. Nobody here can judge their certificates, which are their own business: as with
 //! the kubelet's probes and the proxy of Kubernetes' API server, any will do.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, SignatureScheme,
@@ -9,10 +9,18 @@ use rustls::{
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// The settings of a client that takes any certificate. Fails where the cryptography of this build has no
-/// protocol in common with itself.
-pub fn config() -> Result<Arc<ClientConfig>, rustls::Error> {
+/// Speaks TLS with the program behind a connection, which is called `host`: a name or an address. Fails where it
+/// is neither, and where the handshake does.
+pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(host: &str, stream: S) -> io::Result<TlsStream<S>> {
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    TlsConnector::from(config().map_err(io::Error::other)?).connect(name, stream).await
+}
+
+/// Fails where the cryptography of this build has no protocol in common with itself.
+fn config() -> Result<Arc<ClientConfig>, rustls::Error> {
     static CONFIG: std::sync::OnceLock<Result<Arc<ClientConfig>, rustls::Error>> = std::sync::OnceLock::new();
     let make = || {
         let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -8,12 +8,10 @@ use evenkeel_wire::pod_tls;
 use http_body_util::Empty;
 use hyper::{Request, Uri, body::Bytes, header};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
-use tokio_rustls::TlsConnector;
 
 use super::health;
 use crate::logic::command::{Failure, Output, Target};
@@ -163,11 +161,7 @@ async fn get_once(url: &Url<'_>, path: &str, headers: &[(String, String)]) -> Re
     let request = request(url, path, headers)?;
     let stream = connect(url.host, url.port).await?;
     if url.https {
-        let name = ServerName::try_from(url.host.to_owned()).map_err(|e| e.to_string())?;
-        let tls = TlsConnector::from(pod_tls::config().map_err(|e| e.to_string())?)
-            .connect(name, stream)
-            .await
-            .map_err(|e| e.to_string())?;
+        let tls = pod_tls::connect(url.host, stream).await.map_err(|e| e.to_string())?;
         exchange(tls, request).await
     } else {
         exchange(stream, request).await

@@ -207,10 +207,7 @@ impl SimRuntime {
 
     /// The same of processes that the engine does not know of.
     fn orphans(&self, pod: &str, container: &str) -> usize {
-        let has = |all: &BTreeMap<String, String>, label, value| all.get(label).is_some_and(|v| v == value);
-        let ours =
-            |all: &&BTreeMap<String, String>| has(all, labels::POD_UID, pod) && has(all, labels::CONTAINER, container);
-        self.orphans.values().filter(ours).count()
+        self.orphans.values().filter(|all| name(all, pod, container)).count()
     }
 
     /// Containers of which processes run that the engine does not know of.
@@ -510,7 +507,11 @@ impl SimRuntime {
 }
 
 pub(super) fn is(c: &SimContainer, pod: &str, container: &str) -> bool {
-    c.by_agent
-        && c.info.labels.get(labels::POD_UID).is_some_and(|v| v == pod)
-        && c.info.labels.get(labels::CONTAINER).is_some_and(|v| v == container)
+    c.by_agent && name(&c.info.labels, pod, container)
+}
+
+/// Whether labels are those of this container of a pod.
+fn name(labels: &BTreeMap<String, String>, pod: &str, container: &str) -> bool {
+    labels.get(labels::POD_UID).is_some_and(|v| v == pod)
+        && labels.get(labels::CONTAINER).is_some_and(|v| v == container)
 }

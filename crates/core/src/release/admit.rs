@@ -84,10 +84,7 @@ fn same_content(world: &World, src: &mut Src, current: Option<&Rel>, head: &mut 
     if asked || head.spec.digest != src.status.applied_digest {
         return false;
     }
-    src.status.applied_revision = Some(head.spec.revision.clone());
-    if src.status.last_good_digest == src.status.applied_digest {
-        src.status.last_good_revision = Some(head.spec.revision.clone());
-    }
+    super::inbound::same_content(src, &head.spec.revision);
     src.status.pending_release = None;
     if super::inbound::is_unwatched(src, current) {
         super::inbound::take_up(world, src, head, applied, cx);

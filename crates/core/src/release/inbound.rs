@@ -86,9 +86,7 @@ fn keep_missing(
         src.condition("Synced", true, "Recovered", "the applied documents are known again", cx);
         if src.status.last_good_digest != Some(digest) {
             // Its rollout was never seen to its end: it is watched as any other.
-            let mut rel = Rel::draft(world, src, spec(seen, Some(digest)), cx);
-            take_up(world, src, &mut rel, snapshot, cx);
-            rel.save(cx);
+            take_up_seen(world, src, seen, snapshot, digest, cx);
         }
         if src.status.observed_revision.is_none() {
             src.status.observed_revision = Some(seen.revision.clone());
@@ -108,6 +106,13 @@ pub(super) fn take_up(world: &World, src: &mut Src, rel: &mut Rel, applied: &Sna
     rel.status.takes_back = alloc::vec![rel.spec.revision.clone()];
     rel.enter(world, src, Phase::Progressing, "Recovered", "taken up again after a recovery", cx);
     src.status.current_release = Some(rel.name().into());
+}
+
+/// The same under the revision that its documents were seen as just now.
+fn take_up_seen(world: &World, src: &mut Src, seen: &Seen, applied: &Snapshot, digest: Digest, cx: &mut Cx<'_>) {
+    let mut rel = Rel::draft(world, src, spec(seen, Some(digest)), cx);
+    take_up(world, src, &mut rel, applied, cx);
+    rel.save(cx);
 }
 
 /// The newest state of the source.
@@ -131,11 +136,9 @@ fn head(world: &World, src: &mut Src, seen: &Seen, digest: Option<Digest>, cx: &
     };
     keep(seen, snapshot, cx);
     if digest.is_some() && digest == src.status.applied_digest && world.desired.applied(&src.name).is_some() {
-        same_content(src, seen, digest);
-        if is_unwatched(src, src.current(world).as_ref()) {
-            let mut rel = Rel::draft(world, src, spec(seen, digest), cx);
-            take_up(world, src, &mut rel, snapshot, cx);
-            rel.save(cx);
+        same_content(src, &seen.revision);
+        if let Some(digest) = digest.filter(|_| is_unwatched(src, src.current(world).as_ref())) {
+            take_up_seen(world, src, seen, snapshot, digest, cx);
         }
         return;
     }
@@ -160,11 +163,12 @@ fn repeated(world: &World, src: &mut Src, seen: &Seen, digest: Option<Digest>, c
     }
 }
 
-/// Nothing but comments, formatting or other paths changed: no release, no write to an object.
-fn same_content(src: &mut Src, seen: &Seen, digest: Option<Digest>) {
-    src.status.applied_revision = Some(seen.revision.clone());
-    if src.status.last_good_digest == digest {
-        src.status.last_good_revision = Some(seen.revision.clone());
+/// Nothing but comments, formatting or other paths changed: what is applied has a later name, and no object is
+/// written.
+pub(super) fn same_content(src: &mut Src, revision: &Revision) {
+    src.status.applied_revision = Some(revision.clone());
+    if src.status.last_good_digest == src.status.applied_digest {
+        src.status.last_good_revision = Some(revision.clone());
     }
 }
 

@@ -36,7 +36,6 @@ use hyper::{
     upgrade::{OnUpgrade, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::ServerName;
 use tokio::{
     io::{
         AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, copy_bidirectional, duplex,
@@ -44,7 +43,7 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::timeout,
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::client::TlsStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(super) use self::target::Asked;
@@ -87,7 +86,7 @@ pub(super) async fn handle(api: &Arc<Api>, parts: Parts, body: Body, asked: Aske
     tracing::info!(pod = %pod.key.name, namespace = %pod.key.namespace, port, "a request is led into a pod");
     let stream = connect(api, &pod, port).await?;
     let address = address(&pod);
-    let stream: Box<dyn Io> = match asked.scheme {
+    let stream: Box<dyn Io> = match asked.scheme() {
         Scheme::Http => Box::new(stream),
         Scheme::Https => Box::new(within_tls(stream, &address).await?),
     };
@@ -126,9 +125,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// TLS with the program there.
 async fn within_tls(stream: Way, address: &str) -> Result<TlsStream<Way>, Failure> {
-    let config = pod_tls::config().map_err(|e| unavailable(&e.to_string()))?;
-    let name = ServerName::try_from(address.to_owned()).map_err(|e| unavailable(&e.to_string()))?;
-    let shaken = timeout(HANDSHAKE, TlsConnector::from(config).connect(name, stream)).await;
+    let shaken = timeout(HANDSHAKE, pod_tls::connect(address, stream)).await;
     let shaken = shaken.map_err(|_| unavailable("TLS handshake timeout"))?;
     shaken.map_err(|error| unavailable(&format!("TLS with the pod fails: {error}")))
 }

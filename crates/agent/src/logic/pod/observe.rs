@@ -222,7 +222,8 @@ impl Pod {
         }
     }
 
-    fn replace_begun(&mut self, i: usize, id: ContainerId) {
+    /// Gives up a container whose start may have been begun; another takes its place, if one is to.
+    pub(super) fn replace_begun(&mut self, i: usize, id: ContainerId) {
         self.containers[i].book.id = None;
         self.throw_begun(id);
         self.set(i, State::Waiting);

@@ -113,9 +113,7 @@ impl Pod {
                 }
                 State::Created(id) => {
                     let id = id.clone();
-                    self.throw_begun(id);
-                    self.containers[i].book.id = None;
-                    self.set(i, State::Waiting);
+                    self.replace_begun(i, id);
                 }
                 State::Ending { op: None, .. } if cx.engine => {
                     self.ask_the_end(i, cx);

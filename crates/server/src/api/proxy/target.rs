@@ -28,8 +28,6 @@ pub(in super::super) struct Asked<'p> {
     namespace: String,
     /// `NAME`, `NAME:PORT` or `SCHEME:NAME:PORT`.
     id: String,
-    /// What is spoken there.
-    pub(super) scheme: Scheme,
     /// The path before what is the pod's own, as it came.
     before: &'p str,
     /// What is the pod's own, as it came: empty, or it begins with `/`.
@@ -57,9 +55,7 @@ impl<'p> Asked<'p> {
             _ => return None,
         };
         let (before, rest) = path.split_at(at);
-        let tls = id.matches(':').count() == 2 && id.get(..6).is_some_and(|s| s.eq_ignore_ascii_case("https:"));
-        let scheme = if tls { Scheme::Https } else { Scheme::Http };
-        Some(Self { kind, namespace, id, scheme, before, rest })
+        Some(Self { kind, namespace, id, before, rest })
     }
 
     /// The path as the pod gets it: without empty and dotted parts, as Kubernetes asks (clients join paths by a
@@ -100,14 +96,24 @@ impl<'p> Asked<'p> {
         })
     }
 
-    /// Name and port.
-    fn name(&self) -> Result<(&str, &str), Failure> {
-        let (scheme, name, port) = match *self.id.split(':').collect::<Vec<_>>() {
+    /// Scheme, name and port; all empty where the id has no such form.
+    fn parts(&self) -> (&str, &str, &str) {
+        match *self.id.split(':').collect::<Vec<_>>() {
             [name] => ("", name, ""),
             [name, port] => ("", name, port),
             [scheme, name, port] => (scheme, name, port),
             _ => ("", "", ""),
-        };
+        }
+    }
+
+    /// What is spoken there.
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.parts().0.eq_ignore_ascii_case("https") { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// Name and port.
+    fn name(&self) -> Result<(&str, &str), Failure> {
+        let (scheme, name, port) = self.parts();
         match scheme.to_ascii_lowercase().as_str() {
             "" | "http" | "https" if !name.is_empty() => Ok((name, port)),
             _ => {
@@ -122,7 +128,7 @@ impl<'p> Asked<'p> {
 
     /// Where a program sends a client on, seen from outside: `None` where that is elsewhere.
     pub(super) fn here(&self, to: &str, host: &str) -> Option<String> {
-        let scheme = if self.scheme == Scheme::Https { "https://" } else { "http://" };
+        let scheme = if self.scheme() == Scheme::Https { "https://" } else { "http://" };
         let own = to.strip_prefix(scheme).and_then(|to| to.strip_prefix(host)).unwrap_or(to);
         let inside = own.starts_with('/') && !own.starts_with("//");
         inside.then(|| format!("{}{own}", self.before))
